@@ -1,0 +1,1 @@
+//! Kho under faults: real processes, invariants.

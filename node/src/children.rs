@@ -1,0 +1,223 @@
+//! The parent's side at work: one task per connection from a child carries out what [`Intake`] decides.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use kho_replication::{
+    frames::{ChildFrame, FrameId, Goodbye},
+    intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeConfig, IntakeInput, Leadership, ProposeFailure},
+    quic::{CloseCode, Connection, FrameReceiver, FrameSender},
+};
+use kho_storage::{
+    command::{Command, Outcome},
+    ids::OriginId,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    consensus::{ProposeError, ReadError},
+    node::{ChildSeen, Node},
+};
+
+const TICK: Duration = Duration::from_millis(500);
+/// Frames read ahead of the intake; small, so that the line itself holds back a fast child.
+const INCOMING_FRAMES_MAX: usize = 4;
+/// A leader that is being elected gets this long before a child is told that there is none.
+const CLOSE_GRACE: Duration = Duration::from_millis(300);
+
+type Undecided = Pin<Box<dyn Future<Output = IntakeInput> + Send>>;
+
+/// Serves one connection of a child until it ends.
+pub async fn serve_child(node: Arc<Node>, connection: Connection) {
+    let (site, child_node) = connection.peer_node();
+    let Some((register, signed)) = register(&node) else {
+        connection.close(CloseCode::NOT_ADMITTED, "this site has no register yet");
+        return;
+    };
+    let Ok((sender, receiver)) = connection.accept_bi().await else { return };
+    note_child(&node, &connection, true);
+    let child = ChildIdentity { site, node: child_node };
+    let intake = Intake::new(IntakeConfig::default(), node.site(), child, register, signed, leadership(&node), node.clock.link_time());
+    let reason = Line { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }.run(receiver).await;
+    tracing::info!(child = %site, child_node = %child_node, %reason, "the connection of a child ended");
+    note_child(&node, &connection, false);
+    connection.close(CloseCode::SHUTDOWN, "done");
+}
+
+fn note_child(node: &Node, connection: &Connection, connected: bool) {
+    let (site, child_node) = connection.peer_node();
+    node.children.lock().insert(site, ChildSeen { node: child_node, connected, last_heard: node.clock.now() });
+}
+
+type Registers = (Arc<kho_storage::register::VerifiedRegister>, Arc<kho_storage::register::SignedRegister>);
+
+fn register(node: &Node) -> Option<Registers> {
+    let verified = node.warehouse.register().as_ref().clone()?;
+    let signed = node.warehouse.signed_register().ok().flatten()?;
+    Some((Arc::new(verified), Arc::new(signed)))
+}
+
+fn leadership(node: &Node) -> Leadership {
+    if node.leads() {
+        return Leadership::Leads;
+    }
+    let own = node.config.node;
+    match node.leader_addresses() {
+        Some(addresses) if node.consensus.leadership().borrow().leader != Some(own) => Leadership::Follows { addresses },
+        _ => Leadership::Unknown,
+    }
+}
+
+struct Line {
+    node: Arc<Node>,
+    connection: Connection,
+    intake: Intake,
+    sender: FrameSender,
+    undecided: FuturesUnordered<Undecided>,
+}
+
+impl Line {
+    async fn run(mut self, receiver: FrameReceiver) -> String {
+        let (frames, mut incoming) = mpsc::channel(INCOMING_FRAMES_MAX);
+        let reader = tokio::spawn(read_frames(receiver, frames));
+        let mut registers = self.node.register_changes.clone();
+        let mut tick = tokio::time::interval(TICK);
+        let reason = loop {
+            let input = tokio::select! {
+                frame = incoming.recv() => match frame {
+                    Some(Ok(input)) => input,
+                    Some(Err(why)) => break why,
+                    None => break "the child closed the line".into(),
+                },
+                Some(input) = self.undecided.next(), if !self.undecided.is_empty() => input,
+                _ = tick.tick() => {
+                    let leadership = leadership(&self.node);
+                    self.handle(IntakeInput::LeadershipChanged(leadership));
+                    IntakeInput::Tick
+                }
+                Ok(()) = registers.changed() => match register(&self.node) {
+                    Some((register, signed)) => IntakeInput::RegisterChanged { register, signed },
+                    None => continue,
+                },
+                () = self.node.stopping.cancelled() => break "the node stops".into(),
+            };
+            if matches!(input, IntakeInput::FrameReceived(_)) {
+                note_child(&self.node, &self.connection, true);
+            }
+            self.handle(input);
+            match self.carry_out().await {
+                Ok(None) => {}
+                Ok(Some(goodbye)) => {
+                    let _ = self.sender.finish();
+                    tokio::time::sleep(CLOSE_GRACE).await;
+                    break goodbye.to_string();
+                }
+                Err(why) => break why,
+            }
+        };
+        reader.abort();
+        reason
+    }
+
+    fn handle(&mut self, input: IntakeInput) {
+        self.intake.handle(input, self.node.clock.link_time(), self.node.clock.now());
+    }
+
+    /// Carries out all that is due. `Some`: the connection ends.
+    async fn carry_out(&mut self) -> Result<Option<Goodbye>, String> {
+        while let Some(action) = self.intake.poll_action() {
+            match action {
+                IntakeAction::SendFrame(frame) => {
+                    let bytes = frame.encode().map_err(|e| e.to_string())?;
+                    self.sender.send(&bytes).await.map_err(|e| e.to_string())?;
+                }
+                IntakeAction::ReadCursors { origins } => self.start(Box::pin(read_cursors(Arc::clone(&self.node), origins))),
+                IntakeAction::Propose { id, command } => self.start(Box::pin(propose(Arc::clone(&self.node), id, command))),
+                IntakeAction::Close { reason } => return Ok(Some(reason)),
+                IntakeAction::KeepEvidence(evidence) => keep_evidence(&self.node, &evidence),
+                IntakeAction::RaiseAlarm(alarm) => self.node.alarms.raise(format!("child {}", self.connection.peer_node().0), alarm.to_string(), self.node.clock.now()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Starts what is awaited later. It is polled once at once, so that proposals reach the site's log in their order.
+    fn start(&mut self, mut undecided: Undecided) {
+        match (&mut undecided).now_or_never() {
+            Some(input) => self.undecided.push(Box::pin(std::future::ready(input))),
+            None => self.undecided.push(undecided),
+        }
+    }
+}
+
+async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<IntakeInput, String>>) {
+    loop {
+        let item = match receiver.recv().await {
+            Ok(Some(bytes)) => Ok(match ChildFrame::decode(&bytes) {
+                Ok(frame) => IntakeInput::FrameReceived(frame),
+                Err(error) => IntakeInput::FrameRefused(error),
+            }),
+            Ok(None) => return,
+            Err(error) => Err(error.to_string()),
+        };
+        let ends = item.is_err();
+        if frames.send(item).await.is_err() || ends {
+            return;
+        }
+    }
+}
+
+/// Reads the cursors after a read index, so that nothing acknowledged is asked for again and nothing unsure is claimed.
+async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>) -> IntakeInput {
+    let failure = |error| match error {
+        ReadError::NoLeader { retry_after_ms, .. } => ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) },
+        ReadError::Fatal { .. } => ProposeFailure::Stopping,
+    };
+    if let Err(error) = node.consensus.read_index().await {
+        return IntakeInput::CursorsRead(Err(failure(error)));
+    }
+    let read = || {
+        let mut cursors = Vec::with_capacity(origins.len());
+        for origin in &origins {
+            if let Some(state) = node.warehouse.origin(*origin)? {
+                cursors.push(state.cursor(*origin));
+            }
+        }
+        let transfers = node.warehouse.transfers()?.iter().filter(|t| origins.contains(&t.start.origin)).map(kho_storage::warehouse::Transfer::status).collect();
+        Ok::<_, kho_storage::error::StorageError>(CursorsHeld { cursors, transfers })
+    };
+    IntakeInput::CursorsRead(read().map_err(|error| {
+        node.alarms.raise("storage", error.to_string(), node.clock.now());
+        ProposeFailure::Stopping
+    }))
+}
+
+async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput {
+    if node.alarms.list().iter().any(|alarm| alarm.code == "disk") {
+        return IntakeInput::Proposed { id, result: Err(ProposeFailure::Busy { retry_after_ms: 30_000 }) };
+    }
+    let result = node.consensus.propose(&command).await.map_err(|error| match error {
+        ProposeError::NoLeader { .. } => ProposeFailure::NotLeader { addresses: node.leader_addresses().unwrap_or_default() },
+        ProposeError::Busy { retry_after_ms } => ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) },
+        ProposeError::Unknown { .. } | ProposeError::TooLarge { .. } => ProposeFailure::OutcomeUnknown,
+        ProposeError::Fatal { .. } => ProposeFailure::Stopping,
+    });
+    if let (Ok(Outcome::Refused(refusal)), Command::AdoptSegment { segment, .. }) = (&result, &command) {
+        node.alarms.raise(format!("origin {}", segment.origin()), refusal.to_string(), node.clock.now());
+    }
+    IntakeInput::Proposed { id, result }
+}
+
+/// What was refused before it came to the site's log is kept beside the data, named by its hash.
+fn keep_evidence(node: &Node, evidence: &kho_replication::intake::Evidence) {
+    let dir = node.config.data_dir.join("evidence");
+    let name = format!("origin-{}-from-{}-{:016x}.zst", evidence.origin, evidence.carrier, kho_storage::keys::evidence_hash(&evidence.zstd));
+    let kept = std::fs::create_dir_all(&dir).and_then(|()| std::fs::write(dir.join(name), &*evidence.zstd));
+    if let Err(error) = kept {
+        node.alarms.raise("evidence", format!("refused bytes could not be kept in {}: {error}", dir.display()), node.clock.now());
+    }
+}

@@ -1,0 +1,169 @@
+//! A node's configuration file. Every field says default, unit and consequence in `config-examples/`.
+
+use std::{net::SocketAddr, path::{Path, PathBuf}};
+
+use kho_storage::{
+    ids::{NodeId, SiteId},
+    signature::{PublicKey, SignatureAlgorithm},
+};
+use serde::Deserialize;
+
+/// What stands in `khod.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    pub tree: String,
+    pub site: SiteId,
+    pub node: NodeId,
+    /// Counts the site's foundings: 1 at first, the next number after a restore. All nodes of a site give the same.
+    #[serde(default = "first_incarnation")]
+    pub incarnation: u64,
+    pub data_dir: PathBuf,
+    pub listen: ListenConfig,
+    pub identity: IdentityConfig,
+    pub register: RegisterConfig,
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// Where the node answers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenConfig {
+    /// UDP: nodes of the site, children and parents.
+    pub quic: SocketAddr,
+    /// TCP: entry, queries, operators.
+    pub https: SocketAddr,
+}
+
+/// Certificates and keys; made by `kho pki`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityConfig {
+    pub root_certificate: PathBuf,
+    pub certificate: PathBuf,
+    pub tls_key: PathBuf,
+    /// Signs heads; its public half stands in the register.
+    pub signing_key: PathBuf,
+}
+
+/// Under which key registers are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterConfig {
+    /// The centre's public register key, hexadecimal, as `kho register key` prints it.
+    pub key: String,
+    #[serde(default)]
+    pub algorithm: SignatureAlgorithm,
+}
+
+/// How much the node takes and keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    pub cache_mib: usize,
+    pub write_buffer_mib: usize,
+    /// Of every stream so much is kept after the parent acknowledged it.
+    pub stream_keep_mib: u64,
+    /// Requests that may wait for a commit at this node.
+    pub entry_requests_max: usize,
+    pub entry_body_mib: u64,
+    /// Without news, a head says so this often.
+    pub idle_head_seconds: u64,
+    /// Below this much free space intake is refused, below half of it entry too.
+    pub disk_reserve_mib: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { cache_mib: 64, write_buffer_mib: 96, stream_keep_mib: 256, entry_requests_max: 1024, entry_body_mib: 32, idle_head_seconds: 10, disk_reserve_mib: 512 }
+    }
+}
+
+/// How the node's own log is written, to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `json` or `text`.
+    pub format: LogFormat,
+    /// As for `tracing_subscriber::EnvFilter`, such as `info` or `kho_node=debug,info`.
+    pub level: String,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Json,
+    Text,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Json, level: "info,openraft=warn".into() }
+    }
+}
+
+/// Why a configuration was refused. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the configuration {path} can't be read: {source}; give its path as `khod --config FILE`")]
+    Unreadable { path: String, source: std::io::Error },
+    #[error("the configuration {path} is wrong: {why}; compare with `config-examples/`")]
+    Wrong { path: String, why: String },
+}
+
+fn first_incarnation() -> u64 {
+    1
+}
+
+impl NodeConfig {
+    /// Reads and checks a configuration file. Relative paths in it are taken from the file's own folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and what is wrong in it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.display().to_string(), source })?;
+        let mut config = Self::from_toml(&text).map_err(|why| ConfigError::Wrong { path: path.display().to_string(), why })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let identity = &mut config.identity;
+        for file in [&mut config.data_dir, &mut identity.root_certificate, &mut identity.certificate, &mut identity.tls_key, &mut identity.signing_key] {
+            *file = folder.join(&*file);
+        }
+        Ok(config)
+    }
+
+    /// Reads and checks a configuration's text.
+    ///
+    /// # Errors
+    /// What is wrong, with line and column where TOML tells.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        config.register_key()?;
+        if config.tree.is_empty() {
+            return Err("`tree` is empty".into());
+        }
+        if config.node.0 == 0 {
+            return Err("`node` is 0; node ids start at 1".into());
+        }
+        if config.limits.entry_requests_max == 0 || config.limits.idle_head_seconds == 0 {
+            return Err("`limits.entry_requests_max` and `limits.idle_head_seconds` must be at least 1".into());
+        }
+        Ok(config)
+    }
+
+    /// The pinned key under which registers are believed.
+    pub fn register_key(&self) -> Result<PublicKey, String> {
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(self.register.key.as_bytes()).map_err(|_| "`register.key` is no hexadecimal text".to_string())?;
+        let wanted = match self.register.algorithm {
+            SignatureAlgorithm::EcdsaP256Sha256 => 65,
+            SignatureAlgorithm::Ed25519 => 32,
+        };
+        if bytes.len() != wanted {
+            return Err(format!("`register.key` has {} bytes, a key of its algorithm has {wanted}", bytes.len()));
+        }
+        Ok(PublicKey { algorithm: self.register.algorithm, bytes })
+    }
+}

@@ -1,0 +1,116 @@
+//! What can go wrong, as plain values for the callers: whose fault it is decides between retry, refusal, alarm and stop.
+
+use kho_storage::{codec::CodecError, error::StorageError, ids::NodeId, log_db::LogDbError};
+use serde::{Deserialize, Serialize};
+
+use super::types::{DiskId, GroupId};
+
+/// Why the consensus could not be started. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the node's data directory {path} could not be used: {reason}; check its owner and free space")]
+    Directory { path: String, reason: String },
+    #[error("{path} was written for {found}, but the configuration says {wanted}; check `data_dir`, or take the node's own directory")]
+    ForeignDirectory { path: String, found: String, wanted: String },
+    #[error("{path} holds {found} but not {missing}: this disk lost a part of its data. Remove the node with `kho node remove` and add it under a new id")]
+    PartLost { path: String, found: &'static str, missing: &'static str },
+    #[error(transparent)]
+    Log(#[from] LogDbError),
+    #[error(transparent)]
+    State(#[from] StorageError),
+    #[error("the consensus could not be started: {0}")]
+    Consensus(String),
+}
+
+/// Why a command has no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum ProposeError {
+    /// Nothing was changed. Try again.
+    #[error("the site has no leader at the moment; try again in {retry_after_ms} ms, see `kho status`")]
+    NoLeader { retry_after_ms: u64 },
+    /// Nothing was changed. Try again.
+    #[error("too many writes are under way; try again in {retry_after_ms} ms")]
+    Busy { retry_after_ms: u64 },
+    /// Nothing was changed, and never will be.
+    #[error("the command has {bytes} bytes, at most {bytes_max} are taken; split it")]
+    TooLarge { bytes: usize, bytes_max: usize },
+    /// It may or may not have been committed; a retry with the same request key is safe.
+    #[error("whether the write was committed is unknown ({why}); send it again with the same request key")]
+    Unknown { why: String },
+    /// This node stops.
+    #[error("this node has stopped taking part: {why}; see its log and `kho status`")]
+    Fatal { why: String },
+}
+
+/// Why a read could not be made linearizable. Nothing was read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum ReadError {
+    #[error("no leader could confirm that it still leads ({why}); try again in {retry_after_ms} ms, or read locally")]
+    NoLeader { why: String, retry_after_ms: u64 },
+    #[error("this node has stopped taking part: {why}; see its log and `kho status`")]
+    Fatal { why: String },
+}
+
+/// Why the members were not changed as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum MembersError {
+    #[error("this node belongs to a site already; see `kho status`")]
+    AlreadyInitialised,
+    #[error("node {0} was a member of this site before or is one on another disk; node ids are never used twice: give the node a new id")]
+    IdUsed(NodeId),
+    #[error("node {0} holds data of an earlier membership; clear its data directory and give it a new id")]
+    NotFresh(NodeId),
+    #[error("node {0} is no member of the site; see `kho status`, add it with `kho node add`")]
+    NotAMember(NodeId),
+    #[error("the site would be left without a voter; promote another node first with `kho node promote`")]
+    NoVoterLeft,
+    #[error("node {node} can't be reached: {why}; check that khod runs there and the address")]
+    Unreachable { node: NodeId, why: String },
+    #[error("another change of the members is under way; wait for it, see `kho status`")]
+    InProgress,
+    #[error("node {node} was added but has not caught up: it holds entry {matched} of {wanted}; it goes on by itself, see `kho status`")]
+    NotCaughtUp { node: NodeId, matched: u64, wanted: u64 },
+    #[error("the site has no leader at the moment ({why}); try again in {retry_after_ms} ms")]
+    NoLeader { why: String, retry_after_ms: u64 },
+    #[error("this node has stopped taking part: {why}; see its log and `kho status`")]
+    Fatal { why: String },
+}
+
+/// A peer's word that it did nothing with a frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum PeerRefusal {
+    #[error("it belongs to group {0}; check the site's incarnation in this node's data directory")]
+    OtherGroup(GroupId),
+    #[error("it is node {0}, check the addresses of the members with `kho status`")]
+    OtherNode(NodeId),
+    #[error("its disk is {0}: the node lost its data; remove it with `kho node remove` and add a fresh one under a new id")]
+    OtherDisk(DiskId),
+    #[error("it knows this node on disk {0}: this node lost its data and must return under a new id")]
+    KnownOnOtherDisk(DiskId),
+    #[error("the certificate is not that of the sender")]
+    CertificateMismatch,
+    #[error("it has too much to do")]
+    Busy,
+    #[error("it does not lead the site, node {0:?} does")]
+    NotLeader(Option<NodeId>),
+    #[error("it could not read the frame: {0}")]
+    Malformed(String),
+    #[error("it has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Why a question to a peer has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerError {
+    /// The peer surely did not act on it.
+    #[error("the peer can't be reached: {0}")]
+    Unreachable(String),
+    /// The peer may have acted on it.
+    #[error("the answer did not arrive: {0}")]
+    Lost(String),
+    /// The peer surely did not act on it.
+    #[error("the peer refused: {0}")]
+    Refused(PeerRefusal),
+    #[error("the peer's answer could not be read: {0}")]
+    Malformed(#[from] CodecError),
+}

@@ -1,0 +1,301 @@
+//! Changes of the members. Any node takes one and passes it to the leader; each step is safe to repeat.
+//!
+//! A node comes in only as a learner, only with a disk that never took part, and only under an id that no node of the site
+//! ever had: ids of removed nodes are noted in the membership itself before they go.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use kho_storage::{codec, ids::NodeId};
+use openraft::{
+    ChangeMembers,
+    error::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError},
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Consensus, MembersError,
+    error::PeerError,
+    peers::PeerTarget,
+    types::{SiteNode, StoredMembership},
+    wire::{HelloAnswer, Subject},
+};
+
+const RETRY_MS: u64 = 1_000;
+/// A greeting, and a commit of a change, take at most this long.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a change waits for a leader that takes it.
+const LEADER_PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
+/// A learner that makes no progress for this long is reported; it goes on by itself.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(120);
+/// A learner this close to the end of the log has caught up.
+const CAUGHT_UP_ENTRIES: u64 = 50;
+
+/// Where a node answers, `host:port` each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAddress {
+    pub quic: String,
+    pub https: String,
+}
+
+/// A change as it travels to the leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum MembersChange {
+    AddLearner { node: NodeId, address: NodeAddress },
+    SetVoters { voters: BTreeSet<NodeId> },
+    Remove { node: NodeId },
+}
+
+/// What became of a change at the leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ChangeAnswer {
+    Done,
+    NotLeader,
+    Failed(MembersError),
+}
+
+impl Consensus {
+    /// Founds the site with `members` as its voters, this node among them. All must be running and fresh.
+    ///
+    /// # Errors
+    /// [`MembersError`]; nothing was changed then.
+    pub async fn initialize(&self, members: &BTreeMap<NodeId, NodeAddress>) -> Result<(), MembersError> {
+        if !members.contains_key(&self.node()) {
+            return Err(MembersError::NotAMember(self.node()));
+        }
+        let mut records = BTreeMap::new();
+        for (node, address) in members {
+            let disk = if *node == self.node() { self.disk() } else { self.greet_fresh(*node, address).await?.disk };
+            let record = SiteNode { quic_address: address.quic.clone(), https_address: address.https.clone(), disk, ..SiteNode::default() };
+            records.insert(node.0, record);
+        }
+        match self.raft.initialize(records).await {
+            Ok(()) => Ok(()),
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(MembersError::AlreadyInitialised),
+            Err(RaftError::APIError(InitializeError::NotInMembers(_))) => Err(MembersError::NotAMember(self.node())),
+            Err(RaftError::Fatal(fatal)) => Err(MembersError::Fatal { why: fatal.to_string() }),
+        }
+    }
+
+    /// Adds a fresh node without a vote and waits until it has nearly caught up.
+    ///
+    /// # Errors
+    /// [`MembersError`]; after `NotCaughtUp` the node is a member and goes on.
+    pub async fn add_learner(&self, node: NodeId, address: NodeAddress) -> Result<(), MembersError> {
+        self.change(MembersChange::AddLearner { node, address }).await
+    }
+
+    /// Makes exactly `voters`, all of them members, the site's voters; former ones go on as learners.
+    ///
+    /// # Errors
+    /// [`MembersError`]; a repeated call completes what was begun.
+    pub async fn change_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), MembersError> {
+        self.change(MembersChange::SetVoters { voters }).await
+    }
+
+    /// Gives a learner a vote.
+    ///
+    /// # Errors
+    /// [`MembersError`].
+    pub async fn promote(&self, node: NodeId) -> Result<(), MembersError> {
+        let mut voters = voters_of(&self.membership());
+        voters.insert(node);
+        self.change_voters(voters).await
+    }
+
+    /// Takes a node out for good. Its id never returns. A removed leader hands over first.
+    ///
+    /// # Errors
+    /// [`MembersError`]; a repeated call completes what was begun.
+    pub async fn remove(&self, node: NodeId) -> Result<(), MembersError> {
+        self.change(MembersChange::Remove { node }).await
+    }
+
+    /// Passes a change to the leader, wherever it is.
+    async fn change(&self, change: MembersChange) -> Result<(), MembersError> {
+        let deadline = Instant::now() + LEADER_PATIENCE;
+        let mut why = String::from("none was found");
+        loop {
+            let leader = self.leadership.borrow().leader;
+            let answer = match leader {
+                Some(leader) if leader == self.node() => Ok(self.change_here(change.clone()).await),
+                Some(leader) => self.ask_change(leader, &change).await,
+                None => Ok(ChangeAnswer::NotLeader),
+            };
+            match answer {
+                Ok(ChangeAnswer::Done) => return Ok(()),
+                Ok(ChangeAnswer::Failed(error)) => return Err(error),
+                Ok(ChangeAnswer::NotLeader) => {}
+                Err(error) => why = error.to_string(),
+            }
+            if let Some(why) = self.failed.borrow().clone() {
+                return Err(MembersError::Fatal { why });
+            }
+            if Instant::now() >= deadline {
+                return Err(MembersError::NoLeader { why, retry_after_ms: RETRY_MS });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn ask_change(&self, leader: NodeId, change: &MembersChange) -> Result<ChangeAnswer, PeerError> {
+        let Some(target) = self.member(leader) else { return Ok(ChangeAnswer::NotLeader) };
+        let mut leadership = self.leadership.clone();
+        let body = codec::encode(change)?;
+        tokio::select! {
+            answer = self.peers.ask(&target, Subject::ChangeMembers, &body) => Ok(codec::decode(&answer?)?),
+            _ = leadership.wait_for(|now| now.leader.is_some_and(|now| now != leader)) => Ok(ChangeAnswer::NotLeader),
+        }
+    }
+
+    /// Makes a change on this node, if it leads.
+    pub(super) async fn change_here(&self, change: MembersChange) -> ChangeAnswer {
+        let Ok(_one) = self.changing_members.try_lock() else { return ChangeAnswer::Failed(MembersError::InProgress) };
+        let done = match change {
+            MembersChange::AddLearner { node, address } => self.add_here(node, &address).await,
+            MembersChange::SetVoters { voters } => self.set_voters_here(voters).await,
+            MembersChange::Remove { node } => self.remove_here(node).await,
+        };
+        match done {
+            Ok(()) => ChangeAnswer::Done,
+            Err(NotDone::NotLeader) => ChangeAnswer::NotLeader,
+            Err(NotDone::Failed(error)) => ChangeAnswer::Failed(error),
+        }
+    }
+
+    async fn add_here(&self, node: NodeId, address: &NodeAddress) -> Result<(), NotDone> {
+        let membership = self.membership();
+        if membership.nodes().any(|(id, record)| *id == node.0 && record.quic_address == address.quic) {
+            return self.wait_caught_up(node).await;
+        }
+        if membership.nodes().any(|(id, record)| *id == node.0 || record.retired_up_to >= node) {
+            return Err(MembersError::IdUsed(node).into());
+        }
+        let disk = self.greet_fresh(node, address).await?.disk;
+        let record = SiteNode { quic_address: address.quic.clone(), https_address: address.https.clone(), disk, ..SiteNode::default() };
+        self.commit(ChangeMembers::AddNodes(BTreeMap::from([(node.0, record)]))).await?;
+        self.wait_caught_up(node).await
+    }
+
+    async fn set_voters_here(&self, voters: BTreeSet<NodeId>) -> Result<(), NotDone> {
+        let membership = self.membership();
+        if voters.is_empty() {
+            return Err(MembersError::NoVoterLeft.into());
+        }
+        if let Some(stranger) = voters.iter().find(|voter| !membership.nodes().any(|(id, _)| *id == voter.0)) {
+            return Err(MembersError::NotAMember(*stranger).into());
+        }
+        self.commit(ChangeMembers::ReplaceAllVoters(voters.iter().map(|voter| voter.0).collect())).await
+    }
+
+    async fn remove_here(&self, node: NodeId) -> Result<(), NotDone> {
+        let membership = self.membership();
+        if !membership.nodes().any(|(id, _)| *id == node.0) {
+            return Ok(());
+        }
+        let mut voters = voters_of(&membership);
+        if voters.remove(&node) {
+            let Some(keeper) = voters.first().copied() else { return Err(MembersError::NoVoterLeft.into()) };
+            self.note_retired(&membership, keeper, node).await?;
+            self.set_voters_here(voters).await?;
+            if node == self.node() {
+                // The rest is the next leader's: this one steps down once the others have the change.
+                return Err(NotDone::NotLeader);
+            }
+        } else if let Some(keeper) = voters.first().copied() {
+            self.note_retired(&membership, keeper, node).await?;
+        }
+        self.commit(ChangeMembers::RemoveNodes(BTreeSet::from([node.0]))).await
+    }
+
+    /// Notes in a remaining member's record that the id is used up. BEFORE the removal: so it is never forgotten.
+    async fn note_retired(&self, membership: &StoredMembership, keeper: NodeId, node: NodeId) -> Result<(), NotDone> {
+        let Some((id, record)) = membership.nodes().find(|(id, _)| **id == keeper.0) else { return Ok(()) };
+        let retired_up_to = membership.nodes().map(|(_, record)| record.retired_up_to).fold(node, NodeId::max);
+        if record.retired_up_to == retired_up_to {
+            return Ok(());
+        }
+        let noted = SiteNode { retired_up_to, ..record.clone() };
+        self.commit(ChangeMembers::SetNodes(BTreeMap::from([(*id, noted)]))).await
+    }
+
+    async fn commit(&self, change: ChangeMembers<u64, SiteNode>) -> Result<(), NotDone> {
+        match self.raft.change_membership(change, true).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(NotDone::NotLeader),
+            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => Err(NotDone::Failed(match error {
+                ChangeMembershipError::InProgress(_) => MembersError::InProgress,
+                ChangeMembershipError::EmptyMembership(_) => MembersError::NoVoterLeft,
+                ChangeMembershipError::LearnerNotFound(missing) => MembersError::NotAMember(NodeId(missing.node_id)),
+            })),
+            Err(RaftError::Fatal(fatal)) => Err(NotDone::Failed(MembersError::Fatal { why: fatal.to_string() })),
+        }
+    }
+
+    async fn greet_fresh(&self, node: NodeId, address: &NodeAddress) -> Result<HelloAnswer, MembersError> {
+        let target = PeerTarget { node, address: address.quic.clone(), disk: None };
+        let deadline = Instant::now() + HELLO_TIMEOUT;
+        let unreachable = |why: String| MembersError::Unreachable { node, why };
+        loop {
+            let answer = timeout(HELLO_TIMEOUT, self.peers.ask(&target, Subject::Hello, &[])).await;
+            match answer {
+                Ok(Ok(answer)) => {
+                    let hello: HelloAnswer = codec::decode(&answer).map_err(|e| unreachable(e.to_string()))?;
+                    return if hello.fresh { Ok(hello) } else { Err(MembersError::NotFresh(node)) };
+                }
+                Ok(Err(error @ PeerError::Refused(_))) => return Err(unreachable(error.to_string())),
+                Ok(Err(error)) if Instant::now() >= deadline => return Err(unreachable(error.to_string())),
+                Err(_) => return Err(unreachable(format!("no answer within {HELLO_TIMEOUT:?}"))),
+                Ok(Err(_)) => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    async fn wait_caught_up(&self, node: NodeId) -> Result<(), NotDone> {
+        let mut best = (0, Instant::now());
+        loop {
+            let (matched, wanted, leads) = {
+                let metrics = self.raft.metrics();
+                let metrics = metrics.borrow();
+                let matched = metrics.replication.as_ref().and_then(|all| all.get(&node.0).copied().flatten());
+                (matched.map_or(0, |id| id.index), metrics.last_log_index.unwrap_or(0), metrics.replication.is_some())
+            };
+            if !leads {
+                return Err(NotDone::NotLeader);
+            }
+            if matched > 0 && wanted.saturating_sub(matched) <= CAUGHT_UP_ENTRIES {
+                return Ok(());
+            }
+            if matched > best.0 || self.snapshots.shelf.oldest_sending().is_some() {
+                best = (matched, Instant::now());
+            }
+            if best.1.elapsed() >= CATCH_UP_PATIENCE {
+                return Err(MembersError::NotCaughtUp { node, matched, wanted }.into());
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn membership(&self) -> StoredMembership {
+        StoredMembership::clone(&self.raft.metrics().borrow().membership_config)
+    }
+}
+
+enum NotDone {
+    NotLeader,
+    Failed(MembersError),
+}
+
+impl From<MembersError> for NotDone {
+    fn from(error: MembersError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn voters_of(membership: &StoredMembership) -> BTreeSet<NodeId> {
+    membership.voter_ids().map(NodeId).collect()
+}

@@ -1,0 +1,328 @@
+//! One site's consensus: its nodes agree on an order of commands, and each applies them to its warehouse.
+//!
+//! ```text
+//!  propose ──► leader ──► log (synced) ──► followers' logs ──► committed ──► Warehouse::apply ──► outcome
+//!  (any node passes it on)                                       └─ a follower far behind gets a log snapshot in pieces
+//! ```
+//!
+//! This folder is the only place that names openraft. Reading order:
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `types.rs`, `error.rs`, `config.rs`, `status.rs` | the words |
+//! | `disk_mark.rs` | which disk this is: a node that lost its disk is another node |
+//! | `log_store.rs`, `flusher.rs` | the log, on `kho_storage::log_db` |
+//! | `state_machine.rs`, `snapshot_shelf.rs`, `install_gate.rs` | the state, on `kho_storage::warehouse` |
+//! | `log_keeper.rs` | when a log snapshot is due and what of the log may go |
+//! | `wire.rs`, `peers.rs`, `lane.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
+//! | `snapshot_wire.rs`, `snapshot_send.rs`, `snapshot_receive.rs` | a log snapshot on its way |
+//! | `silence.rs` | when to stand for election beside openraft's own clock |
+//! | `propose.rs`, `read.rs`, `members.rs` | what callers ask for |
+//!
+//! Not here: what a command means, when one is proposed, who may ask.
+
+mod config;
+mod disk_mark;
+mod error;
+mod flusher;
+mod install_gate;
+mod lane;
+mod log_keeper;
+mod log_store;
+mod members;
+mod network;
+mod peers;
+mod propose;
+mod read;
+mod serve;
+mod silence;
+mod snapshot_receive;
+mod snapshot_send;
+mod snapshot_shelf;
+mod snapshot_wire;
+mod state_machine;
+mod status;
+#[cfg(test)]
+mod suite;
+mod types;
+mod wire;
+
+pub use config::{ConsensusConfig, ConsensusLimits, HEARTBEAT_MS, election_window_ms, rank_of};
+pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
+pub use members::NodeAddress;
+pub use status::{ConsensusStatus, Leadership, Member, NodeRole};
+pub use types::{DiskId, GroupId};
+pub use wire::COMMAND_BYTES_MAX;
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kho_replication::quic::Endpoint;
+use kho_storage::{
+    ids::NodeId,
+    log_db::{LogDb, LogWord},
+    warehouse::Warehouse,
+};
+use openraft::{
+    RaftLogReader as _,
+    storage::{RaftLogStorage as _, RaftStateMachine as _},
+};
+use parking_lot::Mutex;
+use rand::Rng as _;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use disk_mark::OwnDirectory;
+use flusher::Flusher;
+use install_gate::InstallGate;
+use log_keeper::LogKeeper;
+use log_store::LogStore;
+use network::Network;
+use peers::{LocalNode, Peers};
+use silence::Silence;
+use snapshot_receive::SnapshotReceiver;
+use snapshot_shelf::SnapshotShelf;
+use state_machine::{StateMachine, position_of};
+use types::Raft;
+
+/// How often a node looks whether it is without a leader.
+const SILENCE_CHECK: Duration = Duration::from_millis(40);
+
+/// This node's part in its site's consensus.
+pub struct Consensus {
+    raft: Raft,
+    peers: Arc<Peers>,
+    silence: Arc<Silence>,
+    snapshots: SnapshotReceiver,
+    warehouse: Arc<Warehouse>,
+    limits: ConsensusLimits,
+    proposed_bytes: Semaphore,
+    proposed_commands: Semaphore,
+    received_bytes: Semaphore,
+    changing_members: tokio::sync::Mutex<()>,
+    leadership: watch::Receiver<Leadership>,
+    failed: watch::Receiver<Option<String>>,
+    stopping: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Consensus {
+    /// Opens the log, applies what is known to be committed, and takes part.
+    ///
+    /// # Errors
+    /// [`StartError`], the operator's to mend.
+    pub async fn start(config: ConsensusConfig, warehouse: Arc<Warehouse>, endpoint: Endpoint) -> Result<Arc<Self>, StartError> {
+        let parts = {
+            let (config, warehouse) = (config.clone(), Arc::clone(&warehouse));
+            let opened = tokio::task::spawn_blocking(move || Parts::open(&config, &warehouse));
+            opened.await.map_err(|e| StartError::Consensus(e.to_string()))??
+        };
+        let local = LocalNode { group: config.group.clone(), node: config.node, disk: parts.own.disk };
+        let peers = Arc::new(Peers::new(endpoint, local));
+        let silence = Arc::new(Silence::new());
+        let mut state = StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.shelf), parts.gate.clone());
+        let mut log = LogStore::new(Arc::clone(&parts.log), parts.flusher, parts.gate.clone(), config.limits.append_bytes_max);
+        apply_committed(&mut log, &mut state).await?;
+
+        let network = Network { peers: Arc::clone(&peers), shelf: Arc::clone(&parts.shelf), silence: Arc::clone(&silence) };
+        let settings = Arc::new(config::raft_config(&config.group, parts.rank)?);
+        let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
+
+        let keeper = LogKeeper {
+            raft: raft.clone(),
+            log: parts.log,
+            warehouse: Arc::clone(&warehouse),
+            shelf: Arc::clone(&parts.shelf),
+            limits: config.limits.clone(),
+        };
+        let (tell_leadership, leadership) = watch::channel(Leadership::default());
+        let (tell_failed, failed) = watch::channel(None);
+        let stopping = CancellationToken::new();
+        let until_stop = |task| tokio::spawn(run_until(stopping.clone(), task));
+        let tasks = vec![
+            until_stop(Box::pin(keeper.run())),
+            until_stop(Box::pin(watch_leadership(raft.clone(), tell_leadership, tell_failed))),
+            until_stop(Box::pin(watch_silence(raft.clone(), Arc::clone(&silence)))),
+        ];
+        Ok(Arc::new(Self {
+            snapshots: SnapshotReceiver { raft: raft.clone(), shelf: parts.shelf, gate: parts.gate, one_at_a_time: tokio::sync::Mutex::new(()) },
+            raft,
+            peers,
+            silence,
+            warehouse,
+            proposed_bytes: Semaphore::new(config.limits.proposed_bytes_max as usize),
+            proposed_commands: Semaphore::new(config.limits.proposed_commands_max as usize),
+            received_bytes: Semaphore::new(config.limits.received_bytes_max as usize),
+            limits: config.limits,
+            changing_members: tokio::sync::Mutex::new(()),
+            leadership,
+            failed,
+            stopping,
+            tasks: Mutex::new(tasks),
+        }))
+    }
+
+    pub fn node(&self) -> NodeId {
+        self.peers.local().node
+    }
+
+    pub fn group(&self) -> &GroupId {
+        &self.peers.local().group
+    }
+
+    /// The id of this node's disk, as the members know it.
+    pub fn disk(&self) -> DiskId {
+        self.peers.local().disk
+    }
+
+    /// Who leads, followed as it changes.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// Why this node has stopped taking part; the process should end then. A storage error in apply ends up here.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.failed.clone()
+    }
+
+    /// The present state, for status and metrics.
+    pub fn status(&self) -> ConsensusStatus {
+        status::status(&self.raft.metrics().borrow())
+    }
+
+    /// Makes a log snapshot now, whatever the log's size, unless one is being made. Returns when it was ordered.
+    ///
+    /// # Errors
+    /// Why the node has stopped.
+    pub async fn make_snapshot(&self) -> Result<(), StartError> {
+        self.raft.trigger().snapshot().await.map_err(|e| StartError::Consensus(e.to_string()))
+    }
+
+    /// Stops taking part and puts the state on disk. Proposals under way end as unknown.
+    pub async fn shutdown(&self) {
+        self.stopping.cancel();
+        // An error means that the task is gone already.
+        let _ = self.raft.shutdown().await;
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            let _ = task.await;
+        }
+        let warehouse = Arc::clone(&self.warehouse);
+        match tokio::task::spawn_blocking(move || warehouse.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the state could not be flushed; the next start applies the log again"),
+            Err(error) => tracing::warn!(%error, "the state could not be flushed; the next start applies the log again"),
+        }
+    }
+}
+
+impl Drop for Consensus {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+/// What `start` opens on disk.
+struct Parts {
+    own: OwnDirectory,
+    log: Arc<LogDb>,
+    flusher: Flusher,
+    gate: InstallGate,
+    shelf: Arc<SnapshotShelf>,
+    rank: u32,
+}
+
+impl Parts {
+    fn open(config: &ConsensusConfig, warehouse: &Warehouse) -> Result<Self, StartError> {
+        let failed = |e: std::io::Error| StartError::Directory { path: config.dir.display().to_string(), reason: e.to_string() };
+        let own = disk_mark::own_directory(&config.dir, &config.group, config.node)?;
+        let log = Arc::new(LogDb::open(&own.log_dir)?);
+        let mark = warehouse.applied()?.unwrap_or_default();
+        let (applied, membership) = position_of(&mark).map_err(|e| StartError::Consensus(format!("the state's mark can't be read: {e}")))?;
+        check_log_fits(&config.dir, &log, applied.map(|id| id.index))?;
+        let voters: Vec<NodeId> = membership.voter_ids().map(NodeId).collect();
+        Ok(Self {
+            own,
+            flusher: Flusher::start(Arc::clone(&log)).map_err(failed)?,
+            log,
+            gate: InstallGate::open(),
+            shelf: Arc::new(SnapshotShelf::open(&config.dir.join("snapshots")).map_err(failed)?),
+            rank: config.rank.unwrap_or_else(|| rank_of(config.node, &voters)),
+        })
+    }
+}
+
+/// The log must go on where the state ends, or the disk lost one of them.
+fn check_log_fits(dir: &Path, log: &LogDb, applied: Option<u64>) -> Result<(), StartError> {
+    let lost = |found, missing| Err(StartError::PartLost { path: dir.display().to_string(), found, missing });
+    let extent = log.extent();
+    let used = log.word(LogWord::Vote)?.is_some() || log.purged()?.is_some() || !extent.is_empty();
+    match applied {
+        Some(_) if !used => lost("the state", "its log"),
+        None if log.purged()?.is_some() => lost("a log", "the state before it"),
+        Some(applied) if !extent.is_empty() && applied + 1 < extent.first => lost("a log", "the state before it"),
+        _ => Ok(()),
+    }
+}
+
+/// Applies what is known to be committed, in pieces bounded in bytes. openraft would do it too, but counts entries.
+async fn apply_committed(log: &mut LogStore, state: &mut StateMachine) -> Result<(), StartError> {
+    let failed = |e: types::StoreError| StartError::Consensus(e.to_string());
+    let Some(committed) = log.read_committed().await.map_err(failed)? else { return Ok(()) };
+    let (applied, _) = state.applied_state().await.map_err(failed)?;
+    let mut next = applied.map_or(0, |id| id.index + 1);
+    while next <= committed.index {
+        let entries = log.limited_get_log_entries(next, committed.index + 1).await.map_err(failed)?;
+        let Some(last) = entries.last().map(|entry| entry.log_id.index) else { return Ok(()) };
+        state.apply(entries).await.map_err(failed)?;
+        next = last + 1;
+    }
+    Ok(())
+}
+
+async fn run_until(stopping: CancellationToken, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) {
+    // An ended token or an ended task are equally good.
+    let _ = stopping.run_until_cancelled(task).await;
+}
+
+async fn watch_leadership(raft: Raft, tell_leadership: watch::Sender<Leadership>, tell_failed: watch::Sender<Option<String>>) {
+    let mut metrics = raft.metrics();
+    loop {
+        let (leadership, failure) = {
+            let metrics = metrics.borrow_and_update();
+            (status::leadership(&metrics), status::failure(&metrics))
+        };
+        tell_leadership.send_if_modified(|told| std::mem::replace(told, leadership) != leadership);
+        if failure.is_some() {
+            tell_failed.send_replace(failure);
+            return;
+        }
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn watch_silence(raft: Raft, silence: Arc<Silence>) {
+    let metrics = raft.metrics();
+    loop {
+        tokio::time::sleep(SILENCE_CHECK).await;
+        let stands = {
+            let metrics = metrics.borrow();
+            let mut voters = metrics.membership_config.voter_ids();
+            // The only voter stands by itself at once; a learner never does.
+            let concerned = voters.by_ref().any(|voter| voter == metrics.id) && metrics.membership_config.voter_ids().count() > 1;
+            let has_leader = !concerned || metrics.current_leader.is_some();
+            silence.leaderless(Instant::now(), has_leader, |range| rand::rng().random_range(range))
+        };
+        if stands && raft.trigger().elect().await.is_err() {
+            return;
+        }
+    }
+}

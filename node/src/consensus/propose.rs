@@ -1,0 +1,165 @@
+//! Proposals: any node takes a command and passes it to the leader.
+
+use std::time::{Duration, Instant};
+
+use kho_storage::{
+    codec,
+    command::{Command, Outcome},
+    ids::NodeId,
+};
+use openraft::error::{ClientWriteError, RaftError};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::SemaphorePermit, time::timeout};
+
+use super::{
+    Consensus, ProposeError,
+    error::{PeerError, PeerRefusal},
+    network::target_of,
+    peers::PeerTarget,
+    types::CommandBytes,
+    wire::{COMMAND_BYTES_MAX, Subject},
+};
+
+/// What a caller is told to wait when too much is under way: about as long as a few entries take.
+const BUSY_RETRY_MS: u64 = 200;
+/// What a caller is told to wait without a leader: about an election.
+const LEADERLESS_RETRY_MS: u64 = 1_000;
+/// Between two looks for the leader, if nothing wakes the proposal.
+const LEADER_LOOK: Duration = Duration::from_millis(100);
+
+/// What became of a command at the leader, as the leader answers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum AtLeader {
+    Outcome(Outcome),
+    /// Surely not committed.
+    NotLeader(Option<NodeId>),
+    Failed(ProposeError),
+}
+
+/// What became of one attempt.
+enum Attempt {
+    Outcome(Outcome),
+    /// Surely not committed; another attempt may find the leader.
+    Undelivered,
+    Failed(ProposeError),
+}
+
+impl Consensus {
+    /// Has the site agree on `command`, and returns what it came to once this node's leader has applied it.
+    ///
+    /// Waits for a leader and passes the command on; a client's write, which bears request keys, is also sent again when an
+    /// answer got lost. Dropping the future takes nothing back.
+    ///
+    /// # Errors
+    /// [`ProposeError`]; all but `Unknown` and `Fatal` mean that nothing was changed.
+    pub async fn propose(&self, command: &Command) -> Result<Outcome, ProposeError> {
+        let bytes = CommandBytes::encode(command).map_err(|e| ProposeError::Fatal { why: e.to_string() })?;
+        let size = bytes.as_bytes().len();
+        if size > COMMAND_BYTES_MAX {
+            return Err(ProposeError::TooLarge { bytes: size, bytes_max: COMMAND_BYTES_MAX });
+        }
+        let _room = self.room_for(size)?;
+        let repeatable = matches!(command, Command::Write { .. });
+        let (deadline, leader_deadline) = (Instant::now() + self.limits.propose_timeout, Instant::now() + self.limits.leader_patience);
+        let mut unknown = None;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let attempt = timeout(left, self.attempt(&bytes)).await;
+            match attempt.unwrap_or_else(|_| Attempt::Failed(no_answer(self.limits.propose_timeout))) {
+                Attempt::Outcome(outcome) => return Ok(outcome),
+                Attempt::Failed(error @ ProposeError::Unknown { .. }) if repeatable && Instant::now() < deadline => unknown = Some(error),
+                Attempt::Failed(error) => return Err(error),
+                Attempt::Undelivered if Instant::now() < leader_deadline => {}
+                // An earlier attempt may have been committed.
+                Attempt::Undelivered => return Err(unknown.unwrap_or(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS })),
+            }
+            if let Some(why) = self.failed.borrow().clone() {
+                return Err(unknown.unwrap_or(ProposeError::Fatal { why }));
+            }
+            let mut leadership = self.leadership.clone();
+            // Whichever comes first: word of another leader, or the time for another look.
+            let _ = timeout(LEADER_LOOK, leadership.changed()).await;
+        }
+    }
+
+    /// Room for a command among those under way, in bytes and in number; given back when dropped.
+    fn room_for(&self, bytes: usize) -> Result<[SemaphorePermit<'_>; 2], ProposeError> {
+        let busy = |_| ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let bytes = self.proposed_bytes.try_acquire_many(bytes).map_err(busy)?;
+        Ok([bytes, self.proposed_commands.try_acquire().map_err(busy)?])
+    }
+
+    async fn attempt(&self, bytes: &CommandBytes) -> Attempt {
+        let leadership = *self.leadership.borrow();
+        match leadership.leader {
+            None => Attempt::Undelivered,
+            Some(leader) if leader == self.node() => match self.write(bytes.clone()).await {
+                AtLeader::Outcome(outcome) => Attempt::Outcome(outcome),
+                AtLeader::NotLeader(_) => Attempt::Undelivered,
+                AtLeader::Failed(error) => Attempt::Failed(error),
+            },
+            Some(leader) => match self.member(leader) {
+                Some(target) => self.pass_on(&target, bytes).await,
+                None => Attempt::Undelivered,
+            },
+        }
+    }
+
+    /// A peer's command: taken if this node leads and has room.
+    pub(super) async fn write_for_peer(&self, bytes: CommandBytes) -> AtLeader {
+        match self.room_for(bytes.as_bytes().len()) {
+            Ok(_room) => self.write(bytes).await,
+            Err(busy) => AtLeader::Failed(busy),
+        }
+    }
+
+    async fn write(&self, bytes: CommandBytes) -> AtLeader {
+        match self.raft.client_write(bytes).await {
+            Ok(response) => match response.data.0 {
+                Some(outcome) => AtLeader::Outcome(outcome),
+                None => AtLeader::Failed(ProposeError::Unknown { why: "the entry was applied without an outcome".into() }),
+            },
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => AtLeader::NotLeader(forward.leader_id.map(NodeId)),
+            Err(RaftError::APIError(error @ ClientWriteError::ChangeMembershipError(_))) => AtLeader::Failed(ProposeError::Unknown { why: error.to_string() }),
+            // The node stops; what it had appended may still be committed by the others.
+            Err(RaftError::Fatal(fatal)) => AtLeader::Failed(ProposeError::Unknown { why: format!("this node stopped: {fatal}") }),
+        }
+    }
+
+    async fn pass_on(&self, target: &PeerTarget, bytes: &CommandBytes) -> Attempt {
+        let mut leadership = self.leadership.clone();
+        let answer = tokio::select! {
+            answer = self.peers.ask(target, Subject::Propose, bytes.as_bytes()) => answer,
+            // A leader that was killed answers nothing any more; its successor is known long before the line is given up.
+            _ = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != target.node)) => {
+                return Attempt::Failed(ProposeError::Unknown { why: "the leader changed meanwhile".into() });
+            }
+        };
+        let answer = match answer {
+            Ok(answer) => codec::decode::<AtLeader>(&answer).map_err(PeerError::from),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(AtLeader::Outcome(outcome)) => Attempt::Outcome(outcome),
+            Ok(AtLeader::NotLeader(_)) => Attempt::Undelivered,
+            // The leader's end is not this node's.
+            Ok(AtLeader::Failed(ProposeError::Fatal { why })) => Attempt::Failed(ProposeError::Unknown { why }),
+            Ok(AtLeader::Failed(error)) => Attempt::Failed(error),
+            Err(PeerError::Refused(PeerRefusal::Busy)) => Attempt::Failed(ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS }),
+            Err(PeerError::Unreachable(_) | PeerError::Refused(_)) => Attempt::Undelivered,
+            Err(error @ (PeerError::Lost(_) | PeerError::Malformed(_))) => Attempt::Failed(ProposeError::Unknown { why: error.to_string() }),
+        }
+    }
+
+    /// Where a member is.
+    pub(super) fn member(&self, node: NodeId) -> Option<PeerTarget> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        metrics.membership_config.nodes().find(|(id, _)| **id == node.0).map(|(id, record)| target_of(*id, record))
+    }
+}
+
+fn no_answer(after: Duration) -> ProposeError {
+    ProposeError::Unknown { why: format!("no answer within {} ms", after.as_millis()) }
+}

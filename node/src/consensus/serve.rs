@@ -1,0 +1,140 @@
+//! What peers ask of this node.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kho_replication::quic::{CloseCode, Connection, FrameReceiver, FrameSender};
+use kho_storage::{codec, ids::NodeId};
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::{
+    Consensus,
+    error::PeerRefusal,
+    read::NotConfirmed,
+    types::{AppendRequest, CommandBytes, DiskId, VoteRequest},
+    wire::{self, Envelope, Expectation, HelloAnswer, Subject, Verdict, WireError},
+};
+
+/// Larger bodies take their share of what all peers together may have under way here. Smaller ones, heartbeats and votes
+/// among them, never wait for it.
+const LARGE_BODY_BYTES: u32 = 64 << 10;
+/// A question's envelope comes with the stream.
+const ENVELOPE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A question's body comes within this, or its line is too slow to be of use.
+const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+
+impl Consensus {
+    /// Answers the questions of an accepted connection until it ends or this node stops.
+    pub async fn serve(self: Arc<Self>, connection: Connection) {
+        let (site, node) = connection.peer_node();
+        if site != self.group().site {
+            connection.close(CloseCode::NOT_ADMITTED, "this is another site; the in-site protocol is for its own nodes");
+            return;
+        }
+        let slots = Arc::new(Semaphore::new(self.limits.calls_per_peer_max));
+        loop {
+            let next = async {
+                let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+                connection.accept_bi().await.ok().map(|stream| (slot, stream))
+            };
+            let Some(Some((slot, (mut sender, mut receiver)))) = self.stopping.run_until_cancelled(next).await else { break };
+            let this = Arc::clone(&self);
+            tokio::spawn(async move {
+                let _slot = slot;
+                let stopping = this.stopping.clone();
+                // A question that breaks off is asked again; there is nothing to be done about it here.
+                if let Some(Err(error)) = stopping.run_until_cancelled(this.answer_stream((site, node), &mut sender, &mut receiver)).await {
+                    tracing::debug!(%node, %error, "a question of a peer broke off");
+                }
+            });
+        }
+        connection.close(CloseCode::SHUTDOWN, "stopping");
+    }
+
+    async fn answer_stream(&self, peer: (kho_storage::ids::SiteId, NodeId), sender: &mut FrameSender, receiver: &mut FrameReceiver) -> Result<(), WireError> {
+        let too_slow = |patience| move |_| WireError::TooSlow { patience };
+        let envelope: Envelope = timeout(ENVELOPE_TIMEOUT, wire::receive_head(receiver)).await.map_err(too_slow(ENVELOPE_TIMEOUT))??;
+        let local = self.peers.local();
+        let here = Expectation { group: &local.group, node: local.node, disk: local.disk, peer, sender_disk: self.known_disk(envelope.from) };
+        if let Err(refusal) = wire::judge(&envelope, &here) {
+            tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's question was refused");
+            return refuse(sender, refusal).await;
+        }
+        if envelope.subject == Subject::Snapshot {
+            if let Err(error) = self.snapshots.receive(sender, receiver).await {
+                tracing::warn!(node = %peer.1, %error, "a log snapshot could not be received; it goes on where it stopped");
+            }
+            return Ok(());
+        }
+        let _share = match envelope.body_bytes {
+            small if small <= LARGE_BODY_BYTES => None,
+            large => match self.received_bytes.acquire_many(large.min(self.limits.received_bytes_max)).await {
+                Ok(share) => Some(share),
+                Err(_) => return refuse(sender, PeerRefusal::Stopped("it is stopping".into())).await,
+            },
+        };
+        let body = timeout(BODY_TIMEOUT, wire::receive_body(receiver, envelope.body_bytes)).await.map_err(too_slow(BODY_TIMEOUT))??;
+        match self.answer(envelope.subject, body).await {
+            Ok(answer) => wire::send_message(sender, &Verdict { refused: None, body_bytes: wire::announced(&answer)? }, &answer).await,
+            Err(refusal) => refuse(sender, refusal).await,
+        }
+    }
+
+    async fn answer(&self, subject: Subject, body: Vec<u8>) -> Result<Vec<u8>, PeerRefusal> {
+        let malformed = |e: codec::CodecError| PeerRefusal::Malformed(e.to_string());
+        let answer = match subject {
+            Subject::AppendEntries => self.append(codec::decode(&body).map_err(malformed)?).await?,
+            Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
+            Subject::Hello => codec::encode(&HelloAnswer { disk: self.disk(), fresh: self.is_fresh() }),
+            Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(&body)).await),
+            Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),
+            Subject::ReadIndex => match self.confirm_here().await {
+                Ok(position) => codec::encode(&position),
+                Err(NotConfirmed::NotLeader(leader)) => return Err(PeerRefusal::NotLeader(leader.map(NodeId))),
+                Err(NotConfirmed::NoMajority(_)) => return Err(PeerRefusal::NotLeader(None)),
+                Err(NotConfirmed::Stopped(why)) => return Err(PeerRefusal::Stopped(why)),
+            },
+            Subject::Snapshot => return Err(PeerRefusal::Malformed("a snapshot is no single question".into())),
+        };
+        answer.map_err(malformed)
+    }
+
+    async fn append(&self, request: AppendRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+        let response = self.raft.append_entries(request).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
+        if !matches!(response, super::types::AppendResponse::HigherVote(_)) {
+            self.silence.note_leader();
+        }
+        Ok(codec::encode(&response))
+    }
+
+    async fn vote(&self, request: VoteRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+        let candidate_last = request.last_log_id;
+        let response = self.raft.vote(request).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
+        let outlogged = !response.vote_granted && candidate_last < response.last_log_id;
+        if outlogged && self.silence.outlogs_candidate(Instant::now()) {
+            // The candidate found the leader silent too, but can't win against this log. openraft ignores this on leaders
+            // and learners.
+            self.raft.trigger().elect().await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
+        }
+        Ok(codec::encode(&response))
+    }
+
+    /// Whether this node never took part: nothing voted, logged or applied.
+    fn is_fresh(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        metrics.last_log_index.is_none() && metrics.last_applied.is_none() && metrics.vote == super::types::Vote::default()
+    }
+
+    fn known_disk(&self, node: NodeId) -> Option<DiskId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        metrics.membership_config.nodes().find(|(id, _)| **id == node.0).map(|(_, record)| record.disk)
+    }
+}
+
+async fn refuse(sender: &mut FrameSender, refusal: PeerRefusal) -> Result<(), WireError> {
+    wire::send_message(sender, &Verdict { refused: Some(refusal), body_bytes: 0 }, &[]).await
+}

@@ -1,0 +1,296 @@
+//! Where log snapshots stand on disk.
+//!
+//! ```text
+//! snapshots/<id>/meta      openraft's words about the snapshot; written last, so a snapshot with it is whole
+//! snapshots/<id>/state/    a checkpoint of the state database, hard-linked with it
+//! snapshots/incoming/      files of a snapshot that is being received; kept over broken lines and restarts
+//! snapshots/making-…       half-made; removed at start
+//! ```
+//!
+//! Only the newest snapshot stays. One that is being sent lives until its last handle is dropped.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use kho_storage::{codec, ids::Hash32};
+use parking_lot::Mutex;
+
+use super::types::SnapshotMeta;
+
+const META_FILE: &str = "meta";
+const STATE_DIR: &str = "state";
+const INCOMING_DIR: &str = "incoming";
+const MAKING_PREFIX: &str = "making-";
+
+/// A handle of a snapshot on disk. When it was superseded and the last handle goes, so do the files.
+#[derive(Debug, Clone)]
+pub struct SnapshotDir {
+    held: Arc<HeldDir>,
+}
+
+#[derive(Debug)]
+struct HeldDir {
+    root: PathBuf,
+    superseded: AtomicBool,
+    /// Hashes of whole files, as far as they were needed: files never change.
+    hashes: Mutex<BTreeMap<String, Hash32>>,
+}
+
+impl Drop for HeldDir {
+    fn drop(&mut self) {
+        if self.superseded.load(Ordering::Acquire)
+            && let Err(error) = fs::remove_dir_all(&self.root)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(dir = %self.root.display(), %error, "an old log snapshot could not be removed; it is tried again at the next start");
+        }
+    }
+}
+
+impl SnapshotDir {
+    fn new(root: PathBuf) -> Self {
+        Self { held: Arc::new(HeldDir { root, superseded: AtomicBool::new(false), hashes: Mutex::default() }) }
+    }
+
+    /// The checkpoint.
+    pub fn state(&self) -> PathBuf {
+        self.held.root.join(STATE_DIR)
+    }
+
+    pub(super) fn known_hash(&self, name: &str) -> Option<Hash32> {
+        self.held.hashes.lock().get(name).copied()
+    }
+
+    pub(super) fn remember_hash(&self, name: &str, hash: Hash32) {
+        self.held.hashes.lock().insert(name.to_owned(), hash);
+    }
+
+    fn supersede(&self) {
+        self.held.superseded.store(true, Ordering::Release);
+    }
+}
+
+/// All snapshots of this node.
+#[derive(Debug)]
+pub(super) struct SnapshotShelf {
+    dir: PathBuf,
+    current: Mutex<Option<(SnapshotMeta, SnapshotDir)>>,
+    made: AtomicU64,
+    /// Last log index of each snapshot being sent, by the number of its sending.
+    sending: Mutex<BTreeMap<usize, u64>>,
+    sendings: AtomicUsize,
+}
+
+/// While it lives, the log that follows the snapshot being sent is kept.
+#[derive(Debug)]
+pub(super) struct Sending {
+    shelf: Arc<SnapshotShelf>,
+    number: usize,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.shelf.sending.lock().remove(&self.number);
+    }
+}
+
+impl SnapshotShelf {
+    /// Opens the shelf, removes what was half-made, and takes up the newest snapshot.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let mut whole: Vec<(SnapshotMeta, SnapshotDir)> = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name == INCOMING_DIR) {
+                continue;
+            }
+            match fs::read(path.join(META_FILE)).ok().and_then(|bytes| codec::decode(&bytes).ok()) {
+                Some(meta) => whole.push((meta, SnapshotDir::new(path))),
+                None => fs::remove_dir_all(&path)?,
+            }
+        }
+        whole.sort_by_key(|(meta, _)| meta.last_log_id);
+        let current = whole.pop();
+        whole.iter().for_each(|(_, older)| older.supersede());
+        let current = Mutex::new(current);
+        Ok(Self { dir: dir.to_owned(), current, made: AtomicU64::new(0), sending: Mutex::default(), sendings: AtomicUsize::new(0) })
+    }
+
+    pub fn current(&self) -> Option<(SnapshotMeta, SnapshotDir)> {
+        self.current.lock().clone()
+    }
+
+    /// Where a snapshot that is being received collects its files.
+    pub fn incoming(&self) -> PathBuf {
+        self.dir.join(INCOMING_DIR)
+    }
+
+    /// A fresh directory's name; it is removed at the next start unless it becomes a snapshot.
+    pub fn fresh(&self) -> PathBuf {
+        self.dir.join(format!("{MAKING_PREFIX}{}-{:08x}", self.made.fetch_add(1, Ordering::Relaxed), rand::random::<u32>()))
+    }
+
+    /// A place for openraft to receive into. This node receives into [`Self::incoming`], so it stays empty.
+    pub fn empty(&self) -> io::Result<SnapshotDir> {
+        let dir = SnapshotDir::new(self.fresh());
+        fs::create_dir_all(dir.state())?;
+        dir.supersede();
+        Ok(dir)
+    }
+
+    /// A handle on what has been received. It takes the files along when it goes.
+    pub fn received(&self) -> io::Result<SnapshotDir> {
+        let root = self.fresh();
+        fs::create_dir_all(&root)?;
+        fs::rename(self.incoming(), root.join(STATE_DIR))?;
+        let dir = SnapshotDir::new(root);
+        dir.supersede();
+        Ok(dir)
+    }
+
+    /// Makes `root`, which holds a checkpoint in its `state`, the current snapshot, unless a newer one stands.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn put(&self, root: &Path, meta: &SnapshotMeta) -> io::Result<SnapshotDir> {
+        let bytes = codec::encode(meta).map_err(io::Error::other)?;
+        fs::write(root.join(META_FILE), bytes)?;
+        sync_tree(root)?;
+        let place = self.dir.join(&meta.snapshot_id);
+        if place.exists() {
+            fs::remove_dir_all(&place)?;
+        }
+        fs::rename(root, &place)?;
+        File::open(&self.dir)?.sync_all()?;
+        let dir = SnapshotDir::new(place);
+        let mut current = self.current.lock();
+        match &*current {
+            Some((newer, _)) if newer.last_log_id > meta.last_log_id => dir.supersede(),
+            _ => {
+                if let Some((_, older)) = current.replace((meta.clone(), dir.clone())) {
+                    older.supersede();
+                }
+            }
+        }
+        Ok(dir)
+    }
+
+    /// Notes that the snapshot up to `last_index` is being sent.
+    pub fn begin_sending(self: &Arc<Self>, last_index: u64) -> Sending {
+        let number = self.sendings.fetch_add(1, Ordering::Relaxed);
+        self.sending.lock().insert(number, last_index);
+        Sending { shelf: Arc::clone(self), number }
+    }
+
+    /// The oldest snapshot being sent, by its last log index.
+    pub fn oldest_sending(&self) -> Option<u64> {
+        self.sending.lock().values().min().copied()
+    }
+}
+
+/// The path of the checkpoint inside a snapshot's directory.
+pub(super) fn state_in(root: &Path) -> PathBuf {
+    root.join(STATE_DIR)
+}
+
+/// Whether a file of a checkpoint is part of the state; RocksDB's own log and lock are not.
+pub(super) fn is_state_file(name: &str) -> bool {
+    let plain = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    plain && !name.starts_with('.') && !name.starts_with("LOG") && name != "LOCK"
+}
+
+/// Copies a checkpoint, by hard links where files never change.
+///
+/// # Errors
+/// The system's.
+pub(super) fn link_copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(text) = name.to_str().filter(|name| is_state_file(name)) else { continue };
+        let target = to.join(&name);
+        if text.ends_with(".sst") && fs::hard_link(entry.path(), &target).is_ok() {
+            continue;
+        }
+        fs::copy(entry.path(), &target)?;
+        File::open(&target)?.sync_all()?;
+    }
+    File::open(to)?.sync_all()
+}
+
+fn sync_tree(root: &Path) -> io::Result<()> {
+    File::open(root.join(META_FILE))?.sync_all()?;
+    File::open(root.join(STATE_DIR))?.sync_all()?;
+    File::open(root)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::types::LogId;
+
+    fn meta(index: u64) -> SnapshotMeta {
+        SnapshotMeta { last_log_id: Some(LogId::new(openraft::CommittedLeaderId::new(1, 1), index)), snapshot_id: format!("s{index}"), ..SnapshotMeta::default() }
+    }
+
+    fn make(shelf: &SnapshotShelf, index: u64) -> SnapshotDir {
+        let root = shelf.fresh();
+        fs::create_dir_all(state_in(&root)).expect("writable");
+        fs::write(state_in(&root).join("CURRENT"), b"x").expect("writable");
+        shelf.put(&root, &meta(index)).expect("writable")
+    }
+
+    #[test]
+    fn only_the_newest_snapshot_stays_and_one_being_sent_as_long_as_it_is() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let shelf = SnapshotShelf::open(dir.path()).expect("opens");
+        let sent = make(&shelf, 5);
+        let place = sent.state();
+        make(&shelf, 9);
+        assert!(place.exists(), "it is still being sent");
+        drop(sent);
+        assert!(!place.exists());
+        assert_eq!(shelf.current().expect("one").0.snapshot_id, "s9");
+    }
+
+    #[test]
+    fn a_restart_finds_the_newest_whole_snapshot_and_removes_half_made_ones() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let half = {
+            let shelf = SnapshotShelf::open(dir.path()).expect("opens");
+            make(&shelf, 5);
+            let half = shelf.fresh();
+            fs::create_dir_all(state_in(&half)).expect("writable");
+            fs::create_dir_all(shelf.incoming()).expect("writable");
+            half
+        };
+        let shelf = SnapshotShelf::open(dir.path()).expect("opens");
+        assert_eq!(shelf.current().expect("one").0, meta(5));
+        assert!(!half.exists());
+        assert!(shelf.incoming().exists(), "what was received goes on where it stopped");
+    }
+
+    #[test]
+    fn the_log_behind_the_oldest_snapshot_being_sent_is_known_until_all_sendings_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let shelf = Arc::new(SnapshotShelf::open(dir.path()).expect("opens"));
+        let (old, new) = (shelf.begin_sending(5), shelf.begin_sending(9));
+        assert_eq!(shelf.oldest_sending(), Some(5));
+        drop(old);
+        assert_eq!(shelf.oldest_sending(), Some(9));
+        drop(new);
+        assert_eq!(shelf.oldest_sending(), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! How a log snapshot travels: file by file, in pieces, going on where an earlier attempt stopped.
+//!
+//! ```text
+//! leader                                    follower
+//! Offer: vote, meta, files and sizes   →
+//!                                      ←    Holding: per file the bytes already here and their hash
+//! Start file │ bytes in pieces │ End hash   (for each file not yet whole)
+//! …
+//!                                      ←    Installed: the follower's vote
+//! ```
+//!
+//! Every file is checked against the hash its sender names at its end. Files of an earlier, unfinished transfer count too when
+//! their bytes are the beginning of the file offered now.
+
+use std::time::Duration;
+
+use kho_replication::quic::{FrameReceiver, FrameSender};
+use kho_storage::{
+    codec::{self, Blob},
+    ids::Hash32,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
+
+use super::{
+    error::PeerRefusal,
+    types::{SnapshotMeta, Vote},
+    wire::WireError,
+};
+
+/// Bytes of a file travel in pieces of this size.
+pub(super) const FILE_PIECE_BYTES: usize = 1 << 20;
+/// A checkpoint with more files than this is refused: 32 MiB each, so 600 GiB.
+pub(super) const FILES_MAX: usize = 20_000;
+/// Largest list: an offer or a holding.
+const LIST_BYTES_MAX: usize = 4 << 20;
+/// A piece, or the offer, is waited for this long.
+pub(super) const PIECE_PATIENCE: Duration = Duration::from_secs(120);
+/// The other end may have to hash all it holds, or to install it.
+pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Offer {
+    pub vote: Vote,
+    pub meta: SnapshotMeta,
+    pub files: Vec<OfferedFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OfferedFile {
+    pub name: String,
+    pub bytes: u64,
+}
+
+/// Follower to leader.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Reply {
+    /// One per offered file, in the order of the offer.
+    Holding(Vec<HeldPart>),
+    Installed { vote: Vote },
+    Refused(PeerRefusal),
+}
+
+/// The beginning of a file that is already there; `bytes` may be 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HeldPart {
+    pub bytes: u64,
+    pub hash: Hash32,
+}
+
+/// Leader to follower, after the holding.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Piece {
+    /// The next bytes belong to this file of the offer, from `offset` on; what the follower holds beyond is thrown away.
+    Start { file: u32, offset: u64 },
+    Bytes(Blob),
+    /// The file is complete and has this hash.
+    End { hash: Hash32 },
+    /// All files are complete.
+    Done,
+}
+
+pub(super) async fn send<T: Serialize>(sender: &mut FrameSender, value: &T) -> Result<(), WireError> {
+    Ok(sender.send(&codec::encode(value)?).await?)
+}
+
+/// The next frame, which must come within `patience`.
+pub(super) async fn receive<T: DeserializeOwned>(receiver: &mut FrameReceiver, patience: Duration) -> Result<T, WireError> {
+    let arrived = timeout(patience, receiver.recv()).await.map_err(|_| WireError::TooSlow { patience })?;
+    let frame = arrived?.ok_or(WireError::OtherLength)?;
+    if frame.len() > LIST_BYTES_MAX {
+        return Err(WireError::TooLarge { bytes: frame.len() });
+    }
+    Ok(codec::decode(&frame)?)
+}

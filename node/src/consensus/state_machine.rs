@@ -1,0 +1,164 @@
+//! openraft's state machine, kept by the [`Warehouse`]: it decodes commands, hands them over with their mark, and makes and
+//! installs log snapshots as checkpoints.
+
+use std::sync::Arc;
+
+use kho_storage::{
+    codec::{self, Blob, CodecError},
+    error::StorageError,
+    warehouse::{AppliedMark, Warehouse},
+};
+use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, storage::RaftStateMachine};
+
+use super::{
+    install_gate::InstallGate,
+    snapshot_shelf::{SnapshotDir, SnapshotShelf, link_copy, state_in},
+    types::{Applied, Entry, LogId, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership},
+};
+
+/// The state machine as openraft uses it.
+#[derive(Clone)]
+pub(super) struct StateMachine {
+    warehouse: Arc<Warehouse>,
+    shelf: Arc<SnapshotShelf>,
+    gate: InstallGate,
+}
+
+/// What can go wrong below openraft; each stops the node.
+#[derive(Debug, thiserror::Error)]
+enum StateFault {
+    #[error(transparent)]
+    Warehouse(#[from] StorageError),
+    #[error("an entry of the log can't be read or written: {0}; a newer Kho may have written it: upgrade this node")]
+    Record(#[from] CodecError),
+    #[error("a log snapshot could not be written: {0}; check the disk and its free space")]
+    Snapshot(#[from] std::io::Error),
+    #[error("a received log snapshot holds the state at {held:?} instead of {announced:?}; its sender is at fault, see the leader's log")]
+    OtherState { held: Option<LogId>, announced: Option<LogId> },
+    #[error("the state's task failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// How far the log is applied, and the members at that point.
+pub(super) type Position = (Option<LogId>, StoredMembership);
+
+/// Reads a mark that this file wrote. An empty one stands for "nothing yet".
+///
+/// # Errors
+/// [`CodecError`]; the disk's fault.
+pub(super) fn position_of(mark: &AppliedMark) -> Result<Position, CodecError> {
+    let applied = if mark.applied.is_empty() { None } else { codec::decode(&mark.applied)? };
+    let membership = if mark.membership.is_empty() { StoredMembership::default() } else { codec::decode(&mark.membership)? };
+    Ok((applied, membership))
+}
+
+impl StateMachine {
+    pub fn new(warehouse: Arc<Warehouse>, shelf: Arc<SnapshotShelf>, gate: InstallGate) -> Self {
+        Self { warehouse, shelf, gate }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        named: impl FnOnce(AnyError) -> StoreIoError,
+        work: impl FnOnce(&Self) -> Result<T, StateFault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let this = self.clone();
+        let outcome = tokio::task::spawn_blocking(move || work(&this)).await.map_err(StateFault::from).and_then(|outcome| outcome);
+        outcome.map_err(|fault| {
+            tracing::error!(error = %fault, "the state could not be kept; this node stops taking part");
+            named(AnyError::new(&fault)).into()
+        })
+    }
+
+    fn position(&self) -> Result<Position, StateFault> {
+        Ok(position_of(&self.warehouse.applied()?.unwrap_or_default())?)
+    }
+
+    fn apply_all(&self, entries: Vec<Entry>) -> Result<Vec<Applied>, StateFault> {
+        let mut membership = self.warehouse.applied()?.unwrap_or_default().membership;
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let command = match &entry.payload {
+                EntryPayload::Blank => None,
+                EntryPayload::Normal(bytes) => Some(bytes.decode()?),
+                EntryPayload::Membership(members) => {
+                    membership = Blob(codec::encode(&StoredMembership::new(Some(entry.log_id), members.clone()))?);
+                    None
+                }
+            };
+            let mark = AppliedMark { applied: Blob(codec::encode(&Some(entry.log_id))?), membership: membership.clone() };
+            outcomes.push(Applied(self.warehouse.apply(&mark, command.as_ref())?));
+        }
+        Ok(outcomes)
+    }
+
+    fn make_snapshot(&self) -> Result<Snapshot, StateFault> {
+        let root = self.shelf.fresh();
+        std::fs::create_dir_all(&root)?;
+        let (last_log_id, last_membership) = position_of(&self.warehouse.checkpoint(&state_in(&root))?)?;
+        let index = last_log_id.map_or(0, |id| id.index);
+        let meta = SnapshotMeta { last_log_id, last_membership, snapshot_id: format!("{index}-{:016x}", rand::random::<u64>()) };
+        let dir = self.shelf.put(&root, &meta)?;
+        Ok(Snapshot { meta, snapshot: Box::new(dir) })
+    }
+
+    /// Links twice: one copy becomes the state, the other the current snapshot. The state comes first, because a current
+    /// snapshot that is ahead of the state would be taken at the next start for log that may be purged.
+    fn install(&self, meta: &SnapshotMeta, received: &SnapshotDir) -> Result<(), StateFault> {
+        let (kept, taken) = (self.shelf.fresh(), self.shelf.fresh());
+        link_copy(&received.state(), &state_in(&kept))?;
+        link_copy(&received.state(), &taken)?;
+        self.warehouse.replace_with(&taken)?;
+        let (held, announced) = (self.position()?.0, meta.last_log_id);
+        if held != announced {
+            return Err(StateFault::OtherState { held, announced });
+        }
+        self.shelf.put(&kept, meta)?;
+        Ok(())
+    }
+}
+
+impl RaftStateMachine<SiteRaft> for StateMachine {
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<Position, StoreError> {
+        self.blocking(StoreIoError::read_state_machine, Self::position).await
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Applied>, StoreError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<_> = entries.into_iter().collect();
+        self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(entries)).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<SnapshotDir>, StoreError> {
+        self.blocking(|e| StoreIoError::write_snapshot(None, e), |this| Ok(Box::new(this.shelf.empty()?))).await
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Box<SnapshotDir>) -> Result<(), StoreError> {
+        let of = meta.clone();
+        let installed = self.blocking(|e| StoreIoError::write_snapshot(Some(meta.signature()), e), move |this| this.install(&of, &snapshot)).await;
+        match &installed {
+            Ok(()) => self.gate.passed(),
+            Err(error) => self.gate.failed(&error.to_string()),
+        }
+        installed
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(self.shelf.current().map(|(meta, dir)| Snapshot { meta, snapshot: Box::new(dir) }))
+    }
+}
+
+impl RaftSnapshotBuilder<SiteRaft> for StateMachine {
+    async fn build_snapshot(&mut self) -> Result<Snapshot, StoreError> {
+        self.blocking(|e| StoreIoError::write_snapshot(None, e), Self::make_snapshot).await
+    }
+}

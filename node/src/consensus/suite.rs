@@ -1,0 +1,50 @@
+//! openraft's own conformance suite, on the real log and a real warehouse.
+
+use std::sync::Arc;
+
+use kho_storage::{
+    db::DbLimits,
+    ids::SiteId,
+    log_db::LogDb,
+    schema::population,
+    signature::{SignatureAlgorithm, SigningKey},
+    warehouse::{Warehouse, WarehouseConfig},
+};
+use openraft::testing::{StoreBuilder, Suite};
+use tempfile::TempDir;
+
+use super::{
+    flusher::Flusher,
+    install_gate::InstallGate,
+    log_store::LogStore,
+    snapshot_shelf::SnapshotShelf,
+    state_machine::StateMachine,
+    types::{SiteRaft, StoreError},
+};
+
+struct OnDisk;
+
+impl StoreBuilder<SiteRaft, LogStore, StateMachine, TempDir> for OnDisk {
+    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StoreError> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = Arc::new(LogDb::open(&dir.path().join("log")).expect("empty"));
+        let flusher = Flusher::start(Arc::clone(&log)).expect("a thread");
+        let gate = InstallGate::open();
+        let shelf = Arc::new(SnapshotShelf::open(&dir.path().join("snapshots")).expect("empty"));
+        let config = WarehouseConfig {
+            tree: "test".into(),
+            site: SiteId(7),
+            register_key: SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness").public_key(),
+            schema: Arc::new(population().clone()),
+            limits: DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 4 << 20 },
+        };
+        let warehouse = Arc::new(Warehouse::open(&dir.path().join("state"), config).expect("empty"));
+        let store = LogStore::new(log, flusher, gate.clone(), 4 << 20);
+        Ok((dir, store, StateMachine::new(warehouse, shelf, gate)))
+    }
+}
+
+#[test]
+fn log_and_state_machine_pass_the_conformance_suite_of_openraft() {
+    Suite::test_all(OnDisk).expect("conforms");
+}

@@ -1,0 +1,226 @@
+//! What nodes of a site say to each other: one question a stream.
+//!
+//! ```text
+//! question:  envelope │ body in pieces …        answer:  verdict │ body in pieces …
+//! ```
+//!
+//! The envelope names the group, both nodes and both disks, and is judged before a byte of the body is read. Bodies travel in
+//! pieces because a frame is smaller than the largest entry.
+
+use kho_replication::quic::{FrameError, FrameReceiver, FrameSender};
+use kho_storage::{
+    codec::{self, CodecError},
+    ids::NodeId,
+    stream::{BATCH_BYTES_MAX, SEGMENT_BYTES_MAX},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::PeerRefusal,
+    types::{DiskId, GroupId},
+};
+
+/// Largest body: the largest segment or batch as one entry, and room around it.
+pub const BODY_BYTES_MAX: usize = SEGMENT_BYTES_MAX + BATCH_BYTES_MAX + (1 << 20);
+/// Largest command: a body carries it with a little around it.
+pub const COMMAND_BYTES_MAX: usize = BODY_BYTES_MAX - (64 << 10);
+/// Bodies are cut into frames of this size.
+pub const PIECE_BYTES: usize = 1 << 20;
+/// Largest envelope or verdict.
+const HEAD_BYTES_MAX: usize = 4 << 10;
+
+/// What a stream is about. Variants are only appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    AppendEntries,
+    Vote,
+    /// A command for the leader.
+    Propose,
+    /// Where a linearizable read has to wait for.
+    ReadIndex,
+    /// Who are you, on which disk, and have you ever taken part?
+    Hello,
+    /// A change of the members, for the leader.
+    ChangeMembers,
+    /// A log snapshot; the stream goes on in the form of `snapshot_wire.rs`.
+    Snapshot,
+}
+
+/// First frame of a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    pub group: GroupId,
+    pub from: NodeId,
+    pub from_disk: DiskId,
+    pub to: NodeId,
+    /// The disk the sender knows the receiver by, if it knows one.
+    pub to_disk: Option<DiskId>,
+    pub subject: Subject,
+    pub body_bytes: u32,
+}
+
+/// First frame of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub refused: Option<PeerRefusal>,
+    pub body_bytes: u32,
+}
+
+/// A node's answer to [`Subject::Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloAnswer {
+    pub disk: DiskId,
+    /// It has no vote, no log and no state: it never took part.
+    pub fresh: bool,
+}
+
+/// Why a question or an answer could not be read or sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    #[error("a body of {bytes} bytes was announced, at most {BODY_BYTES_MAX} are taken")]
+    TooLarge { bytes: usize },
+    #[error("the stream ended early or went on too long")]
+    OtherLength,
+    #[error("nothing came within {patience:?}")]
+    TooSlow { patience: std::time::Duration },
+}
+
+/// Sends a head and its body, and ends the stream.
+///
+/// # Errors
+/// [`WireError`]; the other end may have received it all the same.
+pub async fn send_message<H: Serialize>(sender: &mut FrameSender, head: &H, body: &[u8]) -> Result<(), WireError> {
+    send_head(sender, head).await?;
+    for piece in body.chunks(PIECE_BYTES) {
+        sender.send(piece).await?;
+    }
+    Ok(sender.finish()?)
+}
+
+/// Sends one small frame.
+///
+/// # Errors
+/// [`WireError`].
+pub async fn send_head<H: Serialize>(sender: &mut FrameSender, head: &H) -> Result<(), WireError> {
+    Ok(sender.send(&codec::encode(head)?).await?)
+}
+
+/// Receives one small frame.
+///
+/// # Errors
+/// [`WireError`].
+pub async fn receive_head<H: serde::de::DeserializeOwned>(receiver: &mut FrameReceiver) -> Result<H, WireError> {
+    let frame = receiver.recv().await?.ok_or(WireError::OtherLength)?;
+    if frame.len() > HEAD_BYTES_MAX {
+        return Err(WireError::OtherLength);
+    }
+    Ok(codec::decode(&frame)?)
+}
+
+/// Receives a body of the announced size, to the end of the stream.
+///
+/// # Errors
+/// [`WireError`]; nothing beyond the announced size is kept.
+pub async fn receive_body(receiver: &mut FrameReceiver, body_bytes: u32) -> Result<Vec<u8>, WireError> {
+    let bytes = body_bytes as usize;
+    if bytes > BODY_BYTES_MAX {
+        return Err(WireError::TooLarge { bytes });
+    }
+    // Memory follows what arrives, not what is announced.
+    let mut body = Vec::with_capacity(bytes.min(PIECE_BYTES));
+    while let Some(piece) = receiver.recv().await? {
+        if body.len() + piece.len() > bytes {
+            return Err(WireError::OtherLength);
+        }
+        body.extend_from_slice(&piece);
+    }
+    if body.len() == bytes { Ok(body) } else { Err(WireError::OtherLength) }
+}
+
+/// The size of a body as it is announced.
+///
+/// # Errors
+/// [`WireError::TooLarge`].
+pub fn announced(body: &[u8]) -> Result<u32, WireError> {
+    u32::try_from(body.len()).ok().filter(|_| body.len() <= BODY_BYTES_MAX).ok_or(WireError::TooLarge { bytes: body.len() })
+}
+
+/// What the receiver of an envelope knows about itself and the sender.
+#[derive(Debug, Clone)]
+pub struct Expectation<'a> {
+    pub group: &'a GroupId,
+    pub node: NodeId,
+    pub disk: DiskId,
+    /// Site and node of the certificate at the other end.
+    pub peer: (kho_storage::ids::SiteId, NodeId),
+    /// The sender's disk as the membership records it, if the sender is a member.
+    pub sender_disk: Option<DiskId>,
+}
+
+/// Whether a question may be worked on at all.
+///
+/// # Errors
+/// The refusal to be sent back.
+pub fn judge(envelope: &Envelope, here: &Expectation<'_>) -> Result<(), PeerRefusal> {
+    if envelope.group != *here.group {
+        return Err(PeerRefusal::OtherGroup(here.group.clone()));
+    }
+    if here.peer != (here.group.site, envelope.from) {
+        return Err(PeerRefusal::CertificateMismatch);
+    }
+    if envelope.to != here.node {
+        return Err(PeerRefusal::OtherNode(here.node));
+    }
+    if envelope.to_disk.is_some_and(|disk| disk != here.disk) {
+        return Err(PeerRefusal::OtherDisk(here.disk));
+    }
+    match here.sender_disk {
+        Some(known) if known != envelope.from_disk => Err(PeerRefusal::KnownOnOtherDisk(known)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kho_storage::ids::SiteId;
+
+    use super::*;
+
+    #[test]
+    fn a_frame_of_another_group_node_disk_or_certificate_is_refused() {
+        let group = GroupId { tree: "vn".into(), site: SiteId(7), incarnation: 5 };
+        let good = Envelope {
+            group: group.clone(),
+            from: NodeId(2),
+            from_disk: DiskId(22),
+            to: NodeId(1),
+            to_disk: Some(DiskId(11)),
+            subject: Subject::Vote,
+            body_bytes: 0,
+        };
+        let here = Expectation { group: &group, node: NodeId(1), disk: DiskId(11), peer: (SiteId(7), NodeId(2)), sender_disk: Some(DiskId(22)) };
+        assert_eq!(judge(&good, &here), Ok(()));
+        let alter: [fn(&mut Envelope); 7] = [
+            |e| e.group.incarnation = 6,
+            |e| e.group.site = SiteId(8),
+            |e| e.group.tree = "test".into(),
+            |e| e.from = NodeId(3),
+            |e| e.from_disk = DiskId(23),
+            |e| e.to = NodeId(4),
+            |e| e.to_disk = Some(DiskId(12)),
+        ];
+        for change in alter {
+            let mut envelope = good.clone();
+            change(&mut envelope);
+            assert!(judge(&envelope, &here).is_err(), "{envelope:?}");
+        }
+        let foreign = Expectation { peer: (SiteId(8), NodeId(2)), ..here.clone() };
+        assert_eq!(judge(&good, &foreign), Err(PeerRefusal::CertificateMismatch));
+        let unknown = Expectation { sender_disk: None, ..here };
+        assert_eq!(judge(&Envelope { to_disk: None, ..good }, &unknown), Ok(()), "a newcomer may be greeted");
+    }
+}

@@ -1,0 +1,174 @@
+//! Puts a node together, runs it, and takes it down in order.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use kho_replication::{
+    identity::Role,
+    quic::{Alpn, CloseCode, Endpoint, TransportLimits},
+    tls::{CertificateClock, CredentialFiles, Credentials},
+};
+use kho_storage::{
+    db::DbLimits,
+    schema::population,
+    signature::SigningKey,
+    warehouse::{Applied, Warehouse, WarehouseConfig},
+};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    alarms::Alarms,
+    children::serve_child,
+    clock::NodeClock,
+    config::NodeConfig,
+    consensus::{Consensus, ConsensusConfig, ConsensusLimits, GroupId},
+    entry::EntrySchema,
+    heads::sign_heads,
+    http,
+    node::Node,
+    upkeep::run_upkeep,
+    upward::run_uplink,
+    writer::Writer,
+};
+
+/// What a node's files say about it, checked before anything is started.
+pub struct Checked {
+    pub config: NodeConfig,
+    pub credentials: Credentials,
+    pub signing_key: SigningKey,
+}
+
+/// Reads every file that the configuration names and checks that they fit together.
+///
+/// # Errors
+/// The first thing that does not fit, with the file's name.
+pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
+    let files = &config.identity;
+    let credentials = Credentials::load(&CredentialFiles { root_ca: files.root_certificate.clone(), certificate_chain: files.certificate.clone(), key: files.tls_key.clone() })?;
+    let identity = credentials.identity();
+    let expected = Role::Node { site: config.site, node: config.node };
+    if identity.tree() != config.tree || *identity.role() != expected {
+        bail!("the certificate {} is of {identity}, but the configuration says tree {}, site {}, node {}; sign the right request with `kho pki sign`", files.certificate.display(), config.tree, config.site, config.node);
+    }
+    let pem = std::fs::read_to_string(&files.signing_key).with_context(|| format!("the signing key {} can't be read; make one with `kho pki request`", files.signing_key.display()))?;
+    let signing_key = SigningKey::from_pkcs8_pem(&zeroize::Zeroizing::new(pem)).with_context(|| format!("the signing key {} is of no use", files.signing_key.display()))?;
+    config.register_key().map_err(anyhow::Error::msg)?;
+    Ok(Checked { config, credentials, signing_key })
+}
+
+/// Runs a node until `stop` resolves or the node fails.
+///
+/// # Errors
+/// Why the node could not start, or why it stopped by itself.
+pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let stopping = CancellationToken::new();
+    let (node, news) = start(checked.config, checked.credentials, stopping.clone()).await?;
+    let mut failed = node.consensus.failed();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(sign_heads(Arc::clone(&node), checked.signing_key, news.own_batch));
+    tasks.spawn(run_uplink(Arc::clone(&node), news.applied));
+    tasks.spawn(run_upkeep(Arc::clone(&node)));
+    tasks.spawn(accept_connections(Arc::clone(&node)));
+    let https = tokio::spawn(http::serve(Arc::clone(&node)));
+    tracing::info!(site = %node.site(), node = %node.config.node, quic = %node.config.listen.quic, https = %node.config.listen.https, "running");
+    let ended = tokio::select! {
+        () = stop => Ok(()),
+        Ok(why) = failed.wait_for(Option::is_some) => Err(anyhow::anyhow!("the node stopped taking part: {}", why.clone().unwrap_or_default())),
+        served = https => match served {
+            Ok(Ok(())) => Err(anyhow::anyhow!("the HTTPS listener ended")),
+            Ok(Err(error)) => Err(error).with_context(|| format!("HTTPS on {}", node.config.listen.https)),
+            Err(error) => Err(error.into()),
+        },
+    };
+    tracing::info!("stopping");
+    stopping.cancel();
+    while tasks.join_next().await.is_some() {}
+    node.consensus.shutdown().await;
+    node.endpoint.close(CloseCode::SHUTDOWN, "the node stops");
+    node.endpoint.wait_idle().await;
+    ended
+}
+
+/// What the warehouse tells the tasks.
+struct News {
+    own_batch: Arc<Notify>,
+    applied: mpsc::UnboundedReceiver<Applied>,
+}
+
+async fn start(config: NodeConfig, credentials: Credentials, stopping: CancellationToken) -> anyhow::Result<(Arc<Node>, News)> {
+    std::fs::create_dir_all(&config.data_dir).with_context(|| format!("the data directory {} can't be made", config.data_dir.display()))?;
+    let certificate_clock = CertificateClock::system();
+    let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
+    let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
+    let schema = Arc::new(population().clone());
+    let warehouse = Arc::new(open_warehouse(&config, &schema)?);
+    for (_, state) in warehouse.origins()? {
+        certificate_clock.raise_to(state.watermark);
+    }
+    let (register_changed, register_changes) = watch::channel(0);
+    let (applied_sender, applied) = mpsc::unbounded_channel();
+    let own_batch = Arc::new(Notify::new());
+    let wake = Arc::clone(&own_batch);
+    warehouse.listen(move |news| {
+        match news {
+            Applied::OwnBatch(_) => wake.notify_one(),
+            Applied::Register | Applied::Everything => register_changed.send_modify(|count| *count += 1),
+            Applied::StreamMoved(_) => {}
+        }
+        // The receiver is gone only when the node stops.
+        let _ = applied_sender.send(news);
+    });
+    let group = GroupId { tree: config.tree.clone(), site: config.site, incarnation: config.incarnation };
+    let consensus_config = ConsensusConfig { group, node: config.node, dir: config.data_dir.join("consensus"), rank: None, limits: ConsensusLimits::default() };
+    let consensus = Consensus::start(consensus_config, Arc::clone(&warehouse), endpoint.clone()).await?;
+    let clock = Arc::new(NodeClock::default());
+    let writer = Writer::start(Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock), config.limits.entry_requests_max);
+    let node = Node {
+        entry_schema: Arc::new(EntrySchema::compile(&schema)),
+        warehouse,
+        consensus,
+        endpoint,
+        credentials,
+        clock,
+        certificate_clock,
+        alarms: Alarms::default(),
+        writer,
+        uplink: parking_lot::Mutex::default(),
+        children: parking_lot::Mutex::default(),
+        register_changes,
+        stopping,
+        config,
+    };
+    Ok((Arc::new(node), News { own_batch, applied }))
+}
+
+/// The longest frame between nodes: a register handed down, with room around it.
+const FRAME_BYTES_MAX: u32 = 40 << 20;
+
+fn open_warehouse(config: &NodeConfig, schema: &Arc<kho_storage::schema::Schema>) -> anyhow::Result<Warehouse> {
+    let warehouse = WarehouseConfig {
+        tree: config.tree.clone(),
+        site: config.site,
+        register_key: config.register_key().map_err(anyhow::Error::msg)?,
+        schema: Arc::clone(schema),
+        limits: DbLimits { cache_bytes_max: config.limits.cache_mib << 20, write_buffer_bytes_max: config.limits.write_buffer_mib << 20 },
+    };
+    Ok(Warehouse::open(&config.data_dir.join("warehouse"), warehouse)?)
+}
+
+async fn accept_connections(node: Arc<Node>) {
+    loop {
+        let connection = tokio::select! {
+            accepted = node.endpoint.accept() => match accepted {
+                Some(connection) => connection,
+                None => return,
+            },
+            () = node.stopping.cancelled() => return,
+        };
+        match connection.alpn() {
+            Alpn::Site => drop(tokio::spawn(Arc::clone(&node.consensus).serve(connection))),
+            Alpn::Link => drop(tokio::spawn(serve_child(Arc::clone(&node), connection))),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The reader of one request's body: fed as bytes arrive, it ends in a checked batch or a refusal.
+
+use std::sync::Arc;
+
+use kho_storage::ids::Hash32;
+
+use super::{
+    area::EntryScope,
+    batch::{BatchDraft, CheckedBatch},
+    csv::Csv,
+    format::{EntryEncoding, EntryFormat},
+    gunzip::{Gunzip, GunzipError, GunzipStop},
+    limits::EntryLimits,
+    ndjson::Ndjson,
+    refusal::{EntryRefusal, Place, Stopped, shown},
+    schema::EntrySchema,
+};
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads one body. Holds one line, the changes so far, and the findings so far.
+pub struct EntryReader {
+    /// `None` for a body that is not compressed.
+    gunzip: Option<Gunzip>,
+    /// Bytes that arrived, compressed or not.
+    arrived: u64,
+    body: Body,
+    stopped: bool,
+}
+
+/// The decompressed side.
+struct Body {
+    rows: RowReader,
+    batch: BatchDraft,
+    hasher: blake3::Hasher,
+    length: u64,
+    length_max: u64,
+    /// How much of a byte order mark was met; `None` once the text began.
+    bom_met: Option<usize>,
+}
+
+enum RowReader {
+    Ndjson(Ndjson),
+    Csv(Csv),
+}
+
+impl EntryReader {
+    /// A reader for one body.
+    ///
+    /// # Errors
+    /// `unknown_table`, before a byte was read.
+    pub fn new(schema: Arc<EntrySchema>, scope: EntryScope, format: EntryFormat, encoding: EntryEncoding, limits: EntryLimits) -> Result<Self, EntryRefusal> {
+        let mut hasher = blake3::Hasher::new();
+        for part in ["kho entry 1", format.word(), format.table()] {
+            hasher.update(part.as_bytes()).update(b"\0");
+        }
+        let rows = match &format {
+            EntryFormat::Ndjson => RowReader::Ndjson(Ndjson::new(Arc::clone(&schema), limits.line_bytes_max)),
+            EntryFormat::Csv { table } => {
+                let place = schema.tables.iter().position(|known| known.name == *table).ok_or_else(|| {
+                    EntryRefusal::whole("unknown_table", format!("the schema has no table {}", shown(table)), format!("use one of: {}", schema.table_names()))
+                })?;
+                RowReader::Csv(Csv::new(Arc::clone(&schema), place, limits.line_bytes_max))
+            }
+        };
+        let gunzip = (encoding == EntryEncoding::Gzip).then(Gunzip::new);
+        let body = Body { rows, batch: BatchDraft::new(schema, scope, limits), hasher, length: 0, length_max: limits.body_bytes_max, bom_met: Some(0) };
+        Ok(Self { gunzip, arrived: 0, body, stopped: false })
+    }
+
+    /// Takes the next piece of the body, of any length. Findings about rows are gathered until the body ends.
+    ///
+    /// # Errors
+    /// [`EntryRefusal`] when reading on is of no use: the caller drops the rest of the body. Every later call gives it again.
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), EntryRefusal> {
+        if !self.stopped && self.advance(chunk).is_err() {
+            self.stopped = true;
+        }
+        if self.stopped { Err(self.body.batch.log.refusal()) } else { Ok(()) }
+    }
+
+    /// The body ended.
+    ///
+    /// # Errors
+    /// [`EntryRefusal`] with everything that was found; nothing of the body is taken.
+    pub fn finish(mut self) -> Result<CheckedBatch, EntryRefusal> {
+        if !self.stopped {
+            self.stopped = self.end().is_err();
+        }
+        let Body { batch, hasher, .. } = self.body;
+        if self.stopped || !batch.log.is_empty() {
+            return Err(batch.log.refusal());
+        }
+        let changes = batch.changes();
+        let rows = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+        Ok(CheckedBatch { changes, body_hash: Hash32(*hasher.finalize().as_bytes()), rows })
+    }
+
+    fn advance(&mut self, chunk: &[u8]) -> Result<(), Stopped> {
+        self.arrived += chunk.len() as u64;
+        if self.arrived > self.body.length_max {
+            return Err(self.body.too_long());
+        }
+        let Self { gunzip, body, .. } = self;
+        match gunzip {
+            None => body.take(chunk),
+            Some(gunzip) => match gunzip.feed(chunk, |piece| body.take(piece)) {
+                Ok(()) => Ok(()),
+                Err(GunzipStop::Sink(stopped)) => Err(stopped),
+                Err(GunzipStop::Data(error)) => Err(body.bad_gzip(error)),
+            },
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Stopped> {
+        if let Some(Err(error)) = self.gunzip.as_ref().map(Gunzip::finish) {
+            return Err(self.body.bad_gzip(error));
+        }
+        self.body.end()
+    }
+}
+
+impl Body {
+    /// Takes decompressed bytes.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
+        self.length += bytes.len() as u64;
+        if self.length > self.length_max {
+            return Err(self.too_long());
+        }
+        self.hasher.update(bytes);
+        let text = self.pass_bom(bytes)?;
+        self.read(text)
+    }
+
+    fn end(&mut self) -> Result<(), Stopped> {
+        if let Some(met) = self.bom_met.take() {
+            self.read(&BOM[..met])?;
+        }
+        match &mut self.rows {
+            RowReader::Ndjson(reader) => reader.finish(&mut self.batch)?,
+            RowReader::Csv(reader) => reader.finish(&mut self.batch)?,
+        }
+        if self.batch.rows() == 0 && self.batch.log.is_empty() {
+            return Err(self.batch.log.stop(Place::BODY, None, "empty_body", "the body holds no row".into(), "send at least one row"));
+        }
+        Ok(())
+    }
+
+    /// What of `bytes` follows the byte order mark, which may come in pieces. What only looked like one is text.
+    fn pass_bom<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Stopped> {
+        let Some(met) = self.bom_met else { return Ok(bytes) };
+        let same = bytes.iter().zip(&BOM[met..]).take_while(|(given, wanted)| given == wanted).count();
+        if met + same == BOM.len() {
+            self.bom_met = None;
+            match &mut self.rows {
+                RowReader::Ndjson(reader) => reader.skip(BOM.len() as u64),
+                RowReader::Csv(reader) => reader.skip(BOM.len() as u64),
+            }
+        } else if same < bytes.len() {
+            self.bom_met = None;
+            self.read(&BOM[..met + same])?;
+        } else {
+            self.bom_met = Some(met + same);
+        }
+        Ok(&bytes[same..])
+    }
+
+    fn read(&mut self, text: &[u8]) -> Result<(), Stopped> {
+        match &mut self.rows {
+            RowReader::Ndjson(reader) => reader.feed(text, &mut self.batch),
+            RowReader::Csv(reader) => reader.feed(text, &mut self.batch),
+        }
+    }
+
+    fn too_long(&mut self) -> Stopped {
+        let message = format!("the body is longer than {} bytes", self.length_max);
+        self.batch.log.stop(Place::BODY, None, "body_too_long", message, "split it into several requests, as `kho import` does")
+    }
+
+    fn bad_gzip(&mut self, error: GunzipError) -> Stopped {
+        let length = self.length;
+        let (code, message, hint) = match error {
+            GunzipError::NotGzip => ("not_gzip", "the body is no gzip".into(), "compress it with gzip, or leave Content-Encoding out"),
+            GunzipError::Corrupt => ("gzip_corrupt", format!("the compressed body is damaged after {length} bytes of text"), "compress and send it again"),
+            GunzipError::Truncated => ("gzip_truncated", format!("the compressed body ends too early, after {length} bytes of text"), "send it again, to its end"),
+            GunzipError::Trailing => ("gzip_trailing", "something that is no gzip follows the compressed body".into(), "send nothing behind the last gzip member"),
+        };
+        self.batch.log.stop(Place::BODY, None, code, message, hint)
+    }
+}

@@ -1,0 +1,83 @@
+//! Signing heads: the ready leader signs what its site has applied and commits it; only committed heads leave the site.
+
+use std::{sync::Arc, time::Duration};
+
+use kho_storage::{
+    command::{Command, Outcome},
+    error::StorageError,
+    ids::{OriginId, SiteTime},
+    signature::SigningKey,
+    stream::{Head, SignedHead},
+    warehouse::OriginState,
+};
+use tokio::sync::Notify;
+
+use crate::node::Node;
+
+/// How often the signer looks for idle streams, and for a change of leadership.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// A failed commit is tried again after this long.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Runs until the node stops. `batch_applied` is notified after every own batch.
+pub async fn sign_heads(node: Arc<Node>, key: SigningKey, batch_applied: Arc<Notify>) {
+    loop {
+        tokio::select! {
+            () = batch_applied.notified() => {}
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = node.stopping.cancelled() => return,
+        }
+        if !node.leads() {
+            continue;
+        }
+        let register = node.warehouse.register();
+        let Some(register) = register.as_ref().as_ref() else { continue };
+        for origin in register.origins_of(node.site()).collect::<Vec<_>>() {
+            if let Err(error) = commit_due_head(&node, &key, origin).await {
+                tracing::warn!(%origin, %error, "a head could not be committed; trying again");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Why a head was not committed.
+#[derive(Debug, thiserror::Error)]
+enum HeadError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Signature(#[from] kho_storage::signature::SignatureError),
+    #[error(transparent)]
+    Propose(#[from] crate::consensus::ProposeError),
+    #[error("the site refused it: {0:?}")]
+    Refused(Outcome),
+}
+
+async fn commit_due_head(node: &Node, key: &SigningKey, origin: OriginId) -> Result<(), HeadError> {
+    let Some(state) = node.origin_or_empty(origin)? else { return Ok(()) };
+    let now = node.clock.now();
+    if !is_due(&state, now, node.config.limits.idle_head_seconds) {
+        return Ok(());
+    }
+    let head = Head {
+        origin,
+        epoch: state.epoch,
+        seq: state.last(),
+        chain: state.chain,
+        digest: state.sum.digest(),
+        rows: state.rows,
+        site_time: now.max(state.batch_time).max(state.watermark),
+    };
+    let signed = SignedHead::sign(head, node.site(), node.config.node, key)?;
+    node.certificate_clock.raise_to(state.batch_time);
+    match node.consensus.propose(&Command::CommitHead { signed }).await? {
+        Outcome::HeadCommitted => Ok(()),
+        other => Err(HeadError::Refused(other)),
+    }
+}
+
+/// A head is due when batches stand without one, or when the newest says nothing of the last while.
+fn is_due(state: &OriginState, now: SiteTime, idle_head_seconds: u64) -> bool {
+    state.head_seq != Some(state.last()) || now.seconds_since(state.watermark) >= idle_head_seconds
+}

@@ -1,0 +1,148 @@
+//! Who asks, by certificate, and what that role may do.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::http::Request;
+use axum_server::{accept::Accept, tls_rustls::RustlsAcceptor};
+use kho_replication::identity::{PeerIdentity, Role};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tower_service::Service;
+
+use super::reply::{Refused, refused};
+use crate::node::Node;
+
+/// Accepts TLS connections and hands the peer's name to every request on them.
+#[derive(Clone)]
+pub struct IdentityAcceptor {
+    tls: RustlsAcceptor,
+    tree: String,
+}
+
+impl IdentityAcceptor {
+    pub fn new(tls: RustlsAcceptor, tree: String) -> Self {
+        Self { tls, tree }
+    }
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for IdentityAcceptor {
+    type Stream = TlsStream<TcpStream>;
+    type Service = WithIdentity<S>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let (tls, tree) = (self.tls.clone(), self.tree.clone());
+        Box::pin(async move {
+            let address = stream.peer_addr()?;
+            stream.set_nodelay(true)?;
+            let (stream, service) = match tls.accept(stream, service).await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%address, %error, "a TLS handshake failed");
+                    return Err(error);
+                }
+            };
+            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+            let identity = match certificate.map(|der| PeerIdentity::from_certificate_der(der)) {
+                Some(Ok(identity)) if identity.tree() == tree => identity,
+                Some(Ok(identity)) => return Err(not_admitted(address, &format!("{identity} is of another tree"))),
+                Some(Err(error)) => return Err(not_admitted(address, &error.to_string())),
+                None => return Err(not_admitted(address, "no certificate was given")),
+            };
+            Ok((stream, WithIdentity { service, identity }))
+        })
+    }
+}
+
+fn not_admitted(address: std::net::SocketAddr, why: &str) -> io::Error {
+    tracing::warn!(%address, why, "a client was not admitted");
+    io::Error::new(io::ErrorKind::PermissionDenied, why.to_string())
+}
+
+/// A connection's service that knows who is at the other end.
+#[derive(Clone)]
+pub struct WithIdentity<S> {
+    service: S,
+    identity: PeerIdentity,
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for WithIdentity<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        request.extensions_mut().insert(self.identity.clone());
+        self.service.call(request)
+    }
+}
+
+/// What a request needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Enter this site's records.
+    Enter,
+    /// Read rows: personal data.
+    ReadRows,
+    /// Read numbers.
+    ReadIndicators,
+    /// See and change how the site works.
+    Operate,
+    /// See how the node is.
+    Watch,
+}
+
+/// Whether `identity` has `right` at this node.
+///
+/// # Errors
+/// A refusal that says which certificate is needed.
+pub fn check(node: &Node, identity: &PeerIdentity, right: Right) -> Result<(), Refused> {
+    if may(identity.role(), node.site(), right) {
+        return Ok(());
+    }
+    let wanted = match right {
+        Right::Enter | Right::ReadRows => format!("a client certificate of site {}: `kho pki client --client NAME --site {}`", node.site(), node.site()),
+        _ => format!("an operator certificate: `kho pki client --operator NAME --site {}`", node.site()),
+    };
+    tracing::warn!(who = %identity, ?right, "refused");
+    Err(refused(403, "forbidden", format!("{identity} may not do this"), format!("use {wanted}")))
+}
+
+fn may(role: &Role, site: kho_storage::ids::SiteId, right: Right) -> bool {
+    match (role, right) {
+        (Role::Authority, _) => false,
+        (_, Right::Watch) => true,
+        (Role::Operator { site: scope, .. }, Right::Operate | Right::ReadIndicators) => scope.is_none_or(|scope| scope == site),
+        (Role::Client { site: scope, .. }, Right::Enter | Right::ReadRows | Right::ReadIndicators) => *scope == site,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kho_storage::ids::{NodeId, SiteId};
+
+    use super::*;
+
+    #[test]
+    fn an_operator_sees_no_personal_data_and_a_client_changes_nothing_but_records() {
+        let here = SiteId(3);
+        let operator = Role::Operator { site: None, name: "o".into() };
+        let client = Role::Client { site: here, name: "c".into() };
+        assert!(may(&operator, here, Right::Operate) && !may(&operator, here, Right::ReadRows) && !may(&operator, here, Right::Enter));
+        assert!(may(&client, here, Right::Enter) && may(&client, here, Right::ReadRows) && !may(&client, here, Right::Operate));
+        assert!(!may(&client, SiteId(4), Right::Enter), "another site's client");
+        assert!(!may(&Role::Operator { site: Some(SiteId(4)), name: "o".into() }, here, Right::Operate), "another site's operator");
+        let node = Role::Node { site: here, node: NodeId(1) };
+        assert!(may(&node, here, Right::Watch) && !may(&node, here, Right::ReadRows) && !may(&node, here, Right::Operate));
+    }
+}

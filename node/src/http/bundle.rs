@@ -1,0 +1,181 @@
+//! Signed files for lines that are down: the same segments, carried by hand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, BufReader, BufWriter, Seek as _},
+    sync::Arc,
+};
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Query, State},
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
+use futures::StreamExt as _;
+use kho_replication::{
+    bundle::{BundleError, BundleReader, BundleWriter},
+    identity::PeerIdentity,
+    verified::ClockCheck,
+};
+use kho_storage::{
+    command::{Command, Outcome},
+    ids::{OriginId, StreamSeq},
+    signature::SigningKey,
+};
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio_util::io::ReaderStream;
+
+use super::{
+    access::{Right, check},
+    reply::{Refused, Reply, refused, task_lost},
+};
+use crate::{
+    api::{BundleImported, Problem},
+    node::Node,
+};
+
+/// The longest bundle that is taken, in bytes.
+const BUNDLE_BYTES_MAX: u64 = 64 << 30;
+/// How far a head's time may lie beyond this site's clock, in milliseconds.
+const SKEW_MS_MAX: i64 = 5 * 60_000;
+const SEGMENT_BYTES_WANTED: usize = 4 << 20;
+
+/// Query of an export.
+#[derive(Debug, Deserialize)]
+pub struct ExportQuery {
+    /// Origins to export, comma-separated; all by default.
+    origins: Option<String>,
+    /// `ORIGIN:SEQ,…`: first batch wanted; by default what the active parent has not acknowledged.
+    from: Option<String>,
+}
+
+/// Exports streams into a signed file.
+#[utoipa::path(get, path = "/v1/bundle", params(("origins" = Option<String>, Query), ("from" = Option<String>, Query, description = "ORIGIN:SEQ, comma-separated")), responses((status = 200, description = "the signed file", content_type = "application/octet-stream"), (status = 400, body = Problem)))]
+pub async fn export(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Query(query): Query<ExportQuery>) -> Result<Response, Refused> {
+    check(&node, &who, Right::Operate)?;
+    node.consensus.read_index().await?;
+    let starts = starts(&node, &query)?;
+    let written = tokio::task::spawn_blocking(move || write_bundle(&node, &starts));
+    let file = tokio::fs::File::from_std(written.await.map_err(task_lost)??);
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from_stream(ReaderStream::new(file))).into_response())
+}
+
+/// First batch wanted of every stream that is to be exported.
+fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamSeq>, Refused> {
+    let malformed = |text: &str| refused(400, "malformed", format!("`{text}` is not of the form wanted"), "give `origins=1,2` and `from=1:10,2:5`");
+    let wanted: Option<BTreeSet<OriginId>> = match &query.origins {
+        None => None,
+        Some(text) => Some(text.split(',').map(|id| id.parse().map_err(|_| malformed(id))).collect::<Result<_, _>>()?),
+    };
+    let register = node.warehouse.register();
+    let parent = register.as_ref().as_ref().and_then(|register| register.site(node.site())).and_then(|site| site.parents.first().copied());
+    let acknowledged = match parent {
+        Some(parent) => node.warehouse.read(|reading| reading.parent_cursors(parent))?,
+        None => vec![],
+    };
+    let mut starts = BTreeMap::new();
+    for (origin, state) in node.warehouse.origins()? {
+        if wanted.as_ref().is_none_or(|wanted| wanted.contains(&origin)) {
+            let held = acknowledged.iter().find(|cursor| cursor.origin == origin && cursor.epoch == state.epoch);
+            starts.insert(origin, held.map_or(state.oldest_kept, |cursor| cursor.next).max(state.oldest_kept));
+        }
+    }
+    for pair in query.from.iter().flat_map(|text| text.split(',')) {
+        let (origin, seq) = pair.split_once(':').ok_or_else(|| malformed(pair))?;
+        starts.insert(origin.parse().map_err(|_| malformed(pair))?, seq.parse().map_err(|_| malformed(pair))?);
+    }
+    Ok(starts)
+}
+
+fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<File, Refused> {
+    let disk = |error: io::Error| refused(500, "local_storage", format!("the bundle could not be written: {error}"), "check the disk's free space");
+    let pem = zeroize::Zeroizing::new(std::fs::read_to_string(&node.config.identity.signing_key).map_err(disk)?);
+    let key = SigningKey::from_pkcs8_pem(&pem).map_err(|e| refused(500, "signing_key", e.to_string(), "see `kho pki request`"))?;
+    let dir = node.config.data_dir.join("bundles");
+    std::fs::create_dir_all(&dir).map_err(disk)?;
+    let place = dir.join(format!("export-{}.tmp", node.clock.now().0));
+    let file = File::options().read(true).write(true).create_new(true).open(&place).map_err(disk)?;
+    // The file lives on through its handle alone: nothing is left behind, whatever becomes of the request.
+    std::fs::remove_file(&place).map_err(disk)?;
+    let failed = |error: BundleError| refused(500, "bundle", error.to_string(), "see the node's log");
+    let mut writer = BundleWriter::start(BufWriter::new(file)).map_err(failed)?;
+    for (origin, start) in starts {
+        let mut from = *start;
+        while let Some(segment) = node.warehouse.segment(*origin, from, SEGMENT_BYTES_WANTED)? {
+            let done = segment.batches.is_empty();
+            from = segment.head.head.seq.next();
+            writer.add(&segment).map_err(failed)?;
+            if done {
+                break;
+            }
+        }
+    }
+    let (buffered, _) = writer.finish(&node.config.tree, node.site(), node.config.node, node.clock.now(), &key).map_err(failed)?;
+    let mut file = buffered.into_inner().map_err(|e| disk(e.into_error()))?;
+    file.rewind().map_err(disk)?;
+    Ok(file)
+}
+
+/// Adopts a signed file's segments as if they had come over the line.
+#[utoipa::path(post, path = "/v1/bundle", request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 200, body = BundleImported), (status = 400, body = Problem), (status = 503, body = Problem)))]
+pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, body: Body) -> Reply<BundleImported> {
+    check(&node, &who, Right::Operate)?;
+    let file = receive(&node, body).await?;
+    let register = node.warehouse.register().as_ref().clone().ok_or_else(|| refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`"))?;
+    let opened = {
+        let register = register.clone();
+        tokio::task::spawn_blocking(move || BundleReader::open(BufReader::new(file), &register))
+    };
+    let unfit = |error: BundleError| refused(400, "bundle_refused", error.to_string(), "export it again with `kho bundle export`");
+    let mut reader = opened.await.map_err(task_lost)?.map_err(unfit)?;
+    let mut imported = BundleImported { segments: 0, batches: 0, cursors: BTreeMap::new(), refused: vec![] };
+    while let Some(received) = tokio::task::block_in_place(|| reader.next_segment()).map_err(unfit)? {
+        imported.segments += 1;
+        let check = ClockCheck { clock: node.clock.now(), skew_ms_max: SKEW_MS_MAX };
+        let segment = match received.verify(&register, check) {
+            Ok(verified) => verified.into_segment(),
+            Err(refusal) => {
+                imported.refused.push(refusal.to_string());
+                continue;
+            }
+        };
+        let batches = segment.batches.len() as u64;
+        match node.consensus.propose(&Command::AdoptSegment { site_time: node.clock.now(), segment }).await? {
+            Outcome::Adopted(cursor) => {
+                imported.batches += batches;
+                imported.cursors.insert(cursor.origin.0, cursor.next.0);
+            }
+            Outcome::Refused(refusal) => imported.refused.push(refusal.to_string()),
+            other => imported.refused.push(format!("{other:?}")),
+        }
+    }
+    Ok(Json(imported))
+}
+
+async fn receive(node: &Node, body: Body) -> Result<File, Refused> {
+    let disk = |error: io::Error| refused(507, "local_storage", format!("the bundle could not be kept: {error}"), "check the disk's free space");
+    let dir = node.config.data_dir.join("bundles");
+    std::fs::create_dir_all(&dir).map_err(disk)?;
+    let place = dir.join(format!("import-{}.tmp", node.clock.now().0));
+    let file = File::options().read(true).write(true).create_new(true).open(&place).map_err(disk)?;
+    std::fs::remove_file(&place).map_err(disk)?;
+    let mut file = tokio::fs::File::from_std(file);
+    let mut bytes = 0u64;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| refused(400, "body_cut_short", format!("the bundle ended early: {error}"), "send it again"))?;
+        bytes += chunk.len() as u64;
+        if bytes > BUNDLE_BYTES_MAX {
+            return Err(refused(413, "bundle_too_large", format!("the bundle is longer than {BUNDLE_BYTES_MAX} bytes"), "export fewer origins at a time"));
+        }
+        file.write_all(&chunk).await.map_err(disk)?;
+    }
+    file.flush().await.map_err(disk)?;
+    let mut file = file.into_std().await;
+    file.rewind().map_err(disk)?;
+    Ok(file)
+}

@@ -1,0 +1,64 @@
+//! The OpenAPI description, made from the handlers themselves.
+
+use axum::Json;
+use utoipa::OpenApi;
+
+use crate::api;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Kho node", description = "One node of a Kho site: entry, answers, operation. All of it over HTTPS with mutual TLS."),
+    paths(
+        super::entry::enter_batch,
+        super::answers::list,
+        super::answers::indicator,
+        super::answers::row,
+        super::status::status,
+        super::status::schema,
+        super::status::health,
+        super::status::ready,
+        super::status::metrics,
+        super::proof::proof,
+        super::proof::stood_at,
+        super::proof::buckets,
+        super::proof::bucket_rows,
+        super::site::register,
+        super::site::adopt_register,
+        super::site::init,
+        super::site::add_node,
+        super::site::remove_node,
+        super::bundle::export,
+        super::bundle::import,
+        openapi
+    ),
+    components(schemas(api::Problem, api::RowProblem, api::Completeness))
+)]
+struct Description;
+
+/// The description of everything that a node answers.
+pub fn description() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
+
+/// This description.
+#[utoipa::path(get, path = "/v1/openapi.json", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+pub async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(description())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Routes as `http/mod.rs` writes them.
+    #[test]
+    fn the_description_names_every_route() {
+        let source = include_str!("mod.rs");
+        let served: BTreeSet<&str> = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let description = description();
+        let described: BTreeSet<&str> = description.paths.paths.keys().map(String::as_str).collect();
+        assert_eq!(described, served);
+    }
+}

@@ -1,0 +1,79 @@
+//! HTTPS on every node: entry, answers, and what operators do. Mutual TLS; the certificate's name decides what one may do.
+//!
+//! | who | may |
+//! |---|---|
+//! | client of this site | enter batches, read rows and indicators |
+//! | operator (of the tree, or of this site) | everything but rows: an operator sees no personal data |
+//! | any certificate of the tree | health, readiness, metrics, the description |
+//!
+//! Invariant: the description served at `/v1/openapi.json` names every route (test `the_description_names_every_route`).
+
+mod access;
+mod answers;
+mod bundle;
+mod describe;
+mod entry;
+mod proof;
+mod reply;
+mod site;
+mod status;
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{delete, get, post},
+};
+use axum_server::{Handle, tls_rustls::{RustlsAcceptor, RustlsConfig}};
+use kho_replication::tls::{ALPN_HTTP, ClientCertificate, server_config};
+use kho_storage::register::REGISTER_BYTES_MAX;
+
+use crate::node::Node;
+pub use describe::description;
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests under way get this long when the node stops.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// The routes of a node.
+pub fn router(node: Arc<Node>) -> Router {
+    Router::new()
+        .route("/v1/batches", post(entry::enter_batch))
+        .route("/v1/indicators", get(answers::list))
+        .route("/v1/indicators/{name}", get(answers::indicator))
+        .route("/v1/rows/{table}/{key}", get(answers::row))
+        .route("/v1/status", get(status::status))
+        .route("/v1/schema", get(status::schema))
+        .route("/v1/origins/{origin}/proof", get(proof::proof))
+        .route("/v1/origins/{origin}/stood-at", get(proof::stood_at))
+        .route("/v1/origins/{origin}/buckets", get(proof::buckets))
+        .route("/v1/origins/{origin}/buckets/{bucket}", get(proof::bucket_rows))
+        .route("/v1/register", get(site::register).post(site::adopt_register))
+        .route("/v1/site/init", post(site::init))
+        .route("/v1/site/nodes", post(site::add_node))
+        .route("/v1/site/nodes/{node}", delete(site::remove_node))
+        .route("/v1/bundle", get(bundle::export).post(bundle::import))
+        .route("/v1/openapi.json", get(describe::openapi))
+        .route("/healthz", get(status::health))
+        .route("/readyz", get(status::ready))
+        .route("/metrics", get(status::metrics))
+        .layer(DefaultBodyLimit::max(REGISTER_BYTES_MAX * 3))
+        .with_state(node)
+}
+
+/// Serves until the node stops.
+///
+/// # Errors
+/// When the address can't be bound, or TLS not be set up.
+pub async fn serve(node: Arc<Node>) -> io::Result<()> {
+    let tls = server_config(&node.credentials, &[ALPN_HTTP], ClientCertificate::Required, node.certificate_clock.clone()).map_err(io::Error::other)?;
+    let acceptor = access::IdentityAcceptor::new(RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls))).handshake_timeout(HANDSHAKE_TIMEOUT), node.config.tree.clone());
+    let handle = Handle::new();
+    let (stopping, stopped) = (node.stopping.clone(), handle.clone());
+    tokio::spawn(async move {
+        stopping.cancelled().await;
+        stopped.graceful_shutdown(Some(STOP_GRACE));
+    });
+    axum_server::bind(node.config.listen.https).acceptor(acceptor).handle(handle).serve(router(Arc::clone(&node)).into_make_service()).await
+}

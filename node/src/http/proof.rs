@@ -1,0 +1,99 @@
+//! Proofs: what stood where, recomputed from disk, and where two sites differ.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Path, Query, State},
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use kho_replication::identity::PeerIdentity;
+use kho_storage::{
+    error::StorageError,
+    ids::{OriginId, StreamSeq},
+    warehouse::KeyBucket,
+};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::{
+    access::{Right, check},
+    reply::{Refused, Reply, refused, task_lost},
+};
+use crate::{
+    api::{Problem, ProofLine, RowHash, StoodAt},
+    node::Node,
+};
+
+/// Lines of progress that may wait for a slow client.
+const LINES_MAX: usize = 64;
+
+/// Recomputes an origin's digest and cubes from the rows on this node's disk; answers with lines of progress, then the proof.
+#[utoipa::path(get, path = "/v1/origins/{origin}/proof", params(("origin" = u32, Path)), responses((status = 200, description = "NDJSON: progress lines, then the proof", body = ProofLine)))]
+pub async fn proof(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>) -> Result<Response, Refused> {
+    check(&node, &who, Right::Operate)?;
+    let (lines, written) = mpsc::channel::<ProofLine>(LINES_MAX);
+    tokio::task::spawn_blocking(move || {
+        let mut progress = |done, total| drop(lines.try_send(ProofLine::Progress { done, total }));
+        let last = match node.warehouse.recompute(OriginId(origin), &mut progress) {
+            Ok(proof) => {
+                if proof.as_ref().is_some_and(|proof| !proof.holds()) {
+                    node.alarms.raise(format!("origin {origin}"), "the rows on disk do not have the digest that stands beside them; see `kho verify`", node.clock.now());
+                }
+                ProofLine::Proof(proof)
+            }
+            Err(error) => ProofLine::Failed(*Refused::from(error).problem),
+        };
+        // A client that went away needs no answer.
+        let _ = lines.blocking_send(last);
+    });
+    let lines = futures::stream::unfold(written, |mut written| async move { written.recv().await.map(|line| (line, written)) });
+    let body = lines.map(|line| {
+        let mut text = serde_json::to_vec(&line)?;
+        text.push(b'\n');
+        Ok::<_, serde_json::Error>(Bytes::from(text))
+    });
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response())
+}
+
+/// Query of a comparison.
+#[derive(Debug, Deserialize)]
+pub struct SeqQuery {
+    seq: u64,
+}
+
+/// Chain, digest and rows of an origin after a batch.
+#[utoipa::path(get, path = "/v1/origins/{origin}/stood-at", params(("origin" = u32, Path), ("seq" = u64, Query)), responses((status = 200, body = StoodAt), (status = 404, body = Problem)))]
+pub async fn stood_at(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>, Query(query): Query<SeqQuery>) -> Reply<StoodAt> {
+    check(&node, &who, Right::Operate)?;
+    let (origin, seq) = (OriginId(origin), StreamSeq(query.seq));
+    let stood = node.warehouse.read(|reading| {
+        let Some(state) = reading.origin(origin)? else { return Ok::<_, StorageError>(None) };
+        Ok(reading.stood_at(origin, &state, seq)?.map(|stood| (state.epoch, stood)))
+    })?;
+    match stood {
+        Some((epoch, (chain, digest, rows))) => Ok(Json(StoodAt { origin: origin.0, epoch: epoch.to_string(), seq: seq.0, chain: chain.to_hex(), digest: digest.to_hex(), rows })),
+        None => Err(refused(404, "not_kept", format!("what stood after batch {seq} of origin {origin} is not known here"), "ask for a newer batch; see `kho status`")),
+    }
+}
+
+/// Digests of an origin's rows by bucket of their keys.
+#[utoipa::path(get, path = "/v1/origins/{origin}/buckets", params(("origin" = u32, Path)), responses((status = 200, description = "256 buckets", body = Vec<Object>)))]
+pub async fn buckets(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>) -> Reply<Vec<KeyBucket>> {
+    check(&node, &who, Right::Operate)?;
+    let found = tokio::task::spawn_blocking(move || node.warehouse.key_buckets(OriginId(origin)));
+    Ok(Json(found.await.map_err(task_lost)??))
+}
+
+/// Hashes of the rows in one bucket.
+#[utoipa::path(get, path = "/v1/origins/{origin}/buckets/{bucket}", params(("origin" = u32, Path), ("bucket" = u8, Path)), responses((status = 200, body = Vec<RowHash>)))]
+pub async fn bucket_rows(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path((origin, bucket)): Path<(u32, u8)>) -> Reply<Vec<RowHash>> {
+    check(&node, &who, Right::Operate)?;
+    let found = tokio::task::spawn_blocking(move || node.warehouse.bucket_rows(OriginId(origin), bucket));
+    let rows = found.await.map_err(task_lost)??;
+    Ok(Json(rows.into_iter().map(|(table, key, hash)| RowHash { table: table.0, key: String::from_utf8_lossy(&key).into_owned(), hash: hash.to_hex() }).collect()))
+}

@@ -1,0 +1,100 @@
+//! Refusals as HTTP answers: every one has a stable word, a sentence and a hint.
+
+use axum::{
+    Json,
+    http::{StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use kho_storage::error::StorageError;
+
+use crate::{
+    api::Problem,
+    consensus::{MembersError, ProposeError, ReadError},
+};
+
+/// An HTTP status and what went wrong.
+#[derive(Debug)]
+pub struct Refused {
+    pub status: u16,
+    pub problem: Box<Problem>,
+}
+
+/// What a handler answers.
+pub type Reply<T> = Result<Json<T>, Refused>;
+
+/// A refusal from its parts.
+pub fn refused(status: u16, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Refused {
+    Refused { status, problem: Box::new(Problem { code: code.into(), message: message.into(), hint: hint.into(), retry_after_ms: None, errors: vec![], more: 0 }) }
+}
+
+/// Nothing changed; come back later.
+fn later(status: u16, code: &str, message: String, retry_after_ms: u64) -> Refused {
+    let mut refused = refused(status, code, message, format!("try again in {retry_after_ms} ms"));
+    refused.problem.retry_after_ms = Some(retry_after_ms);
+    refused
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry = self.problem.retry_after_ms.map(|ms| ms.div_ceil(1000).max(1).to_string());
+        let mut response = (status, Json(self.problem)).into_response();
+        if let Some(retry) = retry.and_then(|text| text.parse().ok()) {
+            response.headers_mut().insert(RETRY_AFTER, retry);
+        }
+        response
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { status: 400, problem: Box::new(problem) }
+    }
+}
+
+impl From<StorageError> for Refused {
+    fn from(error: StorageError) -> Self {
+        tracing::error!(%error, "a request met a fault of the local disk");
+        refused(500, "local_storage", error.to_string(), "see the node's log and `kho status`")
+    }
+}
+
+impl From<ProposeError> for Refused {
+    fn from(error: ProposeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ProposeError::Busy { retry_after_ms } => later(429, "busy", message, retry_after_ms),
+            ProposeError::NoLeader { retry_after_ms } => later(503, "no_leader", message, retry_after_ms),
+            ProposeError::TooLarge { .. } => refused(413, "batch_too_large", message, "send fewer rows in one batch"),
+            ProposeError::Unknown { .. } => refused(504, "outcome_unknown", message, "send the same body again with the same request key: it is applied once"),
+            ProposeError::Fatal { .. } => refused(500, "node_stopped", message, "use another node of the site"),
+        }
+    }
+}
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Self {
+        let message = error.to_string();
+        match error {
+            ReadError::NoLeader { retry_after_ms, .. } => later(503, "no_leader", message, retry_after_ms),
+            ReadError::Fatal { .. } => refused(500, "node_stopped", message, "use another node of the site"),
+        }
+    }
+}
+
+impl From<MembersError> for Refused {
+    fn from(error: MembersError) -> Self {
+        let message = error.to_string();
+        match error {
+            MembersError::NoLeader { retry_after_ms, .. } => later(503, "no_leader", message, retry_after_ms),
+            MembersError::Fatal { .. } => refused(500, "node_stopped", message, "use another node of the site"),
+            _ => refused(409, "members_unchanged", message, "see `kho status`"),
+        }
+    }
+}
+
+/// A task that was to answer is gone.
+pub fn task_lost(error: tokio::task::JoinError) -> Refused {
+    tracing::error!(%error, "a request's task ended early");
+    refused(500, "internal", "the request's task ended early", "see the node's log")
+}

@@ -1,0 +1,24 @@
+//! khod: one node of a Kho site, wired between its children and its parent. This crate keeps one sentence true: *what a node
+//! acknowledges, to a client or to a child, its site has committed.*
+//!
+//! Reading order: [`config`], [`daemon`] (puts a node together), [`node`] (what is shared), then one record's way: [`http`] →
+//! [`entry`] → [`writer`] → [`consensus`] → the warehouse → [`heads`] → [`upward`] → the parent's [`children`]; and back as
+//! an answer: [`answer`]. Beside it [`health`], [`metering`], [`alarms`], [`upkeep`].
+
+pub mod alarms;
+pub mod answer;
+pub mod api;
+mod children;
+mod clock;
+pub mod config;
+pub mod consensus;
+pub mod daemon;
+pub mod entry;
+mod heads;
+pub mod health;
+pub mod http;
+pub mod metering;
+mod node;
+mod upkeep;
+mod upward;
+mod writer;

@@ -1,0 +1,75 @@
+//! khod: runs one node of a Kho site.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use kho_node::{
+    config::{LogConfig, LogFormat, NodeConfig},
+    daemon, metering,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs one node of a Kho site.
+#[derive(Debug, Parser)]
+#[command(name = "khod", version, after_help = "Example:\n  khod --config /etc/kho/khod.toml --check-config\n  khod --config /etc/kho/khod.toml\n\nExit codes: 0 stopped as asked, 1 the node failed, 2 the configuration or a file it names is wrong.")]
+struct Arguments {
+    /// The node's configuration file; see config-examples/.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the configuration and every file it names, then end.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let checked = match NodeConfig::load(&arguments.config).map_err(anyhow::Error::from).and_then(daemon::check) {
+        Ok(checked) => checked,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
+    if arguments.check_config {
+        println!("{}: site {}, node {} of tree {}; certificate, keys and limits fit together", arguments.config.display(), checked.config.site, checked.config.node, checked.config.tree);
+        return ExitCode::SUCCESS;
+    }
+    start_log(&checked.config.log);
+    metering::install();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime could not be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(daemon::run(checked, stop_signal())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log(config: &LogConfig) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.level).unwrap_or_else(|error| {
+        eprintln!("warning: `log.level` is not understood ({error}); logging at `info`");
+        tracing_subscriber::EnvFilter::new("info")
+    });
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.init(),
+    }
+}
+
+/// Resolves when the process is asked to stop.
+async fn stop_signal() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,90 @@
+//! One node, put together: what every task and every request handler shares.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use kho_replication::{
+    quic::Endpoint,
+    tls::{CertificateClock, Credentials},
+    uplink::UplinkStatus,
+};
+use kho_storage::{
+    error::StorageError,
+    ids::{NodeId, OriginId, SiteId, SiteTime},
+    stream::SignedHead,
+    warehouse::{OriginState, Warehouse},
+};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{alarms::Alarms, answer::AnswerContext, answer::ReadMode, clock::NodeClock, config::NodeConfig, consensus::Consensus, entry::EntrySchema, writer::Writer};
+
+/// A child's node that is or was connected here.
+#[derive(Debug, Clone)]
+pub struct ChildSeen {
+    pub node: NodeId,
+    pub connected: bool,
+    pub last_heard: SiteTime,
+}
+
+/// One node of a site.
+pub struct Node {
+    pub config: NodeConfig,
+    pub warehouse: Arc<Warehouse>,
+    pub consensus: Arc<Consensus>,
+    pub endpoint: Endpoint,
+    pub credentials: Credentials,
+    pub clock: Arc<NodeClock>,
+    pub certificate_clock: Arc<CertificateClock>,
+    pub alarms: Alarms,
+    pub writer: Writer,
+    pub entry_schema: Arc<EntrySchema>,
+    pub uplink: Mutex<Option<UplinkStatus>>,
+    pub children: Mutex<BTreeMap<SiteId, ChildSeen>>,
+    /// Counts adoptions of registers.
+    pub register_changes: watch::Receiver<u64>,
+    pub stopping: CancellationToken,
+}
+
+impl Node {
+    pub fn site(&self) -> SiteId {
+        self.config.site
+    }
+
+    /// Whether this node leads its site and has applied everything that was ever acknowledged.
+    pub fn leads(&self) -> bool {
+        self.consensus.leadership().borrow().ready
+    }
+
+    /// An origin's state, also before its first batch; `None` for one that the register does not know.
+    pub fn origin_or_empty(&self, origin: OriginId) -> Result<Option<OriginState>, StorageError> {
+        if let Some(state) = self.warehouse.origin(origin)? {
+            return Ok(Some(state));
+        }
+        let register = self.warehouse.register();
+        let known = register.as_ref().as_ref().filter(|register| register.author(origin).is_some());
+        Ok(known.map(|register| OriginState::empty(origin, register.first_epoch(origin))))
+    }
+
+    /// The newest committed head of an origin.
+    pub fn newest_head(&self, origin: OriginId) -> Result<Option<(OriginState, SignedHead)>, StorageError> {
+        self.warehouse.read(|reading| {
+            let Some(state) = reading.origin(origin)? else { return Ok(None) };
+            Ok(reading.newest_head(origin, &state)?.map(|head| (state, head)))
+        })
+    }
+
+    /// What an answer read now is read by.
+    pub fn answer_context(&self, read: ReadMode) -> AnswerContext {
+        let status = self.consensus.status();
+        AnswerContext { site: self.site(), now: self.clock.now(), read, applied: status.applied.unwrap_or(0), answered_by: format!("node {} of site {}", self.config.node, self.config.site) }
+    }
+
+    /// QUIC addresses of the node that leads, if one does.
+    pub fn leader_addresses(&self) -> Option<Vec<String>> {
+        let status = self.consensus.status();
+        let leader = status.leader?;
+        let addresses: Vec<String> = status.members.iter().filter(|member| member.node == leader).map(|member| member.quic_address.clone()).collect();
+        (!addresses.is_empty()).then_some(addresses)
+    }
+}

@@ -1,0 +1,64 @@
+//! What a node does by itself from time to time: forget what the parent holds, watch the disk, end alarms that are over.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use kho_storage::command::Command;
+
+use crate::node::Node;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs until the node stops.
+pub async fn run_upkeep(node: Arc<Node>) {
+    let mut due = tokio::time::interval(INTERVAL);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = node.stopping.cancelled() => return,
+        }
+        watch_disk(&node);
+        if node.leads() && node.warehouse.register().is_some() {
+            let keep_bytes = node.config.limits.stream_keep_mib << 20;
+            match something_to_trim(&node, keep_bytes) {
+                Ok(true) => {
+                    if let Err(error) = node.consensus.propose(&Command::Trim { keep_bytes }).await {
+                        tracing::debug!(%error, "streams were not trimmed now");
+                    }
+                }
+                Ok(false) => {}
+                Err(error) => node.alarms.raise("storage", error.to_string(), node.clock.now()),
+            }
+        }
+    }
+}
+
+/// Whether a stream is longer than what is to be kept, so that an idle site writes no entries.
+fn something_to_trim(node: &Node, keep_bytes: u64) -> Result<bool, kho_storage::error::StorageError> {
+    Ok(node.warehouse.origins()?.iter().any(|(_, state)| state.kept_bytes > keep_bytes))
+}
+
+/// Refuses intake first and entry last when space runs out; both come back by themselves.
+fn watch_disk(node: &Node) {
+    let reserve = node.config.limits.disk_reserve_mib << 20;
+    let now = node.clock.now();
+    match disk_space(&node.config.data_dir) {
+        Ok((free, _)) => {
+            let said = |what: &str| format!("{} MiB are free on the disk of {}: {what} until {} MiB are free again", free >> 20, node.config.data_dir.display(), reserve >> 20);
+            if free < reserve { node.alarms.raise("disk", said("segments of children are refused"), now) } else { node.alarms.clear("disk") }
+            if free < reserve / 2 { node.alarms.raise("disk_full", said("entry is refused too"), now) } else { node.alarms.clear("disk_full") }
+        }
+        Err(error) => node.alarms.raise("disk", format!("the free space of {} can't be read: {error}", node.config.data_dir.display()), now),
+    }
+}
+
+/// Free and total bytes of the file system that holds `path`.
+pub fn disk_space(path: &Path) -> io::Result<(u64, u64)> {
+    let space = rustix::fs::statvfs(path)?;
+    Ok((space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize))
+}
+
+/// Bytes of the files directly in `folder`.
+pub fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries.filter_map(Result::ok).filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file).map(|data| data.len()).sum()
+}

@@ -1,0 +1,304 @@
+//! The child's side at work: carries out what [`Uplink`] decides. It decides nothing itself.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use kho_replication::{
+    frames::{Cursor, ParentFrame},
+    quic::{Alpn, CloseCode, Connection},
+    tls::site_server_name,
+    uplink::{LinkId, LoadFailure, LoadId, StreamPosition, Uplink, UplinkAction, UplinkConfig, UplinkInput},
+};
+use kho_storage::{
+    command::{Command, Outcome, RowPlace, TransferPiece, TransferStart},
+    ids::{Epoch, OriginId, SiteId},
+    stream::Segment,
+    warehouse::Applied,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::node::Node;
+
+const TICK: Duration = Duration::from_millis(200);
+/// Frames that wait for the line; the uplink's own window keeps their number small.
+const OUTGOING_FRAMES_MAX: usize = 1024;
+
+type Inputs = mpsc::UnboundedSender<UplinkInput>;
+
+/// An open line.
+struct Line {
+    frames: mpsc::Sender<Vec<u8>>,
+    closing: CancellationToken,
+}
+
+/// Runs until the node stops. `applied` brings what the warehouse has just applied.
+pub async fn run_uplink(node: Arc<Node>, mut applied: mpsc::UnboundedReceiver<Applied>) {
+    let seed = rand::random();
+    let mut uplink = Uplink::new(UplinkConfig::default(), node.site(), node.config.node, seed);
+    let (inputs, mut arriving) = mpsc::unbounded_channel();
+    let mut driver = Driver { node: Arc::clone(&node), inputs, lines: HashMap::new() };
+    let mut leads = false;
+    let mut tick = tokio::time::interval(TICK);
+    tell_register(&node, &mut uplink);
+    loop {
+        tokio::select! {
+            Some(input) = arriving.recv() => uplink.handle(input, node.clock.link_time()),
+            Some(news) = applied.recv() => {
+                let mut moved = vec![news];
+                while let Ok(more) = applied.try_recv() {
+                    moved.push(more);
+                }
+                if leads {
+                    tell_moved(&node, &mut uplink, &moved);
+                }
+                if moved.iter().any(|news| matches!(news, Applied::Register | Applied::Everything)) {
+                    tell_register(&node, &mut uplink);
+                }
+            }
+            _ = tick.tick() => {
+                let now_leads = node.leads();
+                if now_leads != leads {
+                    leads = now_leads;
+                    uplink.handle(if leads { became_leader(&node) } else { UplinkInput::LostLeadership }, node.clock.link_time());
+                }
+                uplink.handle(UplinkInput::Tick, node.clock.link_time());
+                *node.uplink.lock() = Some(uplink.status());
+            }
+            () = node.stopping.cancelled() => {
+                driver.lines.values().for_each(|line| line.closing.cancel());
+                return;
+            }
+        }
+        while let Some(action) = uplink.poll_action() {
+            driver.carry_out(action);
+        }
+    }
+}
+
+fn tell_register(node: &Node, uplink: &mut Uplink) {
+    if let Some(register) = node.warehouse.register().as_ref() {
+        uplink.handle(UplinkInput::RegisterChanged(Arc::new(register.clone())), node.clock.link_time());
+    }
+}
+
+fn tell_moved(node: &Node, uplink: &mut Uplink, moved: &[Applied]) {
+    let mut origins: Vec<OriginId> = moved.iter().filter_map(|news| if let Applied::StreamMoved(origin) = news { Some(*origin) } else { None }).collect();
+    if moved.contains(&Applied::Everything) {
+        origins.extend(held_origins(node));
+    }
+    origins.sort_unstable();
+    origins.dedup();
+    for origin in origins {
+        if let Some(position) = position(node, origin) {
+            uplink.handle(UplinkInput::StreamAdvanced(position), node.clock.link_time());
+        }
+    }
+}
+
+fn held_origins(node: &Node) -> Vec<OriginId> {
+    node.warehouse.origins().map(|origins| origins.into_iter().map(|(origin, _)| origin).collect()).unwrap_or_else(|error| {
+        node.alarms.raise("storage", error.to_string(), node.clock.now());
+        Vec::new()
+    })
+}
+
+/// A stream up to its newest committed head.
+fn position(node: &Node, origin: OriginId) -> Option<StreamPosition> {
+    let (state, head) = node.newest_head(origin).ok().flatten()?;
+    Some(StreamPosition { origin, epoch: head.head.epoch, next: head.head.seq.next(), oldest_kept: state.oldest_kept, head_time: head.head.site_time })
+}
+
+fn became_leader(node: &Node) -> UplinkInput {
+    let streams = held_origins(node).into_iter().filter_map(|origin| position(node, origin)).collect();
+    let register = node.warehouse.register();
+    let parents = register.as_ref().as_ref().and_then(|register| register.site(node.site())).map(|site| site.parents.clone()).unwrap_or_default();
+    let recorded = parents.into_iter().map(|parent| (parent, node.warehouse.read(|reading| reading.parent_cursors(parent)).unwrap_or_default())).collect();
+    UplinkInput::BecameLeader { streams, recorded }
+}
+
+struct Driver {
+    node: Arc<Node>,
+    inputs: Inputs,
+    lines: HashMap<LinkId, Line>,
+}
+
+impl Driver {
+    fn carry_out(&mut self, action: UplinkAction) {
+        let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
+        match action {
+            UplinkAction::Dial { link, site, addresses } => {
+                let (frames, outgoing) = mpsc::channel(OUTGOING_FRAMES_MAX);
+                let closing = CancellationToken::new();
+                self.lines.retain(|_, line| !line.frames.is_closed());
+                self.lines.insert(link, Line { frames, closing: closing.clone() });
+                tokio::spawn(hold_line(node, link, site, addresses, outgoing, closing, inputs));
+            }
+            UplinkAction::Hangup { link, reason } => {
+                tracing::info!(%link, %reason, "the link to the parent is ended");
+                if let Some(line) = self.lines.remove(&link) {
+                    line.closing.cancel();
+                }
+            }
+            UplinkAction::SendFrame { link, frame } => match frame.encode() {
+                Ok(bytes) => {
+                    let sent = self.lines.get(&link).is_some_and(|line| line.frames.try_send(bytes).is_ok());
+                    if !sent {
+                        self.tell(UplinkInput::LinkLost { link, why: "the line is gone or does not drain".into() });
+                    }
+                }
+                Err(error) => node.alarms.raise("uplink", format!("a frame can't be sent: {error}"), node.clock.now()),
+            },
+            UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
+                tokio::task::spawn_blocking(move || inputs.send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) }));
+            }
+            UplinkAction::LoadTransferStart { load, origin } => {
+                tokio::task::spawn_blocking(move || inputs.send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) }));
+            }
+            UplinkAction::LoadPiece { load, origin, epoch, from, bytes_max } => self.load_piece(load, origin, epoch, from, bytes_max),
+            UplinkAction::RecordParent { parent, cursors } => {
+                tokio::spawn(async move {
+                    let command = Command::RecordParent { parent, cursors: cursors.clone() };
+                    if !matches!(node.consensus.propose(&command).await, Ok(Outcome::Recorded)) {
+                        // The receiver is gone only when the node stops.
+                        let _ = inputs.send(UplinkInput::RecordFailed { parent, cursors });
+                    }
+                });
+            }
+            UplinkAction::AdoptRegister(signed) => {
+                tokio::spawn(async move {
+                    let outcome = node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed }).await;
+                    if let Ok(Outcome::Refused(refusal)) = outcome {
+                        node.alarms.raise("register", format!("the parent handed down a register that is refused: {refusal}"), node.clock.now());
+                    }
+                });
+            }
+            UplinkAction::Probe { site, addresses } => {
+                tokio::spawn(async move {
+                    let reachable = match dial(&node, site, &addresses).await {
+                        Ok(connection) => {
+                            connection.close(CloseCode::SHUTDOWN, "probe");
+                            true
+                        }
+                        Err(_) => false,
+                    };
+                    let _ = inputs.send(UplinkInput::ProbeAnswered { site, reachable });
+                });
+            }
+            UplinkAction::RaiseAlarm(alarm) => node.alarms.raise("uplink", alarm.to_string(), node.clock.now()),
+        }
+    }
+
+    fn load_piece(&self, load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize) {
+        let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
+        tokio::task::spawn_blocking(move || inputs.send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) }));
+    }
+
+    fn tell(&self, input: UplinkInput) {
+        // The receiver is gone only when the node stops.
+        let _ = self.inputs.send(input);
+    }
+}
+
+fn local(error: kho_storage::error::StorageError) -> LoadFailure {
+    LoadFailure::LocalStorage(error.to_string())
+}
+
+fn load_segment(node: &Node, origin: OriginId, from: Cursor, bytes_max: usize) -> Result<Segment, LoadFailure> {
+    let state = node.warehouse.origin(origin).map_err(local)?.ok_or(LoadFailure::NoSuchPlace)?;
+    if state.epoch != from.epoch {
+        return Err(LoadFailure::NoSuchPlace);
+    }
+    match node.warehouse.segment(origin, from.next, bytes_max).map_err(local)? {
+        Some(segment) => Ok(segment),
+        None if from.next < state.oldest_kept => Err(LoadFailure::NoLongerKept { oldest_kept: state.oldest_kept }),
+        None => Err(LoadFailure::NoSuchPlace),
+    }
+}
+
+fn load_start(node: &Node, origin: OriginId) -> Result<TransferStart, LoadFailure> {
+    node.warehouse.read(|reading| reading.transfer_start(origin)).map_err(local)?.ok_or(LoadFailure::NoSuchPlace)
+}
+
+fn load_piece(node: &Node, origin: OriginId, epoch: Epoch, from: &RowPlace, bytes_max: usize) -> Result<TransferPiece, LoadFailure> {
+    let piece = node.warehouse.read(|reading| reading.piece(origin, from, bytes_max)).map_err(local)?;
+    piece.filter(|piece| piece.epoch == epoch).ok_or(LoadFailure::NoSuchPlace)
+}
+
+/// Dials and then moves frames both ways until the line ends.
+async fn hold_line(node: Arc<Node>, link: LinkId, site: SiteId, addresses: Vec<String>, outgoing: mpsc::Receiver<Vec<u8>>, closing: CancellationToken, inputs: Inputs) {
+    let connection = tokio::select! {
+        dialled = dial(&node, site, &addresses) => dialled,
+        () = closing.cancelled() => return,
+    };
+    let why = match connection {
+        Ok(connection) => {
+            let why = move_frames(&connection, link, outgoing, &closing, &inputs).await;
+            connection.close(CloseCode::SHUTDOWN, "done");
+            why
+        }
+        Err(why) => why,
+    };
+    let _ = inputs.send(UplinkInput::LinkLost { link, why });
+}
+
+async fn move_frames(connection: &Connection, link: LinkId, mut outgoing: mpsc::Receiver<Vec<u8>>, closing: &CancellationToken, inputs: &Inputs) -> String {
+    let (mut sender, mut receiver) = match connection.open_bi().await {
+        Ok(stream) => stream,
+        Err(error) => return error.to_string(),
+    };
+    let _ = inputs.send(UplinkInput::LinkOpened { link });
+    let send = async {
+        while let Some(frame) = outgoing.recv().await {
+            if let Err(error) = sender.send(&frame).await {
+                return error.to_string();
+            }
+        }
+        // The driver dropped the line: let what was sent arrive.
+        let _ = sender.finish();
+        std::future::pending().await
+    };
+    let receive = async {
+        loop {
+            match receiver.recv().await {
+                Ok(Some(bytes)) => {
+                    let input = match ParentFrame::decode(&bytes) {
+                        Ok(frame) => UplinkInput::FrameReceived { link, frame },
+                        Err(error) => UplinkInput::FrameRefused { link, error },
+                    };
+                    let _ = inputs.send(input);
+                }
+                Ok(None) => return "the parent closed the line".to_string(),
+                Err(error) => return error.to_string(),
+            }
+        }
+    };
+    tokio::select! {
+        why = send => why,
+        why = receive => why,
+        () = closing.cancelled() => "hung up".into(),
+    }
+}
+
+/// Connects to the first address at which a node of `site` answers.
+async fn dial(node: &Node, site: SiteId, addresses: &[String]) -> Result<Connection, String> {
+    let mut why = format!("the register gives no address of site {site}");
+    for address in addresses {
+        let resolved = match tokio::net::lookup_host(address).await {
+            Ok(mut found) => found.next(),
+            Err(error) => {
+                why = format!("{address}: {error}");
+                continue;
+            }
+        };
+        let Some(resolved) = resolved else { continue };
+        match node.endpoint.connect(resolved, &site_server_name(site), Alpn::Link).await {
+            Ok(connection) if connection.peer_node().0 == site => return Ok(connection),
+            Ok(connection) => {
+                why = format!("{address} is a node of site {}, not of site {site}", connection.peer_node().0);
+                connection.close(CloseCode::NOT_ADMITTED, "another site was dialled");
+            }
+            Err(error) => why = format!("{address}: {error}"),
+        }
+    }
+    Err(why)
+}

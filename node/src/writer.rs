@@ -1,0 +1,142 @@
+//! Group commit: requests that arrive while others are being committed share the next entry of the site's log.
+//!
+//! ```text
+//!  request ─┐                                  ┌─► outcome of each request
+//!  request ─┼─► queue ─► one Command::Write ───┤
+//!  request ─┘            (≤ BATCH_*_MAX)       └─► …
+//! ```
+//! Bounds: requests waiting, bytes under way, and bytes since the newest head, so that every segment stays bounded.
+
+use std::{sync::Arc, time::Duration};
+
+use kho_storage::{
+    command::{Command, Outcome, WriteOutcome, WriteRequest},
+    ids::OriginId,
+    stream::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX, HEAD_DISTANCE_BYTES_MAX},
+    warehouse::Warehouse,
+};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::{
+    clock::NodeClock,
+    consensus::{Consensus, ProposeError},
+};
+
+/// Bytes of entries under way at a time; one entry may pass it.
+const UNDER_WAY_BYTES_MAX: usize = 3 << 20;
+/// How long a request waits for a head before it is told to come back.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// What a client is told to wait when the queue is full.
+const QUEUE_RETRY_MS: u64 = 500;
+
+type Reply = oneshot::Sender<Result<WriteOutcome, ProposeError>>;
+
+struct Waiting {
+    origin: OriginId,
+    request: WriteRequest,
+    bytes: usize,
+    reply: Reply,
+}
+
+/// Where entry hands its requests in.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Writer {
+    /// Starts the task that commits; it ends when every `Writer` is gone.
+    pub fn start(consensus: Arc<Consensus>, warehouse: Arc<Warehouse>, clock: Arc<NodeClock>, requests_max: usize) -> Self {
+        let (queue, waiting) = mpsc::channel(requests_max);
+        tokio::spawn(commit_groups(waiting, consensus, warehouse, clock));
+        Self { queue }
+    }
+
+    /// Commits one request; returns when it is on the disks of a majority, or refused.
+    ///
+    /// # Errors
+    /// [`ProposeError`]: busy or without a leader means that nothing changed; unknown means try again with the same request key.
+    pub async fn write(&self, origin: OriginId, request: WriteRequest) -> Result<WriteOutcome, ProposeError> {
+        let bytes = request.changes.iter().map(kho_storage::stream::Change::bytes).sum();
+        let (reply, outcome) = oneshot::channel();
+        self.queue.try_send(Waiting { origin, request, bytes, reply }).map_err(|_| ProposeError::Busy { retry_after_ms: QUEUE_RETRY_MS })?;
+        outcome.await.unwrap_or_else(|_| Err(ProposeError::Unknown { why: "the node is stopping".into() }))
+    }
+}
+
+async fn commit_groups(mut waiting: mpsc::Receiver<Waiting>, consensus: Arc<Consensus>, warehouse: Arc<Warehouse>, clock: Arc<NodeClock>) {
+    let under_way = Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX));
+    let mut held_back: Option<Waiting> = None;
+    loop {
+        let first = match held_back.take() {
+            Some(first) => first,
+            None => match waiting.recv().await {
+                Some(first) => first,
+                None => return,
+            },
+        };
+        let permits = u32::try_from(first.bytes.clamp(1, UNDER_WAY_BYTES_MAX)).unwrap_or(u32::MAX);
+        // While this waits, more requests arrive and share the entry.
+        let Ok(permit) = Arc::clone(&under_way).acquire_many_owned(permits).await else { return };
+        let mut group = vec![first];
+        held_back = fill(&mut group, &mut waiting);
+        let (consensus, warehouse, clock) = (Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock));
+        tokio::spawn(async move {
+            commit(group, &consensus, &warehouse, &clock).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Takes what waits and fits; returns the first that does not.
+fn fill(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>) -> Option<Waiting> {
+    let mut bytes = group[0].bytes;
+    let mut changes = group[0].request.changes.len();
+    while let Ok(next) = waiting.try_recv() {
+        bytes += next.bytes;
+        changes += next.request.changes.len();
+        if next.origin != group[0].origin || bytes > BATCH_BYTES_MAX || changes > BATCH_CHANGES_MAX {
+            return Some(next);
+        }
+        group.push(next);
+    }
+    None
+}
+
+async fn commit(group: Vec<Waiting>, consensus: &Consensus, warehouse: &Warehouse, clock: &NodeClock) {
+    let origin = group[0].origin;
+    let (requests, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|waiting| (waiting.request, waiting.reply)).unzip();
+    let result = match head_is_near(warehouse, origin).await {
+        Ok(()) => consensus.propose(&Command::Write { site_time: clock.now(), origin, requests }).await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(Outcome::Written(outcomes)) if outcomes.len() == replies.len() => {
+            for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                // A client that went away asks again with its request key.
+                let _ = reply.send(Ok(outcome));
+            }
+        }
+        other => {
+            let error = other.err().unwrap_or_else(|| ProposeError::Fatal { why: "a write came to something else".into() });
+            for reply in replies {
+                let _ = reply.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+/// Waits until the newest head is near enough that another batch keeps the segment within its bound.
+async fn head_is_near(warehouse: &Warehouse, origin: OriginId) -> Result<(), ProposeError> {
+    let deadline = tokio::time::Instant::now() + HEAD_PATIENCE;
+    loop {
+        let distance = warehouse.origin(origin).map_err(|e| ProposeError::Fatal { why: e.to_string() })?.map_or(0, |state| state.bytes_since_head);
+        if distance < HEAD_DISTANCE_BYTES_MAX as u64 {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(ProposeError::Busy { retry_after_ms: QUEUE_RETRY_MS });
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

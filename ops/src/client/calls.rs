@@ -1,0 +1,228 @@
+//! One method a question: paths, parameters and types of the nodes' HTTP interface.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use kho_node::{
+    answer::IndicatorInfo,
+    api::{BatchAccepted, BundleImported, Done, IndicatorAnswer, NodePlace, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, SiteInit, StatusReport, StoodAt},
+};
+use kho_storage::{
+    ids::{NodeId, OriginId, StreamSeq},
+    register::SignedRegister,
+    warehouse::{KeyBucket, OriginProof},
+};
+use reqwest::{Method, Response};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    node_client::{CallError, NodeClient, causes},
+    request::{Payload, Request},
+    retry::{Patience, Repeat},
+};
+
+/// The longest line of a proof's stream: one hundred differences fit many times over.
+const PROOF_LINE_BYTES_MAX: usize = 1 << 20;
+
+/// What is asked of an indicator; empty parts are the indicator's own defaults.
+#[derive(Debug, Default, Clone)]
+pub struct IndicatorQuestion {
+    pub area: Option<String>,
+    pub catalogue: Option<String>,
+    pub level: Option<String>,
+    pub by: Vec<String>,
+    pub at: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub read: Option<String>,
+}
+
+/// One batch to be entered.
+#[derive(Debug, Clone)]
+pub struct BatchUpload {
+    pub request_key: String,
+    /// Needed for CSV.
+    pub table: Option<String>,
+    pub content_type: &'static str,
+    pub body: Bytes,
+}
+
+/// What a bundle shall hold.
+#[derive(Debug, Default, Clone)]
+pub struct BundleRange {
+    /// Empty: every origin that the site holds.
+    pub origins: Vec<OriginId>,
+    /// Per origin the first batch that the receiver lacks.
+    pub from: Vec<(OriginId, StreamSeq)>,
+}
+
+impl NodeClient {
+    /// Whether any node answers at all.
+    pub async fn probe(&self) -> Result<(), CallError> {
+        self.send(&Request::read(&["healthz"])).await.map(drop)
+    }
+
+    pub async fn status(&self) -> Result<StatusReport, CallError> {
+        self.send_json(&Request::read(&["v1", "status"])).await
+    }
+
+    pub async fn indicators(&self) -> Result<Vec<IndicatorInfo>, CallError> {
+        self.send_json(&Request::read(&["v1", "indicators"])).await
+    }
+
+    pub async fn indicator(&self, name: &str, question: &IndicatorQuestion) -> Result<IndicatorAnswer, CallError> {
+        let asked = question.clone();
+        let by = (!asked.by.is_empty()).then(|| asked.by.join(","));
+        let request = Request::read(&["v1", "indicators", name])
+            .with("area", asked.area)
+            .with("catalogue", asked.catalogue)
+            .with("level", asked.level)
+            .with("by", by)
+            .with("at", asked.at)
+            .with("from", asked.from)
+            .with("to", asked.to)
+            .with("read", asked.read);
+        self.send_json(&request).await
+    }
+
+    pub async fn row(&self, table: &str, key: &str, read: Option<&str>) -> Result<RowAnswer, CallError> {
+        self.send_json(&Request::read(&["v1", "rows", table, key]).with("read", read)).await
+    }
+
+    /// Enters one batch. The key makes any repetition harmless.
+    pub async fn enter(&self, batch: BatchUpload) -> Result<BatchAccepted, CallError> {
+        let payload = Payload::Bytes { content_type: batch.content_type, body: batch.body };
+        let request = Request::order(Method::POST, &["v1", "batches"], payload, Repeat::Harmless)
+            .with("table", batch.table)
+            .header(REQUEST_KEY_HEADER, batch.request_key)
+            .patience(Patience::Long);
+        self.send_json(&request).await
+    }
+
+    /// Has the node recompute an origin; `progress` hears of rows done and rows expected.
+    pub async fn proof(&self, origin: OriginId, mut progress: impl FnMut(u64, u64)) -> Result<Option<OriginProof>, CallError> {
+        let response = self.send(&origin_request(origin, &["proof"])).await?;
+        let mut stream = response.bytes_stream();
+        let mut pending: Vec<u8> = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            pending.extend_from_slice(&chunk.map_err(|error| broken(&error, Repeat::Read))?);
+            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                if let Some(proof) = proof_line(&line, &mut progress)? {
+                    return Ok(proof);
+                }
+            }
+            if pending.len() > PROOF_LINE_BYTES_MAX {
+                return Err(CallError::Unreadable { why: format!("a line of the proof is longer than {PROOF_LINE_BYTES_MAX} bytes") });
+            }
+        }
+        match proof_line(&pending, &mut progress)? {
+            Some(proof) => Ok(proof),
+            None => Err(CallError::Unreachable { why: format!("{} ended the proof of origin {origin} before its result", self.node()) }),
+        }
+    }
+
+    /// What stood after a batch; `None` when the node keeps it no longer.
+    pub async fn stood_at(&self, origin: OriginId, seq: StreamSeq) -> Result<Option<StoodAt>, CallError> {
+        match self.send(&origin_request(origin, &["stood-at"]).with("seq", Some(seq.to_string()))).await {
+            Ok(response) => json(response, Repeat::Read).await.map(Some),
+            Err(CallError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub async fn buckets(&self, origin: OriginId) -> Result<Vec<KeyBucket>, CallError> {
+        self.send_json(&origin_request(origin, &["buckets"])).await
+    }
+
+    pub async fn bucket_rows(&self, origin: OriginId, bucket: u8) -> Result<Vec<RowHash>, CallError> {
+        self.send_json(&origin_request(origin, &["buckets", &bucket.to_string()])).await
+    }
+
+    pub async fn register(&self) -> Result<SignedRegister, CallError> {
+        self.send_json(&Request::read(&["v1", "register"])).await
+    }
+
+    /// A register of the same version changes nothing, so this may be repeated.
+    pub async fn apply_register(&self, signed: &SignedRegister) -> Result<Done, CallError> {
+        self.order(Method::POST, &["v1", "register"], Some(signed), Repeat::Harmless).await
+    }
+
+    pub async fn found_site(&self, init: &SiteInit) -> Result<Done, CallError> {
+        self.order(Method::POST, &["v1", "site", "init"], Some(init), Repeat::Once).await
+    }
+
+    pub async fn add_node(&self, place: &NodePlace) -> Result<Done, CallError> {
+        self.order(Method::POST, &["v1", "site", "nodes"], Some(place), Repeat::Once).await
+    }
+
+    pub async fn remove_node(&self, node: NodeId) -> Result<Done, CallError> {
+        self.order::<()>(Method::DELETE, &["v1", "site", "nodes", &node.to_string()], None, Repeat::Once).await
+    }
+
+    /// The bundle as a stream.
+    pub async fn export_bundle(&self, range: &BundleRange) -> Result<Response, CallError> {
+        let list = |parts: Vec<String>| (!parts.is_empty()).then(|| parts.join(","));
+        let request = Request::read(&["v1", "bundle"])
+            .with("origins", list(range.origins.iter().map(ToString::to_string).collect()))
+            .with("from", list(range.from.iter().map(|(origin, seq)| format!("{origin}:{seq}")).collect()));
+        self.send(&request).await
+    }
+
+    /// Segments that the site holds already are skipped, so this may be repeated.
+    pub async fn import_bundle(&self, path: &Path, length: u64) -> Result<BundleImported, CallError> {
+        let payload = Payload::File { content_type: "application/octet-stream", path: path.to_owned(), length };
+        self.send_json(&Request::order(Method::POST, &["v1", "bundle"], payload, Repeat::Harmless)).await
+    }
+
+    async fn send_json<T: DeserializeOwned>(&self, request: &Request) -> Result<T, CallError> {
+        json(self.send(request).await?, request.repeat).await
+    }
+
+    async fn order<T: Serialize>(&self, method: Method, path: &[&str], body: Option<&T>, repeat: Repeat) -> Result<Done, CallError> {
+        let payload = match body {
+            None => Payload::None,
+            Some(body) => {
+                let bytes = serde_json::to_vec(body).map_err(|error| CallError::Unreadable { why: format!("the order can't be put into JSON: {error}") })?;
+                Payload::Bytes { content_type: "application/json", body: bytes.into() }
+            }
+        };
+        self.send_json(&Request::order(method, path, payload, repeat)).await
+    }
+}
+
+fn origin_request(origin: OriginId, rest: &[&str]) -> Request {
+    let origin = origin.to_string();
+    let mut path = vec!["v1", "origins", origin.as_str()];
+    path.extend_from_slice(rest);
+    Request::read(&path)
+}
+
+/// `Some` for the line that holds the result.
+fn proof_line(line: &[u8], progress: &mut impl FnMut(u64, u64)) -> Result<Option<Option<OriginProof>>, CallError> {
+    if line.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    match serde_json::from_slice(line) {
+        Ok(ProofLine::Progress { done, total }) => {
+            progress(done, total);
+            Ok(None)
+        }
+        Ok(ProofLine::Proof(proof)) => Ok(Some(proof)),
+        Ok(ProofLine::Failed(problem)) => Err(CallError::Refused { status: 500, problem }),
+        Err(error) => Err(CallError::Unreadable { why: format!("a line of the proof can't be read: {error}") }),
+    }
+}
+
+async fn json<T: DeserializeOwned>(response: Response, repeat: Repeat) -> Result<T, CallError> {
+    let url = response.url().clone();
+    let body = response.bytes().await.map_err(|error| broken(&error, repeat))?;
+    serde_json::from_slice(&body).map_err(|error| CallError::Unreadable { why: format!("the answer of {url} can't be read: {error}") })
+}
+
+/// The answer's beginning came and its rest did not: an order may have been carried out.
+fn broken(error: &reqwest::Error, repeat: Repeat) -> CallError {
+    let why = format!("the connection broke in the middle of the answer: {}", causes(error));
+    if repeat == Repeat::Read { CallError::Unreachable { why } } else { CallError::Unknown { why } }
+}

@@ -1,0 +1,64 @@
+//! One question or order to a site, in a form that can be sent again.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use reqwest::Method;
+
+use super::retry::{Patience, Repeat};
+
+/// What a request carries.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    None,
+    /// Held in memory, so bounded by whoever makes it.
+    Bytes { content_type: &'static str, body: Bytes },
+    /// Streamed from disk at every attempt.
+    File { content_type: &'static str, path: PathBuf, length: u64 },
+}
+
+/// One question or order.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: Method,
+    /// Path segments, not escaped.
+    pub path: Vec<String>,
+    pub query: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, String)>,
+    pub payload: Payload,
+    pub repeat: Repeat,
+    pub patience: Patience,
+}
+
+impl Request {
+    /// A question that changes nothing.
+    pub fn read(path: &[&str]) -> Self {
+        Self::new(Method::GET, path, Payload::None, Repeat::Read)
+    }
+
+    /// An order.
+    pub fn order(method: Method, path: &[&str], payload: Payload, repeat: Repeat) -> Self {
+        Self::new(method, path, payload, repeat)
+    }
+
+    fn new(method: Method, path: &[&str], payload: Payload, repeat: Repeat) -> Self {
+        let path = path.iter().map(|segment| (*segment).to_owned()).collect();
+        Self { method, path, query: Vec::new(), headers: Vec::new(), payload, repeat, patience: Patience::Short }
+    }
+
+    /// Adds a parameter when there is a value.
+    pub fn with(mut self, name: &'static str, value: Option<impl Into<String>>) -> Self {
+        self.query.extend(value.map(|value| (name, value.into())));
+        self
+    }
+
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub fn patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+}

@@ -1,0 +1,12 @@
+//! What `kho` does, one folder or file a command. `synth` and `pki` stand beside this folder.
+
+pub mod bundle;
+pub mod files;
+pub mod import;
+pub mod inspect;
+pub mod print;
+pub mod query;
+pub mod register;
+pub mod site;
+pub mod status;
+pub mod verify;

@@ -1,0 +1,215 @@
+//! The words of `kho register`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use kho_storage::{
+    register::{Register, SignedRegister},
+    signature::{PublicKey, SignatureAlgorithm},
+};
+use serde_json::json;
+
+use super::{draft, show, sign};
+use crate::{
+    client::ConnectionArgs,
+    commands::{
+        files::{Existing, Secrecy, read_text, write_file},
+        print,
+    },
+    failure::{Failure, Verdict},
+    pki::NodeCard,
+};
+
+/// The longest text of a register: 11,000 sites with comments.
+const DRAFT_BYTES_MAX: u64 = 64 << 20;
+const CARD_BYTES_MAX: u64 = 64 << 10;
+
+/// The tree's sites, tiers, origins, parents and pinned keys, signed by the centre.
+#[derive(Debug, Subcommand)]
+pub enum RegisterCommand {
+    /// Write a commented register to start from.
+    #[command(after_help = "Example:\n  kho register new --tree vn --out register.toml")]
+    New(NewArgs),
+    /// At the centre: make the key that signs registers (stays there, mode 0600), and print its public half.
+    #[command(after_help = "Example, on a machine that stays offline:\n  kho register key --out /srv/kho-ca/register.key\nEvery node's configuration names the public key printed.")]
+    Key(KeyArgs),
+    /// Add a node to its site, from the card that `kho pki request` wrote; the rest of the text stays as it is.
+    #[command(after_help = "Example:\n  kho register add-node register.toml --card node.json")]
+    AddNode(AddNodeArgs),
+    /// Check a register and sign it. Raise `version` before: nodes take only a higher one.
+    #[command(after_help = "Example:\n  kho register issue register.toml --key /srv/kho-ca/register.key --out register.signed.json")]
+    Issue(IssueArgs),
+    /// Show a register: its text, its signed file, or the one a node has adopted.
+    #[command(after_help = "Examples:\n  kho register show register.toml\n  kho register show register.signed.json --register-key 04ab…\n  kho register show --node https://10.0.0.5:7443")]
+    Show(ShowArgs),
+    /// Give a signed register to a node: of the centre, from where it travels downward, or of a new site.
+    #[command(after_help = "Example:\n  kho register apply register.signed.json --node https://10.0.0.5:7443")]
+    Apply(ApplyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// The tree's name, as in `kho pki init`
+    #[arg(long)]
+    tree: String,
+    /// File to write; never overwritten
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// File for the private key; never overwritten
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[arg(long, value_enum, default_value_t = KeyAlgorithm::EcdsaP256Sha256)]
+    algorithm: KeyAlgorithm,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KeyAlgorithm {
+    EcdsaP256Sha256,
+    Ed25519,
+}
+
+#[derive(Debug, Args)]
+pub struct AddNodeArgs {
+    /// The register's text; written anew
+    register: PathBuf,
+    /// node.json, as `kho pki request` wrote it; may be repeated
+    #[arg(long = "card", value_name = "FILE", required = true)]
+    cards: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct IssueArgs {
+    /// The register's text
+    register: PathBuf,
+    /// The private key that `kho register key` made
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Signed file to write; an earlier issue there is replaced
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// A register's text or its signed file [default: ask the node]
+    file: Option<PathBuf>,
+    /// Check the signature with this public key, in hexadecimal
+    #[arg(long, value_name = "HEX", value_parser = sign::public_key)]
+    register_key: Option<PublicKey>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// File that `kho register issue` wrote
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub async fn run(command: RegisterCommand) -> Result<Verdict, Failure> {
+    match command {
+        RegisterCommand::New(args) => new(&args),
+        RegisterCommand::Key(args) => key(&args),
+        RegisterCommand::AddNode(args) => add_node(&args),
+        RegisterCommand::Issue(args) => issue(&args),
+        RegisterCommand::Show(args) => show_register(args).await,
+        RegisterCommand::Apply(args) => apply(args).await,
+    }?;
+    Ok(Verdict::Good)
+}
+
+fn new(args: &NewArgs) -> Result<(), Failure> {
+    kho_replication::identity::PeerIdentity::new(&args.tree, kho_replication::identity::Role::Authority).map_err(|error| Failure::usage(error.to_string(), "give the name that `kho pki init` was given"))?;
+    write_file(&args.out, draft::skeleton(&args.tree).as_bytes(), Secrecy::Public, Existing::Refuse)?;
+    print::line(format!("wrote {}; edit it, add nodes with `kho register add-node`, then sign it with `kho register issue`", args.out.display()))
+}
+
+fn key(args: &KeyArgs) -> Result<(), Failure> {
+    let algorithm = match args.algorithm {
+        KeyAlgorithm::EcdsaP256Sha256 => SignatureAlgorithm::EcdsaP256Sha256,
+        KeyAlgorithm::Ed25519 => SignatureAlgorithm::Ed25519,
+    };
+    let public = sign::make_key(&args.out, algorithm)?;
+    if args.json {
+        return print::json(&json!({ "file": args.out, "algorithm": algorithm, "public_key": public.to_hex() }));
+    }
+    print::line(format!("made {}; it never leaves this machine, save for a copy kept offline", args.out.display()))?;
+    let word = serde_json::to_value(algorithm)?;
+    print::line(format!("every node's configuration pins its public half:\n\n[register]\nkey = \"{}\"\nalgorithm = {word}", public.to_hex()))
+}
+
+fn add_node(args: &AddNodeArgs) -> Result<(), Failure> {
+    let mut text = read_text(&args.register, DRAFT_BYTES_MAX)?;
+    let mut added = Vec::new();
+    for file in &args.cards {
+        let card = NodeCard::from_json(&read_text(file, CARD_BYTES_MAX)?).map_err(|error| Failure::usage(format!("{}: {error:#}", file.display()), ""))?;
+        text = draft::add_node(&text, &card)?;
+        added.push(format!("node {} of site {}", card.node, card.site));
+    }
+    write_file(&args.register, text.as_bytes(), Secrecy::Public, Existing::Replace)?;
+    print::line(format!("added {} to {}; raise `version`, then sign it with `kho register issue`", added.join(", "), args.register.display()))
+}
+
+fn issue(args: &IssueArgs) -> Result<(), Failure> {
+    let register = draft::read(&read_text(&args.register, DRAFT_BYTES_MAX)?)?;
+    let key = sign::load_key(&args.key)?;
+    let signed = sign::issue(&register, &key, &args.out)?;
+    let bare: Vec<String> = register.sites.iter().filter(|site| site.nodes.is_empty()).map(|site| site.site.to_string()).collect();
+    if args.json {
+        let public = key.public_key().to_hex();
+        return print::json(&json!({ "file": args.out, "tree": register.tree, "version": register.version, "sites": register.sites.len(), "origins": register.origins.len(), "bytes": signed.bytes.len(), "public_key": public, "sites_without_nodes": bare }));
+    }
+    print::line(format!("signed version {} of tree {}: {} sites, {} origins, into {}", register.version, register.tree, register.sites.len(), register.origins.len(), args.out.display()))?;
+    if !bare.is_empty() {
+        print::line(format!("sites without nodes, whose streams nobody can sign yet: {}", bare.join(", ")))?;
+    }
+    print::line(format!("next: kho register apply {} --node URL", args.out.display()))
+}
+
+async fn show_register(args: ShowArgs) -> Result<(), Failure> {
+    let (register, told) = match &args.file {
+        Some(file) if !sign::is_signed_form(file) => (draft::read(&read_text(file, DRAFT_BYTES_MAX)?)?, "not signed yet"),
+        Some(file) => opened(&sign::load_signed(file)?, args.register_key.as_ref())?,
+        None => opened(&args.connection.open()?.register().await?, args.register_key.as_ref())?,
+    };
+    if args.json {
+        return print::json(&register);
+    }
+    print::line(format!("{}\n{told}", show::text(&register)))
+}
+
+/// The register inside, and what is known of its signature.
+fn opened(signed: &SignedRegister, key: Option<&PublicKey>) -> Result<(Register, &'static str), Failure> {
+    let register = sign::unverified(signed)?;
+    match key {
+        None => Ok((register, "signature not checked; give --register-key")),
+        Some(key) => {
+            signed.verify(key, &register.tree).map_err(|error| Failure::refused(error.to_string(), "compare the key with what `kho register key` printed"))?;
+            Ok((register, "signature good"))
+        }
+    }
+}
+
+async fn apply(args: ApplyArgs) -> Result<(), Failure> {
+    let signed = sign::load_signed(&args.file)?;
+    let done = args.connection.open()?.apply_register(&signed).await?;
+    if args.json { print::json(&done) } else { print::line(&done.done) }
+}

@@ -1,0 +1,18 @@
+//! `kho register`: the list of sites, tiers, origins, parents and pinned keys, from a commented text to a signed file to the
+//! tree.
+//!
+//! ```text
+//! new ─► register.toml ◄─ add-node node.json           draft.rs reads it, skeleton.toml is how it starts
+//!             │ the operator edits, and raises `version`
+//!             ▼
+//!           issue (register key, at the centre) ─► register.signed.json ─► apply ─► a node of the centre ─► downward
+//! ```
+//! Invariants: what is signed was checked whole (`Register::check`); adding a node changes nothing else of the draft, comments
+//! included (test `adding_a_node_keeps_every_other_line_and_changes_nothing_else`).
+
+mod command;
+mod draft;
+mod show;
+mod sign;
+
+pub use command::{RegisterCommand, run};

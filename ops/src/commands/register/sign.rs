@@ -1,0 +1,117 @@
+//! The register's key, and what it signs.
+
+use std::{fs, path::Path};
+
+use kho_storage::{
+    codec,
+    register::{REGISTER_BYTES_MAX, Register, SignedRegister},
+    signature::{PublicKey, SignatureAlgorithm, SigningKey},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    commands::files::{Existing, Secrecy, read_text, write_file},
+    failure::Failure,
+};
+
+const KEY_BYTES_MAX: u64 = 64 << 10;
+/// A signed register is JSON around hexadecimal: a little more than twice its bytes.
+const SIGNED_BYTES_MAX: u64 = 2 * REGISTER_BYTES_MAX as u64 + (1 << 20);
+
+/// Makes a key pair; the private half goes into a new file of mode 0600.
+pub fn make_key(out: &Path, algorithm: SignatureAlgorithm) -> Result<PublicKey, Failure> {
+    let key = SigningKey::generate(algorithm).map_err(|error| Failure::refused(error.to_string(), ""))?;
+    write_file(out, key.to_pkcs8_pem().as_bytes(), Secrecy::Private, Existing::Refuse)?;
+    Ok(key.public_key())
+}
+
+pub fn load_key(path: &Path) -> Result<SigningKey, Failure> {
+    let pem = Zeroizing::new(read_text(path, KEY_BYTES_MAX)?);
+    SigningKey::from_pkcs8_pem(&pem).map_err(|error| Failure::usage(format!("{} is no register key: {error}", path.display()), "make one with `kho register key`"))
+}
+
+/// Signs a register into `out`. An earlier issue there is replaced by a higher version under the same key only.
+pub fn issue(register: &Register, key: &SigningKey, out: &Path) -> Result<SignedRegister, Failure> {
+    let signed = SignedRegister::issue(register, key).map_err(|error| Failure::refused(error.to_string(), ""))?;
+    if out.exists() {
+        let earlier = load_signed(out)?.verify(&key.public_key(), &register.tree).map_err(|error| {
+            Failure::refused(format!("{} is there and no earlier issue of this register: {error}", out.display()), "name another file with --out, or the key that signed it with --key")
+        })?;
+        if earlier.version() >= register.version {
+            return Err(Failure::refused(
+                format!("version {} was issued already and this is version {}", earlier.version(), register.version),
+                format!("write version = {} into the register: nodes take only a higher version than they have", earlier.version() + 1),
+            ));
+        }
+    }
+    let mut bytes = serde_json::to_vec_pretty(&signed)?;
+    bytes.push(b'\n');
+    write_file(out, &bytes, Secrecy::Public, Existing::Replace)?;
+    Ok(signed)
+}
+
+pub fn load_signed(path: &Path) -> Result<SignedRegister, Failure> {
+    let text = read_text(path, SIGNED_BYTES_MAX)?;
+    serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{} is no signed register: {error}", path.display()), "make one with `kho register issue`"))
+}
+
+/// Whether a file looks like the signed form; the other form is TOML, which never starts with a brace.
+pub fn is_signed_form(path: &Path) -> bool {
+    fs::read(path).is_ok_and(|bytes| bytes.trim_ascii_start().starts_with(b"{"))
+}
+
+/// The register inside, without a look at the signature: for showing only.
+pub fn unverified(signed: &SignedRegister) -> Result<Register, Failure> {
+    codec::decode(&signed.bytes).map_err(|error| Failure::refused(format!("the register inside can't be read: {error}"), ""))
+}
+
+/// A public key from its hexadecimal; the length tells the algorithm.
+pub fn public_key(text: &str) -> Result<PublicKey, String> {
+    let wanted = || "give the hexadecimal key that `kho register key` printed".to_owned();
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).map_err(|_| wanted())?;
+    let algorithm = match bytes.len() {
+        65 => SignatureAlgorithm::EcdsaP256Sha256,
+        32 => SignatureAlgorithm::Ed25519,
+        _ => return Err(wanted()),
+    };
+    Ok(PublicKey { algorithm, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::register::draft;
+
+    #[test]
+    fn an_issue_is_replaced_only_by_a_higher_version_under_the_same_key() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (key_file, out) = (dir.path().join("register.key"), dir.path().join("register.signed.json"));
+        let public = make_key(&key_file, SignatureAlgorithm::Ed25519).expect("makes");
+        assert_eq!(public_key(&public.to_hex()), Ok(public.clone()));
+        assert!(make_key(&key_file, SignatureAlgorithm::Ed25519).is_err(), "a key is never overwritten");
+        let key = load_key(&key_file).expect("loads");
+        let mut register = draft::read(&draft::skeleton("vn")).expect("reads");
+        issue(&register, &key, &out).expect("the first issue");
+        assert!(is_signed_form(&out));
+        assert!(issue(&register, &key, &out).expect_err("the same version").hint.contains("version = 2"));
+        register.version = 2;
+        issue(&register, &key, &out).expect("the next version");
+        let stranger = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
+        register.version = 3;
+        assert!(issue(&register, &stranger, &out).is_err(), "another key");
+        let signed = load_signed(&out).expect("loads");
+        assert_eq!(signed.verify(&public, "vn").expect("good").version(), 2);
+        assert_eq!(unverified(&signed).expect("readable").version, 2);
+    }
+
+    #[test]
+    fn a_register_that_is_not_whole_is_not_signed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let key = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
+        let mut register = draft::read(&draft::skeleton("vn")).expect("reads");
+        register.sites.push(register.sites[0].clone());
+        let out = dir.path().join("register.signed.json");
+        assert!(issue(&register, &key, &out).is_err());
+        assert!(!out.exists());
+    }
+}

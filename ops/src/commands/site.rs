@@ -1,0 +1,153 @@
+//! `kho site` and `kho node`: founding a site, adding and removing its nodes.
+
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use kho_node::api::{Done, NodePlace, SiteInit};
+use kho_storage::ids::NodeId;
+
+use super::print;
+use crate::{
+    client::ConnectionArgs,
+    failure::{Failure, Verdict},
+};
+
+/// Found a site.
+#[derive(Debug, Subcommand)]
+pub enum SiteCommand {
+    /// Found a site: tell its first nodes of each other. Given once, to one of them.
+    #[command(after_help = "Example, for a site of three nodes:\n  kho site init --node https://10.0.0.5:7443 --member 1=10.0.0.5:7444,10.0.0.5:7443 \\\n    --member 2=10.0.0.6:7444,10.0.0.6:7443 --member 3=10.0.0.7:7444,10.0.0.7:7443")]
+    Init(InitArgs),
+}
+
+/// Add and remove nodes of a site.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Add a node: it learns all data, then votes. Its id must never have been used in this site.
+    #[command(after_help = "Example:\n  kho node add --node https://10.0.0.5:7443 --member 4=10.0.0.8:7444,10.0.0.8:7443")]
+    Add(AddArgs),
+    /// Remove a node, running or lost. Its id is never used again.
+    #[command(after_help = "Example:\n  kho node remove 3 --node https://10.0.0.5:7443")]
+    Remove(RemoveArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// A node and where it answers: 1, 3 or 5 of them
+    #[arg(long = "member", value_name = "ID=QUIC,HTTPS", required = true)]
+    members: Vec<Member>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// The new node and where it answers
+    #[arg(long, value_name = "ID=QUIC,HTTPS")]
+    member: Member,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The node's id
+    #[arg(value_name = "ID")]
+    id: NodeId,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// `ID=QUIC,HTTPS`, both as `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Member(NodePlace);
+
+impl FromStr for Member {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || "give ID=QUIC,HTTPS, as in 1=10.0.0.5:7444,10.0.0.5:7443".to_owned();
+        let (node, addresses) = text.split_once('=').ok_or_else(wanted)?;
+        let (quic, https) = addresses.split_once(',').ok_or_else(wanted)?;
+        let node: u64 = node.parse().map_err(|_| wanted())?;
+        let https = https.trim_start_matches("https://").trim_end_matches('/');
+        if node == 0 || !is_address(quic) || !is_address(https) {
+            return Err(wanted());
+        }
+        Ok(Self(NodePlace { node, quic_address: quic.into(), https_address: https.into() }))
+    }
+}
+
+/// Whether a text is `host:port`.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && !host.contains(['/', ',', '=', ' ']) && port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+pub async fn run_site(command: SiteCommand) -> Result<Verdict, Failure> {
+    let SiteCommand::Init(args) = command;
+    let nodes: Vec<NodePlace> = args.members.into_iter().map(|Member(place)| place).collect();
+    check_founders(&nodes)?;
+    told(&args.connection.open()?.found_site(&SiteInit { nodes }).await?, args.json)
+}
+
+pub async fn run_node(command: NodeCommand) -> Result<Verdict, Failure> {
+    match command {
+        NodeCommand::Add(args) => told(&args.connection.open()?.add_node(&args.member.0).await?, args.json),
+        NodeCommand::Remove(args) => told(&args.connection.open()?.remove_node(args.id).await?, args.json),
+    }
+}
+
+fn check_founders(nodes: &[NodePlace]) -> Result<(), Failure> {
+    if !matches!(nodes.len(), 1 | 3 | 5) {
+        return Err(Failure::usage(format!("{} nodes are named", nodes.len()), "a site has 1, 3 or 5 nodes: an even number survives no more losses than one less"));
+    }
+    let twice = nodes.iter().enumerate().find(|(at, place)| nodes[..*at].iter().any(|before| before.node == place.node || before.quic_address == place.quic_address));
+    match twice {
+        Some((_, place)) => Err(Failure::usage(format!("node {} or its address is named twice", place.node), "give every node its own id and address")),
+        None => Ok(()),
+    }
+}
+
+fn told(done: &Done, json: bool) -> Result<Verdict, Failure> {
+    if json { print::json(done)? } else { print::line(&done.done)? }
+    Ok(Verdict::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(text: &str) -> Result<NodePlace, String> {
+        text.parse::<Member>().map(|Member(place)| place)
+    }
+
+    #[test]
+    fn a_member_is_an_id_and_two_addresses() {
+        let place = NodePlace { node: 1, quic_address: "10.0.0.5:7444".into(), https_address: "[::1]:7443".into() };
+        assert_eq!(member("1=10.0.0.5:7444,[::1]:7443"), Ok(place.clone()));
+        assert_eq!(member("1=10.0.0.5:7444,https://[::1]:7443/"), Ok(place));
+        for text in ["", "1", "0=a:1,b:2", "1=a:1", "1=a,b:2", "x=a:1,b:2", "1=a:1,b:99999", "1=a:1,:2"] {
+            assert!(member(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_site_is_founded_by_1_3_or_5_different_nodes() {
+        let places = |ids: &[u64]| ids.iter().map(|id| member(&format!("{id}=a:{id},b:{id}")).expect("well formed")).collect::<Vec<_>>();
+        for ids in [&[1][..], &[1, 2, 3], &[1, 2, 3, 4, 5]] {
+            assert_eq!(check_founders(&places(ids)), Ok(()));
+        }
+        for ids in [&[][..], &[1, 2], &[1, 2, 2]] {
+            assert!(check_founders(&places(ids)).is_err());
+        }
+    }
+}

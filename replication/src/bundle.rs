@@ -1,0 +1,103 @@
+//! Segments in a signed file, carried by hand while a line is down: the same segments that would have travelled.
+//!
+//! ```text
+//! file    := "KHOBUNDL" | version (2) | section* | trailer | trailer length (4) | "KHOBUEND"
+//! section := plain length (4) | zstd length (4) | zstd of the encoded segment
+//! trailer := encoded SignedTrailer: tree, site, node, time, streams, and the BLAKE3 over everything before it, signed
+//! ```
+//! Integers are little endian. The trailer stands last, so that a writer needs no second look; it is read first, so that
+//! nothing comes out of a file that is not whole. The signature says who made the file; what the segments are worth is
+//! judged one by one as if they had come over a line ([`crate::verified`]).
+//!
+//! Invariant: a truncated file or a flipped bit is refused before anything is yielded
+//! (tests `promise_7_a_bundle_with_any_bit_flipped_yields_nothing`, `promise_7_a_bundle_with_any_byte_cut_off_or_added_yields_nothing`).
+
+mod reader;
+mod writer;
+
+use kho_storage::{
+    codec::{Blob, CodecError},
+    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    signature::{Signature, SignatureError},
+};
+use serde::{Deserialize, Serialize};
+
+pub use self::{reader::BundleReader, writer::BundleWriter};
+use crate::frames::FrameError;
+
+const MAGIC: &[u8; 8] = b"KHOBUNDL";
+const END_MAGIC: &[u8; 8] = b"KHOBUEND";
+const VERSION: u16 = 1;
+const HEADER_BYTES: u64 = 10;
+/// Trailer length and end magic.
+const FOOTER_BYTES: u64 = 12;
+/// The longest trailer: a stream takes some 20 bytes.
+const TRAILER_BYTES_MAX: u32 = 4 << 20;
+
+/// What a bundle says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleTrailer {
+    pub tree: String,
+    /// The node that exported the file.
+    pub site: SiteId,
+    pub node: NodeId,
+    pub created_at: SiteTime,
+    pub segments: u64,
+    /// In order of origin.
+    pub streams: Vec<BundleStream>,
+    /// Bytes before the trailer, and their BLAKE3.
+    body_bytes: u64,
+    body_hash: Hash32,
+}
+
+/// What a bundle holds of one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleStream {
+    pub origin: OriginId,
+    /// The epoch of the last batch.
+    pub epoch: Epoch,
+    /// First batch in the file.
+    pub first: StreamSeq,
+    /// First batch that is not in the file any more.
+    pub next: StreamSeq,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SignedTrailer {
+    trailer: Blob,
+    signature: Signature,
+}
+
+/// Why a bundle was not written or not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    #[error("the file is no bundle: it does not start with the mark of one")]
+    NotABundle,
+    #[error("the bundle has version {0}, this build reads version {VERSION}; upgrade this node")]
+    Version(u16),
+    #[error("the bundle is not whole ({0}); copy it again, or export it again with `kho bundle export`")]
+    NotWhole(&'static str),
+    #[error("the bundle's trailer can't be read: {0}; copy the file again")]
+    Trailer(#[from] CodecError),
+    #[error("the bundle's content differs from what was signed; copy it again, or export it again with `kho bundle export`")]
+    Altered,
+    #[error("the bundle is of tree `{given}`, this node is of `{wanted}`")]
+    OtherTree { given: String, wanted: String },
+    #[error("the bundle was signed by node {node} of site {site}, which the register does not know or has revoked; export it at another node")]
+    UnknownSigner { site: SiteId, node: NodeId },
+    #[error("the bundle's signature was refused: {0}")]
+    Signature(#[from] SignatureError),
+    #[error("segment {index} of the bundle can't be read: {error}")]
+    Segment { index: u64, error: FrameError },
+    #[error("segment of origin {origin} from {given} on does not follow the one before it, which ends at {wanted}")]
+    OutOfOrder { origin: OriginId, wanted: StreamSeq, given: StreamSeq },
+    #[error("the bundle's file failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+fn signed_bytes(trailer: &[u8]) -> Vec<u8> {
+    [b"kho bundle 1\0".as_slice(), trailer].concat()
+}
+
+#[cfg(test)]
+mod tests;

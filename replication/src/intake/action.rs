@@ -1,0 +1,43 @@
+//! What is to be done: the intake's actions, and the alarms among them.
+
+use kho_storage::{
+    codec::Blob,
+    command::{Command, Refusal},
+    ids::{OriginId, SiteId},
+};
+
+use crate::frames::{FrameId, Goodbye, ParentFrame};
+
+/// What is to be done, in order. Proposals of one origin must reach the site's log in the order given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntakeAction {
+    /// Apply a read index, then read the cursors of these origins. One read is under way at a time.
+    ReadCursors { origins: Vec<OriginId> },
+    Propose { id: FrameId, command: Command },
+    SendFrame(ParentFrame),
+    /// Close once everything sent is out.
+    Close { reason: Goodbye },
+    KeepEvidence(Evidence),
+    RaiseAlarm(IntakeAlarm),
+}
+
+/// Bytes that nobody honest sends, as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    pub carrier: SiteId,
+    pub origin: OriginId,
+    pub refusal: Refusal,
+    /// The segment or piece as it stood on the wire: zstd, of unknown content.
+    pub zstd: Blob,
+}
+
+/// What an operator must hear of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IntakeAlarm {
+    #[error("site {carrier} broke the protocol ({what}); its connection was closed. Look at it with `kho status`")]
+    PeerMisbehaved { carrier: SiteId, what: String },
+    #[error("a segment of origin {origin}, carried by site {carrier}, was refused: {refusal}")]
+    StreamRefused { carrier: SiteId, origin: OriginId, refusal: Refusal },
+    #[error("the own site answered frame {id} with an outcome that does not belong to it; report this defect")]
+    OutcomeOutOfPlace { id: FrameId },
+}

@@ -1,0 +1,133 @@
+//! Greeting a child, and telling it where this site stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kho_storage::{
+    command::{Refusal, TransferStatus},
+    ids::{OriginId, StreamSeq},
+};
+
+use super::{CursorsHeld, Intake, IntakeAction, Lane, Open, ProposeFailure, State};
+use crate::frames::{Cursor, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, STREAMS_MAX, StreamHeld, Welcome};
+
+impl Intake {
+    pub(super) fn hello_received(&mut self, hello: Hello) {
+        if (hello.site, hello.node) != (self.child.site, self.child.node) {
+            let what = format!("it calls itself node {} of site {}, its certificate names node {} of site {}", hello.node, hello.site, self.child.node, self.child.site);
+            return self.peer_misbehaved(what);
+        }
+        let Some(version) = PROTOCOL_VERSIONS.highest_shared(hello.versions) else {
+            return self.close(Goodbye::Version(PROTOCOL_VERSIONS));
+        };
+        if !self.register.is_parent_of(self.site, self.child.site) {
+            return self.close(self.not_parent());
+        }
+        if self.pass_on_unless_leader() {
+            return;
+        }
+        let origins = self.known_origins(&hello.streams);
+        self.state = State::ReadingCursors { version, register_version: hello.register_version, streams: hello.streams };
+        self.actions.push_back(IntakeAction::ReadCursors { origins });
+    }
+
+    /// Streams that the child holds only now, or asks about again.
+    pub(super) fn streams_received(&mut self, streams: &[StreamHeld]) {
+        self.refuse_unknown(streams);
+        let origins = self.known_origins(streams);
+        let State::Open(open) = &mut self.state else { return };
+        if open.asked.len() + origins.len() > STREAMS_MAX {
+            return self.peer_misbehaved(format!("it asks about more than {STREAMS_MAX} streams at once"));
+        }
+        open.asked.extend(origins);
+        self.read_asked();
+    }
+
+    /// Origins of which the register has an author, each once. Who carries them does not matter.
+    fn known_origins(&self, streams: &[StreamHeld]) -> Vec<OriginId> {
+        let known: BTreeSet<OriginId> = streams.iter().map(|held| held.origin).filter(|origin| self.register.author(*origin).is_some()).collect();
+        known.into_iter().collect()
+    }
+
+    fn refuse_unknown(&mut self, streams: &[StreamHeld]) {
+        for origin in streams.iter().map(|held| held.origin).filter(|origin| self.register.author(*origin).is_none()) {
+            let refusal = Refusal::UnknownOrigin(origin);
+            self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Refused { id: None, origin, refusal }));
+        }
+    }
+
+    fn read_asked(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        if open.reading.is_empty() && !open.asked.is_empty() {
+            open.reading = std::mem::take(&mut open.asked);
+            self.actions.push_back(IntakeAction::ReadCursors { origins: open.reading.clone() });
+        }
+    }
+
+    pub(super) fn cursors_read(&mut self, result: Result<CursorsHeld, ProposeFailure>) {
+        match (result, &mut self.state) {
+            (Ok(held), State::ReadingCursors { .. }) => self.welcome(held),
+            (Ok(held), State::Open(open)) => {
+                let origins = std::mem::take(&mut open.reading);
+                let held = self.place_lanes(&origins, held);
+                self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Cursors { cursors: held.cursors, transfers: held.transfers }));
+                self.read_asked();
+            }
+            (Err(ProposeFailure::NotLeader { addresses }), _) => self.redirect(addresses),
+            (Err(ProposeFailure::Stopping), _) => self.close(Goodbye::Stopping),
+            // The next tick reads again; what is under way goes on meanwhile.
+            (Err(_), State::Open(open)) => open.read_again = true,
+            (Err(ProposeFailure::Busy { retry_after_ms }), _) => self.close(Goodbye::Busy { retry_after_ms }),
+            (Err(ProposeFailure::OutcomeUnknown), _) => self.close(Goodbye::Busy { retry_after_ms: self.config.busy_retry_ms }),
+            (Ok(_), State::AwaitingHello { .. } | State::Closed) => {}
+        }
+    }
+
+    fn welcome(&mut self, held: CursorsHeld) {
+        let State::ReadingCursors { version, register_version, streams } = &mut self.state else { return };
+        let (version, child_register, streams) = (*version, *register_version, std::mem::take(streams));
+        let newest = self.register.version();
+        self.state = State::Open(Open { register_version: child_register.max(newest), ..Open::default() });
+        let origins = self.known_origins(&streams);
+        let held = self.place_lanes(&origins, held);
+        let welcome = Welcome {
+            version,
+            site: self.site,
+            register: (child_register < newest).then(|| (*self.signed_register).clone()),
+            cursors: held.cursors,
+            transfers: held.transfers,
+            in_flight_bytes_max: self.config.in_flight_bytes_max(),
+        };
+        self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Welcome(welcome)));
+        self.refuse_unknown(&streams);
+    }
+
+    /// Sets the lanes of `origins` to what was read. A stream that this site does not hold starts at its beginning.
+    fn place_lanes(&mut self, origins: &[OriginId], held: CursorsHeld) -> CursorsHeld {
+        let State::Open(open) = &mut self.state else { return held };
+        let wanted: BTreeSet<OriginId> = origins.iter().copied().collect();
+        let mut read: BTreeMap<OriginId, Cursor> = held.cursors.iter().map(|cursor| (cursor.origin, Cursor::of(cursor))).collect();
+        read.retain(|origin, _| wanted.contains(origin));
+        for origin in &wanted {
+            let cursor = *read.entry(*origin).or_insert_with(|| Cursor { epoch: self.register.first_epoch(*origin), next: StreamSeq(1) });
+            open.lanes.insert(*origin, Lane { adopted: cursor, base: cursor, expected: cursor });
+        }
+        for status in &held.transfers {
+            open.transfer_moved(status);
+        }
+        let cursors = read.into_iter().map(|(origin, cursor)| cursor.for_origin(origin)).collect();
+        CursorsHeld { cursors, transfers: held.transfers }
+    }
+}
+
+impl Open {
+    /// A transfer that wants batches takes them from its own place on.
+    pub(super) fn transfer_moved(&mut self, status: &TransferStatus) {
+        if let TransferStatus::WantsBatches { origin, epoch, next, .. } = status
+            && let Some(lane) = self.lanes.get_mut(origin)
+        {
+            let wanted = Cursor { epoch: *epoch, next: *next };
+            lane.base = lane.base.max(wanted);
+            lane.expected = lane.expected.max(wanted);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What happened: the intake's inputs.
+
+use std::sync::Arc;
+
+use kho_storage::{
+    command::{Outcome, ParentCursor, TransferStatus},
+    register::{SignedRegister, VerifiedRegister},
+};
+
+use crate::frames::{ChildFrame, FrameError, FrameId};
+
+/// Who leads this site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leadership {
+    /// This node.
+    Leads,
+    /// Another node; it answers at these addresses.
+    Follows { addresses: Vec<String> },
+    /// Nobody, for the moment.
+    Unknown,
+}
+
+/// Where this site stands with the streams that were asked about, after a read index. A stream it does not hold is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CursorsHeld {
+    pub cursors: Vec<ParentCursor>,
+    pub transfers: Vec<TransferStatus>,
+}
+
+/// Why the own site did not decide on a proposal or a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProposeFailure {
+    NotLeader { addresses: Vec<String> },
+    Busy { retry_after_ms: u32 },
+    /// It may or may not have been committed.
+    OutcomeUnknown,
+    Stopping,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum IntakeInput {
+    FrameReceived(ChildFrame),
+    /// The bytes are no frame.
+    FrameRefused(FrameError),
+    /// The answer to [`super::IntakeAction::ReadCursors`].
+    CursorsRead(Result<CursorsHeld, ProposeFailure>),
+    /// The answer to [`super::IntakeAction::Propose`].
+    Proposed { id: FrameId, result: Result<Outcome, ProposeFailure> },
+    RegisterChanged { register: Arc<VerifiedRegister>, signed: Arc<SignedRegister> },
+    LeadershipChanged(Leadership),
+    Tick,
+}

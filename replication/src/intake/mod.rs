@@ -1,0 +1,277 @@
+//! The parent's side of replication between tiers: one connection from one node of a child.
+//!
+//! ```text
+//! AwaitingHello ──Hello──▶ ReadingCursors ──read index──▶ Open ──▶ Closed
+//!                                                          │
+//!   Segment ─▶ bounds ─▶ unpack ─▶ place in its lane ─▶ verify ─▶ Propose ─▶ outcome ─▶ Adopted | Refused | Busy
+//! ```
+//! Each origin has a *lane*: where its next segment must start, counting what is proposed already. A refusal or a full
+//! queue sets the lane back to what is committed; other lanes do not notice.
+//!
+//! Pure: no clock, no I/O. The task that owns the connection calls [`Intake::handle`] with what happened and then
+//! [`Intake::poll_action`] until it is empty; it ticks about once a second and drops the intake when the connection ends.
+//!
+//! Invariants:
+//! - `Adopted` goes out only for an outcome of the own site (test `promise_2_the_parent_acknowledges_only_what_its_site_committed`);
+//! - a stream is judged by the register and its author's signature, not by its carrier
+//!   (test `promise_4_the_carrier_is_nobody_and_the_author_is_everything`);
+//! - what is proposed and undecided stays within `queued_bytes_max` (test `a_full_queue_says_busy_and_nothing_is_lost`).
+
+mod action;
+mod config;
+mod hello;
+mod input;
+mod outcome;
+mod take;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use kho_storage::{
+    command::Refusal,
+    ids::{NodeId, OriginId, SiteId, SiteTime},
+    register::{SignedRegister, VerifiedRegister},
+};
+
+pub use self::{
+    action::{Evidence, IntakeAction, IntakeAlarm},
+    config::IntakeConfig,
+    input::{CursorsHeld, IntakeInput, Leadership, ProposeFailure},
+};
+use crate::{
+    frames::{ChildFrame, Cursor, Fault, FrameId, Goodbye, ParentFrame, StreamHeld, refusal_fault},
+    link_time::LinkTime,
+};
+
+/// The node at the other end, as its certificate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChildIdentity {
+    pub site: SiteId,
+    pub node: NodeId,
+}
+
+/// The parent's side of one connection. See the module.
+#[derive(Debug)]
+pub struct Intake {
+    config: IntakeConfig,
+    site: SiteId,
+    child: ChildIdentity,
+    register: Arc<VerifiedRegister>,
+    signed_register: Arc<SignedRegister>,
+    leadership: Leadership,
+    state: State,
+    /// The last reason per origin that raised an alarm, so that a retry does not raise it again.
+    alarmed: BTreeMap<OriginId, Refusal>,
+    evidence_kept: usize,
+    actions: VecDeque<IntakeAction>,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitingHello { until: LinkTime },
+    ReadingCursors { version: u16, register_version: u64, streams: Vec<StreamHeld> },
+    Open(Open),
+    Closed,
+}
+
+/// The child was welcomed.
+#[derive(Debug, Default)]
+struct Open {
+    /// The newest register that the child has, or was sent.
+    register_version: u64,
+    lanes: BTreeMap<OriginId, Lane>,
+    /// Proposed and not decided.
+    proposals: BTreeMap<FrameId, Proposal>,
+    queued_bytes: usize,
+    last_id: FrameId,
+    /// Streams whose cursors are being read, and those asked about meanwhile.
+    reading: Vec<OriginId>,
+    asked: Vec<OriginId>,
+    /// A read failed and is due again.
+    read_again: bool,
+}
+
+/// One origin on this connection.
+#[derive(Debug, Clone, Copy)]
+struct Lane {
+    /// What the own site last said it holds.
+    adopted: Cursor,
+    /// Where sending may start again: `adopted`, or further when a transfer under way wants batches from there.
+    base: Cursor,
+    /// Where the next segment must start at the latest, counting what is proposed.
+    expected: Cursor,
+}
+
+#[derive(Debug)]
+struct Proposal {
+    origin: OriginId,
+    bytes: usize,
+}
+
+impl Intake {
+    /// The intake of a connection that has just opened to this node of `site`.
+    pub fn new(
+        config: IntakeConfig,
+        site: SiteId,
+        child: ChildIdentity,
+        register: Arc<VerifiedRegister>,
+        signed_register: Arc<SignedRegister>,
+        leadership: Leadership,
+        now: LinkTime,
+    ) -> Self {
+        Self {
+            config,
+            site,
+            child,
+            register,
+            signed_register,
+            leadership,
+            state: State::AwaitingHello { until: now.after_ms(config.hello_timeout_ms) },
+            alarmed: BTreeMap::new(),
+            evidence_kept: 0,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes what happened. `clock` is this site's time: it is stamped into commands, and heads are judged by it.
+    pub fn handle(&mut self, input: IntakeInput, now: LinkTime, clock: SiteTime) {
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        match input {
+            IntakeInput::FrameReceived(frame) => self.frame_received(frame, clock),
+            IntakeInput::FrameRefused(error) => self.peer_misbehaved(error.to_string()),
+            IntakeInput::CursorsRead(result) => self.cursors_read(result),
+            IntakeInput::Proposed { id, result } => self.proposed(id, result),
+            IntakeInput::RegisterChanged { register, signed } => self.register_changed(register, signed),
+            IntakeInput::LeadershipChanged(leadership) => self.leadership_changed(leadership),
+            IntakeInput::Tick => self.ticked(now),
+        }
+    }
+
+    /// The next thing to be done, in order.
+    pub fn poll_action(&mut self) -> Option<IntakeAction> {
+        self.actions.pop_front()
+    }
+
+    /// Whether the connection has come to its end.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Plain bytes proposed and not yet decided.
+    pub fn queued_bytes(&self) -> usize {
+        match &self.state {
+            State::Open(open) => open.queued_bytes,
+            _ => 0,
+        }
+    }
+
+    fn frame_received(&mut self, frame: ChildFrame, clock: SiteTime) {
+        match (&self.state, frame) {
+            (_, ChildFrame::Goodbye(_)) => self.state = State::Closed,
+            (State::AwaitingHello { .. }, ChildFrame::Hello(hello)) => self.hello_received(hello),
+            (State::Open(_), ChildFrame::Streams(streams)) => self.streams_received(&streams),
+            (State::Open(_), ChildFrame::Segment { id, origin, segment }) => self.segment_received(id, origin, &segment, clock),
+            (State::Open(_), ChildFrame::TransferStart { id, start }) => self.transfer_start_received(id, start, clock),
+            (State::Open(_), ChildFrame::Piece { id, origin, piece }) => self.piece_received(id, origin, &piece),
+            (_, frame) => self.peer_misbehaved(format!("it sent {} out of turn", frame.name())),
+        }
+    }
+
+    fn register_changed(&mut self, register: Arc<VerifiedRegister>, signed: Arc<SignedRegister>) {
+        self.register = register;
+        self.signed_register = signed;
+        if !self.register.is_parent_of(self.site, self.child.site) {
+            return self.close(self.not_parent());
+        }
+        if let State::Open(open) = &mut self.state
+            && open.register_version < self.register.version()
+        {
+            open.register_version = self.register.version();
+            self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Register((*self.signed_register).clone())));
+        }
+    }
+
+    fn leadership_changed(&mut self, leadership: Leadership) {
+        self.leadership = leadership;
+        if matches!(self.state, State::Open(_) | State::ReadingCursors { .. }) {
+            self.pass_on_unless_leader();
+        }
+    }
+
+    /// Sends the child to the leader. True when this node is not it.
+    fn pass_on_unless_leader(&mut self) -> bool {
+        match self.leadership.clone() {
+            Leadership::Leads => return false,
+            Leadership::Follows { addresses } => self.redirect(addresses),
+            Leadership::Unknown => self.close(Goodbye::NoLeader),
+        }
+        true
+    }
+
+    fn redirect(&mut self, mut addresses: Vec<String>) {
+        addresses.truncate(crate::frames::ADDRESSES_MAX);
+        if addresses.is_empty() {
+            return self.close(Goodbye::NoLeader);
+        }
+        self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Redirect { addresses }));
+        self.state = State::Closed;
+        self.actions.push_back(IntakeAction::Close { reason: Goodbye::NoLongerLeader });
+    }
+
+    fn ticked(&mut self, now: LinkTime) {
+        match &mut self.state {
+            State::AwaitingHello { until } if *until <= now => self.close(Goodbye::Silence),
+            State::Open(open) if open.read_again => {
+                open.read_again = false;
+                self.actions.push_back(IntakeAction::ReadCursors { origins: open.reading.clone() });
+            }
+            _ => {}
+        }
+    }
+
+    fn not_parent(&self) -> Goodbye {
+        Goodbye::NotParent { parent: self.site, child: self.child.site, register_version: self.register.version() }
+    }
+
+    /// The child broke the protocol: an alarm, and the end of the connection.
+    fn peer_misbehaved(&mut self, what: String) {
+        let alarm = IntakeAlarm::PeerMisbehaved { carrier: self.child.site, what: what.clone() };
+        self.actions.push_back(IntakeAction::RaiseAlarm(alarm));
+        self.close(Goodbye::PeerMisbehaved(what));
+    }
+
+    fn close(&mut self, reason: Goodbye) {
+        self.state = State::Closed;
+        self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Goodbye(reason.clone())));
+        self.actions.push_back(IntakeAction::Close { reason });
+    }
+
+    /// Refuses a frame of an origin and sets its lane back. Other origins go on.
+    fn refuse(&mut self, id: FrameId, origin: OriginId, refusal: Refusal) {
+        self.set_back(origin);
+        let is_news = self.alarmed.get(&origin) != Some(&refusal);
+        if refusal_fault(&refusal) != Fault::WrongPlace && is_news {
+            self.alarmed.insert(origin, refusal.clone());
+            let alarm = IntakeAlarm::StreamRefused { carrier: self.child.site, origin, refusal: refusal.clone() };
+            self.actions.push_back(IntakeAction::RaiseAlarm(alarm));
+        }
+        self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Refused { id: Some(id), origin, refusal }));
+    }
+
+    fn busy(&mut self, id: FrameId, origin: OriginId, retry_after_ms: u32) {
+        self.set_back(origin);
+        self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Busy { id, retry_after_ms }));
+    }
+
+    fn set_back(&mut self, origin: OriginId) {
+        if let State::Open(open) = &mut self.state
+            && let Some(lane) = open.lanes.get_mut(&origin)
+        {
+            lane.expected = lane.base;
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What the own site decided, and how the child hears of it.
+
+use kho_storage::command::{Outcome, ParentCursor};
+
+use super::{Intake, IntakeAction, IntakeAlarm, ProposeFailure};
+use crate::frames::{Cursor, FrameId, Goodbye, ParentFrame};
+
+impl Intake {
+    pub(super) fn proposed(&mut self, id: FrameId, result: Result<Outcome, ProposeFailure>) {
+        let busy_retry_ms = self.config.busy_retry_ms;
+        let Some(open) = self.open() else { return };
+        let Some(proposal) = open.proposals.remove(&id) else { return };
+        open.queued_bytes -= proposal.bytes;
+        let origin = proposal.origin;
+        match result {
+            Ok(Outcome::Adopted(cursor)) if cursor.origin == origin => self.adopted(id, cursor),
+            Ok(Outcome::Transfer(status)) => {
+                open.transfer_moved(&status);
+                self.actions.push_back(IntakeAction::SendFrame(ParentFrame::TransferWants { id, status }));
+            }
+            Ok(Outcome::Refused(refusal)) => self.refuse(id, origin, refusal),
+            Ok(_) => {
+                // The child's frame is safe to send again, whatever this was.
+                self.actions.push_back(IntakeAction::RaiseAlarm(IntakeAlarm::OutcomeOutOfPlace { id }));
+                self.busy(id, origin, busy_retry_ms);
+            }
+            Err(ProposeFailure::NotLeader { addresses }) => self.redirect(addresses),
+            Err(ProposeFailure::Busy { retry_after_ms }) => self.busy(id, origin, retry_after_ms),
+            // A timed-out proposal is unknown, never absent. Sent again, it is compared and skipped if it was committed.
+            Err(ProposeFailure::OutcomeUnknown) => self.busy(id, origin, busy_retry_ms),
+            Err(ProposeFailure::Stopping) => self.close(Goodbye::Stopping),
+        }
+    }
+
+    fn adopted(&mut self, id: FrameId, cursor: ParentCursor) {
+        self.alarmed.remove(&cursor.origin);
+        if let Some(lane) = self.open().and_then(|open| open.lanes.get_mut(&cursor.origin)) {
+            let committed = Cursor::of(&cursor);
+            lane.adopted = lane.adopted.max(committed);
+            lane.base = lane.base.max(committed);
+            lane.expected = lane.expected.max(committed);
+        }
+        self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Adopted { id, cursor }));
+    }
+}

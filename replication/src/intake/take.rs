@@ -1,0 +1,135 @@
+//! Taking what a child sends: bounded, unpacked, placed, verified, proposed, in this order.
+
+use kho_storage::{
+    codec::Blob,
+    command::{Command, Refusal, TransferPiece, TransferStart},
+    ids::{OriginId, SiteTime},
+    stream::Segment,
+};
+
+use super::{Evidence, Intake, IntakeAction, Lane, Open, Proposal, State};
+use crate::{
+    frames::{Compressed, Cursor, Fault, FrameId, PIECE_PLAIN_BYTES_MAX, SEGMENT_PLAIN_BYTES_MAX, refusal_fault},
+    verified::{ReceivedPiece, ReceivedSegment, STREAM_SEQ_MAX, VerifiedPiece, VerifiedSegment},
+};
+
+impl Intake {
+    pub(super) fn segment_received(&mut self, id: FrameId, origin: OriginId, packed: &Compressed<Segment>, clock: SiteTime) {
+        let Some(lane) = self.admit(id, origin, packed.plain_bytes) else { return };
+        match self.judge_segment(origin, lane, packed, clock) {
+            Err(refusal) => self.refuse_bytes(id, origin, refusal, &packed.zstd),
+            Ok(verified) => {
+                let head = &verified.segment().head.head;
+                let end = Cursor { epoch: head.epoch, next: head.seq.next() };
+                let bytes = verified.segment().bytes();
+                if let Some(lane) = self.open().and_then(|open| open.lanes.get_mut(&origin)) {
+                    lane.expected = lane.expected.max(end);
+                }
+                self.propose(id, origin, bytes, Command::AdoptSegment { site_time: clock, segment: verified.into_segment() });
+            }
+        }
+    }
+
+    fn judge_segment(&self, origin: OriginId, lane: Lane, packed: &Compressed<Segment>, clock: SiteTime) -> Result<VerifiedSegment, Refusal> {
+        let malformed = |why: String| Refusal::Malformed { origin, seq: lane.expected.next, why };
+        let segment = packed.unpack(SEGMENT_PLAIN_BYTES_MAX).map_err(|error| malformed(error.to_string()))?;
+        if segment.origin() != origin {
+            return Err(malformed(format!("it holds a segment of origin {}", segment.origin())));
+        }
+        // BEFORE verifying: what follows a refused segment is turned away cheaply.
+        if segment.head.head.epoch == lane.expected.epoch && segment.first > lane.expected.next {
+            return Err(Refusal::Gap { origin, wanted: lane.expected.next, given: segment.first });
+        }
+        ReceivedSegment::new(segment).verify(&self.register, self.config.clock_check(clock))
+    }
+
+    pub(super) fn transfer_start_received(&mut self, id: FrameId, start: TransferStart, clock: SiteTime) {
+        let origin = start.origin;
+        let Some(lane) = self.admit(id, origin, 0) else { return };
+        let refused = |why: &str| Err(Refusal::Transfer { origin, why: why.into() });
+        let judged = match &start {
+            _ if start.kept_after > STREAM_SEQ_MAX => refused("it starts beyond any stream"),
+            _ if (Cursor { epoch: start.epoch, ..lane.adopted }).forks_from(&lane.adopted) => {
+                Err(Refusal::OtherEpoch { origin, ours: lane.adopted.epoch, theirs: start.epoch })
+            }
+            // A transfer costs this site as much as the origin is large; nobody may ask for one without need.
+            _ if lane.adopted.next > start.kept_after => refused("the batches that are kept go on from what this site holds"),
+            _ => Ok(()),
+        };
+        match judged {
+            Err(refusal) => self.refuse(id, origin, refusal),
+            Ok(()) => self.propose(id, origin, 0, Command::BeginTransfer { site_time: clock, start }),
+        }
+    }
+
+    pub(super) fn piece_received(&mut self, id: FrameId, origin: OriginId, packed: &Compressed<TransferPiece>) {
+        if self.admit(id, origin, packed.plain_bytes).is_none() {
+            return;
+        }
+        match self.judge_piece(origin, packed) {
+            Err(refusal) => self.refuse_bytes(id, origin, refusal, &packed.zstd),
+            Ok(verified) => {
+                let bytes = usize::try_from(packed.plain_bytes).unwrap_or(PIECE_PLAIN_BYTES_MAX);
+                self.propose(id, origin, bytes, Command::AdoptPiece { piece: verified.into_piece() });
+            }
+        }
+    }
+
+    fn judge_piece(&self, origin: OriginId, packed: &Compressed<TransferPiece>) -> Result<VerifiedPiece, Refusal> {
+        let refused = |why: String| Refusal::Transfer { origin, why };
+        let piece = packed.unpack(PIECE_PLAIN_BYTES_MAX).map_err(|error| refused(error.to_string()))?;
+        if piece.origin != origin {
+            return Err(refused(format!("it holds a piece of origin {}", piece.origin)));
+        }
+        ReceivedPiece::new(piece).verify(&self.register)
+    }
+
+    /// Lets a frame in: its number is new, its stream was asked about, and there is room. Otherwise it is answered here.
+    fn admit(&mut self, id: FrameId, origin: OriginId, plain_bytes: u32) -> Option<Lane> {
+        let config = self.config;
+        let open = self.open()?;
+        let last_id = std::mem::replace(&mut open.last_id, id);
+        let lane = open.lanes.get(&origin).copied();
+        // BEFORE unpacking: a full queue must not cost memory.
+        let plain_bytes = usize::try_from(plain_bytes).unwrap_or(usize::MAX);
+        let full = open.queued_bytes.saturating_add(plain_bytes) > config.queued_bytes_max || open.proposals.len() >= config.queued_frames_max;
+        if id <= last_id {
+            self.peer_misbehaved(format!("it sent frame {id} after {last_id}"));
+            return None;
+        }
+        let Some(lane) = lane else {
+            self.peer_misbehaved(format!("it sent a frame of origin {origin}, about which it never asked"));
+            return None;
+        };
+        if full {
+            self.busy(id, origin, config.busy_retry_ms);
+            return None;
+        }
+        Some(lane)
+    }
+
+    fn propose(&mut self, id: FrameId, origin: OriginId, bytes: usize, command: Command) {
+        let Some(open) = self.open() else { return };
+        open.queued_bytes += bytes;
+        open.proposals.insert(id, Proposal { origin, bytes });
+        self.actions.push_back(IntakeAction::Propose { id, command });
+    }
+
+    /// Refuses bytes, and keeps them when nobody honest sends such.
+    fn refuse_bytes(&mut self, id: FrameId, origin: OriginId, refusal: Refusal, zstd: &Blob) {
+        let dishonest = refusal_fault(&refusal) == Fault::PeerMisbehaved;
+        if dishonest && self.evidence_kept < self.config.evidence_max && self.alarmed.get(&origin) != Some(&refusal) {
+            self.evidence_kept += 1;
+            let evidence = Evidence { carrier: self.child.site, origin, refusal: refusal.clone(), zstd: zstd.clone() };
+            self.actions.push_back(IntakeAction::KeepEvidence(evidence));
+        }
+        self.refuse(id, origin, refusal);
+    }
+
+    pub(super) fn open(&mut self) -> Option<&mut Open> {
+        match &mut self.state {
+            State::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+}

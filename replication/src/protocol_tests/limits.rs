@@ -1,0 +1,190 @@
+//! Bounds, fairness, timeouts, and who may speak to whom.
+
+use std::sync::Arc;
+
+use kho_storage::ids::{NodeId, OriginId, SiteId, SiteTime, StreamSeq};
+
+use super::{
+    tree::{ADOPTED, DISTRICT, NODE, OWN, PROVINCE, REGION, Tree},
+    world::{Step, World},
+};
+use crate::{
+    frames::{ChildFrame, FrameId, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, VersionRange},
+    intake::{ChildIdentity, Intake, IntakeAction, IntakeConfig, IntakeInput, Leadership},
+    link_time::LinkTime,
+    uplink::{LinkStatus, UplinkConfig, UplinkInput},
+};
+
+#[test]
+fn the_window_bounds_what_is_under_way_and_every_stream_gets_its_turn() {
+    let config = UplinkConfig { segment_bytes_max: 60, piece_bytes_max: 60, in_flight_bytes_max: 150, ..UplinkConfig::default() };
+    let mut world = World::new(config);
+    for _ in 0..20 {
+        world.author(OWN).grow(1, SiteTime(1_000_000));
+        world.author(ADOPTED).grow(1, SiteTime(1_000_000));
+    }
+    world.start_child();
+    // The window itself is checked by the world after every input.
+    world.settle_but(|step| matches!(step, Step::Commit(_)));
+    let mut turns = vec![];
+    for _ in 0..12 {
+        world.commit(PROVINCE, None);
+        world.settle_but(|step| matches!(step, Step::Commit(_)));
+    }
+    turns.extend(world.log.iter().filter(|line| line.starts_with("3: send Segment")).map(|line| line.split(' ').nth(4).expect("origin").to_owned()));
+    let own = turns.iter().filter(|origin| *origin == "3").count();
+    assert!(turns.len() >= 12 && own.abs_diff(turns.len() - own) <= 1, "turns alternate: {turns:?}");
+    world.settle();
+    assert_eq!(world.is_equal_at(PROVINCE), Ok(()));
+}
+
+#[test]
+fn a_full_queue_says_busy_and_nothing_is_lost() {
+    let mut world = World::new(UplinkConfig { segment_bytes_max: 60, ..UplinkConfig::default() });
+    world.parent(PROVINCE).config = IntakeConfig { queued_frames_max: 1, ..IntakeConfig::default() };
+    for _ in 0..5 {
+        world.author(OWN).grow(1, SiteTime(1_000_000));
+        world.author(ADOPTED).grow(1, SiteTime(1_000_000));
+    }
+    world.start_child();
+    world.settle_but(|step| matches!(step, Step::Commit(_)));
+    assert!(world.log.iter().any(|line| line.contains("send Busy")), "{:#?}", world.log);
+    for _ in 0..40 {
+        world.settle();
+        world.pass(1_000);
+    }
+    assert_eq!(world.is_equal_at(PROVINCE), Ok(()));
+}
+
+#[test]
+fn a_parent_that_never_answers_is_left_for_the_stand_in() {
+    let mut world = World::new(UplinkConfig { silence_timeout_ms: 5_000, ..UplinkConfig::default() });
+    world.author(OWN).grow(1, SiteTime(1_000_000));
+    world.start_child();
+    // The province takes proposals and commits nothing.
+    for _ in 0..60 {
+        world.settle_but(|step| step == Step::Commit(PROVINCE));
+        world.pass(1_000);
+    }
+    assert_eq!(world.is_equal_at(REGION), Ok(()));
+}
+
+#[test]
+fn a_dial_and_a_greeting_without_an_answer_time_out() {
+    let mut world = World::new(UplinkConfig::default());
+    world.start_child();
+    world.pass(11_000);
+    assert!(world.log.iter().any(|line| line.contains("hang up: nothing was heard for too long")), "{:#?}", world.log);
+    world.trace();
+    world.settle_but(|step| step != Step::Open);
+    world.pass(16_000);
+    assert!(world.log.iter().any(|line| line.contains("hang up: nothing was heard for too long")), "{:#?}", world.log);
+}
+
+#[test]
+fn only_the_leader_of_a_site_with_a_parent_dials() {
+    let mut world = World::new(UplinkConfig::default());
+    world.start_child();
+    world.settle();
+    world.tell(UplinkInput::LostLeadership);
+    world.trace();
+    world.pass(100_000);
+    assert_eq!(world.trace(), "");
+    assert_eq!(world.uplink.status().link, LinkStatus::Standby);
+}
+
+#[test]
+fn a_register_that_names_another_parent_moves_the_child_there() {
+    let mut world = World::new(UplinkConfig::default());
+    world.author(OWN).grow(1, SiteTime(1_000_000));
+    world.start_child();
+    world.settle();
+    world.tree.register.version = 2;
+    world.tree.register.sites.iter_mut().find(|site| site.site == DISTRICT).expect("there").parents = vec![REGION];
+    let register = world.tree.verified();
+    world.tell(UplinkInput::RegisterChanged(register));
+    world.settle();
+    assert_eq!(world.is_equal_at(REGION), Ok(()));
+}
+
+fn intake(tree: &Tree, site: SiteId, child: SiteId) -> Intake {
+    let child = ChildIdentity { site: child, node: NODE };
+    Intake::new(IntakeConfig::default(), site, child, tree.verified(), Arc::new(tree.signed()), Leadership::Leads, LinkTime(0))
+}
+
+fn hello(site: SiteId, node: NodeId, versions: VersionRange) -> IntakeInput {
+    IntakeInput::FrameReceived(ChildFrame::Hello(Hello { versions, site, node, register_version: 1, streams: vec![] }))
+}
+
+fn answer(intake: &mut Intake, input: IntakeInput) -> Vec<IntakeAction> {
+    intake.handle(input, LinkTime(0), SiteTime(0));
+    std::iter::from_fn(|| intake.poll_action()).collect()
+}
+
+#[test]
+fn promise_4_a_child_must_be_who_its_certificate_says_and_a_child_by_the_register() {
+    let tree = Tree::new();
+    let farewell = |actions: Vec<IntakeAction>| match actions.into_iter().find(|action| matches!(action, IntakeAction::Close { .. })) {
+        Some(IntakeAction::Close { reason }) => reason,
+        _ => panic!("the connection was not closed"),
+    };
+    let mut stranger = intake(&tree, PROVINCE, SiteId(6));
+    let reason = farewell(answer(&mut stranger, hello(SiteId(6), NODE, PROTOCOL_VERSIONS)));
+    assert_eq!(reason, Goodbye::NotParent { parent: PROVINCE, child: SiteId(6), register_version: 1 });
+    for (site, node) in [(SiteId(6), NODE), (DISTRICT, NodeId(2))] {
+        let mut liar = intake(&tree, PROVINCE, DISTRICT);
+        assert!(matches!(farewell(answer(&mut liar, hello(site, node, PROTOCOL_VERSIONS))), Goodbye::PeerMisbehaved(_)));
+        assert!(liar.is_closed());
+    }
+    let mut newer = intake(&tree, PROVINCE, DISTRICT);
+    let reason = farewell(answer(&mut newer, hello(DISTRICT, NODE, VersionRange { min: 7, max: 9 })));
+    assert_eq!(reason, Goodbye::Version(PROTOCOL_VERSIONS));
+}
+
+#[test]
+fn a_frame_out_of_turn_or_of_a_stream_never_asked_about_ends_the_connection() {
+    let tree = Tree::new();
+    let start = |origin| kho_storage::command::TransferStart {
+        origin,
+        epoch: kho_storage::ids::Epoch::first("test", origin),
+        kept_after: StreamSeq(3),
+        kept_after_chain: kho_storage::ids::Hash32::ZERO,
+    };
+    let frame = || IntakeInput::FrameReceived(ChildFrame::TransferStart { id: FrameId(1), start: start(OriginId(3)) });
+    let mut early = intake(&tree, PROVINCE, DISTRICT);
+    answer(&mut early, frame());
+    assert!(early.is_closed());
+    let mut open = intake(&tree, PROVINCE, DISTRICT);
+    answer(&mut open, hello(DISTRICT, NODE, PROTOCOL_VERSIONS));
+    let held = crate::intake::CursorsHeld { cursors: vec![], transfers: vec![] };
+    let actions = answer(&mut open, IntakeInput::CursorsRead(Ok(held)));
+    assert!(matches!(&actions[..], [IntakeAction::SendFrame(ParentFrame::Welcome(_))]), "{actions:?}");
+    answer(&mut open, frame());
+    assert!(open.is_closed());
+}
+
+#[test]
+fn a_transfer_nobody_needs_is_refused() {
+    let mut world = World::new(UplinkConfig::default());
+    world.author(OWN).grow(3, SiteTime(1_000_000));
+    world.start_child();
+    world.settle();
+    world.trace();
+    let start = world.author(OWN).load_transfer_start();
+    world.tell_intake(PROVINCE, IntakeInput::FrameReceived(ChildFrame::TransferStart { id: FrameId(50), start }));
+    let trace = world.trace();
+    assert!(trace.contains("Refused #50 3: the transfer of origin 3 does not fit"), "{trace}");
+}
+
+#[test]
+fn an_origin_unknown_to_the_parents_register_is_refused_alone() {
+    let mut world = World::new(UplinkConfig::default());
+    world.author(OWN).grow(1, SiteTime(1_000_000));
+    world.author(ADOPTED).grow(1, SiteTime(1_000_000));
+    world.tree.register.origins.retain(|entry| entry.origin != ADOPTED);
+    world.start_child();
+    world.settle();
+    let trace = world.trace();
+    assert!(trace.contains("2: send Refused 6: the register does not know origin 6"), "{trace}");
+    assert_eq!(world.parent(PROVINCE).store.next(OWN), StreamSeq(2));
+}

@@ -1,0 +1,111 @@
+//! A connection to an admitted peer, and streams on it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use kho_storage::ids::{NodeId, SiteId};
+
+use super::{
+    Alpn,
+    error::{CloseCode, ConnectionLost, FrameError, Misbehaviour},
+    frames::{FrameReceiver, FrameSender},
+};
+use crate::identity::PeerIdentity;
+
+/// A connection to a node of the same tree. Cheap to clone; all clones share one connection, which ends when it is
+/// closed, lost, or the last clone and stream are dropped.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    quinn: quinn::Connection,
+    peer: Arc<AdmittedPeer>,
+    frame_bytes_max: u32,
+}
+
+/// Who was admitted, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AdmittedPeer {
+    pub(super) identity: PeerIdentity,
+    pub(super) site: SiteId,
+    pub(super) node: NodeId,
+    pub(super) alpn: Alpn,
+}
+
+impl Connection {
+    pub(super) fn new(quinn: quinn::Connection, peer: AdmittedPeer, frame_bytes_max: u32) -> Self {
+        Self { quinn, peer: Arc::new(peer), frame_bytes_max }
+    }
+
+    /// Who the peer's certificate says it is: always a node of this endpoint's tree.
+    pub fn peer(&self) -> &PeerIdentity {
+        &self.peer.identity
+    }
+
+    /// The peer's site and node.
+    pub fn peer_node(&self) -> (SiteId, NodeId) {
+        (self.peer.site, self.peer.node)
+    }
+
+    pub fn alpn(&self) -> Alpn {
+        self.peer.alpn
+    }
+
+    /// Where the peer is now; it may move while the connection lives.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.quinn.remote_address()
+    }
+
+    /// Smoothed round-trip time.
+    pub fn rtt(&self) -> Duration {
+        self.quinn.rtt()
+    }
+
+    /// Opens a stream; waits while the peer's limit of open streams is reached. The peer learns of it with the first frame.
+    ///
+    /// # Errors
+    /// [`ConnectionLost`].
+    pub async fn open_bi(&self) -> Result<(FrameSender, FrameReceiver), ConnectionLost> {
+        let (send, receive) = self.quinn.open_bi().await?;
+        Ok(self.framed(send, receive, self.frame_bytes_max))
+    }
+
+    /// The next stream the peer opened. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ConnectionLost`].
+    pub async fn accept_bi(&self) -> Result<(FrameSender, FrameReceiver), ConnectionLost> {
+        let (send, receive) = self.quinn.accept_bi().await?;
+        Ok(self.framed(send, receive, self.frame_bytes_max))
+    }
+
+    /// One question on a stream of its own: one frame there, one of at most `answer_bytes_max` bytes back. Dropping the
+    /// future cancels the question; a timeout is the caller's.
+    ///
+    /// # Errors
+    /// [`FrameError`]. Whether the peer acted on the question is then unknown.
+    pub async fn call(&self, request: &[u8], answer_bytes_max: u32) -> Result<Bytes, FrameError> {
+        let (send, receive) = self.quinn.open_bi().await.map_err(ConnectionLost::from)?;
+        let (mut sender, mut receiver) = self.framed(send, receive, answer_bytes_max);
+        sender.send(request).await?;
+        sender.finish()?;
+        receiver.recv().await?.ok_or(FrameError::PeerMisbehaved(Misbehaviour::NoAnswer))
+    }
+
+    /// Closes at once; what is still under way is lost. The peer reads `code` and `reason`.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.quinn.close(code.to_wire(), reason.as_bytes());
+    }
+
+    /// Waits until the connection has ended, and says why.
+    pub async fn closed(&self) -> ConnectionLost {
+        self.quinn.closed().await.into()
+    }
+
+    /// Why the connection has ended, if it has.
+    pub fn lost(&self) -> Option<ConnectionLost> {
+        self.quinn.close_reason().map(ConnectionLost::from)
+    }
+
+    fn framed(&self, send: quinn::SendStream, receive: quinn::RecvStream, receive_bytes_max: u32) -> (FrameSender, FrameReceiver) {
+        (FrameSender::new(send, self.frame_bytes_max), FrameReceiver::new(receive, receive_bytes_max))
+    }
+}

@@ -1,0 +1,53 @@
+//! What is to be done: the uplink's actions, and the alarms among them.
+
+use kho_storage::{
+    command::{ParentCursor, Refusal, RowPlace},
+    ids::{Epoch, OriginId, SiteId},
+    register::SignedRegister,
+};
+
+use super::{LinkId, LoadId};
+use crate::frames::{ChildFrame, Cursor, Goodbye};
+
+/// What is to be done. Actions are carried out in order; loads and records may run side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UplinkAction {
+    /// Open a connection; the certificate at the other end must be of a node of `site`.
+    Dial { link: LinkId, site: SiteId, addresses: Vec<String> },
+    /// Say goodbye and close. No [`super::UplinkInput::LinkLost`] needs to follow.
+    Hangup { link: LinkId, reason: Goodbye },
+    SendFrame { link: LinkId, frame: ChildFrame },
+    /// Read a segment that starts at (or before) `from` and ends in a head, with about `bytes_max` bytes of batches: the newest
+    /// head that fits, else the first after `from`. At the end of the stream: the newest head without batches. When the
+    /// epoch is closed and `from` is the base's next batch: from the next epoch.
+    LoadSegment { load: LoadId, origin: OriginId, from: Cursor, bytes_max: usize },
+    LoadTransferStart { load: LoadId, origin: OriginId },
+    /// Read the origin's rows from `from` on, with about `bytes_max` bytes.
+    LoadPiece { load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize },
+    /// Propose to the own site what the parent acknowledged. A cursor may be lower than one recorded before.
+    RecordParent { parent: SiteId, cursors: Vec<ParentCursor> },
+    /// Check the register under the pinned key and propose it to the own site.
+    AdoptRegister(SignedRegister),
+    /// Find out whether `site` answers, with a connection that carries nothing.
+    Probe { site: SiteId, addresses: Vec<String> },
+    RaiseAlarm(UplinkAlarm),
+}
+
+/// What an operator must hear of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UplinkAlarm {
+    #[error("parent {parent} broke the protocol ({what}); the link was ended. Look at the parent with `kho status`")]
+    PeerMisbehaved { parent: SiteId, what: String },
+    #[error("parent {parent} refuses origin {origin}: {refusal}")]
+    StreamRefused { parent: SiteId, origin: OriginId, refusal: Refusal },
+    #[error("parent {parent} stands at {now} of origin {origin}, it acknowledged {before} before: it was restored to an older state; everything since is sent again")]
+    ParentWentBack { parent: SiteId, origin: OriginId, before: Cursor, now: Cursor },
+    #[error("parent {parent} stands at {claimed} of this site's own origin {origin}, but the site only at {held}: the site was set back; run `kho fork list` before anything is entered")]
+    SiteBehindParent { parent: SiteId, origin: OriginId, held: Cursor, claimed: Cursor },
+    #[error("parent {parent} holds epoch {theirs} of origin {origin}, this site epoch {ours}; see `kho fork list`")]
+    Forked { parent: SiteId, origin: OriginId, ours: Epoch, theirs: Epoch },
+    #[error("no parent of this site answers ({tried} tried, last: {why}); look at the line and at `kho status`")]
+    NoParentAnswers { tried: usize, why: String },
+    #[error("origin {origin} can't be read for the parent: {why}; run `kho verify`")]
+    LocalStorage { origin: OriginId, why: String },
+}

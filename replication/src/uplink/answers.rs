@@ -1,0 +1,143 @@
+//! What the parent says, and what follows from it.
+
+use kho_storage::{
+    command::{ParentCursor, Refusal, TransferStatus},
+    ids::OriginId,
+};
+
+use super::{
+    LinkId, Uplink, UplinkAction, UplinkAlarm,
+    link::{Link, Sent, Unanswered},
+    stream::{Lies, ParkReason},
+};
+use crate::{
+    frames::{Cursor, FrameId, ParentFrame},
+    link_time::LinkTime,
+};
+
+/// Bounds of a pause that a busy parent asks for, in milliseconds.
+const BUSY_MS_MIN: u64 = 20;
+const BUSY_MS_MAX: u64 = 300_000;
+
+impl Uplink {
+    pub(super) fn frame_received(&mut self, link: LinkId, frame: ParentFrame, now: LinkTime) {
+        if self.link.id() != Some(link) {
+            return;
+        }
+        if let Link::Open(open) = &mut self.link {
+            open.last_heard = now;
+        }
+        let open = matches!(self.link, Link::Open(_));
+        match frame {
+            ParentFrame::Goodbye(reason) => self.parent_left(&reason, now),
+            ParentFrame::Redirect { addresses } => self.redirected(addresses, now),
+            ParentFrame::Welcome(welcome) => self.welcomed(welcome, now),
+            frame if !open => self.peer_misbehaved(format!("it sent {} before its welcome", frame.name()), now),
+            ParentFrame::Register(register) => self.register_received(register),
+            ParentFrame::Cursors { cursors, transfers } => self.cursors_received(&cursors, &transfers, now),
+            ParentFrame::Adopted { id, cursor } => self.adopted(id, cursor, now),
+            ParentFrame::TransferWants { id, status } => self.transfer_wants(id, &status, now),
+            ParentFrame::Refused { id, origin, refusal } => self.refused(id, origin, refusal, now),
+            ParentFrame::Busy { id, retry_after_ms } => {
+                let until = now.after_ms(u64::from(retry_after_ms).clamp(BUSY_MS_MIN, BUSY_MS_MAX));
+                self.busy(id, until, now);
+            }
+        }
+    }
+
+    fn adopted(&mut self, id: FrameId, cursor: ParentCursor, now: LinkTime) {
+        let Some(frame) = self.answered(id, Some(cursor.origin), now) else { return };
+        let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
+        let Link::Open(open) = &self.link else { return };
+        let parent = open.parent;
+        let (cursor, held) = (Cursor::of(&cursor), stream.held.cursor());
+        let lies = stream.judge(cursor);
+        // What this site alone writes, nobody can hold more of. Other streams reach the parent by other paths too.
+        let claims_too_much = lies == Lies::InOtherHistory || (lies == Lies::Beyond && self.is_own(frame.origin));
+        if claims_too_much {
+            let what = format!("it acknowledges {cursor} of origin {}, this site holds {held}", frame.origin);
+            return self.peer_misbehaved(what, now);
+        }
+        let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
+        let parked = if lies == Lies::Beyond || (frame.placement == stream.placement && !matches!(frame.what, Sent::Segment { .. })) {
+            stream.place(cursor);
+            None
+        } else {
+            stream.adopted(&frame, cursor, now, &self.config)
+        };
+        let known = cursor.min(held).max(stream.known_at(parent).unwrap_or_default());
+        if stream.learn(parent, known) != Some(known) {
+            self.record(parent, frame.origin, known, now);
+        }
+        self.line_proved();
+        self.parked(frame.origin, parked);
+        self.stream_moved(frame.origin);
+    }
+
+    fn transfer_wants(&mut self, id: FrameId, status: &TransferStatus, now: LinkTime) {
+        let (TransferStatus::WantsPiece { origin, .. } | TransferStatus::WantsBatches { origin, .. }) = status;
+        let Some(frame) = self.answered(id, Some(*origin), now) else { return };
+        let Some(stream) = self.streams.get_mut(origin) else { return };
+        let parked = stream.transfer_wants(&frame, status, now, &self.config);
+        self.line_proved();
+        self.parked(*origin, parked);
+        self.stream_moved(*origin);
+    }
+
+    fn refused(&mut self, id: Option<FrameId>, origin: OriginId, refusal: Refusal, now: LinkTime) {
+        let frame = match id {
+            Some(id) => match self.answered(id, Some(origin), now) {
+                Some(frame) => Some(frame),
+                None => return,
+            },
+            None => None,
+        };
+        let Some(stream) = self.streams.get_mut(&origin) else { return };
+        let parked = stream.refused(frame.as_ref(), refusal, now, &self.config);
+        self.parked(origin, parked);
+        self.stream_moved(origin);
+    }
+
+    fn busy(&mut self, id: FrameId, until: LinkTime, now: LinkTime) {
+        let Some(frame) = self.answered(id, None, now) else { return };
+        let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
+        stream.busy(&frame, until);
+        self.stream_moved(frame.origin);
+    }
+
+    /// The frame that an answer belongs to. An answer to nothing, or about another origin, ends the line.
+    fn answered(&mut self, id: FrameId, origin: Option<OriginId>, now: LinkTime) -> Option<Unanswered> {
+        let Link::Open(open) = &mut self.link else { return None };
+        let frame = open.answered(id);
+        match frame {
+            Some(frame) if origin.is_none_or(|origin| origin == frame.origin) => Some(frame),
+            Some(frame) => {
+                self.peer_misbehaved(format!("it answers {id} of origin {} with another origin", frame.origin), now);
+                None
+            }
+            None => {
+                self.peer_misbehaved(format!("it answers {id}, which awaits no answer"), now);
+                None
+            }
+        }
+    }
+
+    /// Tells operators of a stream that now rests, when that is news.
+    pub(super) fn parked(&mut self, origin: OriginId, reason: Option<ParkReason>) {
+        let Some(reason) = reason else { return };
+        let Some(parent) = self.parents.current().map(|parent| parent.site) else { return };
+        let alarm = match reason {
+            ParkReason::Refused(refusal) => UplinkAlarm::StreamRefused { parent, origin, refusal },
+            ParkReason::Forked { ours, theirs } => UplinkAlarm::Forked { parent, origin, ours, theirs },
+            ParkReason::LocalStorage(why) => UplinkAlarm::LocalStorage { origin, why },
+            ParkReason::NoCommonPlace(why) => UplinkAlarm::StreamRefused { parent, origin, refusal: Refusal::Transfer { origin, why } },
+        };
+        self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
+    }
+
+    /// After a stream's state changed: it may want something now, or later.
+    pub(super) fn stream_moved(&mut self, origin: OriginId) {
+        self.set_timer(origin);
+        self.enqueue(origin);
+    }
+}

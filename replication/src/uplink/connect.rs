@@ -1,0 +1,278 @@
+//! The line to a parent: dialled, greeted, lost, probed. All transitions of [`Link`] stand here.
+
+use std::collections::BTreeMap;
+
+use kho_storage::{
+    command::{ParentCursor, TransferStatus},
+    ids::{OriginId, SiteId},
+    register::SignedRegister,
+};
+
+use super::{
+    LinkId, Uplink, UplinkAction, UplinkAlarm,
+    link::{Link, OpenLink},
+    parents::backoff_ms,
+    stream::{Lies, ParkReason, Want},
+};
+use crate::{
+    frames::{ChildFrame, Cursor, FrameError, Goodbye, Hello, PROTOCOL_VERSIONS, STREAMS_MAX, Welcome},
+    link_time::LinkTime,
+};
+
+/// While an earlier parent is looked for in vain, the interval grows up to so many times.
+const PROBE_INTERVAL_GROWTH_MAX: u64 = 8;
+
+impl Uplink {
+    /// Dials when there is a reason to and nothing under way.
+    pub(super) fn settle(&mut self, now: LinkTime) {
+        if self.leads && matches!(self.link, Link::Standby) && self.parents.current().is_some() {
+            self.dial(now);
+        }
+    }
+
+    fn dial(&mut self, now: LinkTime) {
+        let Some(parent) = self.parents.current().map(|parent| parent.site) else {
+            self.link = Link::Standby;
+            return;
+        };
+        self.last_link = LinkId(self.last_link.0 + 1);
+        self.link = Link::Dialling { link: self.last_link, parent, until: now.after_ms(self.config.dial_timeout_ms) };
+        self.actions.push_back(UplinkAction::Dial { link: self.last_link, site: parent, addresses: self.parents.addresses() });
+    }
+
+    pub(super) fn link_opened(&mut self, opened: LinkId, now: LinkTime) {
+        let Link::Dialling { link, parent, .. } = self.link else { return };
+        if link != opened {
+            return;
+        }
+        let mut streams = Vec::new();
+        for stream in self.streams.values_mut().take(STREAMS_MAX) {
+            streams.push(stream.held.held());
+            stream.under_way(&Want::Cursor, now, &self.config);
+        }
+        let register_version = self.register.as_ref().map_or(0, |register| register.version());
+        let hello = Hello { versions: PROTOCOL_VERSIONS, site: self.site, node: self.node, register_version, streams };
+        self.link = Link::Greeting { link, parent, until: now.after_ms(self.config.welcome_timeout_ms) };
+        self.actions.push_back(UplinkAction::SendFrame { link, frame: ChildFrame::Hello(hello) });
+    }
+
+    pub(super) fn link_lost(&mut self, lost: LinkId, why: String, now: LinkTime) {
+        if self.link.id() == Some(lost) {
+            self.fail(why, 0, false, now);
+        }
+    }
+
+    pub(super) fn frame_refused(&mut self, link: LinkId, error: &FrameError, now: LinkTime) {
+        if self.link.id() == Some(link) {
+            self.peer_misbehaved(error.to_string(), now);
+        }
+    }
+
+    /// The parent broke the protocol: an alarm, and the next parent.
+    pub(super) fn peer_misbehaved(&mut self, what: String, now: LinkTime) {
+        if let Some(parent) = self.parents.current().map(|parent| parent.site) {
+            self.actions.push_back(UplinkAction::RaiseAlarm(UplinkAlarm::PeerMisbehaved { parent, what: what.clone() }));
+        }
+        self.hang_up(Goodbye::PeerMisbehaved(what.clone()));
+        self.fail(what, self.config.parked_retry_ms, true, now);
+    }
+
+    /// Closes the connection, if there is one. The caller sets the next state.
+    pub(super) fn hang_up(&mut self, reason: Goodbye) {
+        if let Some(link) = self.link.id() {
+            self.actions.push_back(UplinkAction::Hangup { link, reason });
+        }
+    }
+
+    /// The line failed; another attempt comes after a pause, of at least `pause_ms_min` when it is with the same parent.
+    pub(super) fn fail(&mut self, why: String, pause_ms_min: u64, for_good: bool, now: LinkTime) {
+        if let Link::Open(open) = &self.link
+            && (open.proved || now.ms_since(open.opened_at) >= self.config.stable_ms)
+        {
+            self.parents.proved();
+        }
+        self.flush_records(now);
+        self.forget_line();
+        let before = self.parents.current().map(|parent| parent.site);
+        let failed = self.parents.failed(self.config.failures_max, for_good);
+        let stays = failed.all_failed || before == self.parents.current().map(|parent| parent.site);
+        if failed.all_failed && !self.unreachable_alarmed {
+            self.unreachable_alarmed = true;
+            let alarm = UplinkAlarm::NoParentAnswers { tried: self.parents.number(), why: why.clone() };
+            self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
+        }
+        self.last_failure = Some(why);
+        let pause_ms = backoff_ms(&self.config, failed.in_a_row, self.jitter.draw()).max(if stays { pause_ms_min } else { 0 });
+        self.link = Link::Waiting { until: now.after_ms(pause_ms) };
+    }
+
+    /// What was known of the parent's side is worth nothing on the next line.
+    pub(super) fn forget_line(&mut self) {
+        self.ready.clear();
+        self.timers.clear();
+        for stream in self.streams.values_mut() {
+            stream.queued = false;
+            stream.forget_line();
+        }
+    }
+
+    /// Moves on what only waited: a pause, a dial, a welcome, an answer, a probe.
+    pub(super) fn check_line(&mut self, now: LinkTime) {
+        match &self.link {
+            Link::Waiting { until } if *until <= now => self.dial(now),
+            Link::Dialling { until, .. } if *until <= now => {
+                self.hang_up(Goodbye::Silence);
+                self.fail("the parent did not answer the dial in time".into(), 0, false, now);
+            }
+            Link::Greeting { until, .. } if *until <= now => {
+                self.hang_up(Goodbye::Silence);
+                self.fail("the parent did not say welcome in time".into(), 0, false, now);
+            }
+            Link::Open(open) if open.is_silent(&self.config, now) => {
+                self.hang_up(Goodbye::Silence);
+                self.fail("the parent did not answer in time".into(), 0, false, now);
+            }
+            Link::Open(_) => self.probe_preferred(now),
+            Link::Standby | Link::Waiting { .. } | Link::Dialling { .. } | Link::Greeting { .. } => {}
+        }
+    }
+
+    fn probe_preferred(&mut self, now: LinkTime) {
+        if now < self.probe_at {
+            return;
+        }
+        if let Some(parent) = self.parents.preferred() {
+            self.probe_at = now.after_ms(self.probe_interval_ms);
+            let interval_ms_max = self.config.probe_interval_ms.saturating_mul(PROBE_INTERVAL_GROWTH_MAX);
+            self.probe_interval_ms = self.probe_interval_ms.saturating_mul(2).min(interval_ms_max);
+            self.actions.push_back(UplinkAction::Probe { site: parent.site, addresses: parent.addresses.clone() });
+        }
+    }
+
+    pub(super) fn probe_answered(&mut self, site: SiteId, reachable: bool, now: LinkTime) {
+        let is_preferred = self.parents.preferred().is_some_and(|parent| parent.site == site);
+        if reachable && is_preferred && matches!(self.link, Link::Open(_)) {
+            self.hang_up(Goodbye::PreferredParentBack);
+            self.flush_records(now);
+            self.forget_line();
+            self.parents.prefer_first();
+            self.dial(now);
+        }
+    }
+
+    /// The parent's site took something: the line is good, and so is the parent.
+    pub(super) fn line_proved(&mut self) {
+        let Link::Open(open) = &mut self.link else { return };
+        if !open.proved {
+            open.proved = true;
+            self.parents.proved();
+            self.unreachable_alarmed = false;
+            self.last_failure = None;
+            if self.parents.preferred().is_none() {
+                self.probe_interval_ms = self.config.probe_interval_ms;
+            }
+        }
+    }
+
+    pub(super) fn redirected(&mut self, addresses: Vec<String>, now: LinkTime) {
+        self.hang_up(Goodbye::Elsewhere);
+        self.flush_records(now);
+        if self.parents.redirected(addresses, self.config.redirects_max) {
+            self.forget_line();
+            self.dial(now);
+        } else {
+            self.fail("the parent's nodes pass the child on to each other".into(), 0, false, now);
+        }
+    }
+
+    pub(super) fn parent_left(&mut self, reason: &Goodbye, now: LinkTime) {
+        let (pause_ms, for_good) = match reason {
+            Goodbye::Busy { retry_after_ms } => (u64::from(*retry_after_ms).min(self.config.backoff_ms_max), false),
+            Goodbye::Version(_) | Goodbye::NotParent { .. } | Goodbye::PeerMisbehaved(_) => (0, true),
+            _ => (0, false),
+        };
+        // Closing an already ended connection does no harm, and one that the parent left half open ends.
+        self.hang_up(reason.clone());
+        self.fail(format!("the parent ended the connection: {reason}"), pause_ms, for_good, now);
+    }
+
+    pub(super) fn welcomed(&mut self, welcome: Welcome, now: LinkTime) {
+        let Link::Greeting { link, parent, .. } = self.link else {
+            return self.peer_misbehaved("it said welcome twice".into(), now);
+        };
+        if welcome.site != parent || PROTOCOL_VERSIONS.min > welcome.version || PROTOCOL_VERSIONS.max < welcome.version {
+            return self.peer_misbehaved(format!("it welcomes as site {} in version {}", welcome.site, welcome.version), now);
+        }
+        let window = usize::try_from(welcome.in_flight_bytes_max).unwrap_or(usize::MAX).max(1);
+        self.link = Link::Open(OpenLink::new(link, parent, self.config.in_flight_bytes_max.min(window), now));
+        self.parents.welcomed();
+        self.probe_at = now.after_ms(self.probe_interval_ms);
+        if let Some(register) = welcome.register {
+            self.register_received(register);
+        }
+        self.cursors_received(&welcome.cursors, &welcome.transfers, now);
+        // BEFORE anything is sent: a parent set back must not find that the child trimmed by its old word.
+        self.flush_records(now);
+        for origin in self.streams.keys().copied().collect::<Vec<_>>() {
+            self.set_timer(origin);
+            self.enqueue(origin);
+        }
+    }
+
+    pub(super) fn register_received(&mut self, register: SignedRegister) {
+        self.actions.push_back(UplinkAction::AdoptRegister(register));
+    }
+
+    /// The parent says where it stands with streams that were asked about.
+    pub(super) fn cursors_received(&mut self, cursors: &[ParentCursor], transfers: &[TransferStatus], now: LinkTime) {
+        let mut under_transfer: BTreeMap<OriginId, &TransferStatus> = BTreeMap::new();
+        for status in transfers {
+            let (TransferStatus::WantsPiece { origin, .. } | TransferStatus::WantsBatches { origin, .. }) = status;
+            under_transfer.insert(*origin, status);
+        }
+        for cursor in cursors {
+            let placed = self.cursor_received(cursor.origin, Cursor::of(cursor), now);
+            if let (true, Some(status), Some(stream)) = (placed, under_transfer.get(&cursor.origin), self.streams.get_mut(&cursor.origin)) {
+                stream.place_in_transfer(status);
+            }
+        }
+    }
+
+    /// Returns whether the stream goes on from the cursor.
+    fn cursor_received(&mut self, origin: OriginId, cursor: Cursor, now: LinkTime) -> bool {
+        let Link::Open(open) = &self.link else { return false };
+        let parent = open.parent;
+        let own = self.is_own(origin);
+        let Some(stream) = self.streams.get_mut(&origin).filter(|stream| stream.was_asked()) else { return false };
+        let held = stream.held.cursor();
+        match stream.judge(cursor) {
+            Lies::InOtherHistory => {
+                let reason = ParkReason::Forked { ours: held.epoch, theirs: cursor.epoch };
+                if stream.park(reason, now, &self.config).is_some() {
+                    let alarm = UplinkAlarm::Forked { parent, origin, ours: held.epoch, theirs: cursor.epoch };
+                    self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
+                }
+                self.set_timer(origin);
+                return false;
+            }
+            Lies::Beyond if own => {
+                let alarm = UplinkAlarm::SiteBehindParent { parent, origin, held, claimed: cursor };
+                self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
+                stream.place(cursor);
+                return false;
+            }
+            Lies::Beyond | Lies::Within => stream.place(cursor),
+        }
+        let now_known = cursor.min(held);
+        let before = stream.learn(parent, now_known);
+        if let Some(before) = before.filter(|before| *before > now_known) {
+            let alarm = UplinkAlarm::ParentWentBack { parent, origin, before, now: now_known };
+            self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
+        }
+        if before != Some(now_known) {
+            self.record(parent, origin, now_known, now);
+        }
+        self.enqueue(origin);
+        true
+    }
+}

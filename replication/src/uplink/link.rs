@@ -1,0 +1,140 @@
+//! The state of the line to a parent, and what is under way on it.
+
+use std::collections::BTreeMap;
+
+use kho_storage::{
+    command::RowPlace,
+    ids::{OriginId, SiteId, SiteTime},
+};
+
+use super::{LinkId, LoadId, UplinkConfig};
+use crate::{
+    frames::{Cursor, FrameId},
+    link_time::LinkTime,
+};
+
+/// The line. Transitions stand in `connect.rs`.
+///
+/// ```text
+/// Standby ──leads, has a parent──▶ Waiting ──time──▶ Dialling ──opened──▶ Greeting ──Welcome──▶ Open
+///    ▲                                ▲                  │                   │                    │
+///    └──────no longer leads───────────┴──lost, refused, timed out────────────┴────────────────────┘
+/// ```
+#[derive(Debug)]
+pub(super) enum Link {
+    /// Not the leader, or no parent to speak to.
+    Standby,
+    Waiting { until: LinkTime },
+    Dialling { link: LinkId, parent: SiteId, until: LinkTime },
+    Greeting { link: LinkId, parent: SiteId, until: LinkTime },
+    Open(OpenLink),
+}
+
+impl Link {
+    /// The connection that the state stands on.
+    pub fn id(&self) -> Option<LinkId> {
+        match self {
+            Self::Standby | Self::Waiting { .. } => None,
+            Self::Dialling { link, .. } | Self::Greeting { link, .. } => Some(*link),
+            Self::Open(open) => Some(open.link),
+        }
+    }
+}
+
+/// A line on which the parent said welcome.
+#[derive(Debug)]
+pub(super) struct OpenLink {
+    pub link: LinkId,
+    pub parent: SiteId,
+    pub opened_at: LinkTime,
+    /// Plain bytes that may be loaded or unanswered: the smaller of what both sides allow.
+    pub in_flight_bytes_max: usize,
+    pub last_heard: LinkTime,
+    /// Whether the parent acknowledged anything on this line.
+    pub proved: bool,
+    pub unanswered: BTreeMap<FrameId, Unanswered>,
+    pub loads: BTreeMap<LoadId, Load>,
+    /// Plain bytes of `unanswered` and what `loads` reserve.
+    pub in_flight_bytes: usize,
+    last_id: FrameId,
+}
+
+/// A frame that the parent has not answered yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unanswered {
+    pub origin: OriginId,
+    /// The placement of the stream under which it was sent; an answer to an older one no longer steers the stream.
+    pub placement: u32,
+    pub what: Sent,
+    pub bytes: usize,
+    pub sent_at: LinkTime,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sent {
+    Segment { from: Cursor, end: Cursor, head_time: SiteTime },
+    TransferStart,
+    Piece { from: RowPlace },
+}
+
+/// A read under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Load {
+    pub origin: OriginId,
+    pub placement: u32,
+    pub from: Cursor,
+    pub bytes: usize,
+}
+
+impl OpenLink {
+    pub fn new(link: LinkId, parent: SiteId, in_flight_bytes_max: usize, now: LinkTime) -> Self {
+        Self {
+            link,
+            parent,
+            opened_at: now,
+            in_flight_bytes_max,
+            last_heard: now,
+            proved: false,
+            unanswered: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            in_flight_bytes: 0,
+            last_id: FrameId(0),
+        }
+    }
+
+    pub fn window_is_full(&self) -> bool {
+        self.in_flight_bytes >= self.in_flight_bytes_max
+    }
+
+    pub fn load_started(&mut self, id: LoadId, load: Load) {
+        self.in_flight_bytes += load.bytes;
+        self.loads.insert(id, load);
+    }
+
+    pub fn load_ended(&mut self, id: LoadId) -> Option<Load> {
+        let load = self.loads.remove(&id)?;
+        self.in_flight_bytes -= load.bytes;
+        Some(load)
+    }
+
+    pub fn sent(&mut self, frame: Unanswered) -> FrameId {
+        self.last_id = FrameId(self.last_id.0 + 1);
+        self.in_flight_bytes += frame.bytes;
+        self.unanswered.insert(self.last_id, frame);
+        self.last_id
+    }
+
+    pub fn answered(&mut self, id: FrameId) -> Option<Unanswered> {
+        let frame = self.unanswered.remove(&id)?;
+        self.in_flight_bytes -= frame.bytes;
+        Some(frame)
+    }
+
+    /// Whether the parent owes an answer for too long.
+    pub fn is_silent(&self, config: &UplinkConfig, now: LinkTime) -> bool {
+        self.unanswered.values().next().is_some_and(|oldest| {
+            let waited = now.ms_since(oldest.sent_at);
+            waited > config.answer_timeout_ms || waited.min(now.ms_since(self.last_heard)) > config.silence_timeout_ms
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! The child's side of replication between tiers: every stream this site holds, on its way to the parent.
+//!
+//! ```text
+//!            inputs                                            actions
+//!  BecameLeader, StreamAdvanced ─▶ ┌──────────────────────┐ ─▶ Dial, Hangup, Probe
+//!  LinkOpened, LinkLost ─────────▶ │ Uplink               │ ─▶ SendFrame
+//!  FrameReceived ────────────────▶ │  link  ── connect.rs │ ─▶ LoadSegment, LoadPiece, …
+//!  SegmentLoaded, PieceLoaded ───▶ │  stream ─ stream.rs  │ ─▶ RecordParent (own Raft)
+//!  Tick ─────────────────────────▶ └──────────────────────┘ ─▶ RaiseAlarm
+//! ```
+//!
+//! Pure: no clock, no I/O, no randomness but what is passed in. One task calls [`Uplink::handle`] for everything that happens and
+//! then [`Uplink::poll_action`] until it is empty; a tick every quarter of a second is enough.
+//!
+//! Invariants:
+//! - a cursor is recorded only after the parent's site committed it
+//!   (test `promise_2_the_child_records_only_what_the_parent_committed`);
+//! - a refused or stuck stream does not hold up another (test `promise_7_a_refused_stream_does_not_hold_up_the_other`);
+//! - what is loaded or unanswered stays within `in_flight_bytes_max` and one segment
+//!   (test `the_window_bounds_what_is_under_way_and_every_stream_gets_its_turn`).
+//!
+//! It does not decide what may be trimmed: storage does, from the recorded cursors.
+
+mod action;
+mod answers;
+mod config;
+mod connect;
+mod feed;
+mod input;
+mod link;
+mod parents;
+mod status;
+mod stream;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use kho_storage::{
+    command::ParentCursor,
+    ids::{NodeId, OriginId, SiteId},
+    register::VerifiedRegister,
+};
+
+pub use self::{
+    action::{UplinkAction, UplinkAlarm},
+    config::UplinkConfig,
+    input::{LinkId, LoadFailure, LoadId, StreamPosition, UplinkInput},
+    status::{LinkStatus, StreamState, StreamStatus, UplinkStatus},
+    stream::ParkReason,
+};
+use self::{
+    link::Link,
+    parents::{Jitter, Parents},
+    stream::Stream,
+};
+use crate::{
+    frames::{Cursor, Goodbye},
+    link_time::LinkTime,
+};
+
+/// The child's side. See the module.
+#[derive(Debug)]
+pub struct Uplink {
+    config: UplinkConfig,
+    site: SiteId,
+    node: NodeId,
+    leads: bool,
+    register: Option<Arc<VerifiedRegister>>,
+    parents: Parents,
+    link: Link,
+    streams: BTreeMap<OriginId, Stream>,
+    /// Streams that may want something, in the order of their turns.
+    ready: VecDeque<OriginId>,
+    /// When time alone moves a stream on.
+    timers: BTreeSet<(LinkTime, OriginId)>,
+    /// Acknowledged by `recording_for`, not yet given to the own site.
+    unrecorded: BTreeMap<OriginId, Cursor>,
+    recording_for: Option<SiteId>,
+    record_at: LinkTime,
+    probe_at: LinkTime,
+    probe_interval_ms: u64,
+    /// Whether the alarm that no parent answers was raised since the last line that proved itself.
+    unreachable_alarmed: bool,
+    last_failure: Option<String>,
+    jitter: Jitter,
+    last_link: LinkId,
+    last_load: LoadId,
+    actions: VecDeque<UplinkAction>,
+}
+
+impl Uplink {
+    /// An uplink of `node` of `site`, at rest until the node leads and has a register. `seed` feeds the jitter of its pauses.
+    pub fn new(config: UplinkConfig, site: SiteId, node: NodeId, seed: u64) -> Self {
+        Self {
+            config,
+            site,
+            node,
+            leads: false,
+            register: None,
+            parents: Parents::default(),
+            link: Link::Standby,
+            streams: BTreeMap::new(),
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+            unrecorded: BTreeMap::new(),
+            recording_for: None,
+            record_at: LinkTime(0),
+            probe_at: LinkTime(0),
+            probe_interval_ms: config.probe_interval_ms,
+            unreachable_alarmed: false,
+            last_failure: None,
+            jitter: Jitter(seed),
+            last_link: LinkId(0),
+            last_load: LoadId(0),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes what happened.
+    pub fn handle(&mut self, input: UplinkInput, now: LinkTime) {
+        match input {
+            UplinkInput::BecameLeader { streams, recorded } => self.became_leader(&streams, &recorded, now),
+            UplinkInput::LostLeadership => self.lost_leadership(),
+            UplinkInput::RegisterChanged(register) => self.register_changed(register, now),
+            UplinkInput::StreamAdvanced(held) => self.stream_advanced(held, now),
+            UplinkInput::LinkOpened { link } => self.link_opened(link, now),
+            UplinkInput::LinkLost { link, why } => self.link_lost(link, why, now),
+            UplinkInput::FrameReceived { link, frame } => self.frame_received(link, frame, now),
+            UplinkInput::FrameRefused { link, error } => self.frame_refused(link, &error, now),
+            UplinkInput::SegmentLoaded { load, result } => self.segment_loaded(load, result, now),
+            UplinkInput::TransferStartLoaded { load, result } => self.transfer_start_loaded(load, result, now),
+            UplinkInput::PieceLoaded { load, result } => self.piece_loaded(load, result, now),
+            UplinkInput::RecordFailed { parent, cursors } => self.record_failed(parent, &cursors, now),
+            UplinkInput::ProbeAnswered { site, reachable } => self.probe_answered(site, reachable, now),
+            UplinkInput::Tick => self.ticked(now),
+        }
+        self.wake_streams(now);
+        self.schedule(now);
+    }
+
+    /// The next thing to be done, in order.
+    pub fn poll_action(&mut self) -> Option<UplinkAction> {
+        self.actions.pop_front()
+    }
+
+    fn became_leader(&mut self, streams: &[StreamPosition], recorded: &[(SiteId, Vec<ParentCursor>)], now: LinkTime) {
+        if self.leads {
+            self.lost_leadership();
+        }
+        self.leads = true;
+        self.streams = streams.iter().map(|held| (held.origin, Stream::new(*held))).collect();
+        for (parent, cursors) in recorded {
+            for cursor in cursors {
+                if let Some(stream) = self.streams.get_mut(&cursor.origin) {
+                    stream.learn(*parent, Cursor::of(cursor));
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    fn lost_leadership(&mut self) {
+        self.hang_up(Goodbye::NoLongerLeader);
+        self.leads = false;
+        self.link = Link::Standby;
+        self.forget_line();
+        self.unrecorded.clear();
+        self.streams.clear();
+    }
+
+    fn register_changed(&mut self, register: Arc<VerifiedRegister>, now: LinkTime) {
+        let before = self.parents.current().map(|parent| parent.site);
+        self.parents.replace(&register, self.site);
+        self.register = Some(register);
+        let current = self.parents.current().map(|parent| parent.site);
+        if before.is_some() && before != current {
+            self.hang_up(Goodbye::Elsewhere);
+            self.link = Link::Standby;
+            self.flush_records(now);
+            self.forget_line();
+        }
+        self.settle(now);
+    }
+
+    fn stream_advanced(&mut self, held: StreamPosition, now: LinkTime) {
+        if !self.leads {
+            return;
+        }
+        let stream = self.streams.entry(held.origin).or_insert_with(|| Stream::new(held));
+        stream.advance(held, now, &self.config);
+        self.enqueue(held.origin);
+    }
+
+    fn ticked(&mut self, now: LinkTime) {
+        self.check_line(now);
+        if now >= self.record_at {
+            self.flush_records(now);
+        }
+    }
+
+    /// Notes what a parent acknowledged; it is given to the own site before long.
+    fn record(&mut self, parent: SiteId, origin: OriginId, cursor: Cursor, now: LinkTime) {
+        if self.recording_for != Some(parent) {
+            self.flush_records(now);
+            self.recording_for = Some(parent);
+        }
+        if self.unrecorded.is_empty() {
+            self.record_at = now.after_ms(self.config.record_interval_ms);
+        }
+        self.unrecorded.insert(origin, cursor);
+    }
+
+    fn flush_records(&mut self, now: LinkTime) {
+        self.record_at = now.after_ms(self.config.record_interval_ms);
+        let Some(parent) = self.recording_for.filter(|_| !self.unrecorded.is_empty()) else { return };
+        let cursors = std::mem::take(&mut self.unrecorded).into_iter().map(|(origin, cursor)| cursor.for_origin(origin)).collect();
+        self.actions.push_back(UplinkAction::RecordParent { parent, cursors });
+    }
+
+    /// Records again what the own site did not take, unless something newer is known by now.
+    fn record_failed(&mut self, parent: SiteId, cursors: &[ParentCursor], now: LinkTime) {
+        for cursor in cursors {
+            let known = self.streams.get(&cursor.origin).and_then(|stream| stream.known_at(parent));
+            if let Some(known) = known
+                && !(self.recording_for == Some(parent) && self.unrecorded.contains_key(&cursor.origin))
+            {
+                self.record(parent, cursor.origin, known, now);
+            }
+        }
+    }
+
+    fn is_own(&self, origin: OriginId) -> bool {
+        self.register.as_ref().is_some_and(|register| register.author(origin) == Some(self.site))
+    }
+}

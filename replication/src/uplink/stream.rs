@@ -1,0 +1,400 @@
+//! One stream on its way to the parent: where it stands, what it wants next.
+//!
+//! ```text
+//! Unasked ──Hello or Streams──▶ Asked ──cursor──▶ Flowing ⇄ Waiting (Busy)
+//!    ▲                            │ │                │
+//!    │                            │ └─before oldest─▶ Transferring ──all pieces there──▶ Flowing
+//!    │                            └─beyond ours────▶ Ahead
+//!    └──time, new head── Parked ◀──refused─── any
+//! ```
+//!
+//! Invariant: only the parent's own word that its site committed moves `acknowledged`
+//! (test `promise_2_the_child_records_only_what_the_parent_committed`).
+
+use std::collections::BTreeMap;
+
+use kho_storage::{
+    command::{Refusal, RowPlace, TransferStatus},
+    ids::{Epoch, SiteId, SiteTime},
+    stream::KEY_BYTES_MAX,
+};
+
+use super::{
+    LoadFailure, StreamPosition, UplinkConfig,
+    link::{Sent, Unanswered},
+};
+use crate::{
+    frames::{Cursor, Fault, refusal_fault},
+    link_time::LinkTime,
+};
+
+/// A stream that this site holds, and its way to the current parent.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub held: StreamPosition,
+    pub progress: Progress,
+    /// Grows whenever sending starts at another place: answers to what was sent before no longer steer the stream.
+    pub placement: u32,
+    /// Whether the stream stands in the queue of those that may want something.
+    pub queued: bool,
+    /// Placements since the parent last took something.
+    placements_in_vain: u32,
+    /// What each parent is known to hold.
+    known: BTreeMap<SiteId, Cursor>,
+    /// The last reason that raised an alarm, so that a retry in vain does not raise it again.
+    alarmed: Option<ParkReason>,
+}
+
+#[derive(Debug)]
+pub(super) enum Progress {
+    Unasked,
+    /// The question where the parent stands is under way.
+    Asked { until: LinkTime },
+    Flowing(Flow),
+    /// The parent was busy; afterwards things go on with `then`.
+    Waiting { until: LinkTime, then: Box<Progress> },
+    Parked { reason: ParkReason, since: LinkTime, retry_at: LinkTime },
+    /// The parent holds more than this site.
+    Ahead { cursor: Cursor },
+    Transferring(Step),
+}
+
+/// Segments are under way from `sent` on.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// First batch not sent yet.
+    pub sent: Cursor,
+    /// First batch that the parent has not acknowledged.
+    pub acknowledged: Cursor,
+    /// Segments of this placement without an answer.
+    unanswered: usize,
+    loading: bool,
+    /// Newest head time that the parent acknowledged on this line.
+    time_acknowledged: Option<SiteTime>,
+}
+
+/// A whole-origin transfer's next step. While a read or an answer is awaited: under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Start,
+    StartUnderWay,
+    Piece { from: RowPlace },
+    PieceUnderWay { from: RowPlace },
+}
+
+/// Why a stream rests.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParkReason {
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error("the parent holds epoch {theirs}, this site {ours}; see `kho fork list`")]
+    Forked { ours: Epoch, theirs: Epoch },
+    #[error("reading failed: {0}; run `kho verify`")]
+    LocalStorage(String),
+    #[error("parent and site do not come together on where the stream goes on: {0}")]
+    NoCommonPlace(String),
+}
+
+/// What a stream wants to happen next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Want {
+    Cursor,
+    Segment { from: Cursor },
+    TransferStart,
+    Piece { epoch: Epoch, from: RowPlace },
+}
+
+/// How a parent's cursor lies to what the site holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lies {
+    Within,
+    Beyond,
+    InOtherHistory,
+}
+
+impl Stream {
+    pub fn new(held: StreamPosition) -> Self {
+        Self { held, progress: Progress::Unasked, placement: 0, queued: false, placements_in_vain: 0, known: BTreeMap::new(), alarmed: None }
+    }
+
+    /// How `cursor` lies to what the site holds.
+    pub fn judge(&self, cursor: Cursor) -> Lies {
+        let held = self.held.cursor();
+        match cursor {
+            _ if cursor.forks_from(&held) => Lies::InOtherHistory,
+            _ if cursor > held || cursor.next > held.next => Lies::Beyond,
+            _ => Lies::Within,
+        }
+    }
+
+    /// Takes note of what `parent` holds and returns what it was known to hold before. Never more than the site itself holds.
+    pub fn learn(&mut self, parent: SiteId, cursor: Cursor) -> Option<Cursor> {
+        self.known.insert(parent, cursor.min(self.held.cursor()))
+    }
+
+    pub fn known_at(&self, parent: SiteId) -> Option<Cursor> {
+        self.known.get(&parent).copied()
+    }
+
+    /// Whether the parent's word on where it stands is awaited.
+    pub fn was_asked(&self) -> bool {
+        matches!(self.progress, Progress::Asked { .. })
+    }
+
+    /// What the current parent acknowledged, as far as the stream's state knows.
+    pub fn acknowledged(&self) -> Option<Cursor> {
+        match &self.progress {
+            Progress::Flowing(flow) => Some(flow.acknowledged),
+            Progress::Waiting { then, .. } => match &**then {
+                Progress::Flowing(flow) => Some(flow.acknowledged),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The line is gone: nothing is known of the next parent, and nothing is under way.
+    pub fn forget_line(&mut self) {
+        self.start_anew(Progress::Unasked);
+        self.placements_in_vain = 0;
+    }
+
+    /// A newer head, or batches trimmed.
+    pub fn advance(&mut self, held: StreamPosition, now: LinkTime, config: &UplinkConfig) {
+        let before = std::mem::replace(&mut self.held, held);
+        match &mut self.progress {
+            Progress::Parked { retry_at, .. } if before.epoch != held.epoch => *retry_at = now,
+            Progress::Parked { retry_at, since, .. } if before.next != held.next => {
+                *retry_at = (*retry_at).min(since.after_ms(config.parked_retry_moved_ms).max(now));
+            }
+            Progress::Ahead { cursor } if held.cursor() >= *cursor => {
+                let cursor = *cursor;
+                self.place(cursor);
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes on where the parent stands.
+    pub fn place(&mut self, cursor: Cursor) {
+        let progress = match self.judge(cursor) {
+            Lies::Within if cursor.next < self.held.oldest_kept => Progress::Transferring(Step::Start),
+            Lies::Within => Progress::flowing(cursor, cursor),
+            Lies::Beyond | Lies::InOtherHistory => Progress::Ahead { cursor },
+        };
+        self.start_anew(progress);
+    }
+
+    /// Goes on with a transfer that the parent has under way.
+    pub fn place_in_transfer(&mut self, status: &TransferStatus) {
+        let progress = self.after_transfer_status(status);
+        self.start_anew(progress);
+    }
+
+    pub fn want(&self, in_flight_segments_max: usize) -> Option<Want> {
+        match &self.progress {
+            Progress::Unasked => Some(Want::Cursor),
+            Progress::Flowing(flow) => flow.wants(&self.held, in_flight_segments_max).then_some(Want::Segment { from: flow.sent }),
+            Progress::Transferring(Step::Start) => Some(Want::TransferStart),
+            Progress::Transferring(Step::Piece { from }) => Some(Want::Piece { epoch: self.held.epoch, from: from.clone() }),
+            _ => None,
+        }
+    }
+
+    /// What was wanted is on its way.
+    pub fn under_way(&mut self, want: &Want, now: LinkTime, config: &UplinkConfig) {
+        match (&mut self.progress, want) {
+            (Progress::Unasked, Want::Cursor) => self.progress = Progress::Asked { until: now.after_ms(config.silence_timeout_ms) },
+            (Progress::Flowing(flow), Want::Segment { .. }) => flow.loading = true,
+            (Progress::Transferring(step), Want::TransferStart) => *step = Step::StartUnderWay,
+            (Progress::Transferring(step), Want::Piece { from, .. }) => *step = Step::PieceUnderWay { from: from.clone() },
+            _ => {}
+        }
+    }
+
+    /// A segment up to `end` goes out.
+    pub fn segment_sent(&mut self, end: Cursor) {
+        if let Progress::Flowing(flow) = &mut self.progress {
+            flow.loading = false;
+            flow.unanswered += 1;
+            flow.sent = end;
+        }
+    }
+
+    /// The parent's site committed: it stands at `cursor`, which lies within what the site holds.
+    pub fn adopted(&mut self, frame: &Unanswered, cursor: Cursor, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
+        self.placements_in_vain = 0;
+        self.alarmed = None;
+        let steers = frame.placement == self.placement;
+        let flow = match &mut self.progress {
+            Progress::Flowing(flow) => flow,
+            Progress::Waiting { then, .. } => match &mut **then {
+                Progress::Flowing(flow) => flow,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        flow.acknowledged = flow.acknowledged.max(cursor);
+        // Another path may have carried the parent further.
+        flow.sent = flow.sent.max(cursor);
+        if !steers {
+            return None;
+        }
+        flow.unanswered -= 1;
+        match &frame.what {
+            Sent::Segment { end, head_time, .. } if cursor >= *end => {
+                flow.time_acknowledged = flow.time_acknowledged.max(Some(*head_time));
+                None
+            }
+            _ => self.ask_again("the parent took less than it was sent", now, config),
+        }
+    }
+
+    /// The parent's site committed a step of a transfer.
+    pub fn transfer_wants(&mut self, frame: &Unanswered, status: &TransferStatus, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
+        if frame.placement != self.placement {
+            return None;
+        }
+        let moved_on = match (&frame.what, status) {
+            (Sent::Piece { from: sent }, TransferStatus::WantsPiece { from, .. }) => from > sent,
+            (Sent::Segment { end, .. }, TransferStatus::WantsBatches { next, .. }) => *next == end.next,
+            (Sent::TransferStart, _) | (Sent::Piece { .. }, TransferStatus::WantsBatches { .. }) => true,
+            (Sent::Segment { .. }, TransferStatus::WantsPiece { .. }) => false,
+        };
+        if let (true, Sent::Segment { head_time, .. }, Progress::Flowing(flow)) = (moved_on, &frame.what, &mut self.progress) {
+            flow.unanswered -= 1;
+            flow.time_acknowledged = flow.time_acknowledged.max(Some(*head_time));
+            self.placements_in_vain = 0;
+            return None;
+        }
+        // A start may come round again and again when the batches wanted are trimmed meanwhile, so it does not end the count.
+        match (moved_on, &frame.what) {
+            (true, Sent::TransferStart) => {}
+            (true, _) => self.placements_in_vain = 0,
+            (false, _) => self.placements_in_vain += 1,
+        }
+        if self.placements_in_vain > config.placements_max {
+            return self.park(ParkReason::NoCommonPlace("the transfer does not move on".into()), now, config);
+        }
+        let progress = self.after_transfer_status(status);
+        self.start_anew(progress);
+        None
+    }
+
+    /// The parent can't take the frame before `until`.
+    pub fn busy(&mut self, frame: &Unanswered, until: LinkTime) {
+        if frame.placement != self.placement {
+            return;
+        }
+        let then = match &frame.what {
+            Sent::Segment { from, .. } => Progress::flowing(*from, self.acknowledged().unwrap_or_default()),
+            Sent::TransferStart => Progress::Transferring(Step::Start),
+            Sent::Piece { from } => Progress::Transferring(Step::Piece { from: from.clone() }),
+        };
+        self.start_anew(Progress::Waiting { until, then: Box::new(then) });
+    }
+
+    /// The parent refused the frame, or (without one) the stream. Returns the reason when that calls for an alarm.
+    pub fn refused(&mut self, frame: Option<&Unanswered>, refusal: Refusal, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
+        match frame {
+            Some(frame) if frame.placement != self.placement => None,
+            Some(_) if refusal_fault(&refusal) == Fault::WrongPlace => self.ask_again(&refusal.to_string(), now, config),
+            _ => self.park(ParkReason::Refused(refusal), now, config),
+        }
+    }
+
+    /// The own site could not load what was wanted. Returns the reason when that calls for an alarm.
+    pub fn load_failed(&mut self, failure: LoadFailure, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
+        match failure {
+            LoadFailure::NoLongerKept { oldest_kept } => {
+                self.held.oldest_kept = self.held.oldest_kept.max(oldest_kept);
+                let parked = self.ask_again("batches were trimmed before the parent had them", now, config);
+                if matches!(self.progress, Progress::Unasked) {
+                    self.start_anew(Progress::Transferring(Step::Start));
+                }
+                parked
+            }
+            LoadFailure::NoSuchPlace => self.ask_again("this site has no such place in the stream", now, config),
+            LoadFailure::LocalStorage(why) => self.park(ParkReason::LocalStorage(why), now, config),
+        }
+    }
+
+    /// Lets the stream rest. Returns the reason when it is another than last time.
+    pub fn park(&mut self, reason: ParkReason, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
+        let news = self.alarmed.as_ref() != Some(&reason);
+        self.alarmed = Some(reason.clone());
+        self.placements_in_vain = 0;
+        self.start_anew(Progress::Parked { reason: reason.clone(), since: now, retry_at: now.after_ms(config.parked_retry_ms) });
+        news.then_some(reason)
+    }
+
+    /// When time alone moves the stream on.
+    pub fn wake_at(&self) -> Option<LinkTime> {
+        match &self.progress {
+            Progress::Asked { until } | Progress::Waiting { until, .. } => Some(*until),
+            Progress::Parked { retry_at, .. } => Some(*retry_at),
+            _ => None,
+        }
+    }
+
+    /// Moves on what only waited for `now`.
+    pub fn wake(&mut self, now: LinkTime) {
+        if self.wake_at().is_some_and(|at| at <= now) {
+            self.progress = match std::mem::replace(&mut self.progress, Progress::Unasked) {
+                Progress::Waiting { then, .. } => *then,
+                _ => Progress::Unasked,
+            };
+        }
+    }
+
+    fn ask_again(&mut self, why: &str, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
+        self.placements_in_vain += 1;
+        if self.placements_in_vain > config.placements_max {
+            return self.park(ParkReason::NoCommonPlace(why.into()), now, config);
+        }
+        self.start_anew(Progress::Unasked);
+        None
+    }
+
+    fn start_anew(&mut self, progress: Progress) {
+        self.placement = self.placement.wrapping_add(1);
+        self.progress = progress;
+    }
+
+    fn after_transfer_status(&self, status: &TransferStatus) -> Progress {
+        match status {
+            TransferStatus::WantsPiece { epoch, from, .. } if *epoch == self.held.epoch && from.key.len() <= KEY_BYTES_MAX => {
+                Progress::Transferring(Step::Piece { from: from.clone() })
+            }
+            TransferStatus::WantsBatches { epoch, next, .. } if *epoch == self.held.epoch && *next > self.held.next => {
+                Progress::Ahead { cursor: Cursor { epoch: *epoch, next: *next } }
+            }
+            TransferStatus::WantsBatches { epoch, next, .. } if *epoch == self.held.epoch && *next >= self.held.oldest_kept => {
+                // The parent has acknowledged nothing: a transfer counts when its digest was right.
+                Progress::flowing(Cursor { epoch: *epoch, next: *next }, Cursor::default())
+            }
+            // A transfer of another epoch, or one whose batches are no longer kept here, starts over.
+            _ => Progress::Transferring(Step::Start),
+        }
+    }
+}
+
+impl Progress {
+    fn flowing(sent: Cursor, acknowledged: Cursor) -> Self {
+        Self::Flowing(Flow { sent, acknowledged, unanswered: 0, loading: false, time_acknowledged: None })
+    }
+}
+
+impl Flow {
+    fn wants(&self, held: &StreamPosition, in_flight_segments_max: usize) -> bool {
+        let has_more = self.sent < held.cursor();
+        // One idle head at a time, and only when nothing else speaks for the stream.
+        let has_newer_time = self.sent == held.cursor() && self.unanswered == 0 && self.time_acknowledged < Some(held.head_time);
+        !self.loading && self.unanswered < in_flight_segments_max && (has_more || has_newer_time)
+    }
+
+    /// Whether the parent holds everything up to `held`.
+    pub fn is_caught_up(&self, held: &StreamPosition) -> bool {
+        self.acknowledged >= held.cursor()
+    }
+}

@@ -1,0 +1,228 @@
+//! From received to verified: the types carry the proof that nothing was taken on trust.
+//!
+//! ```text
+//! ReceivedSegment ──verify(register, clock)──▶ VerifiedSegment ──▶ Command::AdoptSegment ──apply──▶ chain, digest
+//! ReceivedPiece   ──verify(register)─────────▶ VerifiedPiece   ──▶ Command::AdoptPiece
+//! ```
+//! What is checked here needs no state: author and pinned key by the register, the head's signature, numbering, sizes, the
+//! form of every row, the head's time. What is not: whether the chain goes on from what the holder has, and the digest; apply
+//! does both. A piece bears no signature at all: the digest of the head that ends its transfer decides.
+//!
+//! Invariant: whoever carried it, a segment is judged by its origin's author alone
+//! (test `promise_4_the_carrier_is_nobody_and_the_author_is_everything`).
+
+use kho_storage::{
+    command::{PieceRow, Refusal, RowPlace, TransferPiece},
+    ids::{SiteTime, StreamSeq},
+    register::VerifiedRegister,
+    row::RowCells,
+    stream::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, EpochBase, KEY_BYTES_MAX, REQUEST_KEY_BYTES_MAX, RequestMark, SEGMENT_BYTES_MAX, Segment},
+};
+
+use crate::frames::PIECE_PLAIN_BYTES_MAX;
+
+/// No stream gets this far; whoever says so wants a sum to overflow.
+pub const STREAM_SEQ_MAX: StreamSeq = StreamSeq(1 << 62);
+
+/// How a head's time is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockCheck {
+    /// This site's clock.
+    pub clock: SiteTime,
+    /// How far a head may lie beyond it, in milliseconds.
+    pub skew_ms_max: i64,
+}
+
+/// A segment as it came, from a child or a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedSegment(Segment);
+
+/// A segment whose author, signature, numbering, sizes and rows were checked. Only [`ReceivedSegment::verify`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedSegment(Segment);
+
+/// A piece of a transfer as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedPiece(TransferPiece);
+
+/// A piece whose form was checked; its truth is decided by the digest of the head that ends the transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedPiece(TransferPiece);
+
+impl ReceivedSegment {
+    pub fn new(segment: Segment) -> Self {
+        Self(segment)
+    }
+
+    /// Checks everything that needs no state.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the first thing that is wrong; [`crate::frames::refusal_fault`] tells whose fault it is.
+    pub fn verify(self, register: &VerifiedRegister, check: ClockCheck) -> Result<VerifiedSegment, Refusal> {
+        let segment = &self.0;
+        // BEFORE the signature: sizes and numbers are cheap to refuse, and later sums rely on them.
+        check_numbers(segment)?;
+        check_author(segment, register)?;
+        check_time(segment, check)?;
+        for (place, bytes) in (segment.first.0..).zip(&segment.batches) {
+            check_batch(segment, StreamSeq(place), bytes)?;
+        }
+        Ok(VerifiedSegment(self.0))
+    }
+}
+
+impl VerifiedSegment {
+    pub fn segment(&self) -> &Segment {
+        &self.0
+    }
+
+    pub fn into_segment(self) -> Segment {
+        self.0
+    }
+}
+
+impl ReceivedPiece {
+    pub fn new(piece: TransferPiece) -> Self {
+        Self(piece)
+    }
+
+    /// Checks that the origin is known, and that rows are well formed, in order and inside the piece's range.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the first thing that is wrong.
+    pub fn verify(self, register: &VerifiedRegister) -> Result<VerifiedPiece, Refusal> {
+        let piece = &self.0;
+        if register.author(piece.origin).is_none() {
+            return Err(Refusal::UnknownOrigin(piece.origin));
+        }
+        let refused = |why: String| Refusal::Transfer { origin: piece.origin, why };
+        let bytes: usize = piece.rows.iter().map(row_bytes).sum();
+        if bytes > PIECE_PLAIN_BYTES_MAX {
+            return Err(refused(format!("the piece has {bytes} bytes of rows, at most {PIECE_PLAIN_BYTES_MAX} are taken")));
+        }
+        if piece.read_at > STREAM_SEQ_MAX {
+            return Err(refused(format!("the piece was read at {}, beyond any stream", piece.read_at)));
+        }
+        let mut last: Option<RowPlace> = None;
+        for row in &piece.rows {
+            let at = RowPlace { table: row.table, key: row.key.clone() };
+            if at < piece.from || piece.next.as_ref().is_some_and(|next| at >= *next) {
+                return Err(refused(format!("a row of table {} lies outside the piece's range", row.table)));
+            }
+            if last.as_ref().is_some_and(|last| *last >= at) {
+                return Err(refused(format!("the rows of table {} are not in ascending order", row.table)));
+            }
+            check_piece_row(piece, row).map_err(refused)?;
+            last = Some(at);
+        }
+        // Otherwise a sender could keep a transfer going round for ever.
+        if piece.next.as_ref().is_some_and(|next| *next <= piece.from) {
+            return Err(refused("the next range does not lie behind this one".into()));
+        }
+        Ok(VerifiedPiece(self.0))
+    }
+}
+
+impl VerifiedPiece {
+    pub fn into_piece(self) -> TransferPiece {
+        self.0
+    }
+}
+
+fn row_bytes(row: &PieceRow) -> usize {
+    row.key.len() + row.cells.len()
+}
+
+fn check_piece_row(piece: &TransferPiece, row: &PieceRow) -> Result<(), String> {
+    check_key(&row.key)?;
+    RowCells::check(&row.cells).map_err(|e| e.to_string())?;
+    if row.seq > piece.read_at {
+        return Err(format!("a row of batch {} was read at {}", row.seq, piece.read_at));
+    }
+    Ok(())
+}
+
+fn check_numbers(segment: &Segment) -> Result<(), Refusal> {
+    let head = &segment.head.head;
+    let refused = |why: String| Err(Refusal::Malformed { origin: head.origin, seq: head.seq, why });
+    if head.seq > STREAM_SEQ_MAX || segment.first.0 == 0 || segment.first > STREAM_SEQ_MAX {
+        return refused(format!("a segment can't start at {} and end at {}", segment.first, head.seq));
+    }
+    if segment.first.0 + segment.batches.len() as u64 != head.seq.0 + 1 {
+        return refused(format!("{} batches from {} on do not end at the head", segment.batches.len(), segment.first));
+    }
+    if segment.bytes() > SEGMENT_BYTES_MAX {
+        return refused(format!("the segment has {} bytes, at most {SEGMENT_BYTES_MAX} are taken", segment.bytes()));
+    }
+    if let Some(batch) = segment.batches.iter().find(|batch| batch.len() > BATCH_BYTES_MAX) {
+        return refused(format!("a batch has {} bytes, at most {BATCH_BYTES_MAX} are taken", batch.len()));
+    }
+    Ok(())
+}
+
+fn check_author(segment: &Segment, register: &VerifiedRegister) -> Result<(), Refusal> {
+    let signed = &segment.head;
+    let head = &signed.head;
+    if register.author(head.origin).is_none() {
+        return Err(Refusal::UnknownOrigin(head.origin));
+    }
+    let refused = || Refusal::BadSignature { origin: head.origin, seq: head.seq };
+    let pinned = register.head_key(head.origin, signed.site, signed.node, head.epoch.number, head.seq).ok_or_else(refused)?;
+    signed.verify(pinned).map_err(|_| refused())
+}
+
+fn check_time(segment: &Segment, check: ClockCheck) -> Result<(), Refusal> {
+    let head = &segment.head.head;
+    let ahead_ms = head.site_time.0.saturating_sub(check.clock.0);
+    if ahead_ms > check.skew_ms_max {
+        return Err(Refusal::ClockSkew { origin: head.origin, ahead_ms });
+    }
+    Ok(())
+}
+
+fn check_batch(segment: &Segment, seq: StreamSeq, bytes: &[u8]) -> Result<(), Refusal> {
+    let head = &segment.head.head;
+    let refused = |why: String| Refusal::Malformed { origin: head.origin, seq, why };
+    let batch = Batch::decode(bytes).map_err(|e| refused(e.to_string()))?;
+    if (batch.origin, batch.epoch, batch.seq) != (head.origin, head.epoch, seq) {
+        return Err(refused(format!("it calls itself batch {} of origin {} in epoch {}", batch.seq, batch.origin, batch.epoch)));
+    }
+    match &batch.body {
+        BatchBody::Rows { requests, changes } => check_rows(requests, changes),
+        BatchBody::EpochOpened { base } => check_base(&batch, base),
+    }
+    .map_err(refused)
+}
+
+fn check_rows(requests: &[RequestMark], changes: &[Change]) -> Result<(), String> {
+    if changes.len() > BATCH_CHANGES_MAX {
+        return Err(format!("it has {} changes, at most {BATCH_CHANGES_MAX} are taken", changes.len()));
+    }
+    if let Some(mark) = requests.iter().find(|mark| mark.key.len() > REQUEST_KEY_BYTES_MAX) {
+        return Err(format!("a request key has {} bytes, at most {REQUEST_KEY_BYTES_MAX} are taken", mark.key.len()));
+    }
+    for (index, change) in changes.iter().enumerate() {
+        check_key(&change.key).map_err(|why| format!("change {index}: {why}"))?;
+        if let Some(cells) = &change.cells {
+            RowCells::check(cells).map_err(|e| format!("change {index}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_base(batch: &Batch, base: &EpochBase) -> Result<(), String> {
+    if base.seq >= STREAM_SEQ_MAX || base.seq.next() != batch.seq || base.epoch.number >= batch.epoch.number {
+        return Err(format!("it opens epoch {} on batch {} of epoch {}", batch.epoch, base.seq, base.epoch));
+    }
+    Ok(())
+}
+
+fn check_key(key: &[u8]) -> Result<(), String> {
+    match key.len() {
+        1..=KEY_BYTES_MAX => Ok(()),
+        bytes => Err(format!("a key has {bytes} bytes, 1 to {KEY_BYTES_MAX} are taken")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

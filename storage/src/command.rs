@@ -1,0 +1,163 @@
+//! Commands: what a site agrees on, one after another, and what each comes to.
+//!
+//! Applying a command is deterministic. A refusal that depends only on state is an [`Outcome`]; an error stops the node.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    codec::Blob,
+    ids::{Epoch, Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
+    register::SignedRegister,
+    stream::{Change, Segment, SignedHead},
+};
+
+/// One agreed command. Variants are only appended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Clients' requests, committed as one batch of the site's own origin.
+    Write { site_time: SiteTime, origin: OriginId, requests: Vec<WriteRequest> },
+    /// A head over own applied state, signed by one of the site's nodes.
+    CommitHead { signed: SignedHead },
+    /// A verified segment from a child (or a file), to be adopted.
+    AdoptSegment { site_time: SiteTime, segment: Segment },
+    /// A newer register.
+    AdoptRegister { site_time: SiteTime, signed: SignedRegister },
+    /// What a parent has acknowledged.
+    RecordParent { parent: SiteId, cursors: Vec<ParentCursor> },
+    /// Forget batches that the parent holds, save the newest `keep_bytes` of each stream.
+    Trim { keep_bytes: u64 },
+    /// Start a whole-origin transfer: build a new generation.
+    BeginTransfer { site_time: SiteTime, start: TransferStart },
+    /// A key range of the origin's rows.
+    AdoptPiece { piece: TransferPiece },
+    /// Give up a transfer under way; its generation is removed.
+    AbandonTransfer { origin: OriginId },
+}
+
+/// A client's whole request: taken whole or refused whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteRequest {
+    pub key: String,
+    pub body_hash: Hash32,
+    pub changes: Vec<Change>,
+}
+
+/// The next batch that a parent wants of an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentCursor {
+    pub origin: OriginId,
+    pub epoch: Epoch,
+    pub next: StreamSeq,
+}
+
+/// How a transfer starts, as its sender says; the head that ends it decides whether it was true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferStart {
+    pub origin: OriginId,
+    pub epoch: Epoch,
+    /// Batch before the oldest one the sender keeps, and the chain hash there.
+    pub kept_after: StreamSeq,
+    pub kept_after_chain: Hash32,
+}
+
+/// Rows of a key range, read at one state of the sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferPiece {
+    pub origin: OriginId,
+    pub epoch: Epoch,
+    /// Where the range starts: first `(table, key)` it may hold.
+    pub from: RowPlace,
+    /// Where the next range starts; `None` after the last.
+    pub next: Option<RowPlace>,
+    /// Last batch applied when the rows were read.
+    pub read_at: StreamSeq,
+    pub rows: Vec<PieceRow>,
+}
+
+/// A place in the order of an origin's rows.
+#[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RowPlace {
+    pub table: TableId,
+    pub key: Blob,
+}
+
+/// A row with the batch that wrote it last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PieceRow {
+    pub table: TableId,
+    pub key: Blob,
+    pub cells: Blob,
+    pub seq: StreamSeq,
+    pub time: SiteTime,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// One per request of [`Command::Write`], in order.
+    Written(Vec<WriteOutcome>),
+    /// The head stands.
+    HeadCommitted,
+    /// The stream stands at this cursor now (also when everything was held before).
+    Adopted(ParentCursor),
+    /// Nothing changed, or only evidence was kept; says why.
+    Refused(Refusal),
+    RegisterAdopted { version: u64 },
+    Recorded,
+    Trimmed { batches: u64 },
+    /// A transfer stands here now.
+    Transfer(TransferStatus),
+}
+
+/// What became of one request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WriteOutcome {
+    /// Committed in this batch. `repeated`: an earlier request with the same key and body did it.
+    Committed { epoch: Epoch, seq: StreamSeq, changes: u32, repeated: bool },
+    /// The same request key came with another body before.
+    RequestKeyReused { first_body_hash: Hash32, seq: StreamSeq },
+    /// Change `index` takes away a row that does not exist.
+    RowMissing { index: u32 },
+    /// The site does not write this origin (now).
+    NotAuthor,
+}
+
+/// Why a command changed nothing. All are decided by state alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    #[error("the register does not know origin {0}")]
+    UnknownOrigin(OriginId),
+    #[error("origin {origin} stands in epoch {ours}, the sender's is {theirs}")]
+    OtherEpoch { origin: OriginId, ours: Epoch, theirs: Epoch },
+    #[error("origin {origin} lacks batches {wanted} to {given}")]
+    Gap { origin: OriginId, wanted: StreamSeq, given: StreamSeq },
+    #[error("the head of origin {origin} at {seq} is not signed by a key that the register pins")]
+    BadSignature { origin: OriginId, seq: StreamSeq },
+    #[error("the batches of origin {origin} do not lead to the chain hash of the head at {seq}")]
+    BadChain { origin: OriginId, seq: StreamSeq },
+    #[error("two histories of origin {origin} differ at {seq}; the second is kept as evidence: see `kho fork list`")]
+    Forked { origin: OriginId, seq: StreamSeq },
+    #[error("the rows of origin {origin} at {seq} do not have the digest that the head claims; the origin is stopped here and the evidence kept: run `kho verify`")]
+    DigestMismatch { origin: OriginId, seq: StreamSeq },
+    #[error("origin {origin} was stopped at {seq} ({why}); run `kho verify`, then `kho origin resume`")]
+    Stopped { origin: OriginId, seq: StreamSeq, why: String },
+    #[error("batch {seq} of origin {origin} is malformed: {why}")]
+    Malformed { origin: OriginId, seq: StreamSeq, why: String },
+    #[error("the register was refused: {0}")]
+    Register(String),
+    #[error("the transfer of origin {origin} does not fit: {why}")]
+    Transfer { origin: OriginId, why: String },
+    #[error("this site has no register yet; give it one with `kho register apply`")]
+    NoRegister,
+    #[error("the head's time of origin {origin} lies {ahead_ms} ms beyond this site's clock; set the clocks right")]
+    ClockSkew { origin: OriginId, ahead_ms: i64 },
+}
+
+/// Progress of a whole-origin transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferStatus {
+    /// The next range wanted.
+    WantsPiece { origin: OriginId, epoch: Epoch, from: RowPlace },
+    /// All ranges are here; batches from here on are wanted, up to a head not before `until`.
+    WantsBatches { origin: OriginId, epoch: Epoch, next: StreamSeq, until: StreamSeq },
+}

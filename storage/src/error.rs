@@ -1,0 +1,35 @@
+//! What can go wrong with a site's own storage. Every one of these stops the node: nothing is guessed over a bad disk.
+
+use crate::{
+    codec::CodecError,
+    ids::{Hash32, OriginId, SiteId, StreamSeq},
+};
+
+/// A fault of the local disk, its contents, or of the way the node was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    #[error("the database in {place} failed: {source}; check disk and file rights, then start the node again")]
+    Database { place: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the file {path} could not be used: {source}; check disk and file rights, then start the node again")]
+    File { path: String, source: std::io::Error },
+    #[error("the stored value of {key} is damaged ({why}); take this node out of its site and let a fresh node id join: `kho node remove`, `kho node add`")]
+    Damaged { key: String, why: String },
+    #[error(
+        "origin {origin} has digest {ours} here but the site committed {theirs} at {seq}; this node's data differ from its site's. Keep the disk as evidence, then `kho node remove` and let a fresh node id join"
+    )]
+    Diverged { origin: OriginId, seq: StreamSeq, ours: Hash32, theirs: Hash32 },
+    #[error("the data in {place} belong to site {found}, but the configuration says site {configured}; correct `site` or `data_dir`")]
+    OtherSite { place: String, found: SiteId, configured: SiteId },
+    #[error("a value could not be written: {0}")]
+    Unwritable(#[from] CodecError),
+}
+
+impl StorageError {
+    pub(crate) fn damaged(key: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
+        Self::Damaged { key: key.to_string(), why: why.to_string() }
+    }
+
+    pub(crate) fn file(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::File { path: path.display().to_string(), source }
+    }
+}

@@ -1,0 +1,304 @@
+//! Every key that a site's state database holds, in one place. Numbers are big-endian, so that keys sort like numbers.
+//!
+//! | space | key | value |
+//! |---|---|---|
+//! | rows | table u8 · origin u32 · generation u32 · row key | format u8 · seq varint · time varint · cells |
+//! | streams | origin u32 · epoch u32 · seq u64 | format u8 · chain 32 · digest 32 · rows varint · batch |
+//! | cubes | cube u16 · origin u32 · generation u32 · area u32 · dimensions u16… | format u8 · amount zigzag varint |
+//! | meta | kind u8 · … (see [`Meta`]) | `codec` value |
+//!
+//! Invariant: these bytes never change their meaning (test `golden_bytes_of_every_key`).
+
+use crate::ids::{CubeId, Generation, Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId};
+
+/// A key space: one column family of the state database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Space {
+    Rows,
+    Streams,
+    Cubes,
+    Meta,
+}
+
+impl Space {
+    pub const ALL: [Space; 4] = [Space::Rows, Space::Streams, Space::Cubes, Space::Meta];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Streams => "streams",
+            Self::Cubes => "cubes",
+            Self::Meta => "meta",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|space| space.name() == name)
+    }
+}
+
+/// Keys of the space `meta`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meta {
+    /// 0x01: how far the site's log is applied, with the membership then.
+    Applied,
+    /// 0x02: whose data these are.
+    Identity,
+    /// 0x03: the adopted register.
+    Register,
+    /// 0x04 · origin: where an origin stands.
+    Origin(OriginId),
+    /// 0x05 · origin · epoch · seq: a signed head.
+    Head(OriginId, u32, StreamSeq),
+    /// 0x06 · origin · request key: an applied request.
+    Request(OriginId, String),
+    /// 0x07 · time · origin · request key: the same requests by age.
+    RequestAge(SiteTime, OriginId, String),
+    /// 0x08 · parent · origin: what a parent acknowledged.
+    Parent(SiteId, OriginId),
+    /// 0x09 · origin · seq · hash of the evidence (first 8 bytes).
+    Evidence(OriginId, StreamSeq, u64),
+    /// 0x0a · origin: a whole-origin transfer under way.
+    Transfer(OriginId),
+}
+
+impl Meta {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut key = Vec::with_capacity(24);
+        match self {
+            Self::Applied => key.push(0x01),
+            Self::Identity => key.push(0x02),
+            Self::Register => key.push(0x03),
+            Self::Origin(origin) => {
+                key.push(0x04);
+                key.extend(origin.0.to_be_bytes());
+            }
+            Self::Head(origin, epoch, seq) => {
+                key.push(0x05);
+                key.extend(stream(*origin, *epoch, *seq));
+            }
+            Self::Request(origin, request) => {
+                key.push(0x06);
+                key.extend(origin.0.to_be_bytes());
+                key.extend(request.as_bytes());
+            }
+            Self::RequestAge(time, origin, request) => {
+                key.push(0x07);
+                key.extend(time.0.to_be_bytes());
+                key.extend(origin.0.to_be_bytes());
+                key.extend(request.as_bytes());
+            }
+            Self::Parent(parent, origin) => {
+                key.push(0x08);
+                key.extend(parent.0.to_be_bytes());
+                key.extend(origin.0.to_be_bytes());
+            }
+            Self::Evidence(origin, seq, hash) => {
+                key.push(0x09);
+                key.extend(origin.0.to_be_bytes());
+                key.extend(seq.0.to_be_bytes());
+                key.extend(hash.to_be_bytes());
+            }
+            Self::Transfer(origin) => {
+                key.push(0x0a);
+                key.extend(origin.0.to_be_bytes());
+            }
+        }
+        key
+    }
+
+    /// Reads a key of the space; `None` for anything that [`Self::encode`] does not write.
+    pub fn decode(key: &[u8]) -> Option<Self> {
+        let (&kind, rest) = key.split_first()?;
+        let mut rest = Reader(rest);
+        let meta = match kind {
+            0x01 => Self::Applied,
+            0x02 => Self::Identity,
+            0x03 => Self::Register,
+            0x04 => Self::Origin(OriginId(rest.u32()?)),
+            0x05 => Self::Head(OriginId(rest.u32()?), rest.u32()?, StreamSeq(rest.u64()?)),
+            0x06 => Self::Request(OriginId(rest.u32()?), rest.text()?),
+            0x07 => Self::RequestAge(SiteTime(rest.u64()? as i64), OriginId(rest.u32()?), rest.text()?),
+            0x08 => Self::Parent(SiteId(rest.u32()?), OriginId(rest.u32()?)),
+            0x09 => Self::Evidence(OriginId(rest.u32()?), StreamSeq(rest.u64()?), rest.u64()?),
+            0x0a => Self::Transfer(OriginId(rest.u32()?)),
+            _ => return None,
+        };
+        rest.0.is_empty().then_some(meta)
+    }
+
+    /// Bounds of all keys of one kind byte.
+    pub fn kind_range(kind: u8) -> (Vec<u8>, Vec<u8>) {
+        (vec![kind], vec![kind + 1])
+    }
+
+    /// Bounds of the heads of one epoch of an origin from `seq` on.
+    pub fn heads_from(origin: OriginId, epoch: u32, seq: StreamSeq) -> (Vec<u8>, Vec<u8>) {
+        let mut end = vec![0x05];
+        end.extend(origin.0.to_be_bytes());
+        end.extend(epoch.to_be_bytes());
+        (Self::Head(origin, epoch, seq).encode(), successor(&end))
+    }
+}
+
+/// Key of a row.
+pub fn row(table: TableId, origin: OriginId, generation: Generation, key: &[u8]) -> Vec<u8> {
+    let mut bytes = row_prefix(table, origin, generation);
+    bytes.extend_from_slice(key);
+    bytes
+}
+
+/// What all rows of one table of a generation share; 9 bytes.
+pub fn row_prefix(table: TableId, origin: OriginId, generation: Generation) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(40);
+    bytes.push(table.0);
+    bytes.extend(origin.0.to_be_bytes());
+    bytes.extend(generation.0.to_be_bytes());
+    bytes
+}
+
+/// Length of what [`row_prefix`] writes.
+pub const ROW_PREFIX_BYTES: usize = 9;
+
+/// Reads a row's key back.
+pub fn decode_row(key: &[u8]) -> Option<(TableId, OriginId, Generation, &[u8])> {
+    let (&table, rest) = key.split_first()?;
+    let mut rest = Reader(rest);
+    Some((TableId(table), OriginId(rest.u32()?), Generation(rest.u32()?), rest.0))
+}
+
+/// Key of a batch.
+pub fn stream(origin: OriginId, epoch: u32, seq: StreamSeq) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16);
+    bytes.extend(origin.0.to_be_bytes());
+    bytes.extend(epoch.to_be_bytes());
+    bytes.extend(seq.0.to_be_bytes());
+    bytes
+}
+
+/// Reads a batch's key back.
+pub fn decode_stream(key: &[u8]) -> Option<(OriginId, u32, StreamSeq)> {
+    let mut rest = Reader(key);
+    let read = (OriginId(rest.u32()?), rest.u32()?, StreamSeq(rest.u64()?));
+    rest.0.is_empty().then_some(read)
+}
+
+/// What all cells of one cube of a generation share; 10 bytes.
+pub fn cube_prefix(cube: CubeId, origin: OriginId, generation: Generation) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(32);
+    bytes.extend(cube.0.to_be_bytes());
+    bytes.extend(origin.0.to_be_bytes());
+    bytes.extend(generation.0.to_be_bytes());
+    bytes
+}
+
+/// Length of what [`cube_prefix`] writes.
+pub const CUBE_PREFIX_BYTES: usize = 10;
+
+/// Reads a cell's key back: cube, origin, generation, area number, dimensions.
+pub fn decode_cube(key: &[u8]) -> Option<(CubeId, OriginId, Generation, u32, Vec<u16>)> {
+    let mut rest = Reader(key);
+    let (cube, origin, generation, area) = (rest.u16()?, rest.u32()?, rest.u32()?, rest.u32()?);
+    if !rest.0.len().is_multiple_of(2) {
+        return None;
+    }
+    let dimensions = rest.0.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    Some((CubeId(cube), OriginId(origin), Generation(generation), area, dimensions))
+}
+
+/// The first key after all keys that start with `prefix`.
+pub fn successor(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.last_mut() {
+        if *last < 0xff {
+            *last += 1;
+            return end;
+        }
+        end.pop();
+    }
+    vec![0xff; prefix.len() + 1]
+}
+
+/// The hash by which evidence is named.
+pub fn evidence_hash(bytes: &[u8]) -> u64 {
+    let hash = Hash32::of(bytes);
+    u64::from_be_bytes(hash.0[..8].try_into().expect("8 of 32 bytes"))
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let text = std::str::from_utf8(self.0).ok()?.to_string();
+        self.0 = &[];
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        data_encoding::HEXLOWER.encode(bytes)
+    }
+
+    #[test]
+    fn golden_bytes_of_every_key() {
+        let (origin, generation, seq) = (OriginId(0x0102), Generation(3), StreamSeq(0x0405));
+        assert_eq!(hex(&row(TableId(2), origin, generation, b"k")), "0200000102000000036b");
+        assert_eq!(hex(&stream(origin, 1, seq)), "00000102000000010000000000000405");
+        assert_eq!(hex(&cube_prefix(CubeId(9), origin, generation)), "00090000010200000003");
+        let metas = [
+            (Meta::Applied, "01"),
+            (Meta::Identity, "02"),
+            (Meta::Register, "03"),
+            (Meta::Origin(origin), "0400000102"),
+            (Meta::Head(origin, 1, seq), "0500000102000000010000000000000405"),
+            (Meta::Request(origin, "r".into()), "060000010272"),
+            (Meta::RequestAge(SiteTime(7), origin, "r".into()), "0700000000000000070000010272"),
+            (Meta::Parent(SiteId(5), origin), "080000000500000102"),
+            (Meta::Evidence(origin, seq, 6), "090000010200000000000004050000000000000006"),
+            (Meta::Transfer(origin), "0a00000102"),
+        ];
+        for (meta, golden) in metas {
+            assert_eq!(hex(&meta.encode()), golden, "{meta:?}");
+            assert_eq!(Meta::decode(&meta.encode()), Some(meta));
+        }
+    }
+
+    #[test]
+    fn keys_are_read_back_and_sort_like_their_numbers() {
+        let key = row(TableId(2), OriginId(1), Generation(3), b"abc");
+        assert_eq!(decode_row(&key), Some((TableId(2), OriginId(1), Generation(3), b"abc".as_slice())));
+        assert_eq!(decode_stream(&stream(OriginId(1), 2, StreamSeq(3))), Some((OriginId(1), 2, StreamSeq(3))));
+        assert!(stream(OriginId(1), 2, StreamSeq(255)) < stream(OriginId(1), 2, StreamSeq(256)));
+        assert_eq!(successor(&[1, 0xff]), [2]);
+        assert!(successor(&[0xff]) > vec![0xff, 0xff - 1]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_key_are_refused() {
+        for bytes in [&[][..], &[0x04, 1], &[0x05, 0, 0, 0, 1], &[0xee], &[0x01, 0]] {
+            assert_eq!(Meta::decode(bytes), None);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What a site holds. This crate keeps one sentence true: *rows, cubes, digest and cursor of a batch change in one atomic
+//! write, or not at all.*
+//!
+//! Reading order: [`ids`] and [`codec`], then what is stored ([`schema`], [`row`], [`stream`], [`digest`], [`register`],
+//! [`catalogue`]), then how it changes ([`command`], [`warehouse`]), then where it lies ([`keys`], [`db`]).
+//! No network and no consensus here: commands come in, outcomes go out.
+
+pub mod catalogue;
+pub mod codec;
+pub mod command;
+pub mod db;
+pub mod digest;
+pub mod error;
+pub mod ids;
+pub mod inspect;
+pub mod keys;
+pub mod log_db;
+pub mod register;
+pub mod row;
+pub mod schema;
+pub mod signature;
+pub mod stream;
+pub mod warehouse;

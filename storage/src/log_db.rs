@@ -1,0 +1,383 @@
+//! The site's agreed log on this node's disk: entries by index, and the few words a consensus must not forget.
+//!
+//! ```text
+//! key                     value (behind format byte and checksum)
+//! 'e' index (u64, BE)     bytes of all entries up to this one (u64, LE), entry
+//! 'm' name                opaque bytes: vote, committed, purged (the last behind the purged index, u64, LE)
+//! ```
+//!
+//! All bytes are the consensus' own; this file knows indexes and sizes only. Everything goes through one write-ahead log, so
+//! whatever [`LogDb::sync`] makes durable, it makes durable together with all that was written before.
+//!
+//! Invariants: entries are consecutive (test `an_entry_that_leaves_a_hole_is_refused`); a damaged entry is never handed out
+//! (test `a_flipped_byte_is_reported_with_the_entry_it_hit`).
+
+mod frame;
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use parking_lot::Mutex;
+use rocksdb::{BlockBasedOptions, Cache, DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
+
+use frame::{framed, opened};
+
+/// Entries collect in memory up to this size before they become a file.
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
+/// The log is read forwards and seldom twice.
+const BLOCK_CACHE_BYTES: usize = 4 << 20;
+/// Beyond this the oldest write-ahead log is given up by flushing what it holds.
+const WAL_BYTES_MAX: u64 = 64 << 20;
+
+const TOTAL_BYTES: usize = 8;
+const ENTRY: u8 = b'e';
+const WORD: u8 = b'm';
+
+/// Why the log could not be read or written. The fault is this node's disk; the node must stop.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogDbError {
+    #[error("the log at {} could not be {verb}: {reason}; check the disk and its free space", .dir.display())]
+    Io { dir: PathBuf, verb: &'static str, reason: String },
+    #[error("{what} of the log at {} is damaged: {why}; remove this node with `kho node remove` and add a fresh one under a new id", .dir.display())]
+    Damaged { dir: PathBuf, what: String, why: String },
+    #[error("entry {given} does not follow the log at {}, which ends before {wanted}; this is a defect of Kho", .dir.display())]
+    NotConsecutive { dir: PathBuf, wanted: u64, given: u64 },
+}
+
+/// A word that is kept beside the entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogWord {
+    /// Whom this node voted for last.
+    Vote,
+    /// How far the log is known to be committed.
+    Committed,
+}
+
+/// Written by a purge alone, with the purged index in front.
+const PURGED: [u8; 2] = [WORD, b'p'];
+
+impl LogWord {
+    fn key(self) -> [u8; 2] {
+        [
+            WORD,
+            match self {
+                Self::Vote => b'v',
+                Self::Committed => b'c',
+            },
+        ]
+    }
+}
+
+impl std::fmt::Display for LogWord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Vote => "the vote",
+            Self::Committed => "the committed position",
+        })
+    }
+}
+
+/// An entry as it was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRecord {
+    pub index: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// What of the log is there. Half-open: `first..next`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct LogExtent {
+    pub first: u64,
+    /// First index not held; equal to `first` when the log is empty.
+    pub next: u64,
+}
+
+impl LogExtent {
+    pub fn is_empty(self) -> bool {
+        self.first == self.next
+    }
+
+    pub fn last(self) -> Option<u64> {
+        (!self.is_empty()).then(|| self.next - 1)
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Tail {
+    extent: LogExtent,
+    /// Bytes of all entries ever appended up to the last one. Only differences mean something.
+    total_bytes: u64,
+}
+
+/// The log database. Writes are ordered by their caller; reads may run beside them.
+pub struct LogDb {
+    db: DB,
+    dir: PathBuf,
+    tail: Mutex<Tail>,
+}
+
+impl LogDb {
+    /// Opens the log at `dir`, or makes an empty one.
+    ///
+    /// # Errors
+    /// [`LogDbError`]; the fault is local.
+    pub fn open(dir: &Path) -> Result<Self, LogDbError> {
+        let db = DB::open(&options(), dir).map_err(|e| LogDbError::Io { dir: dir.to_owned(), verb: "opened", reason: e.to_string() })?;
+        let log = Self { db, dir: dir.to_owned(), tail: Mutex::default() };
+        let tail = log.read_tail()?;
+        *log.tail.lock() = tail;
+        Ok(log)
+    }
+
+    pub fn extent(&self) -> LogExtent {
+        self.tail.lock().extent
+    }
+
+    /// Appends consecutive entries in one write. They can be read at once, but outlast a power failure only after [`Self::sync`].
+    ///
+    /// # Errors
+    /// [`LogDbError::NotConsecutive`] before anything is written, or [`LogDbError::Io`].
+    pub fn append<B: AsRef<[u8]>>(&self, entries: impl IntoIterator<Item = (u64, B)>) -> Result<(), LogDbError> {
+        let mut after = *self.tail.lock();
+        let mut batch = WriteBatch::default();
+        for (index, bytes) in entries {
+            let bytes = bytes.as_ref();
+            if after.extent.is_empty() {
+                after.extent = LogExtent { first: index, next: index };
+            } else if index != after.extent.next {
+                return Err(LogDbError::NotConsecutive { dir: self.dir.clone(), wanted: after.extent.next, given: index });
+            }
+            after.extent.next = index + 1;
+            after.total_bytes += bytes.len() as u64;
+            let key = entry_key(index);
+            batch.put(key, framed(&key, &after.total_bytes.to_le_bytes(), bytes));
+        }
+        self.db.write(batch).map_err(|e| self.io("written", &e))?;
+        *self.tail.lock() = after;
+        Ok(())
+    }
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`]; what was written since the last success may be lost then.
+    pub fn sync(&self) -> Result<(), LogDbError> {
+        self.db.flush_wal(true).map_err(|e| self.io("synced", &e))
+    }
+
+    /// Entries of `range` that are there, in order, at most `bytes_max` of them in sum but at least one.
+    ///
+    /// # Errors
+    /// [`LogDbError::Damaged`] for a checksum that differs or a hole, [`LogDbError::Io`].
+    pub fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<LogRecord>, LogDbError> {
+        let extent = self.extent();
+        let (mut wanted, end) = (range.start.max(extent.first), range.end.min(extent.next));
+        let mut records = Vec::new();
+        if wanted >= end {
+            return Ok(records);
+        }
+        let mut bytes_left = bytes_max;
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(entry_key(end));
+        for item in self.db.iterator_opt(IteratorMode::From(&entry_key(wanted), Direction::Forward), options) {
+            let (key, value) = item.map_err(|e| self.io("read", &e))?;
+            let index = self.index_of(&key)?;
+            if index != wanted {
+                // A purge beside the read took the front away; the reader finds out as it would have a moment later.
+                if wanted < self.extent().first {
+                    return Ok(records);
+                }
+                return Err(self.damaged(format!("entry {wanted}"), "it is missing"));
+            }
+            let (_, entry) = self.open_entry(index, &value)?;
+            if !records.is_empty() && entry.len() > bytes_left {
+                return Ok(records);
+            }
+            bytes_left = bytes_left.saturating_sub(entry.len());
+            records.push(LogRecord { index, bytes: entry.to_vec() });
+            wanted += 1;
+        }
+        // A truncation beside the read may have shortened the log; a hole inside it may not.
+        if wanted < end.min(self.extent().next) {
+            return Err(self.damaged(format!("entry {wanted}"), "it is missing"));
+        }
+        Ok(records)
+    }
+
+    /// Takes away `index` and all that follow; durable on return, so that a cut-off entry never comes back.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
+    pub fn truncate_from(&self, index: u64) -> Result<(), LogDbError> {
+        let before = *self.tail.lock();
+        let index = index.max(before.extent.first);
+        if index >= before.extent.next {
+            return Ok(());
+        }
+        let mut after = before;
+        after.extent.next = index;
+        after.total_bytes = if after.extent.is_empty() { 0 } else { self.total_at(index - 1)? };
+        let mut batch = WriteBatch::default();
+        batch.delete_range(entry_key(index), entry_key(before.extent.next));
+        self.db.write_opt(batch, &synced()).map_err(|e| self.io("written", &e))?;
+        *self.tail.lock() = after;
+        Ok(())
+    }
+
+    /// Forgets all entries up to and including `index`, and remembers `purged` for [`Self::purged`] in the same write.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`].
+    pub fn purge_to(&self, index: u64, purged: &[u8]) -> Result<(), LogDbError> {
+        let mut after = *self.tail.lock();
+        let mut batch = WriteBatch::default();
+        batch.put(PURGED, framed(&PURGED, &index.to_le_bytes(), purged));
+        batch.delete_range(entry_key(0), entry_key(index.saturating_add(1)));
+        self.db.write(batch).map_err(|e| self.io("written", &e))?;
+        if index >= after.extent.next {
+            after = Tail::default();
+        } else {
+            after.extent.first = after.extent.first.max(index + 1);
+            if after.extent.is_empty() {
+                after = Tail::default();
+            }
+        }
+        *self.tail.lock() = after;
+        // Whole files of purged entries go at once instead of waiting for a compaction. Purged entries of other files may
+        // reappear with them, which `read_tail` expects.
+        self.db.delete_file_in_range(entry_key(0), entry_key(index)).map_err(|e| self.io("written", &e))
+    }
+
+    /// Bytes of the entries from `index` on; exact, from two reads.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
+    pub fn bytes_from(&self, index: u64) -> Result<u64, LogDbError> {
+        let tail = *self.tail.lock();
+        if index >= tail.extent.next {
+            return Ok(0);
+        }
+        let before = if index > tail.extent.first { self.total_at(index - 1)? } else { self.total_before_first(tail.extent.first)? };
+        Ok(tail.total_bytes.saturating_sub(before))
+    }
+
+    /// # Errors
+    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
+    pub fn word(&self, word: LogWord) -> Result<Option<Vec<u8>>, LogDbError> {
+        self.stored_word(word.key(), &word)
+    }
+
+    /// What the last purge left as a mark.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
+    pub fn purged(&self) -> Result<Option<Vec<u8>>, LogDbError> {
+        Ok(self.purge_record()?.map(|(_, mark)| mark))
+    }
+
+    /// Keeps `bytes`; with `durable`, also through a power failure when this returns.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`].
+    pub fn put_word(&self, word: LogWord, bytes: &[u8], durable: bool) -> Result<(), LogDbError> {
+        let key = word.key();
+        let options = if durable { synced() } else { WriteOptions::default() };
+        self.db.put_opt(key, framed(&key, &[], bytes), &options).map_err(|e| self.io("written", &e))
+    }
+
+    fn stored_word(&self, key: [u8; 2], what: &dyn std::fmt::Display) -> Result<Option<Vec<u8>>, LogDbError> {
+        let Some(value) = self.db.get_pinned(key).map_err(|e| self.io("read", &e))? else { return Ok(None) };
+        let bytes = opened(&key, &value).map_err(|why| self.damaged(what.to_string(), why))?;
+        Ok(Some(bytes.to_vec()))
+    }
+
+    fn purge_record(&self) -> Result<Option<(u64, Vec<u8>)>, LogDbError> {
+        let Some(bytes) = self.stored_word(PURGED, &"the purged position")? else { return Ok(None) };
+        let (index, mark) = bytes.split_first_chunk::<8>().ok_or_else(|| self.damaged("the purged position".into(), "it is cut short"))?;
+        Ok(Some((u64::from_le_bytes(*index), mark.to_vec())))
+    }
+
+    fn read_tail(&self) -> Result<Tail, LogDbError> {
+        let edge = |mode| -> Result<Option<u64>, LogDbError> {
+            let mut options = ReadOptions::default();
+            options.set_iterate_range([ENTRY].to_vec()..[ENTRY + 1].to_vec());
+            let item = self.db.iterator_opt(mode, options).next();
+            item.map(|item| item.map_err(|e| self.io("read", &e)).and_then(|(key, _)| self.index_of(&key))).transpose()
+        };
+        let (Some(first), Some(last)) = (edge(IteratorMode::Start)?, edge(IteratorMode::End)?) else { return Ok(Tail::default()) };
+        let first = self.purge_record()?.map_or(first, |(purged, _)| first.max(purged + 1));
+        if first > last {
+            return Ok(Tail::default());
+        }
+        Ok(Tail { extent: LogExtent { first, next: last + 1 }, total_bytes: self.total_at(last)? })
+    }
+
+    fn total_at(&self, index: u64) -> Result<u64, LogDbError> {
+        self.with_entry(index, |total, _| total)
+    }
+
+    fn total_before_first(&self, first: u64) -> Result<u64, LogDbError> {
+        self.with_entry(first, |total, bytes| total.saturating_sub(bytes as u64))
+    }
+
+    fn with_entry<T>(&self, index: u64, use_it: impl FnOnce(u64, usize) -> T) -> Result<T, LogDbError> {
+        let value = self.db.get_pinned(entry_key(index)).map_err(|e| self.io("read", &e))?;
+        let value = value.ok_or_else(|| self.damaged(format!("entry {index}"), "it is missing"))?;
+        let (total, entry) = self.open_entry(index, &value)?;
+        Ok(use_it(total, entry.len()))
+    }
+
+    fn open_entry<'v>(&self, index: u64, value: &'v [u8]) -> Result<(u64, &'v [u8]), LogDbError> {
+        let damaged = |why| self.damaged(format!("entry {index}"), why);
+        let body = opened(&entry_key(index), value).map_err(damaged)?;
+        let (total, entry) = body.split_first_chunk::<TOTAL_BYTES>().ok_or_else(|| damaged("it is cut short"))?;
+        Ok((u64::from_le_bytes(*total), entry))
+    }
+
+    fn index_of(&self, key: &[u8]) -> Result<u64, LogDbError> {
+        let index = key.get(1..).and_then(|index| <[u8; 8]>::try_from(index).ok());
+        index.map(u64::from_be_bytes).ok_or_else(|| self.damaged("a key".into(), "it is no index"))
+    }
+
+    fn io(&self, verb: &'static str, error: &rocksdb::Error) -> LogDbError {
+        LogDbError::Io { dir: self.dir.clone(), verb, reason: error.to_string() }
+    }
+
+    fn damaged(&self, what: String, why: &str) -> LogDbError {
+        LogDbError::Damaged { dir: self.dir.clone(), what, why: why.to_owned() }
+    }
+}
+
+fn options() -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&blocks);
+    options.set_compression_type(rocksdb::DBCompressionType::Lz4);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_max_write_buffer_number(2);
+    options.set_max_total_wal_size(WAL_BYTES_MAX);
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(64);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options
+}
+
+fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+fn entry_key(index: u64) -> [u8; 9] {
+    let mut key = [ENTRY; 9];
+    key[1..].copy_from_slice(&index.to_be_bytes());
+    key
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! A stored value with its format byte and checksum.
+
+const FORMAT: u8 = 1;
+/// The first bytes of a BLAKE3 hash: enough against accidents, which is all that a local disk is suspected of.
+const CHECKSUM_BYTES: usize = 8;
+const FRAME_BYTES: usize = 1 + CHECKSUM_BYTES;
+
+/// The checksum covers the key too: a value under another's key is damage.
+fn checksum(key: &[u8], body: &[&[u8]]) -> [u8; CHECKSUM_BYTES] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(key.len() as u64).to_le_bytes()).update(key);
+    body.iter().for_each(|part| {
+        hasher.update(part);
+    });
+    let mut sum = [0; CHECKSUM_BYTES];
+    sum.copy_from_slice(&hasher.finalize().as_bytes()[..CHECKSUM_BYTES]);
+    sum
+}
+
+/// A value as stored: format byte, checksum, then `head` and `body`.
+pub(super) fn framed(key: &[u8], head: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(FRAME_BYTES + head.len() + body.len());
+    value.push(FORMAT);
+    value.extend_from_slice(&checksum(key, &[head, body]));
+    value.extend_from_slice(head);
+    value.extend_from_slice(body);
+    value
+}
+
+/// What stands behind format byte and checksum, or why it can't be trusted.
+pub(super) fn opened<'v>(key: &[u8], value: &'v [u8]) -> Result<&'v [u8], &'static str> {
+    match value.split_first() {
+        None => return Err("it is empty"),
+        Some((&FORMAT, _)) => {}
+        Some(_) => return Err("it has a format that this build does not read"),
+    }
+    let (sum, body) = value[1..].split_first_chunk::<CHECKSUM_BYTES>().ok_or("it is cut short")?;
+    if *sum == checksum(key, &[body]) { Ok(body) } else { Err("its checksum differs") }
+}

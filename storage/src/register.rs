@@ -1,0 +1,332 @@
+//! The register: the tree's sites, tiers, origins, parents and pinned keys, signed by the centre, replicated downward.
+//!
+//! A certificate alone proves nothing: what a site may carry, who may sign for an origin and with which key stands here.
+//! Invariant: a register is only replaced by one of a higher version under the same key
+//! (test `a_register_of_another_key_or_an_older_version_is_refused`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    codec::{self, Blob},
+    ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq, Tier},
+    signature::{PublicKey, Signature, SignatureError, SigningKey},
+};
+
+/// The longest encoded register: 11,000 sites fit many times over.
+pub const REGISTER_BYTES_MAX: usize = 32 << 20;
+
+/// The tree as the centre says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// Name of the tree; certificates of another tree are refused.
+    pub tree: String,
+    /// Grows by one with every issue.
+    pub version: u64,
+    pub sites: Vec<SiteEntry>,
+    pub origins: Vec<OriginEntry>,
+}
+
+/// A site of the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteEntry {
+    pub site: SiteId,
+    pub name: String,
+    pub tier: Tier,
+    /// The active parent, then the stand-ins in order. Empty at the root.
+    #[serde(default)]
+    pub parents: Vec<SiteId>,
+    /// Units whose records the site may author.
+    #[serde(default)]
+    pub areas: Vec<AreaScope>,
+    /// QUIC addresses (`host:port`) at which the site's nodes answer.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    pub nodes: Vec<NodeEntry>,
+}
+
+/// A node and the key that signs heads for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeEntry {
+    pub node: NodeId,
+    pub signing_key: PublicKey,
+    /// Set when the key is revoked: per origin the last batch it may still vouch for.
+    #[serde(default)]
+    pub revoked: Vec<Revocation>,
+}
+
+/// What a revoked key signed up to here stays good; nothing after it is adopted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    pub origin: OriginId,
+    pub last_good_epoch: u32,
+    pub last_good_seq: StreamSeq,
+}
+
+/// An origin and the one site that may write its stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginEntry {
+    pub origin: OriginId,
+    pub author: SiteId,
+}
+
+/// A unit of a catalogue, at any level: a province (2 digits), a district (3), a commune (5), or `*` for all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AreaScope {
+    pub catalogue: String,
+    pub code: String,
+}
+
+/// A register and the centre's signature over its exact bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedRegister {
+    pub bytes: Blob,
+    pub signature: Signature,
+}
+
+/// A register whose signature was checked against the pinned key. Only [`SignedRegister::verify`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedRegister {
+    register: Register,
+    sites: BTreeMap<SiteId, usize>,
+    origins: BTreeMap<OriginId, SiteId>,
+}
+
+/// Why a register was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterError {
+    #[error("the register's signature was refused ({0}); compare `register_key` in the configuration with the centre's key")]
+    Signature(#[from] SignatureError),
+    #[error("the register can't be read: {0}")]
+    Malformed(String),
+    #[error("the register is not whole: {0}; correct it and issue it again with `kho register issue`")]
+    NotWhole(String),
+    #[error("the register is of tree `{given}`, this node is of `{wanted}`")]
+    OtherTree { given: String, wanted: String },
+}
+
+fn signed_bytes(bytes: &[u8]) -> Vec<u8> {
+    [b"kho register 1\0".as_slice(), bytes].concat()
+}
+
+impl SignedRegister {
+    /// Checks that `register` is whole and signs it with the centre's key.
+    ///
+    /// # Errors
+    /// [`RegisterError`] names the first thing that is wrong.
+    pub fn issue(register: &Register, key: &SigningKey) -> Result<Self, RegisterError> {
+        register.check()?;
+        let bytes = Blob(codec::encode(register).map_err(|e| RegisterError::Malformed(e.to_string()))?);
+        let signature = key.sign(&signed_bytes(&bytes))?;
+        Ok(Self { bytes, signature })
+    }
+
+    /// Checks signature, tree and wholeness.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; whoever sent the register is at fault.
+    pub fn verify(&self, pinned: &PublicKey, tree: &str) -> Result<VerifiedRegister, RegisterError> {
+        if self.bytes.len() > REGISTER_BYTES_MAX {
+            return Err(RegisterError::Malformed(format!("{} bytes, at most {REGISTER_BYTES_MAX} are read", self.bytes.len())));
+        }
+        pinned.verify(&signed_bytes(&self.bytes), &self.signature)?;
+        let register: Register = codec::decode(&self.bytes).map_err(|e| RegisterError::Malformed(e.to_string()))?;
+        if register.tree != tree {
+            return Err(RegisterError::OtherTree { given: register.tree, wanted: tree.into() });
+        }
+        register.check()?;
+        let sites = register.sites.iter().enumerate().map(|(place, entry)| (entry.site, place)).collect();
+        let origins = register.origins.iter().map(|entry| (entry.origin, entry.author)).collect();
+        Ok(VerifiedRegister { register, sites, origins })
+    }
+}
+
+impl Register {
+    /// Checks that ids are unique, parents exist on strictly higher tiers, and authors exist.
+    pub fn check(&self) -> Result<(), RegisterError> {
+        let refused = |what: String| Err(RegisterError::NotWhole(what));
+        let mut sites = BTreeMap::new();
+        for entry in &self.sites {
+            if sites.insert(entry.site, entry.tier).is_some() {
+                return refused(format!("site {} stands twice", entry.site));
+            }
+            let mut nodes = BTreeSet::new();
+            if let Some(twice) = entry.nodes.iter().find(|node| !nodes.insert(node.node)) {
+                return refused(format!("node {} of site {} stands twice", twice.node, entry.site));
+            }
+        }
+        for entry in &self.sites {
+            for parent in &entry.parents {
+                match sites.get(parent) {
+                    None => return refused(format!("site {} has the unknown parent {parent}", entry.site)),
+                    Some(tier) if *tier <= entry.tier => return refused(format!("site {} ({}) has a parent of tier {tier}", entry.site, entry.tier)),
+                    Some(_) => {}
+                }
+            }
+        }
+        let mut origins = BTreeSet::new();
+        for entry in &self.origins {
+            if !origins.insert(entry.origin) {
+                return refused(format!("origin {} stands twice", entry.origin));
+            }
+            if !sites.contains_key(&entry.author) {
+                return refused(format!("origin {} has the unknown author {}", entry.origin, entry.author));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl VerifiedRegister {
+    pub fn register(&self) -> &Register {
+        &self.register
+    }
+
+    pub fn version(&self) -> u64 {
+        self.register.version
+    }
+
+    pub fn tree(&self) -> &str {
+        &self.register.tree
+    }
+
+    pub fn site(&self, site: SiteId) -> Option<&SiteEntry> {
+        self.sites.get(&site).map(|place| &self.register.sites[*place])
+    }
+
+    /// The site that writes `origin`'s stream.
+    pub fn author(&self, origin: OriginId) -> Option<SiteId> {
+        self.origins.get(&origin).copied()
+    }
+
+    /// Origins that `site` writes, in order.
+    pub fn origins_of(&self, site: SiteId) -> impl Iterator<Item = OriginId> + '_ {
+        self.origins.iter().filter(move |(_, author)| **author == site).map(|(origin, _)| *origin)
+    }
+
+    /// The epoch in which `origin` stands as far as the register alone tells.
+    pub fn first_epoch(&self, origin: OriginId) -> Epoch {
+        Epoch::first(&self.register.tree, origin)
+    }
+
+    /// Whether `child` may send its streams to `parent`: as its active parent or as a stand-in.
+    pub fn is_parent_of(&self, parent: SiteId, child: SiteId) -> bool {
+        self.site(child).is_some_and(|entry| entry.parents.contains(&parent))
+    }
+
+    /// `site` and every site below it, by active parents, in order.
+    pub fn subtree(&self, site: SiteId) -> BTreeSet<SiteId> {
+        let mut found = BTreeSet::from([site]);
+        loop {
+            let more: Vec<_> = self
+                .register
+                .sites
+                .iter()
+                .filter(|entry| !found.contains(&entry.site) && entry.parents.first().is_some_and(|parent| found.contains(parent)))
+                .map(|entry| entry.site)
+                .collect();
+            if more.is_empty() {
+                return found;
+            }
+            found.extend(more);
+        }
+    }
+
+    /// The key under which `node` of `site` signs heads of `origin` at `(epoch, seq)`; `None` for unknown nodes and for what a
+    /// revocation leaves out.
+    pub fn head_key(&self, origin: OriginId, site: SiteId, node: NodeId, epoch: u32, seq: StreamSeq) -> Option<&PublicKey> {
+        if self.author(origin) != Some(site) {
+            return None;
+        }
+        let entry = self.site(site)?.nodes.iter().find(|entry| entry.node == node)?;
+        let good = entry.revoked.iter().filter(|r| r.origin == origin).all(|r| (epoch, seq) <= (r.last_good_epoch, r.last_good_seq));
+        good.then_some(&entry.signing_key)
+    }
+}
+
+/// When a register was adopted, for status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedRegister {
+    pub signed: SignedRegister,
+    pub adopted_at: SiteTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::SignatureAlgorithm;
+
+    fn key() -> SigningKey {
+        SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness")
+    }
+
+    fn site(id: u32, tier: Tier, parents: &[u32], key: &SigningKey) -> SiteEntry {
+        SiteEntry {
+            site: SiteId(id),
+            name: format!("site {id}"),
+            tier,
+            parents: parents.iter().map(|p| SiteId(*p)).collect(),
+            areas: vec![],
+            addresses: vec![],
+            nodes: vec![NodeEntry { node: NodeId(1), signing_key: key.public_key(), revoked: vec![] }],
+        }
+    }
+
+    fn register(node_key: &SigningKey) -> Register {
+        Register {
+            tree: "test".into(),
+            version: 1,
+            sites: vec![site(1, Tier::Central, &[], node_key), site(2, Tier::Province, &[1], node_key), site(3, Tier::District, &[2, 1], node_key)],
+            origins: vec![OriginEntry { origin: OriginId(3), author: SiteId(3) }],
+        }
+    }
+
+    #[test]
+    fn a_register_of_another_key_or_an_older_version_is_refused() {
+        let (centre, stranger) = (key(), key());
+        let signed = SignedRegister::issue(&register(&key()), &centre).expect("whole");
+        assert!(signed.verify(&centre.public_key(), "test").is_ok());
+        assert!(matches!(signed.verify(&stranger.public_key(), "test"), Err(RegisterError::Signature(_))));
+        assert!(matches!(signed.verify(&centre.public_key(), "vn"), Err(RegisterError::OtherTree { .. })));
+        let mut altered = signed.clone();
+        altered.bytes.0[10] ^= 1;
+        assert!(altered.verify(&centre.public_key(), "test").is_err());
+    }
+
+    #[test]
+    fn a_parent_must_exist_on_a_strictly_higher_tier() {
+        let node_key = key();
+        for (site, parents) in [(1, vec![3]), (1, vec![9])] {
+            let mut register = register(&node_key);
+            register.sites[site].parents = parents.into_iter().map(SiteId).collect();
+            assert!(matches!(register.check(), Err(RegisterError::NotWhole(_))));
+        }
+    }
+
+    #[test]
+    fn a_revoked_key_vouches_only_up_to_its_last_good_batch() {
+        let (centre, node_key) = (key(), key());
+        let mut revoking = register(&node_key);
+        revoking.sites[2].nodes[0].revoked.push(Revocation { origin: OriginId(3), last_good_epoch: 1, last_good_seq: StreamSeq(10) });
+        let verified = SignedRegister::issue(&revoking, &centre).expect("whole").verify(&centre.public_key(), "test").expect("good");
+        let key_at = |epoch, seq| verified.head_key(OriginId(3), SiteId(3), NodeId(1), epoch, StreamSeq(seq));
+        assert!(key_at(1, 10).is_some());
+        assert!(key_at(1, 11).is_none());
+        assert!(key_at(2, 1).is_none());
+        assert!(verified.head_key(OriginId(3), SiteId(2), NodeId(1), 1, StreamSeq(1)).is_none(), "only the author signs");
+    }
+
+    #[test]
+    fn a_subtree_follows_active_parents() {
+        let centre = key();
+        let verified = SignedRegister::issue(&register(&key()), &centre).expect("whole").verify(&centre.public_key(), "test").expect("good");
+        assert_eq!(verified.subtree(SiteId(2)).into_iter().collect::<Vec<_>>(), [SiteId(2), SiteId(3)]);
+    }
+}

@@ -1,0 +1,219 @@
+//! An origin's stream: batches numbered without a gap, chained by hash, closed by signed heads.
+//!
+//! ```text
+//! h(0) = BLAKE3("kho chain 1" ‖ origin ‖ epoch)        h(n) = BLAKE3(h(n-1) ‖ batch n)
+//!
+//!   batch 1 ── batch 2 ── batch 3 ── batch 4 ── …       numbers go on across epochs
+//!                            ▲
+//!                          head (seq 3, h(3), digest after batch 3, site time, signature)
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    codec::{self, Blob, CodecError},
+    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
+    signature::{PublicKey, Signature, SignatureError, SigningKey},
+};
+
+/// The most changes that one batch holds.
+pub const BATCH_CHANGES_MAX: usize = 20_000;
+/// The longest encoded batch. An entry request is refused, and a group commit closed, before it is passed.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// A leader signs a head at the latest after so many bytes of batches.
+pub const HEAD_DISTANCE_BYTES_MAX: usize = 4 << 20;
+/// The longest segment: what lies between two heads, plus one batch that was under way.
+pub const SEGMENT_BYTES_MAX: usize = 16 << 20;
+/// The longest key of a row, in bytes.
+pub const KEY_BYTES_MAX: usize = 128;
+/// The longest request key, in bytes.
+pub const REQUEST_KEY_BYTES_MAX: usize = 64;
+
+/// What happens to one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub table: TableId,
+    pub key: Blob,
+    /// Canonical cells of the row as it stands afterwards; `None` takes the row away.
+    pub cells: Option<Blob>,
+}
+
+impl Change {
+    /// Roughly what the change takes in a batch, in bytes.
+    pub fn bytes(&self) -> usize {
+        8 + self.key.len() + self.cells.as_ref().map_or(0, |cells| cells.len())
+    }
+}
+
+/// A client's request inside a batch: what makes a retry harmless at every holder of the stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestMark {
+    /// Chosen by the client; at most [`REQUEST_KEY_BYTES_MAX`] bytes.
+    pub key: String,
+    pub body_hash: Hash32,
+    pub changes: u32,
+}
+
+/// One committed batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    pub origin: OriginId,
+    pub epoch: Epoch,
+    pub seq: StreamSeq,
+    pub site_time: SiteTime,
+    pub body: BatchBody,
+}
+
+/// What a batch is about. Variants are only appended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BatchBody {
+    Rows { requests: Vec<RequestMark>, changes: Vec<Change> },
+    /// Opens `Batch::epoch` on the base it names.
+    EpochOpened { base: EpochBase },
+}
+
+/// Where a new epoch starts: the last batch of the old one that counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochBase {
+    pub epoch: Epoch,
+    pub seq: StreamSeq,
+    pub chain: Hash32,
+    pub digest: Hash32,
+}
+
+impl Batch {
+    pub fn encode(&self) -> Result<Blob, CodecError> {
+        codec::encode(self).map(Blob)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes)
+    }
+}
+
+/// Where the chain of an origin's first epoch starts.
+pub fn chain_start(origin: OriginId, epoch: Epoch) -> Hash32 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"kho chain 1").update(&origin.0.to_le_bytes()).update(&epoch.number.to_le_bytes()).update(&epoch.id.to_le_bytes());
+    Hash32(*hasher.finalize().as_bytes())
+}
+
+/// The chain hash after `batch`.
+pub fn chain_next(before: Hash32, batch: &[u8]) -> Hash32 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&before.0).update(batch);
+    Hash32(*hasher.finalize().as_bytes())
+}
+
+/// The state of an origin after a batch, as its author claims it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub origin: OriginId,
+    pub epoch: Epoch,
+    /// Last batch that the head covers; 0 before the first.
+    pub seq: StreamSeq,
+    pub chain: Hash32,
+    pub digest: Hash32,
+    /// Rows in the replica at `seq`, over all tables.
+    pub rows: u64,
+    /// The origin is complete up to this time.
+    pub site_time: SiteTime,
+}
+
+/// A head and the node that vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedHead {
+    pub head: Head,
+    pub site: SiteId,
+    pub node: NodeId,
+    pub signature: Signature,
+}
+
+impl SignedHead {
+    /// Signs `head` as `node` of `site`.
+    ///
+    /// # Errors
+    /// [`SignatureError`] when the key can't sign.
+    pub fn sign(head: Head, site: SiteId, node: NodeId, key: &SigningKey) -> Result<Self, SignatureError> {
+        let signature = key.sign(&signed_bytes(&head, site, node))?;
+        Ok(Self { head, site, node, signature })
+    }
+
+    /// Checks the signature under the key that the register pins for the node.
+    ///
+    /// # Errors
+    /// [`SignatureError`]; whoever made the head is at fault.
+    pub fn verify(&self, pinned: &PublicKey) -> Result<(), SignatureError> {
+        pinned.verify(&signed_bytes(&self.head, self.site, self.node), &self.signature)
+    }
+}
+
+fn signed_bytes(head: &Head, site: SiteId, node: NodeId) -> Vec<u8> {
+    let mut bytes = Vec::from(*b"kho head 1\0");
+    codec::encode_into(&(head, site, node), &mut bytes).expect("a head always encodes");
+    bytes
+}
+
+/// Consecutive batches of one stream and the head that ends them: what travels and is archived.
+/// Without batches it is an idle head: nothing new up to the head's time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Sequence of the first batch; the head's sequence plus 1 when there is none.
+    pub first: StreamSeq,
+    /// Encoded batches in order; kept as bytes because the chain is over bytes.
+    pub batches: Vec<Blob>,
+    pub head: SignedHead,
+}
+
+impl Segment {
+    pub fn origin(&self) -> OriginId {
+        self.head.head.origin
+    }
+
+    /// Bytes of all batches.
+    pub fn bytes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::SignatureAlgorithm;
+
+    fn head() -> Head {
+        Head { origin: OriginId(7), epoch: Epoch::first("vn", OriginId(7)), seq: StreamSeq(3), chain: Hash32::of(b"c"), digest: Hash32::of(b"d"), rows: 5, site_time: SiteTime(9) }
+    }
+
+    #[test]
+    fn promise_4_a_head_altered_in_any_field_does_not_verify() {
+        let key = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
+        let signed = SignedHead::sign(head(), SiteId(7), NodeId(1), &key).expect("signs");
+        assert_eq!(signed.verify(&key.public_key()), Ok(()));
+        let alter: [fn(&mut SignedHead); 9] = [
+            |s| s.head.origin = OriginId(8),
+            |s| s.head.epoch.id ^= 1,
+            |s| s.head.seq = StreamSeq(4),
+            |s| s.head.chain = Hash32::ZERO,
+            |s| s.head.digest = Hash32::ZERO,
+            |s| s.head.rows = 6,
+            |s| s.head.site_time = SiteTime(10),
+            |s| s.site = SiteId(8),
+            |s| s.node = NodeId(2),
+        ];
+        for change in alter {
+            let mut altered = signed.clone();
+            change(&mut altered);
+            assert!(altered.verify(&key.public_key()).is_err(), "{altered:?}");
+        }
+    }
+
+    #[test]
+    fn the_chain_depends_on_origin_epoch_order_and_every_byte() {
+        let start = chain_start(OriginId(7), Epoch::first("vn", OriginId(7)));
+        assert_ne!(start, chain_start(OriginId(8), Epoch::first("vn", OriginId(7))));
+        let ab = chain_next(chain_next(start, b"a"), b"b");
+        assert_ne!(ab, chain_next(chain_next(start, b"b"), b"a"));
+        assert_ne!(ab, chain_next(start, b"ab"));
+    }
+}

@@ -1,0 +1,137 @@
+//! Where an origin stands at this site.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    command::{ParentCursor, RowPlace, TransferStart, TransferStatus},
+    digest::DigestSum,
+    ids::{Epoch, Generation, Hash32, OriginId, SiteTime, StreamSeq},
+    stream::chain_start,
+};
+
+/// Where an origin stands at this site; written in the same atomic write as the rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginState {
+    pub epoch: Epoch,
+    /// Cursor: the first batch not yet held.
+    pub next: StreamSeq,
+    /// Chain hash after the batch before `next`.
+    pub chain: Hash32,
+    pub sum: DigestSum,
+    pub rows: u64,
+    /// The build of the replica that is read.
+    pub generation: Generation,
+    /// The next build's number.
+    pub next_generation: Generation,
+    /// First batch still kept; equals `next` when none is.
+    pub oldest_kept: StreamSeq,
+    /// Chain hash before `oldest_kept`.
+    pub before_oldest_chain: Hash32,
+    /// Bytes of all batches kept.
+    pub kept_bytes: u64,
+    /// Bytes of batches since the newest head.
+    pub bytes_since_head: u64,
+    /// Site time of the newest batch.
+    pub batch_time: SiteTime,
+    /// Last batch of the newest head; `None` before the first head.
+    pub head_seq: Option<StreamSeq>,
+    /// The replica is known complete up to here: time of the newest head, never beyond this site's own clock.
+    pub watermark: SiteTime,
+    pub stopped: Option<Stopped>,
+}
+
+/// An origin that this site adopts no more until an operator looked at the evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    pub seq: StreamSeq,
+    pub why: String,
+}
+
+impl OriginState {
+    /// An origin of which nothing is held yet.
+    pub fn empty(origin: OriginId, epoch: Epoch) -> Self {
+        let chain = chain_start(origin, epoch);
+        Self {
+            epoch,
+            next: StreamSeq(1),
+            chain,
+            sum: DigestSum::default(),
+            rows: 0,
+            generation: Generation(1),
+            next_generation: Generation(2),
+            oldest_kept: StreamSeq(1),
+            before_oldest_chain: chain,
+            kept_bytes: 0,
+            bytes_since_head: 0,
+            batch_time: SiteTime(0),
+            head_seq: None,
+            watermark: SiteTime(0),
+            stopped: None,
+        }
+    }
+
+    /// Last batch held; 0 before the first.
+    pub fn last(&self) -> StreamSeq {
+        self.next.previous()
+    }
+
+    pub fn cursor(&self, origin: OriginId) -> ParentCursor {
+        ParentCursor { origin, epoch: self.epoch, next: self.next }
+    }
+}
+
+/// A batch as it is kept, with what stood after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRecord {
+    pub chain: Hash32,
+    pub digest: Hash32,
+    pub rows: u64,
+    pub batch: Vec<u8>,
+}
+
+/// An applied client request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    pub body_hash: Hash32,
+    pub epoch: Epoch,
+    pub seq: StreamSeq,
+    pub changes: u32,
+}
+
+/// A whole-origin transfer under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    pub start: TransferStart,
+    pub generation: Generation,
+    pub sum: DigestSum,
+    pub rows: u64,
+    /// Start of the next range wanted; `None` when all are here.
+    pub wanted: Option<RowPlace>,
+    /// The highest state at which a piece was read: a head below it can't decide.
+    pub until: StreamSeq,
+    /// Next batch to replay, and the chain before it.
+    pub next: StreamSeq,
+    pub chain: Hash32,
+    pub kept_bytes: u64,
+}
+
+impl Transfer {
+    pub fn status(&self) -> TransferStatus {
+        let (origin, epoch) = (self.start.origin, self.start.epoch);
+        match &self.wanted {
+            Some(from) => TransferStatus::WantsPiece { origin, epoch, from: from.clone() },
+            None => TransferStatus::WantsBatches { origin, epoch, next: self.next, until: self.until },
+        }
+    }
+}
+
+/// What was refused and must not be lost: a second history, or rows that do not match their head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    pub why: String,
+    pub found_at: SiteTime,
+    /// The segment as it came.
+    pub segment: crate::stream::Segment,
+    /// What this site had computed or held at the same place.
+    pub ours: Option<(Hash32, Hash32)>,
+}

@@ -1,0 +1,152 @@
+//! Applying changes to rows: old row out, new row in, with digest, row count and cubes kept in step.
+
+use std::collections::HashMap;
+
+use super::{
+    Warehouse,
+    value::{StoredRow, decode_row_value, encode_row_value},
+};
+use crate::{
+    db::{Db, WriteSet},
+    digest::{DigestSum, LogicalRow},
+    error::StorageError,
+    ids::{Generation, OriginId, SiteTime, StreamSeq, TableId},
+    keys::{self, Space},
+    row::RowCells,
+    schema::{CompiledCube, Schema},
+    stream::Change,
+};
+
+/// Cubes by table, resolved once.
+#[derive(Debug)]
+pub(super) struct CompiledSchema {
+    cubes: Vec<(TableId, Vec<CompiledCube>)>,
+}
+
+impl CompiledSchema {
+    pub fn new(schema: &Schema) -> Self {
+        let compile = |table| schema.cubes.iter().filter_map(|cube| CompiledCube::compile(cube, table, schema)).collect();
+        Self { cubes: schema.tables.iter().map(|table| (table.id, compile(table))).collect() }
+    }
+
+    /// Cubes of a table; none for a table that this schema does not know.
+    pub fn cubes(&self, table: TableId) -> &[CompiledCube] {
+        self.cubes.iter().find(|(id, _)| *id == table).map_or(&[], |(_, cubes)| cubes)
+    }
+}
+
+/// How a batch's changes meet rows that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replay {
+    /// Streams are applied in order: the change wins.
+    InOrder,
+    /// Over pieces read at later states: a row written by this batch or a later one stays.
+    OverPieces,
+}
+
+/// Rows, digest and cubes of one generation of one origin while a command is applied; nothing is visible before the
+/// command's [`WriteSet`] is written.
+pub(super) struct RowsChange<'w> {
+    schema: &'w CompiledSchema,
+    db: &'w Db,
+    origin: OriginId,
+    generation: Generation,
+    pub sum: DigestSum,
+    pub rows: u64,
+    /// Rows as this command leaves them, by stored key.
+    written: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    cells: HashMap<Vec<u8>, i64>,
+}
+
+impl<'w> RowsChange<'w> {
+    pub fn new(warehouse: &'w Warehouse, db: &'w Db, origin: OriginId, generation: Generation, sum: DigestSum, rows: u64) -> Self {
+        Self { schema: &warehouse.compiled, db, origin, generation, sum, rows, written: HashMap::new(), cells: HashMap::new() }
+    }
+
+    /// Whether a row stands there now, counting what this command did before.
+    pub fn holds(&self, table: TableId, key: &[u8]) -> Result<bool, StorageError> {
+        let stored = keys::row(table, self.origin, self.generation, key);
+        match self.written.get(&stored) {
+            Some(row) => Ok(row.is_some()),
+            None => Ok(self.db.value(Space::Rows, &stored)?.is_some()),
+        }
+    }
+
+    /// Applies the changes of one batch.
+    pub fn apply(&mut self, changes: &[Change], seq: StreamSeq, time: SiteTime, replay: Replay) -> Result<(), StorageError> {
+        let stored_keys: Vec<Vec<u8>> = changes.iter().map(|change| keys::row(change.table, self.origin, self.generation, &change.key)).collect();
+        let db = self.db;
+        let held = db.values(Space::Rows, stored_keys.iter().map(Vec::as_slice))?;
+        self.written.reserve(changes.len());
+        for ((change, stored_key), held) in changes.iter().zip(stored_keys).zip(held) {
+            let old = match self.written.get(&stored_key) {
+                Some(row) => row.clone(),
+                None => held.map(|value| value.to_vec()),
+            };
+            let old = old.as_deref().map(|value| decode_row_value(&stored_key, value)).transpose()?;
+            if replay == Replay::OverPieces && old.as_ref().is_some_and(|old| old.seq >= seq) {
+                continue;
+            }
+            if let Some(old) = old {
+                self.take_out(change.table, &change.key, &old);
+            }
+            let new = change.cells.as_ref().map(|cells| StoredRow { seq, time, cells });
+            if let Some(new) = &new {
+                self.put_in(change.table, &change.key, new);
+            }
+            self.written.insert(stored_key, new.map(|new| encode_row_value(&new)));
+        }
+        Ok(())
+    }
+
+    /// Puts a row of a transfer's piece in place as it stands at the sender.
+    pub fn place(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {
+        self.put_in(table, key, row);
+        self.written.insert(keys::row(table, self.origin, self.generation, key), Some(encode_row_value(row)));
+    }
+
+    /// Moves everything into the command's write set, in key order.
+    pub fn finish(self, set: &mut WriteSet) -> (DigestSum, u64) {
+        let mut written: Vec<_> = self.written.into_iter().collect();
+        written.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (key, row) in written {
+            match row {
+                Some(value) => set.put(Space::Rows, key, value),
+                None => set.delete(Space::Rows, key),
+            }
+        }
+        let mut cells: Vec<_> = self.cells.into_iter().filter(|(_, amount)| *amount != 0).collect();
+        cells.sort_unstable();
+        for (cell, amount) in cells {
+            set.add(cell, amount);
+        }
+        (self.sum, self.rows)
+    }
+
+    fn take_out(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {
+        self.sum.subtract(&logical(self.origin, table, key, row));
+        self.rows -= 1;
+        self.count(table, row, -1);
+    }
+
+    fn put_in(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {
+        self.sum.add(&logical(self.origin, table, key, row));
+        self.rows += 1;
+        self.count(table, row, 1);
+    }
+
+    fn count(&mut self, table: TableId, row: &StoredRow<'_>, sign: i64) {
+        let cells = RowCells::trusted(row.cells);
+        for cube in self.schema.cubes(table) {
+            let mut cell = keys::cube_prefix(cube.id, self.origin, self.generation);
+            if let Some(amount) = cube.cell(&cells, &mut cell) {
+                *self.cells.entry(cell).or_default() += sign * amount;
+            }
+        }
+    }
+}
+
+/// The row as it is hashed.
+pub(super) fn logical<'a>(origin: OriginId, table: TableId, key: &'a [u8], row: &StoredRow<'a>) -> LogicalRow<'a> {
+    LogicalRow { origin, table, key, cells: row.cells, seq: row.seq, time: row.time }
+}

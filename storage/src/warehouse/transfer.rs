@@ -1,0 +1,225 @@
+//! Whole-origin transfer: a new generation is built beside the one that is read, from key ranges read at any state of the
+//! sender, then from the batches it still keeps; a signed head's digest decides, and one write switches over.
+//!
+//! ```text
+//!   pieces     rows of [from, next) as of state S1, S2, … (each ≥ the one before)
+//!   replay     batches kept_after+1 …, a row written by the same or a later batch stays
+//!   head H     H.seq ≥ every S, chain and digest equal  ──►  generation switched, the old one removed
+//! ```
+//! Replay may start before the first piece's state: every batch after it follows, so deletes are repeated too.
+
+use super::{
+    Decided, Warehouse,
+    adopt::readable_batch,
+    origin::{OriginState, StreamRecord, Transfer},
+    put_meta, read_meta, read_origin,
+    rows::{Replay, RowsChange},
+    value::{StoredRow, encode_stream_record},
+};
+use crate::{
+    command::{Outcome, Refusal, RowPlace, TransferPiece, TransferStart},
+    db::{Db, WriteSet},
+    digest::DigestSum,
+    ids::{Generation, OriginId, SiteTime, StreamSeq},
+    keys::{self, Meta, Space},
+    row::RowCells,
+    stream::{BatchBody, Segment, chain_next},
+};
+
+impl Warehouse {
+    /// Starts building a new generation, or answers where the one under way stands.
+    pub(super) fn begin_transfer(&self, db: &Db, start: &TransferStart, set: &mut WriteSet) -> Decided {
+        let origin = start.origin;
+        let register = self.register.load();
+        let Some(register) = register.as_ref().as_ref() else { return Ok(Err(Refusal::NoRegister)) };
+        if register.author(origin).is_none() {
+            return Ok(Err(Refusal::UnknownOrigin(origin)));
+        }
+        let mut state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));
+        if state.epoch != start.epoch {
+            return Ok(Err(Refusal::OtherEpoch { origin, ours: state.epoch, theirs: start.epoch }));
+        }
+        if register.author(origin) == Some(self.site()) || start.kept_after < state.next {
+            return Ok(Err(Refusal::Transfer { origin, why: format!("batches from {} on are held or can be sent", state.next) }));
+        }
+        let under_way: Option<Transfer> = read_meta(db, &Meta::Transfer(origin))?;
+        if let Some(transfer) = &under_way {
+            if transfer.start == *start {
+                return Ok(Ok(Outcome::Transfer(transfer.status())));
+            }
+            self.remove_generation(origin, transfer.generation, set);
+        }
+        let transfer = Transfer {
+            start: start.clone(),
+            generation: state.next_generation,
+            sum: DigestSum::default(),
+            rows: 0,
+            wanted: Some(RowPlace::default()),
+            until: start.kept_after,
+            next: start.kept_after.next(),
+            chain: start.kept_after_chain,
+            kept_bytes: 0,
+        };
+        state.next_generation = Generation(state.next_generation.0 + 1);
+        put_meta(set, &Meta::Origin(origin), &state)?;
+        put_meta(set, &Meta::Transfer(origin), &transfer)?;
+        Ok(Ok(Outcome::Transfer(transfer.status())))
+    }
+
+    /// Adopts the range that is wanted; any other is answered with what is wanted.
+    pub(super) fn adopt_piece(&self, db: &Db, piece: &TransferPiece, set: &mut WriteSet) -> Decided {
+        let origin = piece.origin;
+        let Some(mut transfer) = read_meta::<Transfer>(db, &Meta::Transfer(origin))? else {
+            return Ok(Err(Refusal::Transfer { origin, why: "none is under way".into() }));
+        };
+        if transfer.start.epoch != piece.epoch {
+            return Ok(Err(Refusal::OtherEpoch { origin, ours: transfer.start.epoch, theirs: piece.epoch }));
+        }
+        if transfer.wanted.as_ref() != Some(&piece.from) {
+            return Ok(Ok(Outcome::Transfer(transfer.status())));
+        }
+        if let Err(why) = check_piece(piece) {
+            return Ok(Err(Refusal::Transfer { origin, why }));
+        }
+        let mut rows = RowsChange::new(self, db, origin, transfer.generation, transfer.sum, transfer.rows);
+        for row in &piece.rows {
+            rows.place(row.table, &row.key, &StoredRow { seq: row.seq, time: row.time, cells: &row.cells });
+        }
+        (transfer.sum, transfer.rows) = rows.finish(set);
+        transfer.wanted = piece.next.clone();
+        transfer.until = transfer.until.max(piece.read_at);
+        put_meta(set, &Meta::Transfer(origin), &transfer)?;
+        Ok(Ok(Outcome::Transfer(transfer.status())))
+    }
+
+    pub(super) fn abandon_transfer(&self, db: &Db, origin: OriginId, set: &mut WriteSet) -> Decided {
+        let Some(transfer) = read_meta::<Transfer>(db, &Meta::Transfer(origin))? else {
+            return Ok(Err(Refusal::Transfer { origin, why: "none is under way".into() }));
+        };
+        self.remove_generation(origin, transfer.generation, set);
+        set.delete_range(Space::Streams, keys::stream(origin, transfer.start.epoch.number, transfer.start.kept_after.next()), keys::stream(origin, transfer.start.epoch.number, transfer.next));
+        set.delete(Space::Meta, Meta::Transfer(origin).encode());
+        Ok(Ok(Outcome::Recorded))
+    }
+
+    /// Replays a segment over the pieces; its head may be the one that decides.
+    pub(super) fn replay_segment(&self, db: &Db, site_time: SiteTime, state: OriginState, mut transfer: Transfer, segment: &Segment, set: &mut WriteSet) -> Decided {
+        let (origin, head) = (segment.origin(), &segment.head.head);
+        if transfer.wanted.is_some() {
+            return Ok(Err(Refusal::Transfer { origin, why: "ranges of rows are still wanted".into() }));
+        }
+        if segment.first > transfer.next {
+            return Ok(Err(Refusal::Gap { origin, wanted: transfer.next, given: segment.first }));
+        }
+        let held = usize::try_from(transfer.next.0 - segment.first.0).unwrap_or(usize::MAX);
+        let mut rows = RowsChange::new(self, db, origin, transfer.generation, transfer.sum.clone(), transfer.rows);
+        let mut at = OriginState { next: transfer.next, chain: transfer.chain, ..state.clone() };
+        let mut replayed = WriteSet::default();
+        for bytes in segment.batches.iter().skip(held) {
+            let batch = match readable_batch(&at, origin, bytes) {
+                Ok(batch) => batch,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            if let BatchBody::Rows { changes, .. } = &batch.body {
+                rows.apply(changes, batch.seq, batch.site_time, Replay::OverPieces)?;
+            }
+            at.chain = chain_next(at.chain, bytes);
+            at.next = batch.seq.next();
+            at.batch_time = batch.site_time;
+            transfer.kept_bytes += bytes.len() as u64;
+            // Only once the head that decides is reached is the digest known to stand for this state.
+            let record = StreamRecord { chain: at.chain, digest: rows.sum.digest(), rows: rows.rows, batch: bytes.0.clone() };
+            replayed.put(Space::Streams, keys::stream(origin, batch.epoch.number, batch.seq), encode_stream_record(&record));
+        }
+        if at.chain != head.chain || at.last() != head.seq {
+            self.keep_evidence(site_time, segment, "the batches of a transfer do not lead to the head's chain hash", None, set)?;
+            self.abandon_transfer(db, origin, set)?.ok();
+            return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
+        }
+        let (sum, count) = (rows.sum.clone(), rows.rows);
+        let decides = head.seq >= transfer.until;
+        if decides && (sum.digest() != head.digest || count != head.rows) {
+            self.keep_evidence(site_time, segment, "the rows of a transfer do not have the digest that the head claims", Some((at.chain, sum.digest())), set)?;
+            self.abandon_transfer(db, origin, set)?.ok();
+            return Ok(Err(Refusal::DigestMismatch { origin, seq: head.seq }));
+        }
+        *set = replayed;
+        rows.finish(set);
+        (transfer.sum, transfer.rows, transfer.next, transfer.chain) = (sum, count, at.next, at.chain);
+        if decides {
+            return self.switch_generation(site_time, state, at, transfer, segment, set);
+        }
+        put_meta(set, &Meta::Head(origin, head.epoch.number, head.seq), &segment.head)?;
+        put_meta(set, &Meta::Transfer(origin), &transfer)?;
+        Ok(Ok(Outcome::Transfer(transfer.status())))
+    }
+
+    /// The one write that makes the new generation the one that is read.
+    fn switch_generation(&self, site_time: SiteTime, old: OriginState, at: OriginState, transfer: Transfer, segment: &Segment, set: &mut WriteSet) -> Decided {
+        let origin = segment.origin();
+        let epoch = old.epoch.number;
+        self.remove_generation(origin, old.generation, set);
+        set.delete_range(Space::Streams, keys::stream(origin, epoch, StreamSeq(0)), keys::stream(origin, epoch, transfer.start.kept_after.next()));
+        set.delete_range(Space::Meta, Meta::Head(origin, epoch, StreamSeq(0)).encode(), Meta::Head(origin, epoch, transfer.start.kept_after).encode());
+        set.delete(Space::Meta, Meta::Transfer(origin).encode());
+        let mut state = OriginState {
+            sum: transfer.sum,
+            rows: transfer.rows,
+            generation: transfer.generation,
+            oldest_kept: transfer.start.kept_after.next(),
+            before_oldest_chain: transfer.start.kept_after_chain,
+            kept_bytes: transfer.kept_bytes,
+            ..at
+        };
+        self.adopt_head(site_time, &mut state, segment, set)?;
+        put_meta(set, &Meta::Origin(origin), &state)?;
+        Ok(Ok(Outcome::Adopted(state.cursor(origin))))
+    }
+
+    fn remove_generation(&self, origin: OriginId, generation: Generation, set: &mut WriteSet) {
+        // Rows of tables that this schema does not know are removed too: every table number is covered.
+        for table in 0..=u8::MAX {
+            let prefix = keys::row_prefix(crate::ids::TableId(table), origin, generation);
+            let end = keys::successor(&prefix);
+            set.delete_range(Space::Rows, prefix, end);
+        }
+        for cube in &self.schema().cubes {
+            let prefix = keys::cube_prefix(cube.id, origin, generation);
+            let end = keys::successor(&prefix);
+            set.delete_range(Space::Cubes, prefix, end);
+        }
+    }
+}
+
+/// A piece's rows lie in its range, in order, each once, and are canonical.
+fn check_piece(piece: &TransferPiece) -> Result<(), String> {
+    let mut last: Option<(crate::ids::TableId, &[u8])> = None;
+    let start = (piece.from.table, &piece.from.key[..]);
+    for row in &piece.rows {
+        let place = (row.table, &row.key[..]);
+        if place < start || last.is_some_and(|last| place <= last) || piece.next.as_ref().is_some_and(|next| place >= (next.table, &next.key[..])) {
+            return Err("its rows are not in the order of its range".into());
+        }
+        if row.seq > piece.read_at || row.key.is_empty() || row.key.len() > crate::stream::KEY_BYTES_MAX {
+            return Err("it holds a row that its state can't hold".into());
+        }
+        RowCells::check(&row.cells).map_err(|e| e.to_string())?;
+        last = Some(place);
+    }
+    if piece.next.as_ref().is_some_and(|next| *next <= piece.from) {
+        return Err("its range ends before it starts".into());
+    }
+    Ok(())
+}
+
+/// The cursor-like place that [`Transfer::wanted`] starts from sorts before every row.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_range_starts_before_every_row() {
+        let first = RowPlace { table: crate::ids::TableId(0), key: vec![0].into() };
+        assert!(RowPlace::default() < first);
+    }
+}

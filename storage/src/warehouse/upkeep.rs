@@ -1,0 +1,142 @@
+//! Own heads, the register, what parents acknowledged, and forgetting by promise 2.
+
+use super::{Decided, Warehouse, adopt::{kept_batch, stood_at}, origin::OriginState, put_meta, read_meta, read_origin};
+use crate::{
+    command::{Outcome, ParentCursor, Refusal},
+    db::{Db, WriteSet},
+    error::StorageError,
+    ids::{OriginId, SiteId, SiteTime, StreamSeq},
+    keys::{self, Meta, Space},
+    register::SignedRegister,
+    stream::SignedHead,
+};
+
+/// How many batches one trim forgets at most, so that it never holds up writes for long.
+const TRIMMED_MAX: u64 = 2_000;
+
+impl Warehouse {
+    /// Commits a head that one of this site's nodes signed. A node whose rows differ from the head's digest stops.
+    pub(super) fn commit_head(&self, db: &Db, signed: &SignedHead, set: &mut WriteSet) -> Decided {
+        let head = &signed.head;
+        let (origin, seq) = (head.origin, head.seq);
+        let register = self.register.load();
+        let Some(register) = register.as_ref().as_ref() else { return Ok(Err(Refusal::NoRegister)) };
+        let key = register.head_key(origin, signed.site, signed.node, head.epoch.number, seq);
+        if signed.site != self.site() || !key.is_some_and(|key| signed.verify(key).is_ok()) {
+            return Ok(Err(Refusal::BadSignature { origin, seq }));
+        }
+        let mut state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));
+        if state.epoch != head.epoch {
+            return Ok(Err(Refusal::OtherEpoch { origin, ours: state.epoch, theirs: head.epoch }));
+        }
+        let Some((chain, digest, _)) = stood_at(db, origin, &state, seq)? else {
+            return Ok(Err(Refusal::Gap { origin, wanted: state.next, given: seq }));
+        };
+        if chain != head.chain || digest.is_some_and(|digest| digest != head.digest) {
+            return Err(StorageError::Diverged { origin, seq, ours: digest.unwrap_or(chain), theirs: head.digest });
+        }
+        let newest = state.head_seq.is_none_or(|held| seq >= held);
+        if newest && head.site_time >= state.watermark {
+            state.watermark = head.site_time;
+            state.head_seq = Some(seq);
+            state.bytes_since_head = bytes_after(db, origin, &state, seq)?;
+            put_meta(set, &Meta::Head(origin, head.epoch.number, seq), signed)?;
+            put_meta(set, &Meta::Origin(origin), &state)?;
+        }
+        Ok(Ok(Outcome::HeadCommitted))
+    }
+
+    /// Adopts a register of a higher version; an older one changes nothing.
+    pub(super) fn adopt_register(&self, _site_time: SiteTime, signed: &SignedRegister, set: &mut WriteSet) -> Decided {
+        let verified = match signed.verify(self.register_key(), self.tree()) {
+            Ok(verified) => verified,
+            Err(error) => return Ok(Err(Refusal::Register(error.to_string()))),
+        };
+        let held = self.register.load().as_ref().as_ref().map_or(0, |register| register.version());
+        if verified.version() > held {
+            put_meta(set, &Meta::Register, signed)?;
+        }
+        Ok(Ok(Outcome::RegisterAdopted { version: held.max(verified.version()) }))
+    }
+
+    /// Notes what a parent acknowledged. A parent that was restored may say less than before; that is noted too, so that
+    /// nothing is trimmed which it needs again.
+    pub(super) fn record_parent(&self, parent: SiteId, cursors: &[ParentCursor], set: &mut WriteSet) -> Decided {
+        for cursor in cursors {
+            put_meta(set, &Meta::Parent(parent, cursor.origin), cursor)?;
+        }
+        Ok(Ok(Outcome::Recorded))
+    }
+
+    /// Forgets batches that the active parent holds, but keeps the newest `keep_bytes` of every stream and everything after
+    /// the oldest head that can still end a segment. A site without a parent forgets nothing.
+    pub(super) fn trim(&self, db: &Db, keep_bytes: u64, set: &mut WriteSet) -> Decided {
+        let register = self.register.load();
+        let parent = register.as_ref().as_ref().and_then(|register| register.site(self.site())).and_then(|site| site.parents.first().copied());
+        let mut trimmed = 0;
+        if let Some(parent) = parent {
+            for (origin, state) in origins(db)? {
+                let Some(acknowledged) = read_meta::<ParentCursor>(db, &Meta::Parent(parent, origin))? else { continue };
+                if acknowledged.epoch == state.epoch && trimmed < TRIMMED_MAX {
+                    trimmed += trim_stream(db, origin, state, acknowledged.next, keep_bytes, TRIMMED_MAX - trimmed, set)?;
+                }
+            }
+        }
+        Ok(Ok(Outcome::Trimmed { batches: trimmed }))
+    }
+}
+
+/// Bytes of the batches after `seq`: few, for heads follow closely.
+fn bytes_after(db: &Db, origin: OriginId, state: &OriginState, seq: StreamSeq) -> Result<u64, StorageError> {
+    let mut bytes = 0;
+    for later in seq.0 + 1..state.next.0 {
+        bytes += kept_batch(db, origin, state.epoch.number, StreamSeq(later))?.map_or(0, |record| record.batch.len() as u64);
+    }
+    Ok(bytes)
+}
+
+/// Every origin held, in order.
+pub(super) fn origins(db: &Db) -> Result<Vec<(OriginId, OriginState)>, StorageError> {
+    let (from, to) = Meta::kind_range(0x04);
+    let mut found = Vec::new();
+    db.view().scan(Space::Meta, &from, &to, |key, value| {
+        if let Some(meta @ Meta::Origin(origin)) = Meta::decode(key) {
+            found.push((origin, super::decode_meta(&meta, value)?));
+        }
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+/// Trims one stream up to a head boundary below both the acknowledged cursor and the bytes to keep.
+fn trim_stream(db: &Db, origin: OriginId, mut state: OriginState, acknowledged: StreamSeq, keep_bytes: u64, batches_max: u64, set: &mut WriteSet) -> Result<u64, StorageError> {
+    let epoch = state.epoch.number;
+    let (from, to) = (keys::stream(origin, epoch, state.oldest_kept), keys::stream(origin, epoch, acknowledged.min(state.next)));
+    let view = db.view();
+    let mut kept = state.kept_bytes;
+    let mut last = None;
+    let mut count = 0;
+    view.scan(Space::Streams, &from, &to, |key, value| {
+        let record = super::value::decode_stream_record(key, value)?;
+        let Some((_, _, seq)) = keys::decode_stream(key) else { return Ok(true) };
+        kept = kept.saturating_sub(record.batch.len() as u64);
+        if kept < keep_bytes || count >= batches_max {
+            return Ok(false);
+        }
+        count += 1;
+        // A segment must start right after a head, so streams are cut at heads only.
+        if view.value(Space::Meta, &Meta::Head(origin, epoch, seq).encode())?.is_some() {
+            last = Some((seq, record.chain, kept, count));
+        }
+        Ok(true)
+    })?;
+    let Some((seq, chain, kept_bytes, count)) = last else { return Ok(0) };
+    let end = StreamSeq(seq.0 + 1);
+    set.delete_range(Space::Streams, keys::stream(origin, epoch, state.oldest_kept), keys::stream(origin, epoch, end));
+    // The newest head stays, even when all batches are gone: it vouches for the rows.
+    let last_head = state.head_seq.unwrap_or(seq).min(seq);
+    set.delete_range(Space::Meta, Meta::Head(origin, epoch, StreamSeq(0)).encode(), Meta::Head(origin, epoch, last_head).encode());
+    (state.oldest_kept, state.before_oldest_chain, state.kept_bytes) = (end, chain, kept_bytes);
+    put_meta(set, &Meta::Origin(origin), &state)?;
+    Ok(count)
+}

@@ -1,0 +1,119 @@
+//! Clients' requests become one batch of the site's own origin.
+
+use std::collections::BTreeMap;
+
+use super::{
+    REQUEST_KEPT_MS, Warehouse,
+    origin::{OriginState, RequestRecord, StreamRecord},
+    put_meta, read_meta, read_origin,
+    rows::{Replay, RowsChange},
+    value::encode_stream_record,
+};
+use crate::{
+    command::{WriteOutcome, WriteRequest},
+    db::{Db, WriteSet},
+    error::StorageError,
+    ids::{OriginId, SiteTime, StreamSeq},
+    keys::{self, Meta, Space},
+    stream::{Batch, BatchBody, Change, RequestMark, chain_next},
+};
+
+/// How many aged request keys one write forgets at most, so that no write is slow.
+const FORGOTTEN_MAX: usize = 64;
+
+impl Warehouse {
+    /// Commits every request that can be committed as one batch. A refused request leaves no trace.
+    pub(super) fn write_requests(&self, db: &Db, site_time: SiteTime, origin: OriginId, requests: &[WriteRequest], set: &mut WriteSet) -> Result<Vec<WriteOutcome>, StorageError> {
+        let register = self.register.load();
+        let Some(register) = register.as_ref().as_ref().filter(|register| register.author(origin) == Some(self.site())) else {
+            return Ok(vec![WriteOutcome::NotAuthor; requests.len()]);
+        };
+        let mut state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));
+        // Site time never goes back, whatever a new leader's clock says.
+        let time = site_time.max(state.batch_time).max(state.watermark);
+        let mut rows = RowsChange::new(self, db, origin, state.generation, state.sum.clone(), state.rows);
+        let mut outcomes = Vec::with_capacity(requests.len());
+        let mut accepted: BTreeMap<&str, (RequestRecord, usize)> = BTreeMap::new();
+        let mut marks = Vec::new();
+        let mut changes = Vec::new();
+        for request in requests {
+            let earlier = match accepted.get(request.key.as_str()) {
+                Some((record, _)) => Some(record.clone()),
+                None => read_meta(db, &Meta::Request(origin, request.key.clone()))?,
+            };
+            if let Some(earlier) = earlier {
+                outcomes.push(repeated(&earlier, request));
+                continue;
+            }
+            if let Some(index) = missing_row(&rows, &request.changes)? {
+                outcomes.push(WriteOutcome::RowMissing { index });
+                continue;
+            }
+            rows.apply(&request.changes, state.next, time, Replay::InOrder)?;
+            let count = u32::try_from(request.changes.len()).unwrap_or(u32::MAX);
+            let record = RequestRecord { body_hash: request.body_hash, epoch: state.epoch, seq: state.next, changes: count };
+            accepted.insert(&request.key, (record, outcomes.len()));
+            marks.push(RequestMark { key: request.key.clone(), body_hash: request.body_hash, changes: count });
+            changes.extend_from_slice(&request.changes);
+            outcomes.push(WriteOutcome::Committed { epoch: state.epoch, seq: state.next, changes: count, repeated: false });
+        }
+        if accepted.is_empty() {
+            return Ok(outcomes);
+        }
+        for (key, (record, _)) in &accepted {
+            put_meta(set, &Meta::Request(origin, (*key).into()), record)?;
+            put_meta(set, &Meta::RequestAge(time, origin, (*key).into()), &())?;
+        }
+        self.forget_old_requests(db, time, set)?;
+        let batch = Batch { origin, epoch: state.epoch, seq: state.next, site_time: time, body: BatchBody::Rows { requests: marks, changes } };
+        let bytes = batch.encode()?;
+        (state.sum, state.rows) = rows.finish(set);
+        advance(&mut state, &batch, &bytes, set);
+        put_meta(set, &Meta::Origin(origin), &state)?;
+        Ok(outcomes)
+    }
+
+    fn forget_old_requests(&self, db: &Db, now: SiteTime, set: &mut WriteSet) -> Result<(), StorageError> {
+        let (from, _) = Meta::kind_range(0x07);
+        let mut to = from.clone();
+        to.extend(now.0.saturating_sub(REQUEST_KEPT_MS).max(0).to_be_bytes());
+        let mut forgotten = 0;
+        db.view().scan(Space::Meta, &from, &to, |key, _| {
+            if let Some(Meta::RequestAge(_, origin, request)) = Meta::decode(key) {
+                set.delete(Space::Meta, Meta::Request(origin, request).encode());
+                set.delete(Space::Meta, key.to_vec());
+            }
+            forgotten += 1;
+            Ok(forgotten < FORGOTTEN_MAX)
+        })
+    }
+}
+
+fn repeated(earlier: &RequestRecord, request: &WriteRequest) -> WriteOutcome {
+    if earlier.body_hash == request.body_hash {
+        WriteOutcome::Committed { epoch: earlier.epoch, seq: earlier.seq, changes: earlier.changes, repeated: true }
+    } else {
+        WriteOutcome::RequestKeyReused { first_body_hash: earlier.body_hash, seq: earlier.seq }
+    }
+}
+
+/// The first change that takes away a row that is not there.
+fn missing_row(rows: &RowsChange<'_>, changes: &[Change]) -> Result<Option<u32>, StorageError> {
+    for (index, change) in changes.iter().enumerate() {
+        if change.cells.is_none() && !rows.holds(change.table, &change.key)? {
+            return Ok(Some(u32::try_from(index).unwrap_or(u32::MAX)));
+        }
+    }
+    Ok(None)
+}
+
+/// Moves an origin's state past `batch` and keeps the batch. The digest sum must already stand after it.
+pub(super) fn advance(state: &mut OriginState, batch: &Batch, bytes: &[u8], set: &mut WriteSet) {
+    state.chain = chain_next(state.chain, bytes);
+    let record = StreamRecord { chain: state.chain, digest: state.sum.digest(), rows: state.rows, batch: bytes.to_vec() };
+    set.put(Space::Streams, keys::stream(batch.origin, batch.epoch.number, batch.seq), encode_stream_record(&record));
+    state.next = StreamSeq(batch.seq.0 + 1);
+    state.kept_bytes += bytes.len() as u64;
+    state.bytes_since_head += bytes.len() as u64;
+    state.batch_time = batch.site_time;
+}
