@@ -273,6 +273,22 @@ pub struct RowHash {
     pub hash: String,
 }
 
+/// A second history, or rows that do not match their head: refused, and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EvidenceKept {
+    pub origin: u32,
+    /// Batch of the head that came with it.
+    pub seq: u64,
+    pub why: String,
+    pub found_at: String,
+    /// Site and node that signed the head.
+    pub signed_by: String,
+    pub batches: u64,
+    pub bytes: u64,
+    pub their_chain: String,
+    pub our_chain: Option<String>,
+}
+
 /// Founds a site: the first membership.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SiteInit {

@@ -32,9 +32,14 @@ pub async fn run_upkeep(node: Arc<Node>) {
     }
 }
 
-/// Whether a stream is longer than what is to be kept, so that an idle site writes no entries.
+/// Whether a stream is longer than what is to be kept and its parent holds the start of it: an idle site writes no entries.
 fn something_to_trim(node: &Node, keep_bytes: u64) -> Result<bool, kho_storage::error::StorageError> {
-    Ok(node.warehouse.origins()?.iter().any(|(_, state)| state.kept_bytes > keep_bytes))
+    let register = node.warehouse.register();
+    let parent = register.as_ref().as_ref().and_then(|register| register.site(node.site())).and_then(|site| site.parents.first().copied());
+    let Some(parent) = parent else { return Ok(false) };
+    let acknowledged = node.warehouse.read(|reading| reading.parent_cursors(parent))?;
+    let held = |origin, oldest_kept| acknowledged.iter().any(|cursor| cursor.origin == origin && cursor.next > oldest_kept);
+    Ok(node.warehouse.origins()?.iter().any(|(origin, state)| state.kept_bytes > keep_bytes && held(*origin, state.oldest_kept)))
 }
 
 /// Refuses intake first and entry last when space runs out; both come back by themselves.

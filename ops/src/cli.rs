@@ -9,6 +9,7 @@ use crate::{
         bundle::{self, BundleCommand},
         import::{self, ImportArgs},
         inspect::{self, InspectArgs},
+        origin::{self, ForkCommand, OriginCommand},
         query::{self, QueryArgs},
         register::{self, RegisterCommand},
         site::{self, NodeCommand, SiteCommand},
@@ -41,6 +42,10 @@ enum Command {
     Site(SiteCommand),
     #[command(subcommand)]
     Node(NodeCommand),
+    #[command(subcommand)]
+    Fork(ForkCommand),
+    #[command(subcommand)]
+    Origin(OriginCommand),
     #[command(subcommand)]
     Register(RegisterCommand),
     #[command(subcommand)]
@@ -92,6 +97,8 @@ async fn execute_connected(command: Command) -> Result<Verdict, Failure> {
         Command::Bundle(command) => bundle::run(command).await,
         Command::Site(command) => site::run_site(command).await,
         Command::Node(command) => site::run_node(command).await,
+        Command::Fork(command) => origin::run_fork(command).await,
+        Command::Origin(command) => origin::run_origin(command).await,
         Command::Register(command) => register::run(command).await,
         local @ (Command::Pki(_) | Command::Inspect(_) | Command::Synth(_)) => execute(local),
     }

@@ -32,6 +32,8 @@ pub enum Command {
     AdoptPiece { piece: TransferPiece },
     /// Give up a transfer under way; its generation is removed.
     AbandonTransfer { origin: OriginId },
+    /// Adopt an origin again that was stopped; an operator looked at the evidence, which stays.
+    ResumeOrigin { origin: OriginId },
 }
 
 /// A client's whole request: taken whole or refused whole.

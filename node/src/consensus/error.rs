@@ -62,7 +62,7 @@ pub enum MembersError {
     NotFresh(NodeId),
     #[error("node {0} is no member of the site; see `kho status`, add it with `kho node add`")]
     NotAMember(NodeId),
-    #[error("the site would be left without a voter; promote another node first with `kho node promote`")]
+    #[error("the site would be left without a voter; add another node first with `kho node add`")]
     NoVoterLeft,
     #[error("node {node} can't be reached: {why}; check that khod runs there and the address")]
     Unreachable { node: NodeId, why: String },
@@ -97,6 +97,8 @@ pub enum PeerRefusal {
     Malformed(String),
     #[error("it has stopped: {0}")]
     Stopped(String),
+    #[error("it no longer holds entries it had acknowledged: its disk was turned back. Remove it with `kho node remove` and add a fresh node under a new id")]
+    LogTurnedBack,
 }
 
 /// Why a question to a peer has no answer.

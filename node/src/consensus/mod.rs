@@ -14,13 +14,14 @@
 //! | `log_store.rs`, `flusher.rs` | the log, on `kho_storage::log_db` |
 //! | `state_machine.rs`, `snapshot_shelf.rs`, `install_gate.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may go |
-//! | `wire.rs`, `peers.rs`, `lane.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
+//! | `wire.rs`, `peers.rs`, `lane.rs`, `acknowledged.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
 //! | `snapshot_wire.rs`, `snapshot_send.rs`, `snapshot_receive.rs` | a log snapshot on its way |
 //! | `silence.rs` | when to stand for election beside openraft's own clock |
 //! | `propose.rs`, `read.rs`, `members.rs` | what callers ask for |
 //!
 //! Not here: what a command means, when one is proposed, who may ask.
 
+mod acknowledged;
 mod config;
 mod disk_mark;
 mod error;
@@ -130,7 +131,7 @@ impl Consensus {
         let mut log = LogStore::new(Arc::clone(&parts.log), parts.flusher, parts.gate.clone(), config.limits.append_bytes_max);
         apply_committed(&mut log, &mut state).await?;
 
-        let network = Network { peers: Arc::clone(&peers), shelf: Arc::clone(&parts.shelf), silence: Arc::clone(&silence) };
+        let network = Network { peers: Arc::clone(&peers), shelf: Arc::clone(&parts.shelf), silence: Arc::clone(&silence), acknowledged: Arc::default() };
         let settings = Arc::new(config::raft_config(&config.group, parts.rank)?);
         let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
 

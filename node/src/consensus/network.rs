@@ -10,7 +10,8 @@ use openraft::{
 };
 
 use super::{
-    error::PeerError,
+    acknowledged::Acknowledged,
+    error::{PeerError, PeerRefusal},
     lane::AppendLane,
     peers::{PeerTarget, Peers},
     silence::Silence,
@@ -30,6 +31,7 @@ pub(super) struct Network {
     pub peers: Arc<Peers>,
     pub shelf: Arc<SnapshotShelf>,
     pub silence: Arc<Silence>,
+    pub acknowledged: Arc<Acknowledged>,
 }
 
 /// One task's line to one peer.
@@ -37,6 +39,7 @@ pub(super) struct PeerNetwork {
     peers: Arc<Peers>,
     shelf: Arc<SnapshotShelf>,
     silence: Arc<Silence>,
+    acknowledged: Arc<Acknowledged>,
     target: PeerTarget,
     lane: AppendLane,
 }
@@ -52,7 +55,14 @@ impl RaftNetworkFactory<SiteRaft> for Network {
     async fn new_client(&mut self, target: u64, node: &SiteNode) -> PeerNetwork {
         let target = target_of(target, node);
         let lane = AppendLane::new(Arc::clone(&self.peers), target.clone());
-        PeerNetwork { peers: Arc::clone(&self.peers), shelf: Arc::clone(&self.shelf), silence: Arc::clone(&self.silence), target, lane }
+        PeerNetwork {
+            peers: Arc::clone(&self.peers),
+            shelf: Arc::clone(&self.shelf),
+            silence: Arc::clone(&self.silence),
+            acknowledged: Arc::clone(&self.acknowledged),
+            target,
+            lane,
+        }
     }
 }
 
@@ -66,7 +76,13 @@ fn sorted(error: PeerError) -> RPCError<u64, SiteNode, RaftError<u64>> {
 
 impl RaftNetwork<SiteRaft> for PeerNetwork {
     async fn append_entries(&mut self, rpc: AppendRequest, _option: RPCOption) -> RpcResult<AppendResponse> {
-        self.lane.append(rpc).await.map_err(sorted)
+        let (vote, previous, last) = (rpc.vote, rpc.prev_log_id, rpc.entries.last().map(|entry| entry.log_id));
+        let response = self.lane.append(rpc).await.map_err(sorted)?;
+        if self.acknowledged.is_consistent(self.target.node, vote, previous, last, &response) {
+            return Ok(response);
+        }
+        tracing::error!(node = %self.target.node, "{}", PeerRefusal::LogTurnedBack);
+        Err(sorted(PeerError::Refused(PeerRefusal::LogTurnedBack)))
     }
 
     async fn vote(&mut self, rpc: VoteRequest, _option: RPCOption) -> RpcResult<VoteResponse> {

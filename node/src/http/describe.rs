@@ -20,6 +20,8 @@ use crate::api;
         super::status::metrics,
         super::proof::proof,
         super::proof::stood_at,
+        super::proof::evidence,
+        super::proof::resume,
         super::proof::buckets,
         super::proof::bucket_rows,
         super::site::register,

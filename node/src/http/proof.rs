@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use kho_replication::identity::PeerIdentity;
 use kho_storage::{
+    command::{Command, Outcome},
     error::StorageError,
     ids::{OriginId, StreamSeq},
     warehouse::KeyBucket,
@@ -25,7 +26,7 @@ use super::{
     reply::{Refused, Reply, refused, task_lost},
 };
 use crate::{
-    api::{Problem, ProofLine, RowHash, StoodAt},
+    api::{Done, EvidenceKept, Problem, ProofLine, RowHash, StoodAt},
     node::Node,
 };
 
@@ -78,6 +79,41 @@ pub async fn stood_at(State(node): State<Arc<Node>>, Extension(who): Extension<P
     match stood {
         Some((epoch, (chain, digest, rows))) => Ok(Json(StoodAt { origin: origin.0, epoch: epoch.to_string(), seq: seq.0, chain: chain.to_hex(), digest: digest.to_hex(), rows })),
         None => Err(refused(404, "not_kept", format!("what stood after batch {seq} of origin {origin} is not known here"), "ask for a newer batch; see `kho status`")),
+    }
+}
+
+/// Evidence listed at most.
+const EVIDENCE_LISTED_MAX: usize = 200;
+
+/// What was refused and kept for review.
+#[utoipa::path(get, path = "/v1/evidence", responses((status = 200, body = Vec<EvidenceKept>)))]
+pub async fn evidence(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Reply<Vec<EvidenceKept>> {
+    check(&node, &who, Right::Operate)?;
+    let kept = node.warehouse.read(|reading| reading.evidence(EVIDENCE_LISTED_MAX))?;
+    let told = kept.into_iter().map(|evidence| EvidenceKept {
+        origin: evidence.segment.origin().0,
+        seq: evidence.segment.head.head.seq.0,
+        why: evidence.why,
+        found_at: evidence.found_at.to_rfc3339(),
+        signed_by: format!("node {} of site {}", evidence.segment.head.node, evidence.segment.head.site),
+        batches: evidence.segment.batches.len() as u64,
+        bytes: evidence.segment.bytes() as u64,
+        their_chain: evidence.segment.head.head.chain.to_hex(),
+        our_chain: evidence.ours.map(|(chain, _)| chain.to_hex()),
+    });
+    Ok(Json(told.collect()))
+}
+
+/// Adopts an origin again that was stopped; its evidence stays.
+#[utoipa::path(post, path = "/v1/origins/{origin}/resume", params(("origin" = u32, Path)), responses((status = 200, body = Done), (status = 404, body = Problem), (status = 503, body = Problem)))]
+pub async fn resume(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>) -> Reply<Done> {
+    check(&node, &who, Right::Operate)?;
+    match node.consensus.propose(&Command::ResumeOrigin { origin: OriginId(origin) }).await? {
+        Outcome::Recorded => {
+            node.alarms.clear(&format!("origin {origin}"));
+            Ok(Json(Done { done: format!("origin {origin} is adopted again") }))
+        }
+        _ => Err(refused(404, "unknown_origin", format!("this site holds nothing of origin {origin}"), "see `kho status`")),
     }
 }
 

@@ -48,11 +48,11 @@ async fn any_node_takes_a_write_and_all_nodes_hold_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn entries_larger_than_a_frame_and_slower_than_a_heartbeat_arrive() {
+async fn entries_of_several_pieces_arrive_and_a_command_beyond_the_limit_is_refused() {
     let site = Site::new();
     let nodes = site.found(3).await;
     let leader = leader_of(&nodes).await;
-    // 4 MiB is the largest write; an adopted segment of 16 MiB goes the same way.
+    // About 4 MiB, the largest write.
     let large = write("large", 6_500);
     let outcome = some_follower(&nodes, leader).consensus().propose(&large).await.expect("a leader");
     assert!(is_committed(&outcome));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use kho_node::{
     answer::IndicatorInfo,
-    api::{BatchAccepted, BundleImported, Done, IndicatorAnswer, NodePlace, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, SiteInit, StatusReport, StoodAt},
+    api::{BatchAccepted, BundleImported, Done, EvidenceKept, IndicatorAnswer, NodePlace, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, SiteInit, StatusReport, StoodAt},
 };
 use kho_storage::{
     ids::{NodeId, OriginId, StreamSeq},
@@ -138,6 +138,14 @@ impl NodeClient {
 
     pub async fn bucket_rows(&self, origin: OriginId, bucket: u8) -> Result<Vec<RowHash>, CallError> {
         self.send_json(&origin_request(origin, &["buckets", &bucket.to_string()])).await
+    }
+
+    pub async fn evidence(&self) -> Result<Vec<EvidenceKept>, CallError> {
+        self.send_json(&Request::read(&["v1", "evidence"])).await
+    }
+
+    pub async fn resume_origin(&self, origin: OriginId) -> Result<Done, CallError> {
+        self.order(Method::POST, &["v1", "origins", &origin.to_string(), "resume"], None::<&()>, Repeat::Harmless).await
     }
 
     pub async fn register(&self) -> Result<SignedRegister, CallError> {

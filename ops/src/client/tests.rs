@@ -106,7 +106,7 @@ async fn a_proof_is_read_line_by_line_with_its_progress() {
     let failed = client.proof(OriginId(7), |_, _| {}).await;
     assert!(matches!(failed, Err(CallError::Refused { .. })), "{failed:?}");
     let cut_short = client.proof(OriginId(7), |_, _| {}).await;
-    assert!(matches!(cut_short, Err(CallError::Unreadable { .. })), "a proof without a result is none: {cut_short:?}");
+    assert!(matches!(cut_short, Err(CallError::Unreachable { .. })), "a proof without a result is none: {cut_short:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

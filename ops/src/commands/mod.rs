@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod files;
 pub mod import;
 pub mod inspect;
+pub mod origin;
 pub mod print;
 pub mod query;
 pub mod register;

@@ -182,7 +182,7 @@ async fn enter(tree: &mut LocalTree, data: &Path, folders: &[(SiteId, Vec<String
             bail!("the import at site {site} failed:\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         }
         let summary: serde_json::Value = serde_json::from_slice(&output.stdout).context("an import's summary can't be read")?;
-        let entered = summary["rows"].as_u64().unwrap_or(0);
+        let entered = summary["total"]["rows"].as_u64().unwrap_or(0);
         println!("    site {site}: {entered} rows, {:.0} rows/s", summary["rows_per_second"].as_f64().unwrap_or(0.0));
         rows += entered;
     }

@@ -29,9 +29,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a node answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Place {
-    quic: SocketAddr,
-    https: SocketAddr,
+pub(super) struct Place {
+    pub quic: SocketAddr,
+    pub https: SocketAddr,
 }
 
 /// What a later run needs to find the tree again.
@@ -46,8 +46,8 @@ pub struct LocalTree {
     dir: PathBuf,
     khod: PathBuf,
     plan: TreePlan,
-    places: BTreeMap<(SiteId, NodeId), Place>,
-    running: BTreeMap<(SiteId, NodeId), NodeProcess>,
+    pub(super) places: BTreeMap<(SiteId, NodeId), Place>,
+    pub(super) running: BTreeMap<(SiteId, NodeId), NodeProcess>,
 }
 
 impl LocalTree {
@@ -76,9 +76,14 @@ impl LocalTree {
             tree.identity(&format!("client-{site}"), Role::Client { site, name: "entry".into() })?;
         }
         tree.issue_register(&register_key, nodes, 1)?;
-        let file = TreeFile { plan: tree.plan.clone(), places: tree.places.iter().map(|((site, node), place)| (*site, *node, place.clone())).collect() };
-        std::fs::write(tree.dir.join("tree.json"), serde_json::to_string_pretty(&file)?)?;
+        tree.write_tree_file()?;
         Ok(tree)
+    }
+
+    /// Writes down what a later run needs to find the tree again.
+    pub(super) fn write_tree_file(&self) -> anyhow::Result<()> {
+        let file = TreeFile { plan: self.plan.clone(), places: self.places.iter().map(|((site, node), place)| (*site, *node, place.clone())).collect() };
+        Ok(std::fs::write(self.dir.join("tree.json"), serde_json::to_string_pretty(&file)?)?)
     }
 
     /// Takes up a tree that was founded before.
@@ -134,6 +139,12 @@ impl LocalTree {
         self.places[&(site, node)].quic
     }
 
+    /// A node and where it answers, as its site is told.
+    pub fn node_place(&self, site: SiteId, node: NodeId) -> NodePlace {
+        let place = &self.places[&(site, node)];
+        NodePlace { node: node.0, quic_address: place.quic.to_string(), https_address: place.https.to_string() }
+    }
+
     /// Starts a node's process, unless it runs.
     ///
     /// # Errors
@@ -177,11 +188,7 @@ impl LocalTree {
         let client = self.operator(site)?;
         let status = client.status().await?;
         if status.consensus.nodes.is_empty() {
-            let place = |node: NodeId| {
-                let place = &self.places[&(site, node)];
-                NodePlace { node: node.0, quic_address: place.quic.to_string(), https_address: place.https.to_string() }
-            };
-            client.found_site(&SiteInit { nodes: self.nodes(site).into_iter().map(place).collect() }).await?;
+            client.found_site(&SiteInit { nodes: self.nodes(site).into_iter().map(|node| self.node_place(site, node)).collect() }).await?;
         }
         if status.register_version == 0 {
             client.apply_register(&self.register()?).await?;
@@ -189,7 +196,11 @@ impl LocalTree {
         Ok(())
     }
 
-    async fn wait_for_answer(&mut self, site: SiteId, node: NodeId) -> anyhow::Result<()> {
+    /// Waits until a node that was started answers.
+    ///
+    /// # Errors
+    /// When it ends or does not answer in time; the message ends with its log.
+    pub async fn wait_for_answer(&mut self, site: SiteId, node: NodeId) -> anyhow::Result<()> {
         let client = self.client(&[self.url(site, node)], "operator")?;
         let deadline = Instant::now() + START_PATIENCE;
         while client.status().await.is_err() {
@@ -298,27 +309,14 @@ impl LocalTree {
         self.sign_register(&Register { tree: self.plan.tree.clone(), version, sites, origins }, key)
     }
 
-    fn sign_register(&self, register: &Register, key: &SigningKey) -> anyhow::Result<()> {
+    pub(super) fn sign_register(&self, register: &Register, key: &SigningKey) -> anyhow::Result<()> {
         let signed = SignedRegister::issue(register, key)?;
         std::fs::write(self.register_path(), serde_json::to_string(&signed)?)?;
         Ok(())
     }
 
-    /// Issues a changed register of the next version.
-    ///
-    /// # Errors
-    /// When the register is not whole, or a file can't be read or written.
-    pub fn change_register(&self, change: impl FnOnce(&mut Register)) -> anyhow::Result<()> {
-        let pki = self.dir.join("pki");
-        let key = SigningKey::from_pkcs8_pem(&std::fs::read_to_string(pki.join("register.key"))?)?;
-        let mut register = self.register()?.verify(&key.public_key(), &self.plan.tree)?.register().clone();
-        register.version += 1;
-        change(&mut register);
-        self.sign_register(&register, &key)
-    }
-
     /// Keys, certificate and configuration of one node.
-    fn prepare_node(&self, site: SiteId, node: NodeId, register_key: &PublicKey) -> anyhow::Result<PublicKey> {
+    pub(super) fn prepare_node(&self, site: SiteId, node: NodeId, register_key: &PublicKey) -> anyhow::Result<PublicKey> {
         let dir = self.node_dir(site, node);
         let request = NodeRequest { tree: self.plan.tree.clone(), site, node, reached_as: vec![], signing_algorithm: SignatureAlgorithm::default() };
         let card = request_node(&request, &dir)?;
@@ -372,9 +370,8 @@ fn choose_places(plan: &TreePlan, first_port: Option<u16>) -> anyhow::Result<BTr
                     Place { quic: ([127, 0, 0, 1], quic).into(), https: ([127, 0, 0, 1], https).into() }
                 }
                 None => {
-                    let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-                    let place = Place { quic: udp.local_addr()?, https: tcp.local_addr()? };
-                    held.push((udp, tcp));
+                    let (place, sockets) = free_place()?;
+                    held.push(sockets);
                     place
                 }
             };
@@ -382,4 +379,11 @@ fn choose_places(plan: &TreePlan, first_port: Option<u16>) -> anyhow::Result<BTr
         }
     }
     Ok(places)
+}
+
+/// Two ports that are free as long as the sockets live.
+pub(super) fn free_place() -> anyhow::Result<(Place, (UdpSocket, TcpListener))> {
+    let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    let place = Place { quic: udp.local_addr()?, https: tcp.local_addr()? };
+    Ok((place, (udp, tcp)))
 }

@@ -9,6 +9,7 @@
 //! ```
 
 mod found;
+mod members;
 mod plan;
 mod process;
 

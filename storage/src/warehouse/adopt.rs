@@ -21,6 +21,9 @@ use crate::{
     stream::{Batch, BatchBody, Change, Segment},
 };
 
+/// Evidence kept at most: the first of many like it are what a review needs, and a hostile carrier must not fill the disk.
+const EVIDENCE_MAX: usize = 64;
+
 impl Warehouse {
     pub(super) fn adopt_segment(&self, db: &Db, site_time: SiteTime, segment: &Segment, set: &mut WriteSet) -> Decided {
         let origin = segment.origin();
@@ -138,6 +141,9 @@ impl Warehouse {
     }
 
     pub(super) fn keep_evidence(&self, site_time: SiteTime, segment: &Segment, why: &str, ours: Option<(Hash32, Hash32)>, set: &mut WriteSet) -> Result<(), StorageError> {
+        if self.read(|reading| reading.evidence(EVIDENCE_MAX))?.len() >= EVIDENCE_MAX {
+            return Ok(());
+        }
         let name = keys::evidence_hash(&codec::encode(segment)?);
         let evidence = Evidence { why: why.into(), found_at: site_time, segment: segment.clone(), ours };
         put_meta(set, &Meta::Evidence(segment.origin(), segment.head.head.seq, name), &evidence)

@@ -197,6 +197,7 @@ impl Warehouse {
             Command::BeginTransfer { start, .. } => self.begin_transfer(db, start, set)?,
             Command::AdoptPiece { piece } => self.adopt_piece(db, piece, set)?,
             Command::AbandonTransfer { origin } => self.abandon_transfer(db, *origin, set)?,
+            Command::ResumeOrigin { origin } => self.resume_origin(db, *origin, set)?,
         };
         Ok(decided.unwrap_or_else(Outcome::Refused))
     }

@@ -224,6 +224,8 @@ fn promise_5_a_signed_head_with_another_digest_stops_that_origin_keeps_evidence_
     assert_eq!(province.replica(), before);
     assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Refused(Refusal::Stopped { .. })), "it stays stopped");
     assert_eq!(province.warehouse.read(|r| r.evidence(10)).expect("reads").len(), 1);
+    assert_eq!(province.apply(&Command::ResumeOrigin { origin: DISTRICT }), Outcome::Recorded);
+    assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)), "until an operator resumes it");
 }
 
 #[test]

@@ -68,6 +68,14 @@ impl Warehouse {
         Ok(Ok(Outcome::Recorded))
     }
 
+    /// Takes an origin up again that was stopped. Its evidence stays; the same fault stops it again.
+    pub(super) fn resume_origin(&self, db: &Db, origin: OriginId, set: &mut WriteSet) -> Decided {
+        let Some(mut state) = read_origin(db, origin)? else { return Ok(Err(Refusal::UnknownOrigin(origin))) };
+        state.stopped = None;
+        put_meta(set, &Meta::Origin(origin), &state)?;
+        Ok(Ok(Outcome::Recorded))
+    }
+
     /// Forgets batches that the active parent holds, but keeps the newest `keep_bytes` of every stream and everything after
     /// the oldest head that can still end a segment. A site without a parent forgets nothing.
     pub(super) fn trim(&self, db: &Db, keep_bytes: u64, set: &mut WriteSet) -> Decided {

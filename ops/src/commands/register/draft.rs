@@ -40,7 +40,7 @@ pub fn add_node(text: &str, card: &NodeCard) -> Result<String, Failure> {
     let (head, tail) = text.split_at(at);
     let gap = if head.ends_with("\n\n") { "" } else { "\n" };
     let key = toml::Value::try_from(card.public_key()?).map_err(|error| Failure::refused(format!("the card's key can't be written: {error}"), ""))?;
-    let written = format!("{head}{gap}[[sites.nodes]]\nnode = {}\nsigning_key = {}\n{}{tail}", card.node, inline(&key), if tail.is_empty() { "" } else { "\n" });
+    let written = format!("{head}{gap}[[sites.nodes]]\nnode = {}\nsigning_key = {}\n{}{tail}", card.node, inline(&key), if tail.is_empty() || tail.starts_with('\n') { "" } else { "\n" });
     // The text was put together by lines; only what reads back as meant is given out.
     match read(&written) {
         Ok(register) if register == after => Ok(written),

@@ -1,0 +1,51 @@
+//! Promise 1, and 3: a leader dies twice in the middle of an import; every acknowledged row is there, once.
+
+use std::time::Duration;
+
+use kho_chaos_tests::{People, Stage, SteadyEntry, play, stage::place, until};
+
+use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
+
+const IMPORTED: u64 = 80_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_1_leader_killed_in_the_middle_of_an_import() {
+    play(plan(vec![centre(1), district(DISTRICT, &BIEN_HOA, &[CENTRE], 3)]), async |stage| {
+        stage.tree.start().await?;
+        let imported = People::new("imported", BIEN_HOA.commune);
+        let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;
+        let steady = SteadyEntry::start(client, People::new("steady", BIEN_HOA.commune), Duration::from_millis(20));
+        let mut import = stage.import(DISTRICT, &imported, IMPORTED, 400)?;
+        for at_rows in [IMPORTED / 8, IMPORTED / 3] {
+            kill_leader_at(stage, at_rows).await?;
+            import.ensure_under_way()?;
+        }
+        assert_eq!(import.rows().await?, IMPORTED, "every row of the file was acknowledged, none twice");
+        let (steady, entered) = steady.end().await?;
+        assert!(entered > 0);
+
+        let everywhere = [nodes(DISTRICT, 3), nodes(CENTRE, 1)].concat();
+        stage.until_equal(DISTRICT, IMPORTED + entered, &everywhere).await?;
+        for number in (0..IMPORTED).step_by(7_919).chain([IMPORTED - 1]) {
+            stage.ensure_person(DISTRICT, &imported, number).await?;
+        }
+        for number in 0..entered.min(200) {
+            stage.ensure_person(DISTRICT, &steady, number).await?;
+        }
+        stage.verify(&everywhere).await
+    })
+    .await;
+}
+
+/// Kills the district's leader once the site holds so many rows, and starts it again when another leads.
+async fn kill_leader_at(stage: &mut Stage, rows: u64) -> anyhow::Result<()> {
+    let leader = stage.tree.leader(id(DISTRICT)).await?;
+    stage.until_rows((id(DISTRICT), leader), DISTRICT, rows).await?;
+    let leader = stage.tree.leader(id(DISTRICT)).await?;
+    stage.kill((id(DISTRICT), leader))?;
+    let next = stage.tree.leader(id(DISTRICT)).await?;
+    assert_ne!(next, leader);
+    stage.tree.start_node(id(DISTRICT), leader)?;
+    until("the killed node takes part again", async || Ok(stage.status(place(DISTRICT, leader.0)).await?.consensus.leader)).await?;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! `kho fork` and `kho origin`: looking at what was refused and kept, and taking a stopped origin up again.
+
+use clap::{Args, Subcommand};
+use kho_storage::ids::OriginId;
+
+use super::print;
+use crate::{
+    client::ConnectionArgs,
+    failure::{Failure, Verdict},
+};
+
+/// Look at second histories and other evidence.
+#[derive(Debug, Subcommand)]
+pub enum ForkCommand {
+    /// List what a site refused and kept: second histories, and rows that do not match their signed head.
+    #[command(after_help = "Example:\n  kho fork list --node https://10.0.0.5:7443\n\nExit code 1 when there is any evidence.")]
+    List(ListArgs),
+}
+
+/// Act on one origin at a site.
+#[derive(Debug, Subcommand)]
+pub enum OriginCommand {
+    /// Adopt an origin again that was stopped. Its evidence stays; the same fault stops it again.
+    #[command(after_help = "Example:\n  kho origin resume 12 --node https://10.0.0.5:7443")]
+    Resume(ResumeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The origin's number
+    origin: OriginId,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub async fn run_fork(command: ForkCommand) -> Result<Verdict, Failure> {
+    let ForkCommand::List(args) = command;
+    let kept = args.connection.open()?.evidence().await?;
+    if args.json {
+        print::json(&kept)?;
+    } else if kept.is_empty() {
+        print::line("nothing was refused and kept")?;
+    } else {
+        let mut table = print::table(&["origin", "batch", "found", "why", "signed by", "batches", "bytes", "their chain", "our chain"]);
+        for evidence in &kept {
+            let short = |hash: &str| hash.chars().take(12).collect::<String>();
+            table.add_row(vec![
+                evidence.origin.to_string(),
+                evidence.seq.to_string(),
+                evidence.found_at.clone(),
+                evidence.why.clone(),
+                evidence.signed_by.clone(),
+                evidence.batches.to_string(),
+                evidence.bytes.to_string(),
+                short(&evidence.their_chain),
+                evidence.our_chain.as_deref().map(short).unwrap_or_default(),
+            ]);
+        }
+        print::line(table)?;
+    }
+    Ok(if kept.is_empty() { Verdict::Good } else { Verdict::Bad })
+}
+
+pub async fn run_origin(command: OriginCommand) -> Result<Verdict, Failure> {
+    let OriginCommand::Resume(args) = command;
+    let done = args.connection.open()?.resume_origin(args.origin).await?;
+    if args.json { print::json(&done)? } else { print::line(&done.done)? }
+    Ok(Verdict::Good)
+}

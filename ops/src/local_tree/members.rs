@@ -1,0 +1,64 @@
+//! Changes of a local tree: its register, nodes that come later, nodes that leave.
+
+use kho_storage::{
+    ids::{NodeId, SiteId},
+    register::{NodeEntry, Register},
+    signature::SigningKey,
+};
+
+use super::{LocalTree, found::free_place};
+
+impl LocalTree {
+    /// Issues a changed register of the next version.
+    ///
+    /// # Errors
+    /// When the register is not whole, or a file can't be read or written.
+    pub fn change_register(&self, change: impl FnOnce(&mut Register)) -> anyhow::Result<()> {
+        let pki = self.dir().join("pki");
+        let key = SigningKey::from_pkcs8_pem(&std::fs::read_to_string(pki.join("register.key"))?)?;
+        let mut register = self.register()?.verify(&key.public_key(), &self.plan().tree)?.register().clone();
+        register.version += 1;
+        change(&mut register);
+        self.sign_register(&register, &key)
+    }
+
+    /// Makes ports, keys, certificate and configuration of one more node, and issues a register that pins its key. Nothing is
+    /// started; the site learns of the register with `kho register apply`, and of the node with `kho node add`.
+    ///
+    /// # Errors
+    /// When a file exists already or can't be written, or the register has the node already.
+    pub fn add_node_files(&mut self, site: SiteId, node: NodeId) -> anyhow::Result<()> {
+        // The sockets are closed at the end, as late as can be.
+        let (place, _held) = free_place()?;
+        let address = place.quic.to_string();
+        self.places.insert((site, node), place);
+        let register_key = SigningKey::from_pkcs8_pem(&std::fs::read_to_string(self.dir().join("pki").join("register.key"))?)?;
+        let signing_key = self.prepare_node(site, node, &register_key.public_key())?;
+        self.change_register(|register| {
+            if let Some(entry) = register.sites.iter_mut().find(|entry| entry.site == site) {
+                entry.nodes.push(NodeEntry { node, signing_key, revoked: vec![] });
+                entry.addresses.push(address);
+            }
+        })?;
+        self.write_tree_file()
+    }
+
+    /// Leaves out a node that was removed from its site: ends its process, if it runs, and issues a register without its address.
+    /// Its key stays pinned, for it signed heads that are still travelling. Its folder stays.
+    ///
+    /// # Errors
+    /// When the process can't be ended or a file not be written.
+    pub fn leave_out_node(&mut self, site: SiteId, node: NodeId) -> anyhow::Result<()> {
+        if let Some(mut process) = self.running.remove(&(site, node)) {
+            process.kill()?;
+        }
+        let Some(place) = self.places.remove(&(site, node)) else { return Ok(()) };
+        let address = place.quic.to_string();
+        self.change_register(|register| {
+            if let Some(entry) = register.sites.iter_mut().find(|entry| entry.site == site) {
+                entry.addresses.retain(|at| *at != address);
+            }
+        })?;
+        self.write_tree_file()
+    }
+}
