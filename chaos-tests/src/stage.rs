@@ -52,7 +52,7 @@ pub async fn play(plan: TreePlan, scene: impl AsyncFnOnce(&mut Stage) -> anyhow:
     let took = started.elapsed().as_secs_f64();
     match ended {
         Ok(Ok(())) => println!("the scene took {took:.1} s"),
-        Ok(Err(error)) => panic!("after {took:.1} s: {error:?}"),
+        Ok(Err(error)) => panic!("after {took:.1} s: {error:#}"),
         Err(_) => panic!("the scene was not over after {took:.0} s"),
     }
 }
@@ -101,14 +101,14 @@ impl Stage {
         Ok(out.into_owned())
     }
 
-    /// Begins to import these persons at a site, through all of its nodes.
+    /// Begins to import these persons at a site, through all of its nodes: `jobs` batches of `batch_rows` at a time.
     ///
     /// # Errors
     /// When the file can't be written or the command not be started.
-    pub fn import(&self, site: u32, people: &People, rows: u64, batch_rows: u64) -> anyhow::Result<Import> {
+    pub fn import(&self, site: u32, people: &People, rows: u64, batch_rows: u64, jobs: u16) -> anyhow::Result<Import> {
         let file = people.write_csv(&self.folder(&format!("records-{}", people.key(0))), 0..rows)?;
-        let batch_rows = batch_rows.to_string();
-        let arguments = [OsStr::new("import"), file.as_os_str(), "--batch-rows".as_ref(), batch_rows.as_ref(), "--json".as_ref()];
+        let (batch_rows, jobs) = (batch_rows.to_string(), jobs.to_string());
+        let arguments = [OsStr::new("import"), file.as_os_str(), "--batch-rows".as_ref(), batch_rows.as_ref(), "--jobs".as_ref(), jobs.as_ref(), "--json".as_ref()];
         Import::start(self.kho(&format!("client-{site}"), arguments, &self.tree.urls(SiteId(site))))
     }
 

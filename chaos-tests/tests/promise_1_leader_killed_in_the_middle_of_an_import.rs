@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use kho_chaos_tests::{People, Stage, SteadyEntry, play, stage::place, until};
+use kho_chaos_tests::{Import, People, Stage, SteadyEntry, play, stage::place, until};
 
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
 
-const IMPORTED: u64 = 80_000;
+const IMPORTED: u64 = 100_000;
+/// One small batch after another, so that the import lasts.
+const BATCH_ROWS: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_1_leader_killed_in_the_middle_of_an_import() {
@@ -15,10 +17,9 @@ async fn promise_1_leader_killed_in_the_middle_of_an_import() {
         let imported = People::new("imported", BIEN_HOA.commune);
         let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;
         let steady = SteadyEntry::start(client, People::new("steady", BIEN_HOA.commune), Duration::from_millis(20));
-        let mut import = stage.import(DISTRICT, &imported, IMPORTED, 400)?;
+        let mut import = stage.import(DISTRICT, &imported, IMPORTED, BATCH_ROWS, 1)?;
         for at_rows in [IMPORTED / 8, IMPORTED / 3] {
-            kill_leader_at(stage, at_rows).await?;
-            import.ensure_under_way()?;
+            kill_leader_at(stage, at_rows, &mut import).await?;
         }
         assert_eq!(import.rows().await?, IMPORTED, "every row of the file was acknowledged, none twice");
         let (steady, entered) = steady.end().await?;
@@ -38,11 +39,12 @@ async fn promise_1_leader_killed_in_the_middle_of_an_import() {
 }
 
 /// Kills the district's leader once the site holds so many rows, and starts it again when another leads.
-async fn kill_leader_at(stage: &mut Stage, rows: u64) -> anyhow::Result<()> {
+async fn kill_leader_at(stage: &mut Stage, rows: u64, import: &mut Import) -> anyhow::Result<()> {
     let leader = stage.tree.leader(id(DISTRICT)).await?;
     stage.until_rows((id(DISTRICT), leader), DISTRICT, rows).await?;
     let leader = stage.tree.leader(id(DISTRICT)).await?;
     stage.kill((id(DISTRICT), leader))?;
+    import.ensure_under_way()?;
     let next = stage.tree.leader(id(DISTRICT)).await?;
     assert_ne!(next, leader);
     stage.tree.start_node(id(DISTRICT), leader)?;

@@ -19,7 +19,7 @@ async fn promise_7_line_cut_and_resumed() {
         let watch = CursorWatch::start(vec![stage.tree.operator(id(CENTRE))?, stage.tree.operator(id(DISTRICT))?]);
         let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;
         let steady = SteadyEntry::start(client, People::new("steady", BIEN_HOA.commune), Duration::from_millis(50));
-        let mut import = stage.import(DISTRICT, &People::new("imported", BIEN_HOA.commune), IMPORTED, 400)?;
+        let mut import = stage.import(DISTRICT, &People::new("imported", BIEN_HOA.commune), IMPORTED, 100, 1)?;
 
         stage.until_rows(parent, DISTRICT, IMPORTED / 10).await?;
         line.cut();

@@ -15,7 +15,7 @@ async fn promise_7_parent_switched_mid_segment() {
         // Only what is held: what is acknowledged is told of the active parent.
         let watch = CursorWatch::start(vec![stage.tree.operator(id(CENTRE))?, stage.tree.operator(id(REGION))?]);
         let people = People::new("imported", BIEN_HOA.commune);
-        let mut import = stage.import(DISTRICT, &people, IMPORTED, 400)?;
+        let mut import = stage.import(DISTRICT, &people, IMPORTED, 100, 1)?;
         stage.until_rows(middle, DISTRICT, IMPORTED / 10).await?;
         stage.kill(middle)?;
         import.ensure_under_way()?;

@@ -17,7 +17,7 @@ async fn promise_7_whole_origin_transfer() {
         stage.configure(child, "idle_head_seconds = 5\n", "idle_head_seconds = 5\nstream_keep_mib = 0\n")?;
         stage.tree.start().await?;
         let imported = People::new("imported", BIEN_HOA.commune);
-        let import = stage.import(DISTRICT, &imported, IMPORTED, 5_000)?;
+        let import = stage.import(DISTRICT, &imported, IMPORTED, 5_000, 4)?;
         assert_eq!(import.rows().await?, IMPORTED);
         stage.until_equal(DISTRICT, IMPORTED, &[parent, child]).await?;
         until("the child has forgotten what its parent acknowledged", async || {

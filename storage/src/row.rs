@@ -110,31 +110,55 @@ impl<'a> RowCells<'a> {
         std::iter::from_fn(move || if rest.is_empty() { None } else { take_cell(&mut rest) })
     }
 
-    /// The value of `column`, if the row has it.
+    /// The value of `column`, if the row has it. Cells before it are passed over unread: counting a row in cubes asks for
+    /// a few short columns of many.
     pub fn value(&self, column: ColumnId) -> Option<Value<'a>> {
-        self.iter().take_while(|(at, _)| *at <= column).find(|(at, _)| *at == column).map(|(_, value)| value)
+        let mut rest = self.0;
+        while !rest.is_empty() {
+            let (at, cell) = take_raw(&mut rest)?;
+            if at >= column {
+                return if at == column { cell.value() } else { None };
+            }
+        }
+        None
     }
 }
 
-fn take_cell<'a>(rest: &mut &'a [u8]) -> Option<(ColumnId, Value<'a>)> {
+/// A cell whose content is not looked at yet.
+struct RawCell<'a> {
+    form: u64,
+    number: u64,
+    text: &'a [u8],
+}
+
+fn take_raw<'a>(rest: &mut &'a [u8]) -> Option<(ColumnId, RawCell<'a>)> {
     let tag = take_varint(rest)?;
-    let column = ColumnId(u16::try_from(tag >> 3).ok()?);
     let number = take_varint(rest)?;
-    let value = match tag & 7 {
-        0 => {
-            let length = usize::try_from(number).ok().filter(|length| *length <= rest.len())?;
-            let (text, behind) = rest.split_at(length);
-            *rest = behind;
-            Value::Text(Cow::Borrowed(std::str::from_utf8(text).ok()?))
-        }
-        1 => Value::Integer(unzigzag(number)),
-        2 => Value::Date(PartialDate::unpack(number)?),
-        3 => Value::Code(u32::try_from(number).ok()?),
-        4 => Value::Flags(number),
-        5 => Value::Area(u32::try_from(number).ok()?),
-        _ => return None,
-    };
-    Some((column, value))
+    let mut text: &[u8] = &[];
+    if tag & 7 == 0 {
+        let length = usize::try_from(number).ok().filter(|length| *length <= rest.len())?;
+        (text, *rest) = rest.split_at(length);
+    }
+    Some((ColumnId(u16::try_from(tag >> 3).ok()?), RawCell { form: tag & 7, number, text }))
+}
+
+fn take_cell<'a>(rest: &mut &'a [u8]) -> Option<(ColumnId, Value<'a>)> {
+    let (column, cell) = take_raw(rest)?;
+    Some((column, cell.value()?))
+}
+
+impl<'a> RawCell<'a> {
+    fn value(self) -> Option<Value<'a>> {
+        Some(match self.form {
+            0 => Value::Text(Cow::Borrowed(std::str::from_utf8(self.text).ok()?)),
+            1 => Value::Integer(unzigzag(self.number)),
+            2 => Value::Date(PartialDate::unpack(self.number)?),
+            3 => Value::Code(u32::try_from(self.number).ok()?),
+            4 => Value::Flags(self.number),
+            5 => Value::Area(u32::try_from(self.number).ok()?),
+            _ => return None,
+        })
+    }
 }
 
 #[cfg(test)]
