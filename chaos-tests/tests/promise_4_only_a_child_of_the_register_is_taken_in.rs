@@ -37,14 +37,14 @@ async fn promise_4_only_a_child_of_the_register_is_taken_in() {
             ParentFrame::Goodbye(Goodbye::NotParent { parent, child, .. }) => assert_eq!((parent, child), (id(CENTRE), id(GRANDCHILD))),
             other => bail!("a site that is no child was answered with {other:?}"),
         }
-        match greet(stage, stranger, parent, child).await? {
+        match greet(stage, child, parent, stranger).await? {
             ParentFrame::Goodbye(Goodbye::PeerMisbehaved(_)) => {}
-            other => bail!("a node that calls itself another was answered with {other:?}"),
+            other => bail!("a child that calls itself another site was answered with {other:?}"),
         }
 
         let after = stage.status(parent).await?;
         assert_eq!(after.streams.len(), before.streams.len(), "nothing of a stranger is held");
-        assert!(after.alarms.iter().any(|alarm| alarm.code.contains(&GRANDCHILD.to_string())), "a node that lies about itself raises an alarm: {:?}", after.alarms);
+        assert!(after.alarms.iter().any(|alarm| alarm.code.contains(&DISTRICT.to_string())), "a node that lies about itself raises an alarm: {:?}", after.alarms);
         client.enter(people.batch(500..600)).await?;
         stage.until_equal(DISTRICT, 600, &[parent, child]).await
     })

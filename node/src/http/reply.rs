@@ -98,3 +98,25 @@ pub fn task_lost(error: tokio::task::JoinError) -> Refused {
     tracing::error!(%error, "a request's task ended early");
     refused(500, "internal", "the request's task ended early", "see the node's log")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_and_a_missing_leader_say_when_to_come_back() {
+        for (error, status) in [(ProposeError::Busy { retry_after_ms: 200 }, 429), (ProposeError::NoLeader { retry_after_ms: 1_500 }, 503)] {
+            let response = Refused::from(error).into_response();
+            assert_eq!(response.status().as_u16(), status);
+            let seconds: u64 = response.headers()[RETRY_AFTER].to_str().expect("text").parse().expect("whole seconds");
+            assert!((1..=2).contains(&seconds));
+        }
+    }
+
+    #[test]
+    fn promise_1_an_unknown_outcome_is_never_told_as_a_refusal_that_changed_nothing() {
+        let response = Refused::from(ProposeError::Unknown { why: "the leader was lost".into() });
+        assert_eq!((response.status, response.problem.code.as_str()), (504, "outcome_unknown"));
+        assert!(response.problem.hint.contains("same request key"));
+    }
+}

@@ -2,16 +2,22 @@
 
 use std::io::{self, Write as _};
 
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use kho_node::api::Completeness;
 use serde::Serialize;
 
 use crate::failure::Failure;
 
+/// Lines above, below and under the header, none between rows: a population by age fits on a screen.
+pub const TABLE_STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+
 /// A table without lines between columns; wraps at the terminal's width only where it must.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(TABLE_STYLE);
     table.set_header(header.iter().copied());
     table
 }

@@ -114,7 +114,7 @@ pub fn run(args: SynthArgs) -> anyhow::Result<()> {
 
 fn table(summary: &SynthSummary) -> String {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(crate::commands::print::TABLE_STYLE);
     table.set_header([
         "region",
         "whole region, census 2019",

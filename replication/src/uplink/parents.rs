@@ -58,9 +58,16 @@ impl Parents {
         self.list.get(self.place)
     }
 
-    /// Where the current parent is dialled: at its leader, when it named one.
+    /// Where the current parent is dialled: at its leader, when it named one. Otherwise every attempt begins at another node: one
+    /// that is gone answers nothing, and the dial may be given up before the next one's turn.
     pub fn addresses(&self) -> Vec<String> {
-        self.leader.clone().or_else(|| self.current().map(|parent| parent.addresses.clone())).unwrap_or_default()
+        if let Some(leader) = &self.leader {
+            return leader.clone();
+        }
+        let mut addresses = self.current().map(|parent| parent.addresses.clone()).unwrap_or_default();
+        let first = usize::try_from(self.failures).unwrap_or(0) % addresses.len().max(1);
+        addresses.rotate_left(first);
+        addresses
     }
 
     /// The active parent, while a stand-in has its turn.
@@ -169,6 +176,19 @@ mod tests {
         assert_eq!(parents.addresses(), ["p2:1"]);
         let turns: Vec<bool> = (0..3).map(|_| parents.redirected(vec!["leader:1".into()], 2)).collect();
         assert_eq!(turns, [true, true, false], "two nodes that name each other are not followed for ever");
+    }
+
+    #[test]
+    fn promise_7_a_dead_node_of_the_parent_is_not_the_first_to_be_dialled_again() {
+        let addresses = ["p2:1", "p2:2", "p2:3"].map(String::from).to_vec();
+        let mut parents = Parents { list: vec![Parent { site: SiteId(2), addresses }], ..Parents::default() };
+        let mut first = vec![];
+        for _ in 0..4 {
+            assert_eq!(parents.addresses().len(), 3, "no node is left out");
+            first.push(parents.addresses()[0].clone());
+            parents.failed(3, false);
+        }
+        assert_eq!(first, ["p2:1", "p2:2", "p2:3", "p2:1"]);
     }
 
     #[test]
