@@ -8,7 +8,7 @@ use kho_chaos_tests::{People, Stage, SteadyEntry, play, stage::Place, until};
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
 
 /// Several pieces of 4 MiB.
-const IMPORTED: u64 = 160_000;
+const IMPORTED: u64 = 240_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_7_whole_origin_transfer() {
@@ -42,6 +42,7 @@ async fn promise_7_whole_origin_transfer() {
         if stage.stream(parent, DISTRICT).await.is_ok_and(|stream| stream.state == "transferring") {
             stage.kill(child)?;
             stage.tree.start_node(child.0, child.1)?;
+            println!("both ends were killed in the middle of the transfer");
         }
 
         stage.until_rows(parent, DISTRICT, IMPORTED).await?;
