@@ -1,22 +1,33 @@
 //! What a node does by itself from time to time: forget what the parent holds, watch the disk, end alarms that are over.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use kho_storage::command::Command;
+use kho_storage::{command::Command, ids::NodeId};
 
 use crate::node::Node;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// A node of the site that lacks entries and took none for so long is not there.
+const SILENT_NODE: Duration = Duration::from_secs(20);
+
 /// Runs until the node stops.
 pub async fn run_upkeep(node: Arc<Node>) {
     let mut due = tokio::time::interval(INTERVAL);
+    let mut progress = BTreeMap::new();
     loop {
         tokio::select! {
             _ = due.tick() => {}
             () = node.stopping.cancelled() => return,
         }
         watch_disk(&node);
+        watch_members(&node, &mut progress, Instant::now());
         if node.leads() && node.warehouse.register().is_some() {
             let keep_bytes = node.config.limits.stream_keep_mib << 20;
             match something_to_trim(&node, keep_bytes) {
@@ -28,6 +39,33 @@ pub async fn run_upkeep(node: Arc<Node>) {
                 Ok(false) => {}
                 Err(error) => node.alarms.raise("storage", error.to_string(), node.clock.now()),
             }
+        }
+    }
+}
+
+/// On the leader: raises an alarm about every node of the site that takes no entries, and ends it when it does again.
+fn watch_members(node: &Node, progress: &mut BTreeMap<NodeId, (u64, Instant)>, now: Instant) {
+    let status = node.consensus.status();
+    progress.retain(|member, _| {
+        // A node that no longer leads, or a member that is gone, is not watched: what was said of it is over.
+        let watched = status.lag_entries.contains_key(member);
+        if !watched {
+            node.alarms.clear(&format!("node {member}"));
+        }
+        watched
+    });
+    for (member, lag) in &status.lag_entries {
+        let last = status.last_log.unwrap_or(0);
+        let matched = lag.map_or(0, |lag| last.saturating_sub(lag));
+        let (held, since) = progress.entry(*member).or_insert((matched, now));
+        if *held != matched || matched == last {
+            (*held, *since) = (matched, now);
+        }
+        let subject = format!("node {member}");
+        if now.duration_since(*since) >= SILENT_NODE {
+            node.alarms.raise(subject, format!("node {member} of the site takes no entries; look at it, or replace it with `kho node remove` and `kho node add`"), node.clock.now());
+        } else {
+            node.alarms.clear(&subject);
         }
     }
 }

@@ -143,10 +143,10 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
                 continue;
             }
         };
-        let batches = segment.batches.len() as u64;
+        let held = node.warehouse.origin(segment.origin())?.map_or(1, |state| state.next.0);
         match node.consensus.propose(&Command::AdoptSegment { site_time: node.clock.now(), segment }).await? {
             Outcome::Adopted(cursor) => {
-                imported.batches += batches;
+                imported.batches += cursor.next.0.saturating_sub(held);
                 imported.cursors.insert(cursor.origin.0, cursor.next.0);
             }
             Outcome::Refused(refusal) => imported.refused.push(refusal.to_string()),

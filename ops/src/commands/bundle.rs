@@ -37,7 +37,7 @@ pub struct ExportArgs {
     /// Origin to export; may be repeated [default: every origin the site holds]
     #[arg(long = "origin", value_name = "ORIGIN", value_delimiter = ',')]
     origins: Vec<OriginId>,
-    /// First batch that the receiver lacks, as it says in `kho status`; may be repeated [default: the oldest one kept]
+    /// First batch that the receiver lacks, as it says in `kho status`; may be repeated [default: the first that the active parent has not acknowledged]
     #[arg(long = "from", value_name = "ORIGIN:BATCH", value_delimiter = ',')]
     from: Vec<Missing>,
     /// Print JSON

@@ -32,6 +32,8 @@ const PROVINCE: SiteId = SiteId(3);
 const FIRST_DISTRICT: u32 = 4;
 /// How long the centre may take to hold everything that was entered.
 const ARRIVAL_PATIENCE: Duration = Duration::from_secs(600);
+/// How long nodes may take to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The demonstration: a local tree that is entered, replicated, broken on the way, proven and queried.
 #[derive(Debug, Subcommand)]
@@ -291,13 +293,15 @@ fn stop(dir: &Path) -> anyhow::Result<()> {
     let path = dir.join("running.json");
     let text = std::fs::read_to_string(&path).with_context(|| format!("no tree runs from {}", dir.display()))?;
     let ids: Vec<u32> = serde_json::from_str(&text).with_context(|| format!("{} can't be read", path.display()))?;
-    let mut stopped = 0;
-    for id in ids {
-        if step::is_khod(id) && crate::local_tree::ask_to_stop(id).is_ok() {
-            stopped += 1;
+    let running: Vec<u32> = ids.into_iter().filter(|id| step::is_khod(*id) && crate::local_tree::ask_to_stop(*id).is_ok()).collect();
+    let deadline = Instant::now() + STOP_PATIENCE;
+    while running.iter().any(|id| step::is_khod(*id)) {
+        if Instant::now() > deadline {
+            bail!("some nodes did not stop in {} s; see khod.log in the folders below {}", STOP_PATIENCE.as_secs(), dir.display());
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
     std::fs::remove_file(&path)?;
-    println!("{stopped} nodes were asked to stop");
+    println!("{} nodes have stopped", running.len());
     Ok(())
 }
