@@ -119,7 +119,8 @@ async fn carry_up(front: Arc<UdpSocket>, parent: SocketAddr, packets: mpsc::Send
             children.insert(child, (through, AbortOnDrop(down)));
         }
         let Some((through, _)) = children.get(&child) else { continue };
-        pass(&packets, *condition.borrow(), through, None, &bytes[..length]);
+        let now = *condition.borrow();
+        pass(&packets, now, through, None, &bytes[..length]).await;
     }
 }
 
@@ -133,36 +134,40 @@ async fn carry_down(through: Arc<UdpSocket>, front: Arc<UdpSocket>, child: Socke
     let mut bytes = vec![0; PACKET_BYTES_MAX];
     loop {
         match through.recv(&mut bytes).await {
-            Ok(length) => pass(&packets, *condition.borrow(), &front, Some(child), &bytes[..length]),
+            Ok(length) => {
+                let now = *condition.borrow();
+                pass(&packets, now, &front, Some(child), &bytes[..length]).await;
+            }
             // Nobody listens at the parent now: told once for each packet sent there.
             Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
         }
     }
 }
 
-fn pass(packets: &mpsc::Sender<Packet>, condition: Condition, through: &Arc<UdpSocket>, to: Option<SocketAddr>, bytes: &[u8]) {
+async fn pass(packets: &mpsc::Sender<Packet>, condition: Condition, through: &Arc<UdpSocket>, to: Option<SocketAddr>, bytes: &[u8]) {
     if condition.cut {
         return;
     }
     if condition.delay.is_zero() {
-        // What does not go now is lost, as on a real line.
-        let _ = match to {
-            Some(to) => through.try_send_to(bytes, to),
-            None => through.try_send(bytes),
-        };
-        return;
+        return send(through, to, bytes).await;
     }
+    // What finds no room is lost, as on a real line.
     let _ = packets.try_send(Packet { due: Instant::now() + condition.delay, through: Arc::clone(through), to, bytes: bytes.to_vec() });
+}
+
+/// Sends one packet. An error tells of an earlier one that nobody took.
+async fn send(through: &UdpSocket, to: Option<SocketAddr>, bytes: &[u8]) {
+    let _ = match to {
+        Some(to) => through.send_to(bytes, to).await,
+        None => through.send(bytes).await,
+    };
 }
 
 /// Sends delayed packets when they are due, in their order.
 async fn deliver(mut under_way: mpsc::Receiver<Packet>) {
     while let Some(packet) = under_way.recv().await {
         tokio::time::sleep_until(packet.due).await;
-        let _ = match packet.to {
-            Some(to) => packet.through.try_send_to(&packet.bytes, to),
-            None => packet.through.try_send(&packet.bytes),
-        };
+        send(&packet.through, packet.to, &packet.bytes).await;
     }
 }
 

@@ -33,6 +33,8 @@ async fn promise_1_leader_killed_in_the_middle_of_an_import() {
         for number in 0..entered.min(200) {
             stage.ensure_person(DISTRICT, &steady, number).await?;
         }
+        ensure_retries_change_nothing(stage, &steady, entered).await?;
+        stage.until_equal(DISTRICT, IMPORTED + entered, &everywhere).await?;
         stage.verify(&everywhere).await
     })
     .await;
@@ -49,5 +51,18 @@ async fn kill_leader_at(stage: &mut Stage, rows: u64, import: &mut Import) -> an
     assert_ne!(next, leader);
     stage.tree.start_node(id(DISTRICT), leader)?;
     until("the killed node takes part again", async || Ok(stage.status(place(DISTRICT, leader.0)).await?.consensus.leader)).await?;
+    Ok(())
+}
+
+/// Promise 3: a request that was acknowledged before the leaders died is known, whoever leads now, and is not applied again.
+async fn ensure_retries_change_nothing(stage: &Stage, steady: &People, entered: u64) -> anyhow::Result<()> {
+    let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;
+    let last = stage.stream(nodes(DISTRICT, 3)[0], DISTRICT).await?.seq;
+    for number in (0..entered).step_by(10) {
+        let again = client.enter(steady.batch(number..number + 1)).await?;
+        anyhow::ensure!(again.repeated && again.seq <= last, "the request of row {number} was applied again: {again:?}");
+    }
+    let now = stage.stream(nodes(DISTRICT, 3)[0], DISTRICT).await?.seq;
+    anyhow::ensure!(now == last, "retries moved the stream from batch {last} to {now}");
     Ok(())
 }

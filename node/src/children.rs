@@ -8,8 +8,8 @@ use std::{
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kho_replication::{
-    frames::{ChildFrame, FrameId, Goodbye},
-    intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeConfig, IntakeInput, Leadership, ProposeFailure},
+    frames::{ChildFrame, Fault, FrameId, Goodbye, refusal_fault},
+    intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, Leadership, ProposeFailure},
     quic::{CloseCode, Connection, FrameReceiver, FrameSender},
 };
 use kho_storage::{
@@ -26,6 +26,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(500);
 /// Frames read ahead of the intake; small, so that the line itself holds back a fast child.
 const INCOMING_FRAMES_MAX: usize = 4;
+/// Refused bytes kept beside the data, in sum; a hostile child must not fill the disk.
+const EVIDENCE_BYTES_MAX: u64 = 256 << 20;
 /// A leader that is being elected gets this long before a child is told that there is none.
 const CLOSE_GRACE: Duration = Duration::from_millis(300);
 
@@ -39,18 +41,23 @@ pub async fn serve_child(node: Arc<Node>, connection: Connection) {
         return;
     };
     let Ok((sender, receiver)) = connection.accept_bi().await else { return };
-    note_child(&node, &connection, true);
+    node.children.lock().entry(site).or_insert(ChildSeen { node: child_node, connections: 0, last_heard: node.clock.now() }).connections += 1;
+    note_child(&node, &connection);
     let child = ChildIdentity { site, node: child_node };
     let intake = Intake::new(IntakeConfig::default(), node.site(), child, register, signed, leadership(&node), node.clock.link_time());
     let reason = Line { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }.run(receiver).await;
     tracing::info!(child = %site, child_node = %child_node, %reason, "the connection of a child ended");
-    note_child(&node, &connection, false);
+    if let Some(seen) = node.children.lock().get_mut(&site) {
+        seen.connections = seen.connections.saturating_sub(1);
+    }
     connection.close(CloseCode::SHUTDOWN, "done");
 }
 
-fn note_child(node: &Node, connection: &Connection, connected: bool) {
+fn note_child(node: &Node, connection: &Connection) {
     let (site, child_node) = connection.peer_node();
-    node.children.lock().insert(site, ChildSeen { node: child_node, connected, last_heard: node.clock.now() });
+    if let Some(seen) = node.children.lock().get_mut(&site) {
+        (seen.node, seen.last_heard) = (child_node, node.clock.now());
+    }
 }
 
 type Registers = (Arc<kho_storage::register::VerifiedRegister>, Arc<kho_storage::register::SignedRegister>);
@@ -106,7 +113,7 @@ impl Line {
                 () = self.node.stopping.cancelled() => break "the node stops".into(),
             };
             if matches!(input, IntakeInput::FrameReceived(_)) {
-                note_child(&self.node, &self.connection, true);
+                note_child(&self.node, &self.connection);
             }
             self.handle(input);
             match self.carry_out().await {
@@ -139,7 +146,13 @@ impl Line {
                 IntakeAction::Propose { id, command } => self.start(Box::pin(propose(Arc::clone(&self.node), id, command))),
                 IntakeAction::Close { reason } => return Ok(Some(reason)),
                 IntakeAction::KeepEvidence(evidence) => keep_evidence(&self.node, &evidence),
-                IntakeAction::RaiseAlarm(alarm) => self.node.alarms.raise(format!("child {}", self.connection.peer_node().0), alarm.to_string(), self.node.clock.now()),
+                IntakeAction::RaiseAlarm(alarm) => {
+                    let subject = match &alarm {
+                        IntakeAlarm::StreamRefused { origin, .. } => format!("origin {origin}"),
+                        _ => format!("child {}", self.connection.peer_node().0),
+                    };
+                    self.node.alarms.raise(subject, alarm.to_string(), self.node.clock.now());
+                }
             }
         }
         Ok(None)
@@ -206,8 +219,14 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
         ProposeError::Unknown { .. } | ProposeError::TooLarge { .. } => ProposeFailure::OutcomeUnknown,
         ProposeError::Fatal { .. } => ProposeFailure::Stopping,
     });
-    if let (Ok(Outcome::Refused(refusal)), Command::AdoptSegment { segment, .. }) = (&result, &command) {
-        node.alarms.raise(format!("origin {}", segment.origin()), refusal.to_string(), node.clock.now());
+    if let Command::AdoptSegment { segment, .. } = &command {
+        let subject = format!("origin {}", segment.origin());
+        match &result {
+            // A sender that stood elsewhere starts again from the right place: nothing is wrong.
+            Ok(Outcome::Refused(refusal)) if refusal_fault(refusal) != Fault::WrongPlace => node.alarms.raise(subject, refusal.to_string(), node.clock.now()),
+            Ok(Outcome::Adopted(_)) => node.alarms.clear(&subject),
+            _ => {}
+        }
     }
     IntakeInput::Proposed { id, result }
 }
@@ -215,6 +234,10 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
 /// What was refused before it came to the site's log is kept beside the data, named by its hash.
 fn keep_evidence(node: &Node, evidence: &kho_replication::intake::Evidence) {
     let dir = node.config.data_dir.join("evidence");
+    if crate::upkeep::folder_bytes(&dir) >= EVIDENCE_BYTES_MAX {
+        node.alarms.raise("evidence", format!("{} is full; review what is in it and clear it", dir.display()), node.clock.now());
+        return;
+    }
     let name = format!("origin-{}-from-{}-{:016x}.zst", evidence.origin, evidence.carrier, kho_storage::keys::evidence_hash(&evidence.zstd));
     let kept = std::fs::create_dir_all(&dir).and_then(|()| std::fs::write(dir.join(name), &*evidence.zstd));
     if let Err(error) = kept {

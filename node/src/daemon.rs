@@ -70,12 +70,12 @@ pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Re
     tasks.spawn(run_uplink(Arc::clone(&node), news.applied));
     tasks.spawn(run_upkeep(Arc::clone(&node)));
     tasks.spawn(accept_connections(Arc::clone(&node)));
-    let https = tokio::spawn(http::serve(Arc::clone(&node)));
+    let mut https = tokio::spawn(http::serve(Arc::clone(&node)));
     tracing::info!(site = %node.site(), node = %node.config.node, quic = %node.config.listen.quic, https = %node.config.listen.https, "running");
     let ended = tokio::select! {
         () = stop => Ok(()),
         Ok(why) = failed.wait_for(Option::is_some) => Err(anyhow::anyhow!("the node stopped taking part: {}", why.clone().unwrap_or_default())),
-        served = https => match served {
+        served = &mut https => match served {
             Ok(Ok(())) => Err(anyhow::anyhow!("the HTTPS listener ended")),
             Ok(Err(error)) => Err(error).with_context(|| format!("HTTPS on {}", node.config.listen.https)),
             Err(error) => Err(error.into()),
@@ -84,6 +84,10 @@ pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Re
     tracing::info!("stopping");
     stopping.cancel();
     while tasks.join_next().await.is_some() {}
+    // Requests under way get their answer BEFORE the consensus ends; the listener itself bounds the wait.
+    if !https.is_finished() && https.await.is_err() {
+        tracing::warn!("the HTTPS listener ended early");
+    }
     node.consensus.shutdown().await;
     node.endpoint.close(CloseCode::SHUTDOWN, "the node stops");
     node.endpoint.wait_idle().await;

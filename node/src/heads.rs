@@ -19,6 +19,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// A failed commit is tried again after this long.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
+/// Subject of the alarm that nothing leaves the site because its heads are refused.
+const ALARM: &str = "heads";
+
 /// Runs until the node stops. `batch_applied` is notified after every own batch.
 pub async fn sign_heads(node: Arc<Node>, key: SigningKey, batch_applied: Arc<Notify>) {
     loop {
@@ -33,9 +36,16 @@ pub async fn sign_heads(node: Arc<Node>, key: SigningKey, batch_applied: Arc<Not
         let register = node.warehouse.register();
         let Some(register) = register.as_ref().as_ref() else { continue };
         for origin in register.origins_of(node.site()).collect::<Vec<_>>() {
-            if let Err(error) = commit_due_head(&node, &key, origin).await {
-                tracing::warn!(%origin, %error, "a head could not be committed; trying again");
-                tokio::time::sleep(RETRY_PAUSE).await;
+            match commit_due_head(&node, &key, origin).await {
+                Ok(()) => node.alarms.clear(ALARM),
+                Err(HeadError::Refused(outcome)) => {
+                    node.alarms.raise(ALARM, format!("the site refuses the heads of origin {origin} that this node signs ({outcome:?}); compare its signing key with `kho register show`"), node.clock.now());
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%origin, %error, "a head could not be committed; trying again");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
             }
         }
     }
@@ -67,7 +77,8 @@ async fn commit_due_head(node: &Node, key: &SigningKey, origin: OriginId) -> Res
         chain: state.chain,
         digest: state.sum.digest(),
         rows: state.rows,
-        site_time: now.max(state.batch_time).max(state.watermark),
+        // Batches may be on their way while this is signed: only an idle stream is said to be complete up to now.
+        site_time: if state.head_seq == Some(state.last()) { now.max(state.batch_time) } else { state.batch_time }.max(state.watermark),
     };
     let signed = SignedHead::sign(head, node.site(), node.config.node, key)?;
     node.certificate_clock.raise_to(state.batch_time);

@@ -151,7 +151,30 @@ fn streams(node: &Node, reading: &Reading<'_>, now: SiteTime) -> Result<Vec<Stre
             kept_bytes: state.kept_bytes,
         });
     }
+    for origin in register.origins_of(node.site()).filter(|origin| found.iter().all(|stream| stream.origin != origin.0)).collect::<Vec<_>>() {
+        found.push(never_headed(node, register, origin, now));
+    }
     Ok(found)
+}
+
+/// An own origin of which nothing stands yet, not even an idle head.
+fn never_headed(node: &Node, register: &VerifiedRegister, origin: OriginId, now: SiteTime) -> StreamStatus {
+    StreamStatus {
+        origin: origin.0,
+        author: node.site().0,
+        author_name: register.site(node.site()).map(|site| site.name.clone()).unwrap_or_default(),
+        state: "own".into(),
+        epoch: register.first_epoch(origin).to_string(),
+        seq: 0,
+        rows: 0,
+        digest: String::new(),
+        watermark: SiteTime(0).to_rfc3339(),
+        watermark_age_seconds: now.seconds_since(SiteTime(0)),
+        lag_batches: None,
+        lag_seconds: None,
+        kept_batches: 0,
+        kept_bytes: 0,
+    }
 }
 
 /// Batches that the parent has not acknowledged, and how long the oldest of them has waited.
@@ -195,7 +218,7 @@ fn children(node: &Node, register: Option<&VerifiedRegister>) -> Vec<ChildStatus
             site: site.0,
             name: register.and_then(|register| register.site(*site)).map(|site| site.name.clone()).unwrap_or_default(),
             node: child.node.0,
-            connected: child.connected,
+            connected: child.connections > 0,
             last_heard: child.last_heard.to_rfc3339(),
         })
         .collect()

@@ -23,7 +23,8 @@ use crate::{alarms::Alarms, answer::AnswerContext, answer::ReadMode, clock::Node
 #[derive(Debug, Clone)]
 pub struct ChildSeen {
     pub node: NodeId,
-    pub connected: bool,
+    /// Connections that stand now; an old one may end after a newer one began.
+    pub connections: u32,
     pub last_heard: SiteTime,
 }
 

@@ -6,11 +6,12 @@ use kho_replication::{
     frames::{Cursor, ParentFrame},
     quic::{Alpn, CloseCode, Connection},
     tls::site_server_name,
-    uplink::{LinkId, LoadFailure, LoadId, StreamPosition, Uplink, UplinkAction, UplinkConfig, UplinkInput},
+    uplink::{LinkId, LinkStatus, LoadFailure, LoadId, StreamPosition, StreamState, Uplink, UplinkAction, UplinkAlarm, UplinkConfig, UplinkInput, UplinkStatus},
 };
 use kho_storage::{
-    command::{Command, Outcome, RowPlace, TransferPiece, TransferStart},
+    command::{Command, Outcome, ParentCursor, RowPlace, TransferPiece, TransferStart},
     ids::{Epoch, OriginId, SiteId},
+    register::SignedRegister,
     stream::Segment,
     warehouse::Applied,
 };
@@ -20,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::node::Node;
 
 const TICK: Duration = Duration::from_millis(200);
+/// Subject of the alarm that no parent answers.
+const LINE_ALARM: &str = "uplink";
 /// Frames that wait for the line; the uplink's own window keeps their number small.
 const OUTGOING_FRAMES_MAX: usize = 1024;
 
@@ -36,7 +39,9 @@ pub async fn run_uplink(node: Arc<Node>, mut applied: mpsc::UnboundedReceiver<Ap
     let seed = rand::random();
     let mut uplink = Uplink::new(UplinkConfig::default(), node.site(), node.config.node, seed);
     let (inputs, mut arriving) = mpsc::unbounded_channel();
-    let mut driver = Driver { node: Arc::clone(&node), inputs, lines: HashMap::new() };
+    let (records, to_record) = mpsc::unbounded_channel();
+    tokio::spawn(record_in_order(Arc::clone(&node), to_record, inputs.clone()));
+    let mut driver = Driver { node: Arc::clone(&node), inputs, lines: HashMap::new(), records };
     let mut leads = false;
     let mut tick = tokio::time::interval(TICK);
     tell_register(&node, &mut uplink);
@@ -62,7 +67,9 @@ pub async fn run_uplink(node: Arc<Node>, mut applied: mpsc::UnboundedReceiver<Ap
                     uplink.handle(if leads { became_leader(&node) } else { UplinkInput::LostLeadership }, node.clock.link_time());
                 }
                 uplink.handle(UplinkInput::Tick, node.clock.link_time());
-                *node.uplink.lock() = Some(uplink.status());
+                let status = uplink.status();
+                end_alarms(&node, &status);
+                *node.uplink.lock() = Some(status);
             }
             () = node.stopping.cancelled() => {
                 driver.lines.values().for_each(|line| line.closing.cancel());
@@ -120,6 +127,42 @@ struct Driver {
     node: Arc<Node>,
     inputs: Inputs,
     lines: HashMap<LinkId, Line>,
+    records: mpsc::UnboundedSender<(SiteId, Vec<ParentCursor>)>,
+}
+
+/// Alarms of one subject replace each other, so each kind has its own.
+fn subject_of(alarm: &UplinkAlarm) -> String {
+    match alarm {
+        UplinkAlarm::NoParentAnswers { .. } => LINE_ALARM.into(),
+        UplinkAlarm::PeerMisbehaved { parent, .. } => format!("parent {parent}"),
+        UplinkAlarm::StreamRefused { origin, .. }
+        | UplinkAlarm::ParentWentBack { origin, .. }
+        | UplinkAlarm::SiteBehindParent { origin, .. }
+        | UplinkAlarm::Forked { origin, .. }
+        | UplinkAlarm::LocalStorage { origin, .. } => format!("uplink of origin {origin}"),
+    }
+}
+
+/// Ends the alarms that are over: a line that stands, streams that have caught up.
+fn end_alarms(node: &Node, status: &UplinkStatus) {
+    if !matches!(status.link, LinkStatus::Open { .. }) {
+        return;
+    }
+    node.alarms.clear(LINE_ALARM);
+    for stream in status.streams.iter().filter(|stream| stream.state == StreamState::CaughtUp) {
+        node.alarms.clear(&format!("uplink of origin {}", stream.origin));
+    }
+}
+
+/// Records one after another what parents acknowledged: a later word must not be overtaken by an earlier one.
+async fn record_in_order(node: Arc<Node>, mut records: mpsc::UnboundedReceiver<(SiteId, Vec<ParentCursor>)>, inputs: Inputs) {
+    while let Some((parent, cursors)) = records.recv().await {
+        let command = Command::RecordParent { parent, cursors: cursors.clone() };
+        if !matches!(node.consensus.propose(&command).await, Ok(Outcome::Recorded)) {
+            // The receiver is gone only when the node stops.
+            let _ = inputs.send(UplinkInput::RecordFailed { parent, cursors });
+        }
+    }
 }
 
 impl Driver {
@@ -156,22 +199,10 @@ impl Driver {
             }
             UplinkAction::LoadPiece { load, origin, epoch, from, bytes_max } => self.load_piece(load, origin, epoch, from, bytes_max),
             UplinkAction::RecordParent { parent, cursors } => {
-                tokio::spawn(async move {
-                    let command = Command::RecordParent { parent, cursors: cursors.clone() };
-                    if !matches!(node.consensus.propose(&command).await, Ok(Outcome::Recorded)) {
-                        // The receiver is gone only when the node stops.
-                        let _ = inputs.send(UplinkInput::RecordFailed { parent, cursors });
-                    }
-                });
+                // The receiver is gone only when the node stops.
+                let _ = self.records.send((parent, cursors));
             }
-            UplinkAction::AdoptRegister(signed) => {
-                tokio::spawn(async move {
-                    let outcome = node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed }).await;
-                    if let Ok(Outcome::Refused(refusal)) = outcome {
-                        node.alarms.raise("register", format!("the parent handed down a register that is refused: {refusal}"), node.clock.now());
-                    }
-                });
-            }
+            UplinkAction::AdoptRegister(signed) => self.adopt_register(signed),
             UplinkAction::Probe { site, addresses } => {
                 tokio::spawn(async move {
                     let reachable = match dial(&node, site, &addresses).await {
@@ -184,13 +215,30 @@ impl Driver {
                     let _ = inputs.send(UplinkInput::ProbeAnswered { site, reachable });
                 });
             }
-            UplinkAction::RaiseAlarm(alarm) => node.alarms.raise("uplink", alarm.to_string(), node.clock.now()),
+            UplinkAction::RaiseAlarm(alarm) => node.alarms.raise(subject_of(&alarm), alarm.to_string(), node.clock.now()),
         }
     }
 
     fn load_piece(&self, load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
         tokio::task::spawn_blocking(move || inputs.send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) }));
+    }
+
+    /// Judged BEFORE it is proposed: nothing unsigned takes a place in the site's log.
+    fn adopt_register(&self, signed: SignedRegister) {
+        let node = Arc::clone(&self.node);
+        let held = node.warehouse.register().as_ref().as_ref().map_or(0, |register| register.version());
+        match signed.verify(node.warehouse.register_key(), node.warehouse.tree()) {
+            Ok(verified) if verified.version() > held => {
+                tokio::spawn(async move {
+                    if let Err(error) = node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed }).await {
+                        tracing::warn!(%error, "a newer register was not adopted now; the parent hands it down again");
+                    }
+                });
+            }
+            Ok(_) => {}
+            Err(error) => node.alarms.raise("register", format!("the parent handed down a register that is refused: {error}"), node.clock.now()),
+        }
     }
 
     fn tell(&self, input: UplinkInput) {

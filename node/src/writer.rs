@@ -24,6 +24,10 @@ use crate::{
 
 /// Bytes of entries under way at a time; one entry may pass it.
 const UNDER_WAY_BYTES_MAX: usize = 3 << 20;
+/// What a request takes in a batch beside its key and changes.
+const REQUEST_MARK_BYTES: usize = 64;
+/// A group of requests closes here, so that its batch stays within its bound with what encoding adds.
+const GROUP_BYTES_MAX: usize = BATCH_BYTES_MAX - (64 << 10);
 /// How long a request waits for a head before it is told to come back.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// What a client is told to wait when the queue is full.
@@ -57,7 +61,7 @@ impl Writer {
     /// # Errors
     /// [`ProposeError`]: busy or without a leader means that nothing changed; unknown means try again with the same request key.
     pub async fn write(&self, origin: OriginId, request: WriteRequest) -> Result<WriteOutcome, ProposeError> {
-        let bytes = request.changes.iter().map(kho_storage::stream::Change::bytes).sum();
+        let bytes = REQUEST_MARK_BYTES + request.key.len() + request.changes.iter().map(kho_storage::stream::Change::bytes).sum::<usize>();
         let (reply, outcome) = oneshot::channel();
         self.queue.try_send(Waiting { origin, request, bytes, reply }).map_err(|_| ProposeError::Busy { retry_after_ms: QUEUE_RETRY_MS })?;
         outcome.await.unwrap_or_else(|_| Err(ProposeError::Unknown { why: "the node is stopping".into() }))
@@ -95,7 +99,7 @@ fn fill(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>) -> Opti
     while let Ok(next) = waiting.try_recv() {
         bytes += next.bytes;
         changes += next.request.changes.len();
-        if next.origin != group[0].origin || bytes > BATCH_BYTES_MAX || changes > BATCH_CHANGES_MAX {
+        if next.origin != group[0].origin || bytes > GROUP_BYTES_MAX || changes > BATCH_CHANGES_MAX {
             return Some(next);
         }
         group.push(next);

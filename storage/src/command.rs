@@ -122,6 +122,8 @@ pub enum WriteOutcome {
     RowMissing { index: u32 },
     /// The site does not write this origin (now).
     NotAuthor,
+    /// Too much stands without a head; nothing was changed, come back.
+    Busy,
 }
 
 /// Why a command changed nothing. All are decided by state alone.

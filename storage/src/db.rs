@@ -185,7 +185,7 @@ pub(crate) fn amount(bytes: &[u8]) -> Option<i64> {
 /// Adds amounts. Bytes that are no amount make the merge fail, so that a damaged cell is an error, not a wrong number.
 fn sum_amounts(_key: &[u8], existing: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
     let start = existing.map_or(Some(0), amount)?;
-    let sum = operands.iter().try_fold(start, |sum, operand| sum.checked_add(amount(operand)?))?;
+    let sum = operands.iter().try_fold(start, |sum, operand| Some(sum.saturating_add(amount(operand)?)))?;
     Some(amount_bytes(sum))
 }
 

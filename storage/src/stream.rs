@@ -22,6 +22,8 @@ pub const BATCH_CHANGES_MAX: usize = 20_000;
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 /// A leader signs a head at the latest after so many bytes of batches.
 pub const HEAD_DISTANCE_BYTES_MAX: usize = 4 << 20;
+/// A site takes no further batch while so much stands without a head; with the batch under way it still fits a segment.
+pub const HEADLESS_BYTES_MAX: usize = 2 * HEAD_DISTANCE_BYTES_MAX;
 /// The longest segment: what lies between two heads, plus one batch that was under way.
 pub const SEGMENT_BYTES_MAX: usize = 16 << 20;
 /// The longest key of a row, in bytes.

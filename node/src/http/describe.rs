@@ -22,6 +22,7 @@ use crate::api;
         super::proof::stood_at,
         super::proof::evidence,
         super::proof::resume,
+        super::proof::abandon_transfer,
         super::proof::buckets,
         super::proof::bucket_rows,
         super::site::register,

@@ -84,6 +84,7 @@ fn answer(origin: OriginId, request_key: String, outcome: WriteOutcome) -> Reply
             });
             Err(refused)
         }
+        WriteOutcome::Busy => Err(Refused::from(crate::consensus::ProposeError::Busy { retry_after_ms: 500 })),
         WriteOutcome::NotAuthor => Err(refused(409, "not_author", format!("this site does not write origin {origin}"), "enter the records at the site that does; see `kho register show`")),
     }
 }

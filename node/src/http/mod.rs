@@ -50,6 +50,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/origins/{origin}/buckets", get(proof::buckets))
         .route("/v1/origins/{origin}/buckets/{bucket}", get(proof::bucket_rows))
         .route("/v1/origins/{origin}/resume", post(proof::resume))
+        .route("/v1/origins/{origin}/abandon-transfer", post(proof::abandon_transfer))
         .route("/v1/evidence", get(proof::evidence))
         .route("/v1/register", get(site::register).post(site::adopt_register))
         .route("/v1/site/init", post(site::init))

@@ -16,7 +16,7 @@ use kho_storage::{
     command::{Command, Outcome},
     error::StorageError,
     ids::{OriginId, StreamSeq},
-    warehouse::KeyBucket,
+    warehouse::{Evidence, KeyBucket},
 };
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -82,15 +82,12 @@ pub async fn stood_at(State(node): State<Arc<Node>>, Extension(who): Extension<P
     }
 }
 
-/// Evidence listed at most.
-const EVIDENCE_LISTED_MAX: usize = 200;
-
 /// What was refused and kept for review.
 #[utoipa::path(get, path = "/v1/evidence", responses((status = 200, body = Vec<EvidenceKept>)))]
 pub async fn evidence(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Reply<Vec<EvidenceKept>> {
     check(&node, &who, Right::Operate)?;
-    let kept = node.warehouse.read(|reading| reading.evidence(EVIDENCE_LISTED_MAX))?;
-    let told = kept.into_iter().map(|evidence| EvidenceKept {
+    let mut told = Vec::new();
+    let mut tell = |evidence: Evidence| told.push(EvidenceKept {
         origin: evidence.segment.origin().0,
         seq: evidence.segment.head.head.seq.0,
         why: evidence.why,
@@ -101,7 +98,8 @@ pub async fn evidence(State(node): State<Arc<Node>>, Extension(who): Extension<P
         their_chain: evidence.segment.head.head.chain.to_hex(),
         our_chain: evidence.ours.map(|(chain, _)| chain.to_hex()),
     });
-    Ok(Json(told.collect()))
+    node.warehouse.read(|reading| reading.evidence(&mut tell))?;
+    Ok(Json(told))
 }
 
 /// Adopts an origin again that was stopped; its evidence stays.
@@ -114,6 +112,16 @@ pub async fn resume(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
             Ok(Json(Done { done: format!("origin {origin} is adopted again") }))
         }
         _ => Err(refused(404, "unknown_origin", format!("this site holds nothing of origin {origin}"), "see `kho status`")),
+    }
+}
+
+/// Gives up a whole-origin transfer under way; it starts anew when it is still needed.
+#[utoipa::path(post, path = "/v1/origins/{origin}/abandon-transfer", params(("origin" = u32, Path)), responses((status = 200, body = Done), (status = 404, body = Problem), (status = 503, body = Problem)))]
+pub async fn abandon_transfer(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>) -> Reply<Done> {
+    check(&node, &who, Right::Operate)?;
+    match node.consensus.propose(&Command::AbandonTransfer { origin: OriginId(origin) }).await? {
+        Outcome::Recorded => Ok(Json(Done { done: format!("the transfer of origin {origin} was given up") })),
+        _ => Err(refused(404, "no_transfer", format!("no transfer of origin {origin} is under way"), "see `kho status`")),
     }
 }
 

@@ -53,8 +53,12 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
     if ![1, 3, 5].contains(&init.nodes.len()) {
         return Err(refused(400, "wrong_size", format!("a site has 1, 3 or 5 nodes, not {}", init.nodes.len()), "name that many members"));
     }
+    let named = init.nodes.len();
     let members: BTreeMap<_, _> = init.nodes.into_iter().map(|place| (NodeId(place.node), address(place))).collect();
     let count = members.len();
+    if count != named {
+        return Err(refused(400, "node_twice", "a node is named twice", "give every node its own id"));
+    }
     node.consensus.initialize(&members).await?;
     Ok(Json(Done { done: format!("site {} is founded with {count} nodes", node.site()) }))
 }

@@ -148,6 +148,10 @@ impl NodeClient {
         self.order(Method::POST, &["v1", "origins", &origin.to_string(), "resume"], None::<&()>, Repeat::Harmless).await
     }
 
+    pub async fn abandon_transfer(&self, origin: OriginId) -> Result<Done, CallError> {
+        self.order(Method::POST, &["v1", "origins", &origin.to_string(), "abandon-transfer"], None::<&()>, Repeat::Once).await
+    }
+
     pub async fn register(&self) -> Result<SignedRegister, CallError> {
         self.send_json(&Request::read(&["v1", "register"])).await
     }

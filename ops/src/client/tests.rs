@@ -100,7 +100,9 @@ async fn a_proof_is_read_line_by_line_with_its_progress() {
     });
     let client = tree.connection(&[node]).open().expect("usable");
     let calls = Arc::new(AtomicUsize::new(0));
-    let heard = client.proof(OriginId(7), |_, _| drop(calls.fetch_add(1, Ordering::Relaxed))).await.expect("proven").expect("held");
+    let heard = client.proof(OriginId(7), |_, _| {
+        calls.fetch_add(1, Ordering::Relaxed);
+    }).await.expect("proven").expect("held");
     assert!(heard.holds() && calls.load(Ordering::Relaxed) == 2);
     assert_eq!(received.lock().expect("kept")[0].line, "GET /v1/origins/7/proof");
     let failed = client.proof(OriginId(7), |_, _| {}).await;

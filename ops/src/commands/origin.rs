@@ -23,6 +23,9 @@ pub enum OriginCommand {
     /// Adopt an origin again that was stopped. Its evidence stays; the same fault stops it again.
     #[command(after_help = "Example:\n  kho origin resume 12 --node https://10.0.0.5:7443")]
     Resume(ResumeArgs),
+    /// Give up a whole-origin transfer that does not come to its end. It starts anew when it is still needed.
+    #[command(after_help = "Example:\n  kho origin abandon-transfer 12 --node https://10.0.0.5:7443")]
+    AbandonTransfer(ResumeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -74,8 +77,16 @@ pub async fn run_fork(command: ForkCommand) -> Result<Verdict, Failure> {
 }
 
 pub async fn run_origin(command: OriginCommand) -> Result<Verdict, Failure> {
-    let OriginCommand::Resume(args) = command;
-    let done = args.connection.open()?.resume_origin(args.origin).await?;
+    let (args, done) = match command {
+        OriginCommand::Resume(args) => {
+            let done = args.connection.open()?.resume_origin(args.origin).await?;
+            (args, done)
+        }
+        OriginCommand::AbandonTransfer(args) => {
+            let done = args.connection.open()?.abandon_transfer(args.origin).await?;
+            (args, done)
+        }
+    };
     if args.json { print::json(&done)? } else { print::line(&done.done)? }
     Ok(Verdict::Good)
 }

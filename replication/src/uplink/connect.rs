@@ -232,7 +232,10 @@ impl Uplink {
         }
         for cursor in cursors {
             let placed = self.cursor_received(cursor.origin, Cursor::of(cursor), now);
-            if let (true, Some(status), Some(stream)) = (placed, under_transfer.get(&cursor.origin), self.streams.get_mut(&cursor.origin)) {
+            if let (true, Some(status), Some(stream)) = (placed, under_transfer.get(&cursor.origin), self.streams.get_mut(&cursor.origin))
+                // What can go on from the cursor needs no transfer, whoever started one.
+                && cursor.next < stream.held.oldest_kept
+            {
                 stream.place_in_transfer(status);
             }
         }

@@ -195,7 +195,7 @@ impl CompiledDimension {
     fn number(&self, row: &RowCells<'_>) -> u16 {
         match self {
             Self::Code(column) => match row.value(*column) {
-                Some(Value::Code(code)) => u16::try_from(code + 1).unwrap_or(u16::MAX),
+                Some(Value::Code(code)) => u16::try_from(code.saturating_add(1)).unwrap_or(u16::MAX),
                 _ => 0,
             },
             Self::Month(column) => match row.value(*column) {

@@ -43,7 +43,8 @@ impl PartialDate {
 
     /// Year × 13 + month: one number a month, and one a year for "month unknown".
     pub fn month_number(self) -> u16 {
-        self.year * 13 + u16::from(self.month)
+        // A batch from outside may hold any year; what no calendar has is counted together at the end.
+        self.year.saturating_mul(13).saturating_add(u16::from(self.month))
     }
 
     /// The date (day unknown) that [`Self::month_number`] stands for; `None` for 0.

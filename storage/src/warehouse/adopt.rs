@@ -3,7 +3,7 @@
 
 use super::{
     Decided, Warehouse,
-    origin::{Evidence, OriginState, Stopped, StreamRecord},
+    origin::{Evidence, OriginState, Stopped, StreamRecord, Transfer, UNKNOWN_DIGEST},
     put_meta, read_meta, read_origin,
     rows::{Replay, RowsChange},
     value::decode_stream_record,
@@ -21,8 +21,9 @@ use crate::{
     stream::{Batch, BatchBody, Change, Segment},
 };
 
-/// Evidence kept at most: the first of many like it are what a review needs, and a hostile carrier must not fill the disk.
-const EVIDENCE_MAX: usize = 64;
+/// Evidence kept of one origin at most: the first of many like it are what a review needs, and a hostile carrier must not
+/// fill the disk.
+const EVIDENCE_MAX: usize = 16;
 
 impl Warehouse {
     pub(super) fn adopt_segment(&self, db: &Db, site_time: SiteTime, segment: &Segment, set: &mut WriteSet) -> Decided {
@@ -39,9 +40,24 @@ impl Warehouse {
         if let Some(Stopped { seq, why }) = &state.stopped {
             return Ok(Err(Refusal::Stopped { origin, seq: *seq, why: why.clone() }));
         }
-        if let Some(transfer) = read_meta(db, &Meta::Transfer(origin))? {
-            return self.replay_segment(db, site_time, state, transfer, segment, set);
+        let transfer: Option<Transfer> = read_meta(db, &Meta::Transfer(origin))?;
+        if let Some(transfer) = &transfer
+            && segment.first > state.next
+        {
+            return self.replay_segment(db, site_time, state, transfer.clone(), segment, set);
         }
+        let decided = self.adopt_in_order(db, site_time, state, segment, set)?;
+        // The stream came past the transfer by another path: it is of no more use, and nobody can block an origin by starting one.
+        if let (Some(transfer), Ok(Outcome::Adopted(cursor))) = (&transfer, &decided)
+            && cursor.next > transfer.start.kept_after
+        {
+            self.drop_transfer(transfer, cursor.next, set);
+        }
+        Ok(decided)
+    }
+
+    fn adopt_in_order(&self, db: &Db, site_time: SiteTime, state: OriginState, segment: &Segment, set: &mut WriteSet) -> Decided {
+        let origin = segment.origin();
         if segment.first > state.next {
             return Ok(Err(Refusal::Gap { origin, wanted: state.next, given: segment.first }));
         }
@@ -141,13 +157,25 @@ impl Warehouse {
     }
 
     pub(super) fn keep_evidence(&self, site_time: SiteTime, segment: &Segment, why: &str, ours: Option<(Hash32, Hash32)>, set: &mut WriteSet) -> Result<(), StorageError> {
-        if self.read(|reading| reading.evidence(EVIDENCE_MAX))?.len() >= EVIDENCE_MAX {
+        if evidence_kept(&self.db.load(), segment.origin())? >= EVIDENCE_MAX {
             return Ok(());
         }
         let name = keys::evidence_hash(&codec::encode(segment)?);
         let evidence = Evidence { why: why.into(), found_at: site_time, segment: segment.clone(), ours };
         put_meta(set, &Meta::Evidence(segment.origin(), segment.head.head.seq, name), &evidence)
     }
+}
+
+/// Pieces of evidence kept of one origin.
+fn evidence_kept(db: &Db, origin: OriginId) -> Result<usize, StorageError> {
+    let from = Meta::Evidence(origin, StreamSeq(0), 0).encode();
+    let to = Meta::Evidence(OriginId(origin.0.saturating_add(1)), StreamSeq(0), 0).encode();
+    let mut kept = 0;
+    db.view().scan(Space::Meta, &from, &to, |_, _| {
+        kept += 1;
+        Ok(true)
+    })?;
+    Ok(kept)
 }
 
 /// Decodes a batch and checks that it is the next of its origin and holds canonical rows.
@@ -211,5 +239,8 @@ pub(super) fn stood_at(db: &Db, origin: OriginId, state: &OriginState, seq: Stre
     if seq < state.oldest_kept {
         return Ok(None);
     }
-    Ok(kept_batch(db, origin, state.epoch.number, seq)?.map(|record| (record.chain, Some(record.digest), Some(record.rows))))
+    Ok(kept_batch(db, origin, state.epoch.number, seq)?.map(|record| {
+        let known = record.digest != UNKNOWN_DIGEST;
+        (record.chain, known.then_some(record.digest), known.then_some(record.rows))
+    }))
 }

@@ -21,6 +21,8 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod transfer;
+#[cfg(test)]
+mod transfer_tests;
 mod upkeep;
 mod value;
 mod write;
@@ -220,11 +222,13 @@ impl Warehouse {
         let db = Db::open(&place, self.config.limits)?;
         point_to(&self.dir, &place)?;
         let old = self.db.swap(Arc::new(db));
-        let old_place = old.place().to_path_buf();
-        drop(old);
-        // A reader may still hold the old database; what can't be removed now is removed at the next start.
-        if let Err(error) = fs::remove_dir_all(&old_place) {
-            tracing::warn!(place = %old_place.display(), %error, "the replaced state could not be removed yet");
+        // A reader may still hold the old database: then its files stay until the next start.
+        if let Ok(old) = Arc::try_unwrap(old) {
+            let old_place = old.place().to_path_buf();
+            drop(old);
+            if let Err(error) = fs::remove_dir_all(&old_place) {
+                tracing::warn!(place = %old_place.display(), %error, "the replaced state could not be removed yet");
+            }
         }
         self.check_identity()?;
         self.load_register()?;

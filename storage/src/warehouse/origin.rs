@@ -80,6 +80,9 @@ impl OriginState {
     }
 }
 
+/// Stands in a [`StreamRecord`] where no digest is known: batches that a transfer replayed before its head decided.
+pub(super) const UNKNOWN_DIGEST: Hash32 = Hash32::ZERO;
+
 /// A batch as it is kept, with what stood after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamRecord {

@@ -122,17 +122,10 @@ impl Reading<'_> {
         Ok(found)
     }
 
-    /// What was refused and kept, at most `evidence_max` pieces.
-    pub fn evidence(&self, evidence_max: usize) -> Result<Vec<Evidence>, StorageError> {
+    /// Visits what was refused and kept, one piece at a time: each may be as long as a segment.
+    pub fn evidence(&self, mut visit: impl FnMut(Evidence)) -> Result<(), StorageError> {
         let (from, to) = Meta::kind_range(0x09);
-        let mut found = Vec::new();
-        self.view.scan(Space::Meta, &from, &to, |key, value| {
-            if let Some(meta) = Meta::decode(key) {
-                found.push(decode_meta(&meta, value)?);
-            }
-            Ok(found.len() < evidence_max)
-        })?;
-        Ok(found)
+        self.scan_meta(&from, &to, |_, evidence| visit(evidence))
     }
 
     /// What `parent` acknowledged of every stream.
@@ -194,7 +187,8 @@ impl Reading<'_> {
         if seq < state.oldest_kept {
             return Ok(None);
         }
-        Ok(self.batch(origin, state.epoch.number, seq)?.map(|record| (record.chain, record.digest, record.rows)))
+        let record = self.batch(origin, state.epoch.number, seq)?.filter(|record| record.digest != super::origin::UNKNOWN_DIGEST);
+        Ok(record.map(|record| (record.chain, record.digest, record.rows)))
     }
 
     /// See [`Warehouse::segment`].

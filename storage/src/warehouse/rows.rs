@@ -140,7 +140,8 @@ impl<'w> RowsChange<'w> {
         for cube in self.schema.cubes(table) {
             let mut cell = keys::cube_prefix(cube.id, self.origin, self.generation);
             if let Some(amount) = cube.cell(&cells, &mut cell) {
-                *self.cells.entry(cell).or_default() += sign * amount;
+                let sum = self.cells.entry(cell).or_default();
+                *sum = sum.saturating_add(amount.saturating_mul(sign));
             }
         }
     }

@@ -11,7 +11,7 @@
 use super::{
     Decided, Warehouse,
     adopt::readable_batch,
-    origin::{OriginState, StreamRecord, Transfer},
+    origin::{OriginState, StreamRecord, Transfer, UNKNOWN_DIGEST},
     put_meta, read_meta, read_origin,
     rows::{Replay, RowsChange},
     value::{StoredRow, encode_stream_record},
@@ -47,7 +47,7 @@ impl Warehouse {
             if transfer.start == *start {
                 return Ok(Ok(Outcome::Transfer(transfer.status())));
             }
-            self.remove_generation(origin, transfer.generation, set);
+            self.drop_transfer(transfer, transfer.start.kept_after.next(), set);
         }
         let transfer = Transfer {
             start: start.clone(),
@@ -78,6 +78,9 @@ impl Warehouse {
         if transfer.wanted.as_ref() != Some(&piece.from) {
             return Ok(Ok(Outcome::Transfer(transfer.status())));
         }
+        if piece.read_at < transfer.start.kept_after {
+            return Ok(Err(Refusal::Transfer { origin, why: "the piece was read before the batches that follow it start".into() }));
+        }
         if let Err(why) = check_piece(piece) {
             return Ok(Err(Refusal::Transfer { origin, why }));
         }
@@ -96,10 +99,20 @@ impl Warehouse {
         let Some(transfer) = read_meta::<Transfer>(db, &Meta::Transfer(origin))? else {
             return Ok(Err(Refusal::Transfer { origin, why: "none is under way".into() }));
         };
-        self.remove_generation(origin, transfer.generation, set);
-        set.delete_range(Space::Streams, keys::stream(origin, transfer.start.epoch.number, transfer.start.kept_after.next()), keys::stream(origin, transfer.start.epoch.number, transfer.next));
-        set.delete(Space::Meta, Meta::Transfer(origin).encode());
+        self.drop_transfer(&transfer, transfer.start.kept_after.next(), set);
         Ok(Ok(Outcome::Recorded))
+    }
+
+    /// Removes what a transfer built. Batches below `keep_below` belong to the stream by now and stay.
+    pub(super) fn drop_transfer(&self, transfer: &Transfer, keep_below: StreamSeq, set: &mut WriteSet) {
+        let (origin, epoch) = (transfer.start.origin, transfer.start.epoch.number);
+        self.remove_generation(origin, transfer.generation, set);
+        let from = transfer.start.kept_after.next().max(keep_below);
+        if from < transfer.next {
+            set.delete_range(Space::Streams, keys::stream(origin, epoch, from), keys::stream(origin, epoch, transfer.next));
+            set.delete_range(Space::Meta, Meta::Head(origin, epoch, from).encode(), Meta::Head(origin, epoch, transfer.next).encode());
+        }
+        set.delete(Space::Meta, Meta::Transfer(origin).encode());
     }
 
     /// Replays a segment over the pieces; its head may be the one that decides.
@@ -110,6 +123,10 @@ impl Warehouse {
         }
         if segment.first > transfer.next {
             return Ok(Err(Refusal::Gap { origin, wanted: transfer.next, given: segment.first }));
+        }
+        if head.seq.next() < transfer.next {
+            // A redelivery of what was replayed already.
+            return Ok(Ok(Outcome::Transfer(transfer.status())));
         }
         let held = usize::try_from(transfer.next.0 - segment.first.0).unwrap_or(usize::MAX);
         let mut rows = RowsChange::new(self, db, origin, transfer.generation, transfer.sum.clone(), transfer.rows);
@@ -127,8 +144,10 @@ impl Warehouse {
             at.next = batch.seq.next();
             at.batch_time = batch.site_time;
             transfer.kept_bytes += bytes.len() as u64;
-            // Only once the head that decides is reached is the digest known to stand for this state.
-            let record = StreamRecord { chain: at.chain, digest: rows.sum.digest(), rows: rows.rows, batch: bytes.0.clone() };
+            // Below `until` rows of later states lie among these: the sum stands for no state.
+            let known = batch.seq >= transfer.until;
+            let digest = if known { rows.sum.digest() } else { UNKNOWN_DIGEST };
+            let record = StreamRecord { chain: at.chain, digest, rows: if known { rows.rows } else { 0 }, batch: bytes.0.clone() };
             replayed.put(Space::Streams, keys::stream(origin, batch.epoch.number, batch.seq), encode_stream_record(&record));
         }
         if at.chain != head.chain || at.last() != head.seq {

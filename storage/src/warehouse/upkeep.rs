@@ -8,7 +8,7 @@ use crate::{
     ids::{OriginId, SiteId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
     register::SignedRegister,
-    stream::SignedHead,
+    stream::{Batch, Head, SignedHead},
 };
 
 /// How many batches one trim forgets at most, so that it never holds up writes for long.
@@ -35,8 +35,8 @@ impl Warehouse {
         if chain != head.chain || digest.is_some_and(|digest| digest != head.digest) {
             return Err(StorageError::Diverged { origin, seq, ours: digest.unwrap_or(chain), theirs: head.digest });
         }
-        let newest = state.head_seq.is_none_or(|held| seq >= held);
-        if newest && head.site_time >= state.watermark {
+        let newest = state.head_seq.is_none_or(|held| seq >= held) && head.site_time >= state.watermark;
+        if newest && !claims_too_much(db, origin, &state, head)? {
             state.watermark = head.site_time;
             state.head_seq = Some(seq);
             state.bytes_since_head = bytes_after(db, origin, &state, seq)?;
@@ -92,6 +92,14 @@ impl Warehouse {
         }
         Ok(Ok(Outcome::Trimmed { batches: trimmed }))
     }
+}
+
+/// Whether a batch that the head does not cover is older than the head's time: it was applied after the head was signed, and
+/// the head must not say that the origin is complete up to then. The signer signs again.
+fn claims_too_much(db: &Db, origin: OriginId, state: &OriginState, head: &Head) -> Result<bool, StorageError> {
+    let Some(record) = kept_batch(db, origin, state.epoch.number, head.seq.next())? else { return Ok(false) };
+    let batch = Batch::decode(&record.batch).map_err(|e| StorageError::damaged(format!("batch {} of origin {origin}", head.seq.next()), e))?;
+    Ok(head.site_time > batch.site_time)
 }
 
 /// Bytes of the batches after `seq`: few, for heads follow closely.

@@ -15,11 +15,11 @@ use crate::{
     error::StorageError,
     ids::{OriginId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
-    stream::{Batch, BatchBody, Change, RequestMark, chain_next},
+    stream::{Batch, BatchBody, Change, HEADLESS_BYTES_MAX, RequestMark, chain_next},
 };
 
-/// How many aged request keys one write forgets at most, so that no write is slow.
-const FORGOTTEN_MAX: usize = 64;
+/// A write forgets so many aged request keys, or twice as many as it brings: no write is slow and none pile up.
+const FORGOTTEN_MIN: usize = 64;
 
 impl Warehouse {
     /// Commits every request that can be committed as one batch. A refused request leaves no trace.
@@ -32,6 +32,8 @@ impl Warehouse {
         // Site time never goes back, whatever a new leader's clock says.
         let time = site_time.max(state.batch_time).max(state.watermark);
         let mut rows = RowsChange::new(self, db, origin, state.generation, state.sum.clone(), state.rows);
+        // Decided by state, so that segments stay bounded whatever the nodes that propose believe.
+        let full = state.bytes_since_head >= HEADLESS_BYTES_MAX as u64;
         let mut outcomes = Vec::with_capacity(requests.len());
         let mut accepted: BTreeMap<&str, (RequestRecord, usize)> = BTreeMap::new();
         let mut marks = Vec::new();
@@ -43,6 +45,10 @@ impl Warehouse {
             };
             if let Some(earlier) = earlier {
                 outcomes.push(repeated(&earlier, request));
+                continue;
+            }
+            if full {
+                outcomes.push(WriteOutcome::Busy);
                 continue;
             }
             if let Some(index) = missing_row(&rows, &request.changes)? {
@@ -64,7 +70,7 @@ impl Warehouse {
             put_meta(set, &Meta::Request(origin, (*key).into()), record)?;
             put_meta(set, &Meta::RequestAge(time, origin, (*key).into()), &())?;
         }
-        self.forget_old_requests(db, time, set)?;
+        self.forget_old_requests(db, time, FORGOTTEN_MIN.max(2 * accepted.len()), set)?;
         let batch = Batch { origin, epoch: state.epoch, seq: state.next, site_time: time, body: BatchBody::Rows { requests: marks, changes } };
         let bytes = batch.encode()?;
         (state.sum, state.rows) = rows.finish(set);
@@ -73,7 +79,7 @@ impl Warehouse {
         Ok(outcomes)
     }
 
-    fn forget_old_requests(&self, db: &Db, now: SiteTime, set: &mut WriteSet) -> Result<(), StorageError> {
+    fn forget_old_requests(&self, db: &Db, now: SiteTime, forgotten_max: usize, set: &mut WriteSet) -> Result<(), StorageError> {
         let (from, _) = Meta::kind_range(0x07);
         let mut to = from.clone();
         to.extend(now.0.saturating_sub(REQUEST_KEPT_MS).max(0).to_be_bytes());
@@ -84,7 +90,7 @@ impl Warehouse {
                 set.delete(Space::Meta, key.to_vec());
             }
             forgotten += 1;
-            Ok(forgotten < FORGOTTEN_MAX)
+            Ok(forgotten < forgotten_max)
         })
     }
 }

@@ -1,0 +1,173 @@
+//! Whole-origin transfers on real databases: what ends equal, and what redelivery, overlap and hostile carriers must not do.
+
+use super::{
+    tests::{DISTRICT, Node, Tree, gone, person, request},
+    *,
+};
+use crate::{
+    command::{ParentCursor, RowPlace, TransferPiece, TransferStart, TransferStatus},
+    ids::{Epoch, Generation, Hash32, SiteTime, StreamSeq},
+    row::RowBuilder,
+    schema::{PartialDate, Value},
+    stream::Segment,
+};
+
+/// A district that holds eight batches with heads but keeps only those after the fifth.
+fn trimmed_district(tree: &Tree) -> Node {
+    let mut district = tree.node("d", 3);
+    for n in 0..8u32 {
+        district.write(i64::from(10 + n), vec![request(&n.to_string(), (0..5).map(|i| person(&format!("p{n}{i}"), n + 1, i % 2, "1980-05")).collect())]);
+        tree.head(&mut district, i64::from(30 + n));
+    }
+    district.apply(&Command::RecordParent { parent: SiteId(2), cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(6) }] });
+    district.apply(&Command::Trim { keep_bytes: 0 });
+    district
+}
+
+fn start_of(district: &Node) -> TransferStart {
+    district.warehouse.read(|r| r.transfer_start(DISTRICT)).expect("reads").expect("held")
+}
+
+fn piece_of(district: &Node, from: &RowPlace, bytes_max: usize) -> TransferPiece {
+    district.warehouse.read(|r| r.piece(DISTRICT, from, bytes_max)).expect("reads").expect("held")
+}
+
+fn begin(province: &mut Node, district: &Node) -> Outcome {
+    province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start: start_of(district) })
+}
+
+/// Batch `seq` alone, under the head that covers it.
+fn one(district: &Node, seq: u64) -> Segment {
+    district.warehouse.segment(DISTRICT, StreamSeq(seq), 1).expect("reads").expect("a head ends it")
+}
+
+#[test]
+fn a_whole_origin_transfer_with_writes_under_way_ends_equal_and_forwards_what_the_sender_kept() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (trimmed_district(&tree), tree.node("p", 2));
+    assert_eq!(start_of(&district).kept_after, StreamSeq(5));
+
+    let mut status = begin(&mut province, &district);
+    let mut round = 0;
+    while let Outcome::Transfer(TransferStatus::WantsPiece { from, .. }) = status {
+        // Rows change, go and come behind and before the range that is read.
+        round += 1;
+        district.write(100 + round, vec![request(&format!("w{round}"), vec![person("p00", 9, 1, "1999"), person(&format!("new{round}"), 1, 0, "2001")])]);
+        if round == 2 {
+            district.write(150, vec![request("del", vec![gone("p74"), gone("p01"), gone("new1")])]);
+        }
+        let piece = piece_of(&district, &from, 400);
+        province.apply(&Command::AdoptPiece { piece: piece.clone() });
+        status = province.apply(&Command::AdoptPiece { piece });
+    }
+    assert!(round > 3, "several pieces were needed");
+    let Outcome::Transfer(TransferStatus::WantsBatches { next, .. }) = status else { panic!("{status:?}") };
+    let signed = tree.head(&mut district, 200);
+    let segment = district.segment(next.0);
+    assert_eq!(segment.head, signed);
+    assert!(matches!(province.apply(&tree.adopt(segment)), Outcome::Adopted(_)));
+    assert_eq!(province.replica(), district.replica());
+    assert_eq!(province.prove().digest, district.prove().digest);
+    assert_eq!(province.segment(6).first, StreamSeq(6), "batches still held travelled along");
+}
+
+#[test]
+fn a_transfer_with_a_forged_row_is_abandoned_and_the_old_generation_stays() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
+    for n in 0..3 {
+        district.write(10 + n, vec![request(&n.to_string(), vec![person(&format!("p{n}"), 1, 0, "2000")])]);
+        tree.head(&mut district, 20 + n);
+    }
+    district.apply(&Command::RecordParent { parent: SiteId(2), cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(4) }] });
+    district.apply(&Command::Trim { keep_bytes: 0 });
+    let start = district.warehouse.read(|r| r.transfer_start(DISTRICT)).expect("reads").expect("held");
+    province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start });
+    let mut piece = piece_of(&district, &RowPlace::default(), usize::MAX);
+    piece.rows[1].cells = person("x", 2, 1, "1950").cells.expect("a row");
+    province.apply(&Command::AdoptPiece { piece });
+    let segment = district.segment(4);
+    assert!(matches!(province.apply(&tree.adopt(segment)), Outcome::Refused(Refusal::DigestMismatch { .. })));
+    assert_eq!(province.state().rows, 0);
+    assert!(province.warehouse.transfers().expect("reads").is_empty());
+    province.prove();
+}
+
+#[test]
+fn promise_3_a_redelivery_during_and_after_a_transfer_neither_ends_it_nor_stops_the_origin() {
+    let tree = Tree::new();
+    let (district, mut province) = (trimmed_district(&tree), tree.node("p", 2));
+    begin(&mut province, &district);
+    let piece = piece_of(&district, &RowPlace::default(), usize::MAX);
+    assert_eq!(piece.read_at, StreamSeq(8), "a head before batch 8 can't decide");
+    province.apply(&Command::AdoptPiece { piece });
+    for seq in [6, 7] {
+        assert!(matches!(province.apply(&tree.adopt(one(&district, seq))), Outcome::Transfer(TransferStatus::WantsBatches { .. })));
+    }
+    for seq in [6, 7] {
+        assert!(matches!(province.apply(&tree.adopt(one(&district, seq))), Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(8), .. })), "redelivered");
+    }
+    assert!(matches!(province.apply(&tree.adopt(one(&district, 8))), Outcome::Adopted(_)));
+    for seq in [6, 7, 8] {
+        assert!(matches!(province.apply(&tree.adopt(one(&district, seq))), Outcome::Adopted(_)), "batch {seq} redelivered after the switch");
+    }
+    assert_eq!((province.replica(), province.evidence()), (district.replica(), 0));
+    let known = |seq| province.warehouse.read(|r| r.stood_at(DISTRICT, &province.state(), StreamSeq(seq))).expect("reads").is_some();
+    assert!(!known(6) && known(8), "what a mix of states adds up to is never told as a digest");
+    province.prove();
+}
+
+#[test]
+fn promise_7_a_transfer_that_nobody_needs_never_blocks_the_stream() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
+    for n in 0..3 {
+        district.write(10 + n, vec![request(&n.to_string(), vec![person(&format!("p{n}"), 1, 0, "2000")])]);
+        tree.head(&mut district, 20 + n);
+    }
+    province.apply(&tree.adopt(one(&district, 1)));
+    let invented = TransferStart { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), kept_after: StreamSeq(1 << 61), kept_after_chain: Hash32::of(b"invented") };
+    assert!(matches!(province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start: invented }), Outcome::Transfer(_)));
+    assert!(matches!(province.apply(&tree.adopt(one(&district, 2))), Outcome::Adopted(_)), "the stream goes on beside it");
+    assert_eq!(province.apply(&Command::AbandonTransfer { origin: DISTRICT }), Outcome::Recorded);
+
+    let overtaken = TransferStart { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), kept_after: StreamSeq(3), kept_after_chain: Hash32::of(b"x") };
+    province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start: overtaken });
+    district.write(50, vec![request("later", vec![gone("p0")])]);
+    tree.head(&mut district, 60);
+    assert!(matches!(province.apply(&tree.adopt(district.segment(3))), Outcome::Adopted(_)));
+    assert!(province.warehouse.transfers().expect("reads").is_empty(), "the stream came past it");
+    assert_eq!(province.replica(), district.replica());
+    assert_eq!(province.segment(3).batches.len(), 2, "and keeps its own batches");
+    assert_eq!(province.state().generation, Generation(1));
+    province.prove();
+}
+
+#[test]
+fn a_piece_read_before_the_batches_that_follow_it_start_is_refused() {
+    let tree = Tree::new();
+    let (district, mut province) = (trimmed_district(&tree), tree.node("p", 2));
+    begin(&mut province, &district);
+    let mut piece = piece_of(&district, &RowPlace::default(), 1);
+    piece.read_at = StreamSeq(4);
+    piece.rows.clear();
+    assert!(matches!(province.apply(&Command::AdoptPiece { piece }), Outcome::Refused(Refusal::Transfer { .. })));
+}
+
+#[test]
+fn promise_4_a_signed_row_with_values_that_no_entry_lets_in_is_adopted_counted_and_stops_no_node() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
+    let mut wild = person("w", 1, 0, "2000");
+    let mut row = RowBuilder::default();
+    row.push(crate::ids::ColumnId(1), &Value::Text("w".into()));
+    row.push(crate::ids::ColumnId(7), &Value::Date(PartialDate { year: u16::MAX, month: 12, day: 31 }));
+    row.push(crate::ids::ColumnId(8), &Value::Code(u32::MAX));
+    row.push(crate::ids::ColumnId(14), &Value::Area(u32::MAX));
+    row.push(crate::ids::ColumnId(15), &Value::Code(u32::MAX));
+    wild.cells = Some(row.finish().into());
+    district.write(10, vec![request("1", vec![wild])]);
+    tree.head(&mut district, 11);
+    assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));
+    province.prove();
+}
