@@ -131,7 +131,9 @@ async fn a_node_far_behind_gets_a_log_snapshot_and_a_broken_transfer_goes_on() {
     site.limits = ConsensusLimits { snapshot_log_entries: 10, kept_log_entries: 1, lagging_log_bytes_max: 0, ..site.limits };
     let mut nodes = site.found(1).await;
     for part in 0..12 {
-        nodes[0].consensus().propose(&write(&format!("part {part}"), 4_000)).await.expect("the only node");
+        let outcome = nodes[0].consensus().propose(&write(&format!("part {part}"), 4_000)).await.expect("the only node");
+        assert!(is_committed(&outcome), "{outcome:?}");
+        site.commit_head(&nodes[0]).await;
     }
     let complete = || {
         let status = nodes[0].consensus().status();

@@ -18,11 +18,11 @@ use kho_storage::{
     command::{Command, Outcome, WriteOutcome, WriteRequest},
     db::DbLimits,
     ids::{ColumnId, Hash32, NodeId, OriginId, SiteId, SiteTime, TableId, Tier},
-    register::{OriginEntry, Register, SignedRegister, SiteEntry},
+    register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     row::RowBuilder,
     schema::{Value, population},
     signature::{SignatureAlgorithm, SigningKey},
-    stream::Change,
+    stream::{Change, Head, SignedHead},
     warehouse::{OriginState, Warehouse, WarehouseConfig},
 };
 use tempfile::TempDir;
@@ -31,6 +31,8 @@ use tokio::task::JoinHandle;
 pub const SITE: SiteId = SiteId(7);
 pub const ORIGIN: OriginId = OriginId(7);
 const TREE: &str = "test";
+/// The node that signs heads in these tests.
+const SIGNER: NodeId = NodeId(1);
 
 /// What all nodes of the site share.
 pub struct Site {
@@ -94,8 +96,17 @@ impl Site {
         nodes
     }
 
+    /// Commits a head over everything that `node` holds: a site takes no further batch while too much stands without one.
+    pub async fn commit_head(&self, node: &TestNode) {
+        let state = node.origin().expect("something was written");
+        let head = Head { origin: ORIGIN, epoch: state.epoch, seq: state.last(), chain: state.chain, digest: state.sum.digest(), rows: state.rows, site_time: state.batch_time };
+        let signed = SignedHead::sign(head, SITE, SIGNER, &self.centre).expect("signs");
+        assert_eq!(node.consensus().propose(&Command::CommitHead { signed }).await, Ok(Outcome::HeadCommitted));
+    }
+
     fn register(&self) -> SignedRegister {
-        let site = SiteEntry { site: SITE, name: "seven".into(), tier: Tier::Central, parents: vec![], areas: vec![], addresses: vec![], nodes: vec![] };
+        let signer = NodeEntry { node: SIGNER, signing_key: self.centre.public_key(), revoked: vec![] };
+        let site = SiteEntry { site: SITE, name: "seven".into(), tier: Tier::Central, parents: vec![], areas: vec![], addresses: vec![], nodes: vec![signer] };
         let register = Register { tree: TREE.into(), version: 1, sites: vec![site], origins: vec![OriginEntry { origin: ORIGIN, author: SITE }] };
         SignedRegister::issue(&register, &self.centre).expect("whole")
     }
