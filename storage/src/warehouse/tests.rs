@@ -281,6 +281,32 @@ fn promise_2_a_stream_is_trimmed_only_below_what_the_active_parent_acknowledged(
 }
 
 #[test]
+fn a_site_takes_no_further_batch_while_too_much_stands_without_a_head() {
+    let tree = Tree::new();
+    let mut district = tree.node("d", 3);
+    let large = |batch: u32| {
+        let row = |n: u32| {
+            let id = format!("{batch}-{n}");
+            let mut row = RowBuilder::default();
+            row.push(ColumnId(1), &Value::Text("x".repeat(10_000).into()));
+            Change { table: PERSON, key: id.into_bytes().into(), cells: Some(row.finish().into()) }
+        };
+        vec![request(&batch.to_string(), (0..300).map(row).collect())]
+    };
+    let mut taken = 0;
+    while matches!(district.write(10, large(taken))[0], WriteOutcome::Committed { .. }) {
+        taken += 1;
+        assert!(taken < 10, "the bound was passed");
+    }
+    let before = district.replica();
+    assert_eq!(district.write(10, large(taken)), [WriteOutcome::Busy]);
+    assert_eq!(district.replica(), before, "busy changes nothing");
+    tree.head(&mut district, 11);
+    assert!(district.segment(1).bytes() <= crate::stream::SEGMENT_BYTES_MAX);
+    assert!(matches!(district.write(12, large(taken))[0], WriteOutcome::Committed { repeated: false, .. }), "after a head it goes on");
+}
+
+#[test]
 fn promise_1_after_a_crash_the_same_commands_lead_to_the_same_state() {
     let tree = Tree::new();
     let mut district = tree.node("d", 3);
