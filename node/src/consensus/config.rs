@@ -13,7 +13,7 @@ pub struct ConsensusConfig {
     pub node: NodeId,
     /// Holds the log, log snapshots and the disk's mark. On one file system with the state database: snapshots are hard-linked.
     pub dir: PathBuf,
-    /// Place among the site's nodes, from 0; lower ones stand for election earlier. By default that in the stored
+    /// Place among the site's nodes, from 0; lower ones ask for votes earlier. By default that in the stored
     /// membership, or what the node id suggests.
     pub rank: Option<u32>,
     pub limits: ConsensusLimits,
@@ -71,14 +71,15 @@ impl Default for ConsensusLimits {
     }
 }
 
-/// A leader says that it lives this often; openraft's clock ticks at one and a half times this.
-pub const HEARTBEAT_MS: u64 = 100;
-/// A follower stands for election after `lease + timeout` of silence, where `timeout` is drawn once per process from
-/// `first + rank * step .. + width` and `lease` is the window's end. So windows of different ranks are at least 250 ms
-/// apart, more than a tick and a vote, and with one node lost someone stands at the latest after 1.35 s.
-const ELECTION_FIRST_MS: u64 = 400;
-const ELECTION_STEP_MS: u64 = 125;
-const ELECTION_WIDTH_MS: u64 = 75;
+/// A leader says that it lives once per tick of openraft's clock, which is one and a half times this.
+const HEARTBEAT_MS: u64 = 100;
+/// Who heard a leader this recently votes for nobody. Four heartbeats may be lost or late.
+pub(super) const LEASE: Duration = Duration::from_millis(600);
+/// A node asks for votes after a silence drawn from `first + rank * step .. + width`. Windows do not touch, a vote fits
+/// between them, and with one node of three lost someone asks at the latest after 0.85 s.
+const PATIENCE_FIRST_MS: u64 = 650;
+const PATIENCE_STEP_MS: u64 = 130;
+const PATIENCE_WIDTH_MS: u64 = 70;
 /// Sites have at most five nodes; higher ranks share windows.
 const RANKS: u32 = 5;
 /// Sending a whole log snapshot may take hours; idle links are noticed by the transport.
@@ -86,14 +87,14 @@ const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 6 * 3600 * 1000;
 /// Upper bound in entries of what one AppendEntries asks the log for; bytes are bounded by the log itself.
 const APPEND_ENTRIES_MAX: u64 = 1_000;
 
-/// The window from which a node of `rank` draws its election timeout, in milliseconds.
-pub fn election_window_ms(rank: u32) -> std::ops::Range<u64> {
-    let first = ELECTION_FIRST_MS + u64::from(rank % RANKS) * ELECTION_STEP_MS;
-    first..first + ELECTION_WIDTH_MS
+/// The window from which a node of `rank` draws how long a silence it bears, in milliseconds.
+pub(super) fn patience_window_ms(rank: u32) -> std::ops::Range<u64> {
+    let first = PATIENCE_FIRST_MS + u64::from(rank % RANKS) * PATIENCE_STEP_MS;
+    first..first + PATIENCE_WIDTH_MS
 }
 
 /// The rank of `node` among `voters`, or what its id suggests before it is one.
-pub fn rank_of(node: NodeId, voters: &[NodeId]) -> u32 {
+pub(super) fn rank_of(node: NodeId, voters: &[NodeId]) -> u32 {
     let place = voters.iter().position(|voter| *voter == node).map(|place| place as u64);
     let rank = place.unwrap_or_else(|| node.0.saturating_sub(1)) % u64::from(RANKS);
     u32::try_from(rank).unwrap_or(0)
@@ -103,13 +104,16 @@ pub fn rank_of(node: NodeId, voters: &[NodeId]) -> u32 {
 ///
 /// # Errors
 /// [`StartError::Consensus`] when openraft finds them contradictory.
-pub(super) fn raft_config(group: &GroupId, rank: u32) -> Result<openraft::Config, StartError> {
-    let window = election_window_ms(rank);
+pub(super) fn raft_config(group: &GroupId) -> Result<openraft::Config, StartError> {
+    let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
     let config = openraft::Config {
         cluster_name: group.to_string(),
         heartbeat_interval: HEARTBEAT_MS,
-        election_timeout_min: window.start,
-        election_timeout_max: window.end,
+        // `election.rs` stands for election. Of these, openraft takes the longer one as the lease within which a follower of a
+        // leader gives no vote, and the shorter one as the patience for a vote's answer.
+        enable_elect: false,
+        election_timeout_min: lease_ms - 1,
+        election_timeout_max: lease_ms,
         install_snapshot_timeout: INSTALL_SNAPSHOT_TIMEOUT_MS,
         max_payload_entries: APPEND_ENTRIES_MAX,
         // The log keeper decides when a log snapshot is due and what is purged: openraft counts entries, not bytes, and
@@ -125,23 +129,15 @@ pub(super) fn raft_config(group: &GroupId, rank: u32) -> Result<openraft::Config
 mod tests {
     use super::*;
 
-    /// openraft's tick: elections are only considered so often.
-    const TICK_MS: u64 = HEARTBEAT_MS * 3 / 2;
-
     #[test]
-    fn nodes_of_a_site_never_stand_for_election_at_once_after_one_silence() {
-        let stands_after = |rank: u32| {
-            let window = election_window_ms(rank);
-            let lease = window.end;
-            (lease + window.start, lease + window.end + TICK_MS)
-        };
+    fn nodes_of_a_site_ask_for_votes_one_after_the_other_after_one_silence() {
         for rank in 1..RANKS {
-            let (earliest, _) = stands_after(rank);
-            assert!(earliest >= stands_after(rank - 1).1 + 10, "rank {rank}");
-            assert!(earliest - TICK_MS > election_window_ms(rank - 1).end, "the lease of the one before has ended");
+            assert!(patience_window_ms(rank).start >= patience_window_ms(rank - 1).end + 50, "rank {rank}");
         }
-        let (_, second_of_three) = stands_after(1);
-        assert!(second_of_three <= 1_400, "{second_of_three}");
+        let lease_ms = u64::try_from(LEASE.as_millis()).expect("short");
+        assert!(patience_window_ms(0).start >= lease_ms + 50, "the others' lease has ended too when the first one asks");
+        assert!(patience_window_ms(1).end <= 850, "with one of three lost");
+        assert!(raft_config(&GroupId { tree: "vn".into(), site: kho_storage::ids::SiteId(1), incarnation: 1 }).is_ok());
     }
 
     #[test]

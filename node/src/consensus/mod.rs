@@ -16,7 +16,7 @@
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may go |
 //! | `wire.rs`, `peers.rs`, `lane.rs`, `acknowledged.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
 //! | `snapshot_wire.rs`, `snapshot_send.rs`, `snapshot_receive.rs` | a log snapshot on its way |
-//! | `silence.rs` | when to stand for election beside openraft's own clock |
+//! | `silence.rs`, `election.rs` | when a node stands for election, and whom it lets |
 //! | `propose.rs`, `read.rs`, `members.rs` | what callers ask for |
 //!
 //! Not here: what a command means, when one is proposed, who may ask.
@@ -24,6 +24,7 @@
 mod acknowledged;
 mod config;
 mod disk_mark;
+mod election;
 mod error;
 mod flusher;
 mod install_gate;
@@ -48,18 +49,14 @@ mod suite;
 mod types;
 mod wire;
 
-pub use config::{ConsensusConfig, ConsensusLimits, HEARTBEAT_MS, election_window_ms, rank_of};
+pub use config::{ConsensusConfig, ConsensusLimits};
 pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
 pub use members::NodeAddress;
 pub use status::{ConsensusStatus, Leadership, Member, NodeRole};
 pub use types::{DiskId, GroupId};
 pub use wire::COMMAND_BYTES_MAX;
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use kho_replication::quic::Endpoint;
 use kho_storage::{
@@ -72,14 +69,15 @@ use openraft::{
     storage::{RaftLogStorage as _, RaftStateMachine as _},
 };
 use parking_lot::Mutex;
-use rand::Rng as _;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
+use config::rank_of;
 use disk_mark::OwnDirectory;
+use election::{Elections, draw};
 use flusher::Flusher;
 use install_gate::InstallGate;
 use log_keeper::LogKeeper;
@@ -91,9 +89,6 @@ use snapshot_receive::SnapshotReceiver;
 use snapshot_shelf::SnapshotShelf;
 use state_machine::{StateMachine, position_of};
 use types::Raft;
-
-/// How often a node looks whether it is without a leader.
-const SILENCE_CHECK: Duration = Duration::from_millis(40);
 
 /// This node's part in its site's consensus.
 pub struct Consensus {
@@ -126,13 +121,13 @@ impl Consensus {
         };
         let local = LocalNode { group: config.group.clone(), node: config.node, disk: parts.own.disk };
         let peers = Arc::new(Peers::new(endpoint, local));
-        let silence = Arc::new(Silence::new());
+        let silence = Arc::new(Silence::new(parts.rank, Instant::now(), draw));
         let mut state = StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.shelf), parts.gate.clone());
         let mut log = LogStore::new(Arc::clone(&parts.log), parts.flusher, parts.gate.clone(), config.limits.append_bytes_max);
         apply_committed(&mut log, &mut state).await?;
 
-        let network = Network { peers: Arc::clone(&peers), shelf: Arc::clone(&parts.shelf), silence: Arc::clone(&silence), acknowledged: Arc::default() };
-        let settings = Arc::new(config::raft_config(&config.group, parts.rank)?);
+        let network = Network { peers: Arc::clone(&peers), shelf: Arc::clone(&parts.shelf), acknowledged: Arc::default() };
+        let settings = Arc::new(config::raft_config(&config.group)?);
         let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
 
         let keeper = LogKeeper {
@@ -142,6 +137,7 @@ impl Consensus {
             shelf: Arc::clone(&parts.shelf),
             limits: config.limits.clone(),
         };
+        let elections = Elections { raft: raft.clone(), peers: Arc::clone(&peers), silence: Arc::clone(&silence) };
         let (tell_leadership, leadership) = watch::channel(Leadership::default());
         let (tell_failed, failed) = watch::channel(None);
         let stopping = CancellationToken::new();
@@ -149,7 +145,7 @@ impl Consensus {
         let tasks = vec![
             until_stop(Box::pin(keeper.run())),
             until_stop(Box::pin(watch_leadership(raft.clone(), tell_leadership, tell_failed))),
-            until_stop(Box::pin(watch_silence(raft.clone(), Arc::clone(&silence)))),
+            until_stop(Box::pin(elections.run())),
         ];
         Ok(Arc::new(Self {
             snapshots: SnapshotReceiver { raft: raft.clone(), shelf: parts.shelf, gate: parts.gate, one_at_a_time: tokio::sync::Mutex::new(()) },
@@ -305,24 +301,6 @@ async fn watch_leadership(raft: Raft, tell_leadership: watch::Sender<Leadership>
             return;
         }
         if metrics.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn watch_silence(raft: Raft, silence: Arc<Silence>) {
-    let metrics = raft.metrics();
-    loop {
-        tokio::time::sleep(SILENCE_CHECK).await;
-        let stands = {
-            let metrics = metrics.borrow();
-            let mut voters = metrics.membership_config.voter_ids();
-            // The only voter stands by itself at once; a learner never does.
-            let concerned = voters.by_ref().any(|voter| voter == metrics.id) && metrics.membership_config.voter_ids().count() > 1;
-            let has_leader = !concerned || metrics.current_leader.is_some();
-            silence.leaderless(Instant::now(), has_leader, |range| rand::rng().random_range(range))
-        };
-        if stands && raft.trigger().elect().await.is_err() {
             return;
         }
     }

@@ -14,7 +14,6 @@ use super::{
     error::{PeerError, PeerRefusal},
     lane::AppendLane,
     peers::{PeerTarget, Peers},
-    silence::Silence,
     snapshot_send,
     snapshot_shelf::SnapshotShelf,
     types::{AppendRequest, AppendResponse, SiteNode, SiteRaft, Snapshot, SnapshotResponse, Vote, VoteRequest, VoteResponse},
@@ -30,7 +29,6 @@ const UNREACHABLE_BACKOFF: Duration = Duration::from_millis(200);
 pub(super) struct Network {
     pub peers: Arc<Peers>,
     pub shelf: Arc<SnapshotShelf>,
-    pub silence: Arc<Silence>,
     pub acknowledged: Arc<Acknowledged>,
 }
 
@@ -38,7 +36,6 @@ pub(super) struct Network {
 pub(super) struct PeerNetwork {
     peers: Arc<Peers>,
     shelf: Arc<SnapshotShelf>,
-    silence: Arc<Silence>,
     acknowledged: Arc<Acknowledged>,
     target: PeerTarget,
     lane: AppendLane,
@@ -58,7 +55,6 @@ impl RaftNetworkFactory<SiteRaft> for Network {
         PeerNetwork {
             peers: Arc::clone(&self.peers),
             shelf: Arc::clone(&self.shelf),
-            silence: Arc::clone(&self.silence),
             acknowledged: Arc::clone(&self.acknowledged),
             target,
             lane,
@@ -88,11 +84,7 @@ impl RaftNetwork<SiteRaft> for PeerNetwork {
     async fn vote(&mut self, rpc: VoteRequest, _option: RPCOption) -> RpcResult<VoteResponse> {
         let body = codec::encode(&rpc).map_err(|e| sorted(e.into()))?;
         let answer = self.peers.ask(&self.target, Subject::Vote, &body).await.map_err(sorted)?;
-        let response: VoteResponse = codec::decode(&answer).map_err(|e| sorted(e.into()))?;
-        if response.last_log_id > rpc.last_log_id {
-            self.silence.note_longer_log();
-        }
-        Ok(response)
+        codec::decode(&answer).map_err(|e| sorted(e.into()))
     }
 
     async fn full_snapshot(

@@ -21,11 +21,13 @@ use super::{
 
 /// Waits between attempts to dial a peer: short, because a site of three that lost one node needs the other at once.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// A connection on which questions have gone unanswered this long is given up; the next question dials anew.
-const UNANSWERED_MAX: Duration = Duration::from_secs(3);
-/// An attempt to dial ends after this long, so that a peer that comes up is tried anew soon.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+const BACKOFF_MAX: Duration = Duration::from_millis(250);
+/// A connection on which questions go unanswered while not one datagram comes is given up after this long: the next question
+/// dials anew. QUIC itself would wait longer and longer before it tries the old connection again.
+const MUTE_MAX: Duration = Duration::from_millis(600);
+/// An attempt to dial ends after this long, so that a peer that comes up is tried anew soon, before the pauses between the
+/// packets of one attempt grow.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a peer is, and the disk it is known by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +57,15 @@ pub(super) struct Peers {
 #[derive(Debug, Default)]
 struct Line {
     dialling: tokio::sync::Mutex<Dialling>,
-    /// Since when questions on the present connection go unanswered.
-    unanswered_since: Mutex<Option<Instant>>,
+    unanswered: Mutex<Option<Unanswered>>,
+}
+
+/// Questions on the present connection go unanswered.
+#[derive(Debug, Clone, Copy)]
+struct Unanswered {
+    since: Instant,
+    /// Datagrams that had come by then.
+    datagrams: u64,
 }
 
 #[derive(Debug, Default)]
@@ -156,7 +165,7 @@ impl Line {
         }
         match dial(endpoint, local, target).await {
             Ok(connection) => {
-                *self.unanswered_since.lock() = None;
+                *self.unanswered.lock() = None;
                 *dialling = Dialling { connection: Some((target.address.clone(), connection.clone())), ..Dialling::default() };
                 Ok(connection)
             }
@@ -187,7 +196,7 @@ async fn dial(endpoint: &Endpoint, local: &LocalNode, target: &PeerTarget) -> Re
     }
 }
 
-/// Watches over one question: dropped without an answer, it starts the clock after which the connection is given up.
+/// Watches over one question: dropped without an answer, it starts the clock after which a mute connection is given up.
 struct Patience {
     line: Arc<Line>,
     connection: Connection,
@@ -197,7 +206,7 @@ struct Patience {
 impl Patience {
     fn answered(&mut self) {
         self.answered = true;
-        *self.line.unanswered_since.lock() = None;
+        *self.line.unanswered.lock() = None;
     }
 }
 
@@ -206,11 +215,17 @@ impl Drop for Patience {
         if self.answered || self.connection.lost().is_some() {
             return;
         }
-        let mut since = self.line.unanswered_since.lock();
-        let started = *since.get_or_insert_with(Instant::now);
-        if started.elapsed() >= UNANSWERED_MAX {
-            *since = None;
-            self.connection.close(CloseCode::CANCELLED, "no answer");
+        let now = Unanswered { since: Instant::now(), datagrams: self.connection.datagrams_received() };
+        let mut unanswered = self.line.unanswered.lock();
+        match *unanswered {
+            Some(first) if first.datagrams == now.datagrams => {
+                if first.since.elapsed() >= MUTE_MAX {
+                    *unanswered = None;
+                    self.connection.close(CloseCode::CANCELLED, "no answer");
+                }
+            }
+            // Nothing was missed so far, or the peer lives and is busy.
+            _ => *unanswered = Some(now),
         }
     }
 }

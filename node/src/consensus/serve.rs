@@ -11,6 +11,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     Consensus,
+    election::draw,
     error::PeerRefusal,
     read::NotConfirmed,
     types::{AppendRequest, CommandBytes, DiskId, VoteRequest},
@@ -76,17 +77,18 @@ impl Consensus {
             },
         };
         let body = timeout(BODY_TIMEOUT, wire::receive_body(receiver, envelope.body_bytes)).await.map_err(too_slow(BODY_TIMEOUT))??;
-        match self.answer(envelope.subject, body).await {
+        match self.answer(peer.1, envelope.subject, body).await {
             Ok(answer) => wire::send_message(sender, &Verdict { refused: None, body_bytes: wire::announced(&answer)? }, &answer).await,
             Err(refusal) => refuse(sender, refusal).await,
         }
     }
 
-    async fn answer(&self, subject: Subject, body: Vec<u8>) -> Result<Vec<u8>, PeerRefusal> {
+    async fn answer(&self, peer: NodeId, subject: Subject, body: Vec<u8>) -> Result<Vec<u8>, PeerRefusal> {
         let malformed = |e: codec::CodecError| PeerRefusal::Malformed(e.to_string());
         let answer = match subject {
             Subject::AppendEntries => self.append(codec::decode(&body).map_err(malformed)?).await?,
             Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
+            Subject::WouldVote => codec::encode(&self.would_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
             Subject::Hello => codec::encode(&HelloAnswer { disk: self.disk(), fresh: self.is_fresh() }),
             Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(&body)).await),
             Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),
@@ -104,20 +106,13 @@ impl Consensus {
     async fn append(&self, request: AppendRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
         let response = self.raft.append_entries(request).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
         if !matches!(response, super::types::AppendResponse::HigherVote(_)) {
-            self.silence.note_leader();
+            self.silence.note_leader(Instant::now(), draw);
         }
         Ok(codec::encode(&response))
     }
 
     async fn vote(&self, request: VoteRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
-        let candidate_last = request.last_log_id;
         let response = self.raft.vote(request).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
-        let outlogged = !response.vote_granted && candidate_last < response.last_log_id;
-        if outlogged && self.silence.outlogs_candidate(Instant::now()) {
-            // The candidate found the leader silent too, but can't win against this log. openraft ignores this on leaders
-            // and learners.
-            self.raft.trigger().elect().await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
-        }
         Ok(codec::encode(&response))
     }
 

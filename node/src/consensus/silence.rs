@@ -1,76 +1,105 @@
-//! When to stand for election beside openraft's own clock. Pure but for the clock it is given.
+//! What a node has heard of a leader, and what follows from it for elections. Pure: the clock is passed in, chance too.
 //!
-//! openraft draws its election timeout once per process, so survivors could split their votes for ever. Two rules help:
-//! a node without a leader for longer than a time drawn anew for every attempt stands; and a node that refused a candidate
-//! because its own log is longer stands at once, as long as it has not heard of a leader for a while either.
+//! Every rank has a window of its own for the first attempt after one silence, so survivors do not stand at once. If they do
+//! collide, further attempts wait for a time drawn anew each time.
 
 use std::{
-    ops::RangeInclusive,
+    ops::Range,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-/// Without a leader for a time out of this, a node stands for election. Longer than a vote takes, with its sync.
-const LEADERLESS_MS: RangeInclusive<u64> = 150..=350;
-/// A node whose log was found shorter than another's leaves the field to the others for this long.
-const SHORTER_LOG_PAUSE: Duration = Duration::from_millis(800);
-/// A node that heard of a leader this recently does not stand because of a candidate. Longer than any heartbeat is late.
-const LEADER_HEARD: Duration = Duration::from_millis(600);
+use super::config::{LEASE, patience_window_ms};
 
-/// What a node has heard and not heard.
+/// Between two questions to the others while they still hear a leader.
+const ASK_AGAIN_MS: Range<u64> = 60..140;
+/// Between two candidacies: a vote is synced to disk at both ends, so this is longer than two slow syncs.
+const STAND_AGAIN_MS: Range<u64> = 300..700;
+/// Who said yes to another leaves it this long to win.
+const YIELD: Duration = Duration::from_millis(300);
+
+/// What a node has heard, and when it may stand next.
 #[derive(Debug)]
 pub(super) struct Silence {
+    rank: u32,
     inner: Mutex<Heard>,
 }
 
 #[derive(Debug)]
 struct Heard {
-    leader_at: Option<Instant>,
-    longer_log_at: Option<Instant>,
-    leaderless_since: Option<(Instant, Duration)>,
+    /// When a leader last said something; at first, when the node started.
+    leader_at: Instant,
+    /// How long a silence makes this node ask the others.
+    patience: Duration,
+    /// No question and no candidacy before this.
+    not_before: Option<Instant>,
+    /// The others are being asked.
+    asking: bool,
+}
+
+/// What a node says to another that would stand for election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consent {
+    Yes,
+    /// It leads, hears a leader, or asks on its own behalf and goes first.
+    No,
+    /// Its own log is longer: it stands itself.
+    LongerLog,
 }
 
 impl Silence {
-    pub fn new() -> Self {
-        Self { inner: Mutex::new(Heard { leader_at: None, longer_log_at: None, leaderless_since: None }) }
+    /// A node that starts at `now`. `draw` yields a number out of a range.
+    pub fn new(rank: u32, now: Instant, draw: impl FnOnce(Range<u64>) -> u64) -> Self {
+        let patience = Duration::from_millis(draw(patience_window_ms(rank)));
+        Self { rank, inner: Mutex::new(Heard { leader_at: now, patience, not_before: None, asking: false }) }
     }
 
     /// A leader said something.
-    pub fn note_leader(&self) {
-        self.inner.lock().leader_at = Some(Instant::now());
-    }
-
-    /// A voter has entries this node lacks.
-    pub fn note_longer_log(&self) {
-        self.inner.lock().longer_log_at = Some(Instant::now());
-    }
-
-    /// Whether to stand at `now`. `draw` yields the patience for the next attempt out of a range of milliseconds.
-    pub fn leaderless(&self, now: Instant, has_leader: bool, draw: impl FnOnce(RangeInclusive<u64>) -> u64) -> bool {
+    pub fn note_leader(&self, now: Instant, draw: impl FnOnce(Range<u64>) -> u64) {
         let mut heard = self.inner.lock();
-        if has_leader {
-            heard.leaderless_since = None;
-            return false;
-        }
-        let (since, patience) = match heard.leaderless_since {
-            Some(started) => started,
-            None => {
-                heard.leaderless_since = Some((now, Duration::from_millis(draw(LEADERLESS_MS))));
-                return false;
-            }
-        };
-        let behind = heard.longer_log_at.is_some_and(|at| now.saturating_duration_since(at) < SHORTER_LOG_PAUSE);
-        if behind || now.saturating_duration_since(since) < patience {
-            return false;
-        }
-        heard.leaderless_since = None;
-        true
+        heard.leader_at = now;
+        heard.not_before = None;
+        heard.patience = Duration::from_millis(draw(patience_window_ms(self.rank)));
     }
 
-    /// Whether to stand at `now` because a candidate with a shorter log was refused.
-    pub fn outlogs_candidate(&self, now: Instant) -> bool {
-        self.inner.lock().leader_at.is_none_or(|at| now.saturating_duration_since(at) >= LEADER_HEARD)
+    /// Whether to ask the others now. If so, [`Self::asked`] must follow.
+    pub fn begins_asking(&self, now: Instant) -> bool {
+        let mut heard = self.inner.lock();
+        let silent = now.saturating_duration_since(heard.leader_at) >= heard.patience;
+        heard.asking = silent && !heard.asking && heard.not_before.is_none_or(|at| now >= at);
+        heard.asking
+    }
+
+    /// The others have answered; with `stands`, enough of them agreed, and this node stands now unless a leader spoke up or
+    /// another got its yes meanwhile.
+    pub fn asked(&self, now: Instant, agreed: bool, draw: impl FnOnce(Range<u64>) -> u64) -> bool {
+        let mut heard = self.inner.lock();
+        heard.asking = false;
+        let still_silent = now.saturating_duration_since(heard.leader_at) >= LEASE;
+        let stands = agreed && still_silent && heard.not_before.is_none_or(|at| now >= at);
+        if heard.not_before.is_none_or(|at| now >= at) {
+            heard.not_before = Some(now + Duration::from_millis(draw(if stands { STAND_AGAIN_MS } else { ASK_AGAIN_MS })));
+        }
+        stands
+    }
+
+    /// What to say to another node that would stand. `goes_first` says which of the two stands when both ask at once.
+    pub fn consents(&self, now: Instant, leads: bool, own_log_is_longer: bool, goes_first: bool) -> Consent {
+        let mut heard = self.inner.lock();
+        if leads || now.saturating_duration_since(heard.leader_at) < LEASE {
+            return Consent::No;
+        }
+        if own_log_is_longer {
+            // The other can't win: no reason to wait any longer here.
+            heard.patience = Duration::ZERO;
+            return Consent::LongerLog;
+        }
+        if heard.asking && goes_first {
+            return Consent::No;
+        }
+        heard.not_before = Some(heard.not_before.map_or(now + YIELD, |at| at.max(now + YIELD)));
+        Consent::Yes
     }
 }
 
@@ -78,38 +107,85 @@ impl Silence {
 mod tests {
     use super::*;
 
+    const PATIENCE_MS: u64 = 700;
+
     fn at(start: Instant, ms: u64) -> Instant {
         start + Duration::from_millis(ms)
     }
 
-    #[test]
-    fn each_attempt_without_a_leader_waits_for_a_newly_drawn_time() {
-        let (silence, start) = (Silence::new(), Instant::now());
-        assert!(!silence.leaderless(start, false, |_| 200));
-        assert!(!silence.leaderless(at(start, 199), false, |_| 1));
-        assert!(silence.leaderless(at(start, 200), false, |_| 1));
-        assert!(!silence.leaderless(at(start, 201), false, |_| 300), "the next attempt draws anew");
-        assert!(!silence.leaderless(at(start, 500), false, |_| 1));
-        assert!(silence.leaderless(at(start, 501), false, |_| 1));
+    fn silent_since(start: Instant) -> Silence {
+        Silence::new(0, start, |_| PATIENCE_MS)
     }
 
     #[test]
-    fn a_leader_ends_the_waiting_and_a_longer_log_elsewhere_prolongs_it() {
-        let (silence, start) = (Silence::new(), Instant::now());
-        assert!(!silence.leaderless(start, false, |_| 200));
-        assert!(!silence.leaderless(at(start, 150), true, |_| 200));
-        assert!(!silence.leaderless(at(start, 250), false, |_| 200));
-        silence.note_longer_log();
-        assert!(!silence.leaderless(at(start, 500), false, |_| 200));
-        assert!(silence.leaderless(at(Instant::now(), 900), false, |_| 200));
+    fn a_node_asks_only_after_its_patience_without_a_leader() {
+        let start = Instant::now();
+        let silence = silent_since(start);
+        assert!(!silence.begins_asking(at(start, 699)));
+        silence.note_leader(at(start, 650), |_| PATIENCE_MS);
+        assert!(!silence.begins_asking(at(start, 1_349)));
+        assert!(silence.begins_asking(at(start, 1_350)));
+        assert!(!silence.begins_asking(at(start, 1_351)), "it is asking");
     }
 
     #[test]
-    fn a_node_that_hears_its_leader_is_not_provoked_by_a_candidate() {
-        let silence = Silence::new();
-        assert!(silence.outlogs_candidate(Instant::now()));
-        silence.note_leader();
-        assert!(!silence.outlogs_candidate(Instant::now()));
-        assert!(silence.outlogs_candidate(at(Instant::now(), 700)));
+    fn without_the_others_consent_a_node_never_stands_and_asks_again_soon() {
+        let start = Instant::now();
+        let silence = silent_since(start);
+        assert!(silence.begins_asking(at(start, 700)));
+        assert!(!silence.asked(at(start, 710), false, |range| range.start));
+        assert!(!silence.begins_asking(at(start, 769)));
+        assert!(silence.begins_asking(at(start, 770)));
+        assert!(silence.asked(at(start, 775), true, |range| range.start));
+        assert!(!silence.begins_asking(at(start, 1_074)), "a vote takes its time");
+        assert!(silence.begins_asking(at(start, 1_075)));
+    }
+
+    #[test]
+    fn a_leader_that_speaks_up_while_the_others_are_asked_keeps_its_place() {
+        let start = Instant::now();
+        let silence = silent_since(start);
+        assert!(silence.begins_asking(at(start, 700)));
+        silence.note_leader(at(start, 705), |_| PATIENCE_MS);
+        assert!(!silence.asked(at(start, 710), true, |range| range.start));
+    }
+
+    #[test]
+    fn a_leader_and_a_node_that_hears_one_consent_to_nobody() {
+        let start = Instant::now();
+        let silence = silent_since(start);
+        assert_eq!(silence.consents(at(start, 599), false, false, false), Consent::No);
+        assert_eq!(silence.consents(at(start, 600), true, false, false), Consent::No);
+        assert_eq!(silence.consents(at(start, 600), false, false, false), Consent::Yes);
+    }
+
+    #[test]
+    fn who_said_yes_to_another_does_not_stand_against_it() {
+        let start = Instant::now();
+        let silence = silent_since(start);
+        assert_eq!(silence.consents(at(start, 690), false, false, false), Consent::Yes);
+        assert!(!silence.begins_asking(at(start, 989)));
+        assert!(silence.begins_asking(at(start, 990)), "the other did not win");
+    }
+
+    #[test]
+    fn of_two_that_ask_at_once_one_stands() {
+        let start = Instant::now();
+        let (first, second) = (silent_since(start), silent_since(start));
+        assert!(first.begins_asking(at(start, 700)) && second.begins_asking(at(start, 700)));
+        let to_second = first.consents(at(start, 702), false, false, true);
+        let to_first = second.consents(at(start, 702), false, false, false);
+        assert_eq!((to_first, to_second), (Consent::Yes, Consent::No));
+        assert!(first.asked(at(start, 704), true, |range| range.start));
+        assert!(!second.asked(at(start, 704), false, |range| range.start));
+        assert!(!second.begins_asking(at(start, 900)));
+    }
+
+    #[test]
+    fn a_longer_log_stands_at_once_instead_of_the_one_that_asked() {
+        let start = Instant::now();
+        let silence = Silence::new(4, start, |range| range.start);
+        assert_eq!(silence.consents(at(start, 650), false, true, false), Consent::LongerLog);
+        assert!(silence.begins_asking(at(start, 651)));
     }
 }

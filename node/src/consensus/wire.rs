@@ -44,6 +44,8 @@ pub enum Subject {
     ChangeMembers,
     /// A log snapshot; the stream goes on in the form of `snapshot_wire.rs`.
     Snapshot,
+    /// Would you vote for me, if I stood for election?
+    WouldVote,
 }
 
 /// First frame of a question.

@@ -59,6 +59,11 @@ impl Connection {
         self.quinn.rtt()
     }
 
+    /// Datagrams received so far. A peer whose process lives acknowledges what is sent even while it is too busy to answer.
+    pub fn datagrams_received(&self) -> u64 {
+        self.quinn.stats().udp_rx.datagrams
+    }
+
     /// Opens a stream; waits while the peer's limit of open streams is reached. The peer learns of it with the first frame.
     ///
     /// # Errors

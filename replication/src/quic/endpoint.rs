@@ -1,6 +1,6 @@
 //! One UDP port: it dials and it accepts.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use kho_storage::ids::SiteTime;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -22,6 +22,11 @@ use crate::tls::{self, ClientCertificate, Credentials};
 
 /// Bytes kept of a newcomer's packets before it is received or refused; that happens at once.
 const NEWCOMER_BYTES_MAX: u64 = 64 * 1024;
+/// Round-trip times until one is measured, see [`TransportLimits::transport_config`]. Nodes of a site stand side by side, and a
+/// peer that comes back must be met within a few tenths of a second.
+const FIRST_RTT_IN_SITE: Duration = Duration::from_millis(30);
+/// The value of RFC 9002, for lines of any kind.
+const FIRST_RTT_ANYWHERE: Duration = Duration::from_millis(333);
 
 /// A node's QUIC endpoint. Cheap to clone; when the last clone is dropped, everything on it is closed.
 #[derive(Debug, Clone)]
@@ -50,7 +55,8 @@ impl Endpoint {
         if credentials.identity().node().is_none() {
             return Err(BindError::NotANode(credentials.identity().to_string()));
         }
-        let transport = limits.transport_config()?;
+        let transport = limits.transport_config(FIRST_RTT_ANYWHERE)?;
+        let transport_in_site = limits.transport_config(FIRST_RTT_IN_SITE)?;
         let setup = |e: &dyn std::fmt::Display| BindError::Setup(e.to_string());
 
         let wire_names = Alpn::ALL.map(Alpn::wire_name);
@@ -63,14 +69,14 @@ impl Endpoint {
             .incoming_buffer_size(NEWCOMER_BYTES_MAX)
             .incoming_buffer_size_total(NEWCOMER_BYTES_MAX * limits.handshakes_max as u64);
 
-        let dialling = |alpn: Alpn| -> Result<quinn::ClientConfig, BindError> {
+        let dialling = |alpn: Alpn, transport: &Arc<quinn::TransportConfig>| -> Result<quinn::ClientConfig, BindError> {
             let client_tls = tls::client_config(credentials, &[alpn.wire_name()], Arc::clone(&clock))?;
             let client_tls = QuicClientConfig::try_from(client_tls).map_err(|e| setup(&e))?;
             let mut client = quinn::ClientConfig::new(Arc::new(client_tls));
-            client.transport_config(Arc::clone(&transport));
+            client.transport_config(Arc::clone(transport));
             Ok(client)
         };
-        let dialling = [dialling(Alpn::Site)?, dialling(Alpn::Link)?];
+        let dialling = [dialling(Alpn::Site, &transport_in_site)?, dialling(Alpn::Link, &transport)?];
 
         let socket = bind_udp(addr, limits.socket_buffer_bytes_wanted)?;
         let quinn = quinn::Endpoint::new(lasting_endpoint_config(credentials), Some(server), socket, Arc::new(quinn::TokioRuntime))

@@ -58,7 +58,10 @@ impl Default for TransportLimits {
 
 impl TransportLimits {
     /// CUBIC is the transport's default congestion control; datagrams are off.
-    pub(super) fn transport_config(&self) -> Result<Arc<TransportConfig>, BindError> {
+    ///
+    /// `first_rtt` is taken for the round-trip time until it is measured: three times as long after a first packet was lost it is
+    /// sent again, then after twice that, and so on.
+    pub(super) fn transport_config(&self, first_rtt: Duration) -> Result<Arc<TransportConfig>, BindError> {
         let idle = IdleTimeout::try_from(self.idle_timeout).map_err(|_| BindError::Limits("idle_timeout is too long"))?;
         if self.keep_alive_interval >= self.idle_timeout {
             return Err(BindError::Limits("keep_alive_interval must be shorter than idle_timeout"));
@@ -68,6 +71,7 @@ impl TransportLimits {
         }
         let mut config = TransportConfig::default();
         config
+            .initial_rtt(first_rtt)
             .receive_window(VarInt::from_u32(self.receive_window_bytes_max))
             .stream_receive_window(VarInt::from_u32(self.stream_window_bytes_max))
             .send_window(u64::from(self.send_window_bytes_max))
