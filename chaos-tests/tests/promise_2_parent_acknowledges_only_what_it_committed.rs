@@ -40,6 +40,10 @@ async fn promise_2_parent_acknowledges_only_what_it_committed() {
             let first = BEFORE + batch * BATCH_ROWS;
             client.enter(people.batch(first..first + BATCH_ROWS)).await?;
         }
+        until("promise 9: the leader that was left over says at once that it has no majority", async || {
+            Ok(stage.status(left_over[0]).await?.health.starts_with("no majority").then_some(()))
+        })
+        .await?;
         let rows = BEFORE + BATCHES * BATCH_ROWS;
         let watched = Instant::now();
         while watched.elapsed() < WATCHED {

@@ -169,11 +169,14 @@ pub struct Alarm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConsensusStatus {
     pub role: String,
+    /// The leader that this node hears.
     pub leader: Option<u64>,
     pub term: u64,
     pub last_log: u64,
     pub applied: u64,
     pub snapshot: u64,
+    /// Milliseconds since a majority answered; known at the leader only.
+    pub since_quorum_ms: Option<u64>,
     pub nodes: Vec<NodeStatus>,
 }
 

@@ -224,7 +224,10 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
         match &result {
             // A sender that stood elsewhere starts again from the right place: nothing is wrong.
             Ok(Outcome::Refused(refusal)) if refusal_fault(refusal) != Fault::WrongPlace => node.alarms.raise(subject, refusal.to_string(), node.clock.now()),
-            Ok(Outcome::Adopted(_)) => node.alarms.clear(&subject),
+            Ok(Outcome::Adopted(_)) => {
+                node.alarms.clear(&subject);
+                node.watch_clock_of(&segment.head.head);
+            }
             _ => {}
         }
     }

@@ -17,7 +17,7 @@ use kho_storage::{
 
 use crate::{
     api::{Alarm, ChildStatus, ConsensusStatus, DiskStatus, NodeStatus, StatusReport, StreamStatus, UplinkReport},
-    consensus::NodeRole,
+    consensus::{NodeRole, QUORUM_SILENCE_MS_MAX},
     node::Node,
 };
 
@@ -65,6 +65,9 @@ fn verdict(has_register: bool, consensus: &ConsensusStatus, streams: &[StreamSta
     if consensus.leader.is_none() {
         return "no leader: a majority of the site's nodes must run and reach each other".into();
     }
+    if let Some(silence_ms) = consensus.since_quorum_ms.filter(|silence_ms| *silence_ms > QUORUM_SILENCE_MS_MAX) {
+        return format!("no majority: no majority of the site's nodes has answered for {} seconds", silence_ms / 1_000);
+    }
     if let Some(stream) = streams.iter().find(|stream| stream.state.starts_with("stopped")) {
         return format!("origin {} is {}", stream.origin, stream.state);
     }
@@ -99,6 +102,7 @@ fn consensus(node: &Node) -> ConsensusStatus {
         last_log: status.last_log.unwrap_or(0),
         applied: status.applied.unwrap_or(0),
         snapshot: status.snapshot.unwrap_or(0),
+        since_quorum_ms: status.since_quorum_ms,
         nodes: status
             .members
             .iter()
@@ -115,7 +119,7 @@ fn consensus(node: &Node) -> ConsensusStatus {
 
 fn streams(node: &Node, reading: &Reading<'_>, now: SiteTime) -> Result<Vec<StreamStatus>, StorageError> {
     let Some(register) = reading.register() else { return Ok(vec![]) };
-    let parent = register.site(node.site()).and_then(|site| site.parents.first().copied());
+    let parent = register.active_parent(node.site());
     let acknowledged: BTreeMap<OriginId, _> = match parent {
         Some(parent) => reading.parent_cursors(parent)?.into_iter().map(|cursor| (cursor.origin, cursor)).collect(),
         None => BTreeMap::new(),
@@ -236,7 +240,7 @@ mod tests {
 
     #[test]
     fn promise_9_health_names_the_first_thing_that_does_not_move() {
-        let consensus = ConsensusStatus { role: "leader".into(), leader: Some(1), term: 1, last_log: 1, applied: 1, snapshot: 0, nodes: vec![] };
+        let consensus = ConsensusStatus { role: "leader".into(), leader: Some(1), term: 1, last_log: 1, applied: 1, snapshot: 0, since_quorum_ms: Some(20), nodes: vec![] };
         let uplink = UplinkReport { state: "connected".into(), parent: Some(1), stand_in: false, parked: vec![] };
         let stream = StreamStatus {
             origin: 3,
@@ -261,6 +265,8 @@ mod tests {
         assert!(judge(&[StreamStatus { state: "stopped: digest mismatch".into(), ..stream.clone() }]).contains("stopped"));
         assert!(verdict(false, &consensus, &[], &uplink, &[]).contains("no register"));
         assert!(verdict(true, &ConsensusStatus { leader: None, ..consensus.clone() }, &[], &uplink, &[]).contains("no leader"));
+        let cut_off = ConsensusStatus { since_quorum_ms: Some(QUORUM_SILENCE_MS_MAX + 1), ..consensus.clone() };
+        assert!(verdict(true, &cut_off, &[], &uplink, &[]).contains("no majority"));
         let down = UplinkReport { state: "down: no route".into(), ..uplink.clone() };
         assert!(verdict(true, &consensus, &[stream], &down, &[]).contains("down"));
     }

@@ -17,6 +17,7 @@ pub mod entry;
 mod heads;
 pub mod health;
 pub mod http;
+mod line_meter;
 pub mod metering;
 mod node;
 mod upkeep;

@@ -10,7 +10,7 @@ use kho_replication::{
 use kho_storage::{
     error::StorageError,
     ids::{NodeId, OriginId, SiteId, SiteTime},
-    stream::SignedHead,
+    stream::{HEAD_AHEAD_MS_MAX, Head, SignedHead},
     warehouse::{OriginState, Warehouse},
 };
 use parking_lot::Mutex;
@@ -73,6 +73,24 @@ impl Node {
             let Some(state) = reading.origin(origin)? else { return Ok(None) };
             Ok(reading.newest_head(origin, &state)?.map(|head| (state, head)))
         })
+    }
+
+    /// Raises an alarm when an adopted head lies in this node's future, and ends it when one of the same origin does not.
+    pub fn watch_clock_of(&self, head: &Head) {
+        let (subject, now) = (format!("clock of origin {}", head.origin), self.clock.now());
+        match head.ahead_of(now) {
+            // The same words each time: an alarm that says something else is logged again.
+            Some(_) => self.alarms.raise(
+                subject,
+                format!(
+                    "heads of origin {} are stamped more than {} minutes ahead of this node's clock: its rows are held, but do not count as complete up to any newer time; set the clocks right",
+                    head.origin,
+                    HEAD_AHEAD_MS_MAX / 60_000
+                ),
+                now,
+            ),
+            None => self.alarms.clear(&subject),
+        }
     }
 
     /// What an answer read now is read by.

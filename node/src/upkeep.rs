@@ -73,7 +73,7 @@ fn watch_members(node: &Node, progress: &mut BTreeMap<NodeId, (u64, Instant)>, n
 /// Whether a stream is longer than what is to be kept and its parent holds the start of it: an idle site writes no entries.
 fn something_to_trim(node: &Node, keep_bytes: u64) -> Result<bool, kho_storage::error::StorageError> {
     let register = node.warehouse.register();
-    let parent = register.as_ref().as_ref().and_then(|register| register.site(node.site())).and_then(|site| site.parents.first().copied());
+    let parent = register.as_ref().as_ref().and_then(|register| register.active_parent(node.site()));
     let Some(parent) = parent else { return Ok(false) };
     let acknowledged = node.warehouse.read(|reading| reading.parent_cursors(parent))?;
     let held = |origin, oldest_kept| acknowledged.iter().any(|cursor| cursor.origin == origin && cursor.next > oldest_kept);

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use kho_replication::{
     frames::{Cursor, ParentFrame},
     quic::{Alpn, CloseCode, Connection},
@@ -18,9 +19,11 @@ use kho_storage::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::node::Node;
+use crate::{line_meter::LineMeter, node::Node};
 
 const TICK: Duration = Duration::from_millis(200);
+/// Between the beginnings of attempts to reach a site's nodes.
+const DIAL_STAGGER: Duration = Duration::from_millis(300);
 /// Subject of the alarm that no parent answers.
 const LINE_ALARM: &str = "uplink";
 /// Frames that wait for the line; the uplink's own window keeps their number small.
@@ -280,7 +283,10 @@ async fn hold_line(node: Arc<Node>, link: LinkId, site: SiteId, addresses: Vec<S
     };
     let why = match connection {
         Ok(connection) => {
-            let why = move_frames(&connection, link, outgoing, &closing, &inputs).await;
+            let why = tokio::select! {
+                why = move_frames(&connection, link, outgoing, &closing, &inputs) => why,
+                never = LineMeter::new(&connection).run() => match never {},
+            };
             connection.close(CloseCode::SHUTDOWN, "done");
             why
         }
@@ -327,26 +333,37 @@ async fn move_frames(connection: &Connection, link: LinkId, mut outgoing: mpsc::
     }
 }
 
-/// Connects to the first address at which a node of `site` answers.
+/// Connects to the node of `site` that answers first. The addresses are tried in their order, each a little after the one before,
+/// so that a dead node costs no more than that.
 async fn dial(node: &Node, site: SiteId, addresses: &[String]) -> Result<Connection, String> {
-    let mut why = format!("the register gives no address of site {site}");
-    for address in addresses {
-        let resolved = match tokio::net::lookup_host(address).await {
-            Ok(mut found) => found.next(),
-            Err(error) => {
-                why = format!("{address}: {error}");
-                continue;
-            }
-        };
-        let Some(resolved) = resolved else { continue };
-        match node.endpoint.connect(resolved, &site_server_name(site), Alpn::Link).await {
-            Ok(connection) if connection.peer_node().0 == site => return Ok(connection),
-            Ok(connection) => {
-                why = format!("{address} is a node of site {}, not of site {site}", connection.peer_node().0);
-                connection.close(CloseCode::NOT_ADMITTED, "another site was dialled");
-            }
-            Err(error) => why = format!("{address}: {error}"),
+    let mut attempts: FuturesUnordered<_> = addresses
+        .iter()
+        .zip(0..)
+        .map(|(address, place)| async move {
+            tokio::time::sleep(DIAL_STAGGER * place).await;
+            dial_one(node, site, address).await.map_err(|why| format!("{address}: {why}"))
+        })
+        .collect();
+    let mut why = Vec::new();
+    while let Some(attempt) = attempts.next().await {
+        match attempt {
+            Ok(connection) => return Ok(connection),
+            Err(reason) => why.push(reason),
         }
     }
-    Err(why)
+    if why.is_empty() {
+        why.push(format!("the register gives no address of site {site}"));
+    }
+    Err(why.join("; "))
+}
+
+async fn dial_one(node: &Node, site: SiteId, address: &str) -> Result<Connection, String> {
+    let resolved = tokio::net::lookup_host(address).await.map_err(|e| e.to_string())?.next().ok_or("the name has no address")?;
+    let connection = node.endpoint.connect(resolved, &site_server_name(site), Alpn::Link).await.map_err(|e| e.to_string())?;
+    let (found, _) = connection.peer_node();
+    if found == site {
+        return Ok(connection);
+    }
+    connection.close(CloseCode::NOT_ADMITTED, "another site was dialled");
+    Err(format!("a node of site {found} answers, not of site {site}"))
 }

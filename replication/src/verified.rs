@@ -1,11 +1,11 @@
 //! From received to verified: the types carry the proof that nothing was taken on trust.
 //!
 //! ```text
-//! ReceivedSegment ──verify(register, clock)──▶ VerifiedSegment ──▶ Command::AdoptSegment ──apply──▶ chain, digest
+//! ReceivedSegment ──verify(register)─────────▶ VerifiedSegment ──▶ Command::AdoptSegment ──apply──▶ chain, digest
 //! ReceivedPiece   ──verify(register)─────────▶ VerifiedPiece   ──▶ Command::AdoptPiece
 //! ```
 //! What is checked here needs no state: author and pinned key by the register, the head's signature, numbering, sizes, the
-//! form of every row, the head's time. What is not: whether the chain goes on from what the holder has, and the digest; apply
+//! form of every row. What is not: whether the chain goes on from what the holder has, and the digest; apply
 //! does both. A piece bears no signature at all: the digest of the head that ends its transfer decides.
 //!
 //! Invariant: whoever carried it, a segment is judged by its origin's author alone
@@ -13,7 +13,7 @@
 
 use kho_storage::{
     command::{PieceRow, Refusal, RowPlace, TransferPiece},
-    ids::{SiteTime, StreamSeq},
+    ids::StreamSeq,
     register::VerifiedRegister,
     row::RowCells,
     stream::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, EpochBase, KEY_BYTES_MAX, REQUEST_KEY_BYTES_MAX, RequestMark, SEGMENT_BYTES_MAX, Segment},
@@ -23,15 +23,6 @@ use crate::frames::PIECE_PLAIN_BYTES_MAX;
 
 /// No stream gets this far; whoever says so wants a sum to overflow.
 pub const STREAM_SEQ_MAX: StreamSeq = StreamSeq(1 << 62);
-
-/// How a head's time is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockCheck {
-    /// This site's clock.
-    pub clock: SiteTime,
-    /// How far a head may lie beyond it, in milliseconds.
-    pub skew_ms_max: i64,
-}
 
 /// A segment as it came, from a child or a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +49,11 @@ impl ReceivedSegment {
     ///
     /// # Errors
     /// [`Refusal`] with the first thing that is wrong; [`crate::frames::refusal_fault`] tells whose fault it is.
-    pub fn verify(self, register: &VerifiedRegister, check: ClockCheck) -> Result<VerifiedSegment, Refusal> {
+    pub fn verify(self, register: &VerifiedRegister) -> Result<VerifiedSegment, Refusal> {
         let segment = &self.0;
         // BEFORE the signature: sizes and numbers are cheap to refuse, and later sums rely on them.
         check_numbers(segment)?;
         check_author(segment, register)?;
-        check_time(segment, check)?;
         for (place, bytes) in (segment.first.0..).zip(&segment.batches) {
             check_batch(segment, StreamSeq(place), bytes)?;
         }
@@ -169,15 +159,6 @@ fn check_author(segment: &Segment, register: &VerifiedRegister) -> Result<(), Re
     let refused = || Refusal::BadSignature { origin: head.origin, seq: head.seq };
     let pinned = register.head_key(head.origin, signed.site, signed.node, head.epoch.number, head.seq).ok_or_else(refused)?;
     signed.verify(pinned).map_err(|_| refused())
-}
-
-fn check_time(segment: &Segment, check: ClockCheck) -> Result<(), Refusal> {
-    let head = &segment.head.head;
-    let ahead_ms = head.site_time.0.saturating_sub(check.clock.0);
-    if ahead_ms > check.skew_ms_max {
-        return Err(Refusal::ClockSkew { origin: head.origin, ahead_ms });
-    }
-    Ok(())
 }
 
 fn check_batch(segment: &Segment, seq: StreamSeq, bytes: &[u8]) -> Result<(), Refusal> {

@@ -153,8 +153,6 @@ pub enum Refusal {
     Transfer { origin: OriginId, why: String },
     #[error("this site has no register yet; give it one with `kho register apply`")]
     NoRegister,
-    #[error("the head's time of origin {origin} lies {ahead_ms} ms beyond this site's clock; set the clocks right")]
-    ClockSkew { origin: OriginId, ahead_ms: i64 },
 }
 
 /// Progress of a whole-origin transfer.

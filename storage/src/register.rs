@@ -216,6 +216,11 @@ impl VerifiedRegister {
         Epoch::first(&self.register.tree, origin)
     }
 
+    /// The site that `child` sends its streams to as long as it answers; `None` for the root.
+    pub fn active_parent(&self, child: SiteId) -> Option<SiteId> {
+        self.site(child)?.parents.first().copied()
+    }
+
     /// Whether `child` may send its streams to `parent`: as its active parent or as a stand-in.
     pub fn is_parent_of(&self, parent: SiteId, child: SiteId) -> bool {
         self.site(child).is_some_and(|entry| entry.parents.contains(&parent))

@@ -30,6 +30,8 @@ pub const SEGMENT_BYTES_MAX: usize = 16 << 20;
 pub const KEY_BYTES_MAX: usize = 128;
 /// The longest request key, in bytes.
 pub const REQUEST_KEY_BYTES_MAX: usize = 64;
+/// How far a head's time may lie beyond the clock of the site that adopts it and still count.
+pub const HEAD_AHEAD_MS_MAX: i64 = 5 * 60_000;
 
 /// What happens to one row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +122,14 @@ pub struct Head {
     pub rows: u64,
     /// The origin is complete up to this time.
     pub site_time: SiteTime,
+}
+
+impl Head {
+    /// How many milliseconds too far the head's time lies beyond `clock`, if it does. What such a head says of completeness is
+    /// not believed: later, somebody who withholds the newer ones could pass it off as fresh.
+    pub fn ahead_of(&self, clock: SiteTime) -> Option<i64> {
+        Some(self.site_time.0.saturating_sub(clock.0)).filter(|ahead_ms| *ahead_ms > HEAD_AHEAD_MS_MAX)
+    }
 }
 
 /// A head and the node that vouches for it.

@@ -35,7 +35,7 @@ const ALONE_PAUSE: Duration = Duration::from_millis(100);
 /// Who does not answer within this does not agree.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(400);
 
-/// Would you vote for me? The answer is a `bool`.
+/// Would you vote for me? The answer is a [`Consent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WouldVote {
     /// The last entry of the asker's log.
@@ -114,11 +114,16 @@ impl Elections {
             .collect();
         while let Some((node, answer)) = answers.next().await {
             let Ok(Ok(answer)) = answer else { continue };
-            if codec::decode(&answer).unwrap_or(false) {
-                agreeing.insert(node);
-                if electorate.agrees(&agreeing) {
-                    return true;
+            match codec::decode(&answer) {
+                Ok(Consent::Yes) => {
+                    agreeing.insert(node);
+                    if electorate.agrees(&agreeing) {
+                        return true;
+                    }
                 }
+                // That one stands now; waiting for those that are away would only keep this node from letting it.
+                Ok(Consent::LongerLog) => return false,
+                Ok(Consent::No) | Err(_) => {}
             }
         }
         false
@@ -133,8 +138,8 @@ impl Electorate {
 
 impl Consensus {
     /// Whether this node would vote for `candidate`.
-    pub(super) fn would_vote(&self, candidate: u64, question: WouldVote) -> bool {
-        let own_log_is_longer = self.raft.data_metrics().borrow().last_log > question.last_log;
+    pub(super) fn would_vote(&self, candidate: u64, question: WouldVote) -> Consent {
+        let own_log = self.raft.data_metrics().borrow().last_log.cmp(&question.last_log);
         let leads = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow();
@@ -142,7 +147,7 @@ impl Consensus {
             metrics.state == ServerState::Leader && heard
         };
         let goes_first = self.node().0 < candidate;
-        self.silence.consents(Instant::now(), leads, own_log_is_longer, goes_first) == Consent::Yes
+        self.silence.consents(Instant::now(), leads, own_log, goes_first)
     }
 }
 

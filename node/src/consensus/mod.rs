@@ -52,7 +52,7 @@ mod wire;
 pub use config::{ConsensusConfig, ConsensusLimits};
 pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
 pub use members::NodeAddress;
-pub use status::{ConsensusStatus, Leadership, Member, NodeRole};
+pub use status::{ConsensusStatus, Leadership, Member, NodeRole, QUORUM_SILENCE_MS_MAX};
 pub use types::{DiskId, GroupId};
 pub use wire::COMMAND_BYTES_MAX;
 
@@ -190,7 +190,7 @@ impl Consensus {
 
     /// The present state, for status and metrics.
     pub fn status(&self) -> ConsensusStatus {
-        status::status(&self.raft.metrics().borrow())
+        status::status(&self.raft.metrics().borrow(), self.silence.lasts(Instant::now()))
     }
 
     /// Makes a log snapshot now, whatever the log's size, unless one is being made. Returns when it was ordered.

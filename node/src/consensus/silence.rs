@@ -4,11 +4,13 @@
 //! collide, further attempts wait for a time drawn anew each time.
 
 use std::{
+    cmp::Ordering,
     ops::Range,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::config::{LEASE, patience_window_ms};
 
@@ -39,7 +41,7 @@ struct Heard {
 }
 
 /// What a node says to another that would stand for election.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Consent {
     Yes,
     /// It leads, hears a leader, or asks on its own behalf and goes first.
@@ -63,6 +65,11 @@ impl Silence {
         heard.patience = Duration::from_millis(draw(patience_window_ms(self.rank)));
     }
 
+    /// How long no leader has been heard.
+    pub fn lasts(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.inner.lock().leader_at)
+    }
+
     /// Whether to ask the others now. If so, [`Self::asked`] must follow.
     pub fn begins_asking(&self, now: Instant) -> bool {
         let mut heard = self.inner.lock();
@@ -84,18 +91,19 @@ impl Silence {
         stands
     }
 
-    /// What to say to another node that would stand. `goes_first` says which of the two stands when both ask at once.
-    pub fn consents(&self, now: Instant, leads: bool, own_log_is_longer: bool, goes_first: bool) -> Consent {
+    /// What to say to another node that would stand, by the length of the own log beside the other's. When both ask at once,
+    /// the one with the longer log stands, of equals the one that `goes_first`.
+    pub fn consents(&self, now: Instant, leads: bool, own_log: Ordering, goes_first: bool) -> Consent {
         let mut heard = self.inner.lock();
         if leads || now.saturating_duration_since(heard.leader_at) < LEASE {
             return Consent::No;
         }
-        if own_log_is_longer {
+        if own_log == Ordering::Greater {
             // The other can't win: no reason to wait any longer here.
             heard.patience = Duration::ZERO;
             return Consent::LongerLog;
         }
-        if heard.asking && goes_first {
+        if heard.asking && goes_first && own_log == Ordering::Equal {
             return Consent::No;
         }
         heard.not_before = Some(heard.not_before.map_or(now + YIELD, |at| at.max(now + YIELD)));
@@ -154,16 +162,16 @@ mod tests {
     fn a_leader_and_a_node_that_hears_one_consent_to_nobody() {
         let start = Instant::now();
         let silence = silent_since(start);
-        assert_eq!(silence.consents(at(start, 599), false, false, false), Consent::No);
-        assert_eq!(silence.consents(at(start, 600), true, false, false), Consent::No);
-        assert_eq!(silence.consents(at(start, 600), false, false, false), Consent::Yes);
+        assert_eq!(silence.consents(at(start, 599), false, Ordering::Equal, false), Consent::No);
+        assert_eq!(silence.consents(at(start, 600), true, Ordering::Equal, false), Consent::No);
+        assert_eq!(silence.consents(at(start, 600), false, Ordering::Equal, false), Consent::Yes);
     }
 
     #[test]
     fn who_said_yes_to_another_does_not_stand_against_it() {
         let start = Instant::now();
         let silence = silent_since(start);
-        assert_eq!(silence.consents(at(start, 690), false, false, false), Consent::Yes);
+        assert_eq!(silence.consents(at(start, 690), false, Ordering::Equal, false), Consent::Yes);
         assert!(!silence.begins_asking(at(start, 989)));
         assert!(silence.begins_asking(at(start, 990)), "the other did not win");
     }
@@ -173,8 +181,8 @@ mod tests {
         let start = Instant::now();
         let (first, second) = (silent_since(start), silent_since(start));
         assert!(first.begins_asking(at(start, 700)) && second.begins_asking(at(start, 700)));
-        let to_second = first.consents(at(start, 702), false, false, true);
-        let to_first = second.consents(at(start, 702), false, false, false);
+        let to_second = first.consents(at(start, 702), false, Ordering::Equal, true);
+        let to_first = second.consents(at(start, 702), false, Ordering::Equal, false);
         assert_eq!((to_first, to_second), (Consent::Yes, Consent::No));
         assert!(first.asked(at(start, 704), true, |range| range.start));
         assert!(!second.asked(at(start, 704), false, |range| range.start));
@@ -185,7 +193,18 @@ mod tests {
     fn a_longer_log_stands_at_once_instead_of_the_one_that_asked() {
         let start = Instant::now();
         let silence = Silence::new(4, start, |range| range.start);
-        assert_eq!(silence.consents(at(start, 650), false, true, false), Consent::LongerLog);
+        assert_eq!(silence.consents(at(start, 650), false, Ordering::Greater, false), Consent::LongerLog);
         assert!(silence.begins_asking(at(start, 651)));
+    }
+
+    #[test]
+    fn a_shorter_log_gives_way_even_if_its_node_goes_first() {
+        let start = Instant::now();
+        let (shorter, longer) = (silent_since(start), silent_since(start));
+        assert!(shorter.begins_asking(at(start, 700)) && longer.begins_asking(at(start, 700)));
+        assert_eq!(longer.consents(at(start, 702), false, Ordering::Greater, false), Consent::LongerLog);
+        assert_eq!(shorter.consents(at(start, 702), false, Ordering::Less, true), Consent::Yes);
+        assert!(longer.asked(at(start, 704), true, |range| range.start));
+        assert!(!shorter.asked(at(start, 704), false, |range| range.start));
     }
 }

@@ -1,14 +1,16 @@
 //! What a node knows of its site's consensus, as plain values.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use kho_storage::ids::NodeId;
 use openraft::{ServerState, error::Fatal};
 
 use super::types::{RaftMetrics, SiteNode};
 
-/// A leader that heard of no majority for this long is not ready: it may have been replaced.
-const QUORUM_SILENCE_MS_MAX: u64 = 5_000;
+/// A leader that heard of no majority for this long is not ready, nor healthy: it may have been replaced.
+pub const QUORUM_SILENCE_MS_MAX: u64 = 5_000;
+/// A leader that this node has not heard for so long is none to it. openraft names the last one until there is another.
+const LEADER_SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// Who leads the site, as this node sees it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +90,8 @@ pub(super) fn member(node: u64, record: &SiteNode, voter: bool) -> Member {
     Member { node: NodeId(node), quic_address: record.quic_address.clone(), https_address: record.https_address.clone(), voter }
 }
 
-pub(super) fn status(metrics: &RaftMetrics) -> ConsensusStatus {
+/// `silence` is how long no leader was heard.
+pub(super) fn status(metrics: &RaftMetrics, silence: Duration) -> ConsensusStatus {
     let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
     let last_log = metrics.last_log_index;
     let lag = |matched: Option<u64>| matched.map(|matched| last_log.unwrap_or(0).saturating_sub(matched));
@@ -103,7 +106,7 @@ pub(super) fn status(metrics: &RaftMetrics) -> ConsensusStatus {
             ServerState::Shutdown => NodeRole::Stopped,
         },
         term: metrics.current_term,
-        leader: metrics.current_leader.map(NodeId),
+        leader: metrics.current_leader.filter(|leader| *leader == metrics.id || silence < LEADER_SILENCE_MAX).map(NodeId),
         last_log,
         applied: metrics.last_applied.map(|id| id.index),
         purged: metrics.purged.map(|id| id.index),
@@ -118,6 +121,17 @@ pub(super) fn status(metrics: &RaftMetrics) -> ConsensusStatus {
 mod tests {
     use super::*;
     use crate::consensus::types::LogId;
+
+    #[test]
+    fn promise_9_a_leader_that_is_not_heard_any_more_is_not_named() {
+        let mut metrics = RaftMetrics::new_initial(3);
+        metrics.state = ServerState::Follower;
+        metrics.current_leader = Some(1);
+        assert_eq!(status(&metrics, Duration::from_secs(1)).leader, Some(NodeId(1)));
+        assert_eq!(status(&metrics, LEADER_SILENCE_MAX).leader, None);
+        metrics.current_leader = Some(3);
+        assert_eq!(status(&metrics, LEADER_SILENCE_MAX).leader, Some(NodeId(3)), "itself it need not hear");
+    }
 
     #[test]
     fn a_leader_is_ready_only_after_an_entry_of_its_own_term_and_with_a_majority() {

@@ -18,7 +18,6 @@ use futures::StreamExt as _;
 use kho_replication::{
     bundle::{BundleError, BundleReader, BundleWriter},
     identity::PeerIdentity,
-    verified::ClockCheck,
 };
 use kho_storage::{
     command::{Command, Outcome},
@@ -40,8 +39,6 @@ use crate::{
 
 /// The longest bundle that is taken, in bytes.
 const BUNDLE_BYTES_MAX: u64 = 64 << 30;
-/// How far a head's time may lie beyond this site's clock, in milliseconds.
-const SKEW_MS_MAX: i64 = 5 * 60_000;
 const SEGMENT_BYTES_WANTED: usize = 4 << 20;
 
 /// Query of an export.
@@ -72,7 +69,7 @@ fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamS
         Some(text) => Some(text.split(',').map(|id| id.parse().map_err(|_| malformed(id))).collect::<Result<_, _>>()?),
     };
     let register = node.warehouse.register();
-    let parent = register.as_ref().as_ref().and_then(|register| register.site(node.site())).and_then(|site| site.parents.first().copied());
+    let parent = register.as_ref().as_ref().and_then(|register| register.active_parent(node.site()));
     let acknowledged = match parent {
         Some(parent) => node.warehouse.read(|reading| reading.parent_cursors(parent))?,
         None => vec![],
@@ -135,17 +132,18 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
     let mut imported = BundleImported { segments: 0, batches: 0, cursors: BTreeMap::new(), refused: vec![] };
     while let Some(received) = tokio::task::block_in_place(|| reader.next_segment()).map_err(unfit)? {
         imported.segments += 1;
-        let check = ClockCheck { clock: node.clock.now(), skew_ms_max: SKEW_MS_MAX };
-        let segment = match received.verify(&register, check) {
+        let segment = match received.verify(&register) {
             Ok(verified) => verified.into_segment(),
             Err(refusal) => {
                 imported.refused.push(refusal.to_string());
                 continue;
             }
         };
+        let head = segment.head.head.clone();
         let held = node.warehouse.origin(segment.origin())?.map_or(1, |state| state.next.0);
         match node.consensus.propose(&Command::AdoptSegment { site_time: node.clock.now(), segment }).await? {
             Outcome::Adopted(cursor) => {
+                node.watch_clock_of(&head);
                 imported.batches += cursor.next.0.saturating_sub(held);
                 imported.cursors.insert(cursor.origin.0, cursor.next.0);
             }

@@ -117,6 +117,25 @@ async fn without_a_majority_nothing_is_acknowledged_and_no_read_is_linearizable(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_no_longer_hears_its_leader_does_not_depose_it() {
+    let site = Site::new();
+    let (nodes, lines) = site.found_over_lines(3).await;
+    let leader = leader_of(&nodes).await;
+    let term = nodes[leader].consensus().status().term;
+    let deaf = (leader + 1) % nodes.len();
+    // Nothing reaches it, but the others hear what it says.
+    lines[deaf].break_after(0);
+    until("the deaf node to miss its leader", || nodes[deaf].consensus().status().leader.is_none()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    write_until_committed(&nodes[leader], "meanwhile").await;
+    lines[deaf].mend();
+    write_until_committed(&nodes[leader], "afterwards").await;
+    until_equal(&nodes).await;
+    let status = nodes[deaf].consensus().status();
+    assert_eq!((status.leader, status.term), (Some(nodes[leader].id), term));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retried_request_is_committed_once() {
     let site = Site::new();
     let nodes = site.found(1).await;

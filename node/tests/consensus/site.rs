@@ -28,6 +28,8 @@ use kho_storage::{
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use crate::line::Line;
+
 pub const SITE: SiteId = SiteId(7);
 pub const ORIGIN: OriginId = OriginId(7);
 const TREE: &str = "test";
@@ -85,11 +87,32 @@ impl Site {
 
     /// `count` nodes that form a site with the test's register.
     pub async fn found(&self, count: u64) -> Vec<TestNode> {
+        let nodes = self.started(count).await;
+        let members = nodes.iter().map(|node| (node.id, node.address())).collect();
+        self.initialize(nodes, members).await
+    }
+
+    /// The same, where each node is reached over a line of its own.
+    pub async fn found_over_lines(&self, count: u64) -> (Vec<TestNode>, Vec<Line>) {
+        let nodes = self.started(count).await;
+        let (mut lines, mut members) = (vec![], BTreeMap::new());
+        for node in &nodes {
+            let line = Line::to(node.addr()).await;
+            members.insert(node.id, NodeAddress { quic: line.addr().to_string(), ..node.address() });
+            lines.push(line);
+        }
+        (self.initialize(nodes, members).await, lines)
+    }
+
+    async fn started(&self, count: u64) -> Vec<TestNode> {
         let mut nodes: Vec<TestNode> = (1..=count).map(|id| self.node(id)).collect();
         for node in &mut nodes {
             node.start(self).await.expect("starts");
         }
-        let members: BTreeMap<_, _> = nodes.iter().map(|node| (node.id, node.address())).collect();
+        nodes
+    }
+
+    async fn initialize(&self, nodes: Vec<TestNode>, members: BTreeMap<NodeId, NodeAddress>) -> Vec<TestNode> {
         nodes[0].consensus().initialize(&members).await.expect("all are fresh");
         let adopt = Command::AdoptRegister { site_time: self.clock.now(), signed: self.register() };
         assert!(matches!(nodes[0].consensus().propose(&adopt).await, Ok(Outcome::RegisterAdopted { .. })));

@@ -67,6 +67,12 @@ impl NodeClient {
         self.send_json(&Request::read(&["v1", "status"])).await
     }
 
+    /// What the node counts, in Prometheus' text form.
+    pub async fn metrics(&self) -> Result<String, CallError> {
+        let response = self.send(&Request::read(&["metrics"])).await?;
+        response.text().await.map_err(|error| broken(&error, Repeat::Read))
+    }
+
     pub async fn indicators(&self) -> Result<Vec<IndicatorInfo>, CallError> {
         self.send_json(&Request::read(&["v1", "indicators"])).await
     }

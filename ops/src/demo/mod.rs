@@ -23,7 +23,7 @@ use kho_storage::{
 
 use crate::{
     failure::{Failure, Verdict},
-    local_tree::{LocalTree, PlannedSite, TreePlan},
+    local_tree::{LocalTree, PlannedSite, TreePlan, khod_beside},
 };
 use step::{Steps, run_kho};
 
@@ -102,7 +102,7 @@ async fn demonstrate(args: RunArgs) -> anyhow::Result<()> {
     let mut steps = Steps::start();
     let (plan, folders) = plan(&args)?;
     steps.begin("Making keys, certificates and the register");
-    let mut tree = LocalTree::found(&args.dir, &khod()?, plan, Some(args.first_port))?;
+    let mut tree = LocalTree::found(&args.dir, &khod_beside()?, plan, Some(args.first_port))?;
     steps.begin("Writing a synthetic population of real units");
     let data = tree.dir().join("population");
     let (persons, seed) = (args.persons.to_string(), args.seed.to_string());
@@ -273,17 +273,8 @@ fn tell_addresses(tree: &LocalTree) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `khod` beside this program.
-fn khod() -> anyhow::Result<PathBuf> {
-    let khod = std::env::current_exe()?.with_file_name("khod");
-    if !khod.exists() {
-        bail!("{} is missing; build it with `cargo build --release`", khod.display());
-    }
-    Ok(khod)
-}
-
 async fn start(dir: &Path) -> anyhow::Result<()> {
-    let mut tree = LocalTree::open(dir, &khod()?)?;
+    let mut tree = LocalTree::open(dir, &khod_beside()?)?;
     tree.start().await?;
     tell_addresses(&tree)?;
     tree.leave_running()

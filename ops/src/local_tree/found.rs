@@ -24,6 +24,8 @@ use crate::{
 };
 
 const CERTIFICATE_DAYS: u32 = 365;
+/// For a machine that many nodes share; the end of every configuration.
+pub(super) const SMALL_LIMITS: &str = "\n[limits]\ncache_mib = 32\nwrite_buffer_mib = 64\nidle_head_seconds = 5\n";
 /// How long a node may take until it answers.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -325,7 +327,7 @@ impl LocalTree {
         std::fs::copy(root.join("root.crt"), dir.join("root.crt"))?;
         let place = &self.places[&(site, node)];
         let config = format!(
-            "tree = \"{}\"\nsite = {site}\nnode = {node}\ndata_dir = \"data\"\n\n[listen]\nquic = \"{}\"\nhttps = \"{}\"\n\n[identity]\nroot_certificate = \"root.crt\"\ncertificate = \"tls.crt\"\ntls_key = \"tls.key\"\nsigning_key = \"signing.key\"\n\n[register]\nkey = \"{}\"\n\n[limits]\ncache_mib = 32\nwrite_buffer_mib = 64\nidle_head_seconds = 5\n",
+            "tree = \"{}\"\nsite = {site}\nnode = {node}\ndata_dir = \"data\"\n\n[listen]\nquic = \"{}\"\nhttps = \"{}\"\n\n[identity]\nroot_certificate = \"root.crt\"\ncertificate = \"tls.crt\"\ntls_key = \"tls.key\"\nsigning_key = \"signing.key\"\n\n[register]\nkey = \"{}\"\n{SMALL_LIMITS}",
             self.plan.tree,
             place.quic,
             place.https,

@@ -1,14 +1,32 @@
 //! Changes of a local tree: its register, nodes that come later, nodes that leave.
 
+use anyhow::Context as _;
 use kho_storage::{
     ids::{NodeId, SiteId},
     register::{NodeEntry, Register},
     signature::SigningKey,
 };
 
-use super::{LocalTree, found::free_place};
+use super::{
+    LocalTree,
+    found::{SMALL_LIMITS, free_place},
+};
 
 impl LocalTree {
+    /// Gives every node the limits of a configuration that names none, instead of small ones. They count from a node's next start.
+    ///
+    /// # Errors
+    /// When a configuration can't be read or written, or its limits were changed.
+    pub fn use_default_limits(&self) -> anyhow::Result<()> {
+        for (site, node) in self.places.keys() {
+            let path = self.node_dir(*site, *node).join("khod.toml");
+            let text = std::fs::read_to_string(&path)?;
+            let rest = text.strip_suffix(SMALL_LIMITS).with_context(|| format!("{} does not end with the limits of a local tree", path.display()))?;
+            std::fs::write(&path, rest)?;
+        }
+        Ok(())
+    }
+
     /// Issues a changed register of the next version.
     ///
     /// # Errors

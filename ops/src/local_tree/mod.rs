@@ -15,4 +15,4 @@ mod process;
 
 pub use found::LocalTree;
 pub use plan::{PlannedSite, TreePlan};
-pub use process::{NodeProcess, ask_to_stop};
+pub use process::{NodeProcess, ask_to_stop, khod_beside};

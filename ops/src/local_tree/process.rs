@@ -97,6 +97,18 @@ impl Drop for NodeProcess {
     }
 }
 
+/// `khod` beside this program.
+///
+/// # Errors
+/// When it is not there.
+pub fn khod_beside() -> anyhow::Result<PathBuf> {
+    let khod = std::env::current_exe()?.with_file_name("khod");
+    if !khod.exists() {
+        bail!("{} is missing; build it with `cargo build --release`", khod.display());
+    }
+    Ok(khod)
+}
+
 /// Sends SIGTERM.
 pub fn ask_to_stop(id: u32) -> anyhow::Result<()> {
     let pid = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw).context("no process id")?;

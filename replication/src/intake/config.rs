@@ -1,7 +1,6 @@
 //! The intake's limits and patience.
 
-use crate::verified::ClockCheck;
-use kho_storage::{ids::SiteTime, stream::SEGMENT_BYTES_MAX};
+use kho_storage::stream::SEGMENT_BYTES_MAX;
 
 /// What one connection from a child may cost its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +13,6 @@ pub struct IntakeConfig {
     pub queued_frames_max: usize,
     /// What a child is told to wait when the queue is full or an outcome is not known.
     pub busy_retry_ms: u32,
-    /// How far a head's time may lie beyond this site's clock.
-    pub skew_ms_max: i64,
     /// Refused segments that are kept as evidence, per connection.
     pub evidence_max: usize,
 }
@@ -27,7 +24,6 @@ impl Default for IntakeConfig {
             queued_bytes_max: 64 << 20,
             queued_frames_max: 1024,
             busy_retry_ms: 500,
-            skew_ms_max: 5 * 60_000,
             evidence_max: 16,
         }
     }
@@ -38,9 +34,5 @@ impl IntakeConfig {
     pub(super) fn in_flight_bytes_max(&self) -> u32 {
         let spare = self.queued_bytes_max.saturating_sub(SEGMENT_BYTES_MAX).max(1);
         u32::try_from(spare).unwrap_or(u32::MAX)
-    }
-
-    pub(super) fn clock_check(&self, clock: SiteTime) -> ClockCheck {
-        ClockCheck { clock, skew_ms_max: self.skew_ms_max }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 impl Intake {
     pub(super) fn segment_received(&mut self, id: FrameId, origin: OriginId, packed: &Compressed<Segment>, clock: SiteTime) {
         let Some(lane) = self.admit(id, origin, packed.plain_bytes) else { return };
-        match self.judge_segment(origin, lane, packed, clock) {
+        match self.judge_segment(origin, lane, packed) {
             Err(refusal) => self.refuse_bytes(id, origin, refusal, &packed.zstd),
             Ok(verified) => {
                 let head = &verified.segment().head.head;
@@ -30,7 +30,7 @@ impl Intake {
         }
     }
 
-    fn judge_segment(&self, origin: OriginId, lane: Lane, packed: &Compressed<Segment>, clock: SiteTime) -> Result<VerifiedSegment, Refusal> {
+    fn judge_segment(&self, origin: OriginId, lane: Lane, packed: &Compressed<Segment>) -> Result<VerifiedSegment, Refusal> {
         let malformed = |why: String| Refusal::Malformed { origin, seq: lane.expected.next, why };
         let segment = packed.unpack(SEGMENT_PLAIN_BYTES_MAX).map_err(|error| malformed(error.to_string()))?;
         if segment.origin() != origin {
@@ -40,7 +40,7 @@ impl Intake {
         if segment.head.head.epoch == lane.expected.epoch && segment.first > lane.expected.next {
             return Err(Refusal::Gap { origin, wanted: lane.expected.next, given: segment.first });
         }
-        ReceivedSegment::new(segment).verify(&self.register, self.config.clock_check(clock))
+        ReceivedSegment::new(segment).verify(&self.register)
     }
 
     pub(super) fn transfer_start_received(&mut self, id: FrameId, start: TransferStart, clock: SiteTime) {

@@ -1,7 +1,7 @@
 use kho_storage::{
     codec::Blob,
     command::PieceRow,
-    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, TableId},
+    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, TableId},
     register::Revocation,
     stream::{Head, SignedHead},
 };
@@ -13,8 +13,6 @@ use crate::protocol_tests::{
     tree::{ADOPTED, COMMUNE, DISTRICT, NODE, OWN, Tree},
 };
 
-const CHECK: ClockCheck = ClockCheck { clock: SiteTime(1_000_000), skew_ms_max: 1_000 };
-
 fn tree_and_author() -> (Tree, Author) {
     let tree = Tree::new();
     let mut author = Author::new(&tree, OWN, DISTRICT);
@@ -23,7 +21,7 @@ fn tree_and_author() -> (Tree, Author) {
 }
 
 fn judge(tree: &Tree, segment: Segment) -> Result<VerifiedSegment, Refusal> {
-    ReceivedSegment::new(segment).verify(&tree.verified(), CHECK)
+    ReceivedSegment::new(segment).verify(&tree.verified())
 }
 
 /// A head that the author itself signs over whatever it likes.
@@ -130,15 +128,6 @@ fn promise_4_a_revoked_key_and_an_unknown_origin_are_refused() {
     assert!(matches!(judge(&tree, author.segment(1, 4)), Err(Refusal::BadSignature { .. })));
     tree.register.origins.retain(|entry| entry.origin != OWN);
     assert_eq!(judge(&tree, author.segment(1, 3)), Err(Refusal::UnknownOrigin(OWN)));
-}
-
-#[test]
-fn a_head_ahead_of_the_clock_is_refused_with_the_clock_named() {
-    let (tree, mut author) = tree_and_author();
-    author.commit_head(SiteTime(1_001_000));
-    assert!(judge(&tree, author.segment(5, 4)).is_ok());
-    author.commit_head(SiteTime(1_001_001));
-    assert_eq!(judge(&tree, author.segment(5, 4)), Err(Refusal::ClockSkew { origin: OWN, ahead_ms: 1_001 }));
 }
 
 #[test]

@@ -132,10 +132,12 @@ impl Warehouse {
         Ok(Ok(Outcome::Adopted(state.cursor(origin))))
     }
 
-    /// Keeps the head and raises the watermark, never beyond this site's own time.
+    /// Keeps the head and raises the watermark, never beyond this site's own time. A head of the far future raises none.
     pub(super) fn adopt_head(&self, site_time: SiteTime, state: &mut OriginState, segment: &Segment, set: &mut WriteSet) -> Result<(), StorageError> {
         let head = &segment.head.head;
-        state.watermark = state.watermark.max(head.site_time.min(site_time));
+        if head.ahead_of(site_time).is_none() {
+            state.watermark = state.watermark.max(head.site_time.min(site_time));
+        }
         state.head_seq = Some(head.seq);
         state.bytes_since_head = 0;
         put_meta(set, &Meta::Head(head.origin, head.epoch.number, head.seq), &segment.head)

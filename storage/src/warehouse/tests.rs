@@ -13,7 +13,7 @@ use crate::{
     row::RowBuilder,
     schema::{PartialDate, Value, population},
     signature::{SignatureAlgorithm, SigningKey},
-    stream::{Change, Head, Segment, SignedHead},
+    stream::{Change, HEAD_AHEAD_MS_MAX, Head, Segment, SignedHead},
 };
 
 pub(super) const DISTRICT: OriginId = OriginId(3);
@@ -244,6 +244,35 @@ fn promise_5_a_node_whose_rows_differ_from_its_sites_committed_head_stops() {
     let signed = SignedHead::sign(head, SiteId(3), NodeId(1), &tree.district).expect("signs");
     let mark = AppliedMark::default();
     assert!(matches!(district.warehouse.apply(&mark, Some(&Command::CommitHead { signed })), Err(StorageError::Diverged { .. })));
+}
+
+#[test]
+fn promise_9_a_head_of_the_far_future_is_adopted_but_makes_nobody_complete() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
+    // `Tree::adopt` says that the province's clock stands here.
+    let ours = 1_000_000;
+    let watermark = |province: &Node| province.state().watermark.0;
+    for (id, head_time, expected) in [
+        ("a", ours - 1, ours - 1),
+        ("b", ours + HEAD_AHEAD_MS_MAX, ours),
+        ("c", ours + HEAD_AHEAD_MS_MAX + 1, ours),
+    ] {
+        district.write(10, vec![request(id, vec![person(id, 1, 0, "2000")])]);
+        tree.head(&mut district, head_time);
+        assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));
+        assert_eq!(watermark(&province), expected, "after a head at {head_time}");
+    }
+    assert_eq!(province.replica(), district.replica(), "every row is held");
+    // Kept back and shown again later, the head of the future is still not believed.
+    let later = |segment| Command::AdoptSegment { site_time: SiteTime(ours + 1), segment };
+    let mut fresh = tree.node("q", 2);
+    for command in [tree.adopt(district.segment(1)), tree.adopt(district.segment(1))] {
+        fresh.apply(&command);
+    }
+    assert_eq!(watermark(&fresh), 0);
+    fresh.apply(&later(district.segment(1)));
+    assert_eq!(watermark(&fresh), ours + 1, "by then its time lies no more than the bound ahead");
 }
 
 #[test]

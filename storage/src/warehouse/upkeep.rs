@@ -80,7 +80,7 @@ impl Warehouse {
     /// the oldest head that can still end a segment. A site without a parent forgets nothing.
     pub(super) fn trim(&self, db: &Db, keep_bytes: u64, set: &mut WriteSet) -> Decided {
         let register = self.register.load();
-        let parent = register.as_ref().as_ref().and_then(|register| register.site(self.site())).and_then(|site| site.parents.first().copied());
+        let parent = register.as_ref().as_ref().and_then(|register| register.active_parent(self.site()));
         let mut trimmed = 0;
         if let Some(parent) = parent {
             for (origin, state) in origins(db)? {

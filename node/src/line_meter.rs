@@ -1,0 +1,42 @@
+//! Counts what a line to the parent carries, for the metrics.
+
+use std::{convert::Infallible, time::Duration};
+
+use kho_replication::quic::Connection;
+
+/// The count is behind the line by no more than this.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Counts one connection as long as it lives; what it sent last is counted when the meter is dropped.
+pub struct LineMeter<'a> {
+    connection: &'a Connection,
+    counted_bytes: u64,
+}
+
+impl<'a> LineMeter<'a> {
+    /// Counts from the connection's first byte on.
+    pub fn new(connection: &'a Connection) -> Self {
+        Self { connection, counted_bytes: 0 }
+    }
+
+    /// Counts until it is dropped.
+    pub async fn run(mut self) -> Infallible {
+        let mut interval = tokio::time::interval(INTERVAL);
+        loop {
+            interval.tick().await;
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
+        let sent_bytes = self.connection.wire_bytes_sent();
+        metrics::counter!("kho_uplink_sent_bytes_total").increment(sent_bytes.saturating_sub(self.counted_bytes));
+        self.counted_bytes = sent_bytes;
+    }
+}
+
+impl Drop for LineMeter<'_> {
+    fn drop(&mut self) {
+        self.count();
+    }
+}
