@@ -5,6 +5,7 @@ use std::{ffi::OsString, io, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::{
+    bench::{self, BenchArgs},
     commands::{
         bundle::{self, BundleCommand},
         import::{self, ImportArgs},
@@ -54,6 +55,7 @@ enum Command {
     Synth(SynthArgs),
     #[command(subcommand)]
     Demo(DemoCommand),
+    Bench(BenchArgs),
 }
 
 /// Reads the arguments, carries the command out, and says how it ended.
@@ -94,6 +96,7 @@ async fn execute_connected(command: Command) -> Result<Verdict, Failure> {
         Command::Status(args) => status::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Demo(command) => demo::run(command).await,
+        Command::Bench(args) => bench::run(args).await,
         Command::Bundle(command) => bundle::run(command).await,
         Command::Site(command) => site::run_site(command).await,
         Command::Node(command) => site::run_node(command).await,

@@ -2,8 +2,9 @@
 //! and in its exit code.*
 //!
 //! Reading order: [`cli`] (which commands there are), [`failure`] (how they end), [`client`] (how nodes are reached), then
-//! the [`commands`]; [`pki`] and [`synth`] stand for themselves.
+//! the [`commands`]; [`pki`], [`synth`] and [`bench`] stand for themselves.
 
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod commands;

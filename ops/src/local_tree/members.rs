@@ -80,3 +80,25 @@ impl LocalTree {
         self.write_tree_file()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use kho_node::config::{LimitsConfig, NodeConfig};
+    use kho_storage::ids::Tier;
+
+    use super::*;
+    use crate::local_tree::{PlannedSite, TreePlan};
+
+    #[test]
+    fn a_tree_has_small_limits_until_it_is_given_the_default_ones() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let plan = TreePlan { tree: "t".into(), sites: vec![PlannedSite::new(1, "Huyện", Tier::District, &[], 1)] };
+        let tree = LocalTree::found(&dir.path().join("tree"), Path::new("khod"), plan, None).expect("founded");
+        let limits = || NodeConfig::load(&tree.node_dir(SiteId(1), NodeId(1)).join("khod.toml")).expect("good").limits;
+        assert!(limits().cache_mib < LimitsConfig::default().cache_mib);
+        tree.use_default_limits().expect("written");
+        assert_eq!(limits(), LimitsConfig::default());
+    }
+}

@@ -1,0 +1,77 @@
+//! A measured number with its unit, and how it is shown.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::commands::print::grouped;
+
+/// What a number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    RowsPerSecond,
+    WritesPerSecond,
+    Seconds,
+    Bytes,
+    BytesPerRow,
+}
+
+/// A measured number.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Figure {
+    pub value: f64,
+    pub unit: Unit,
+}
+
+impl Figure {
+    pub fn new(value: f64, unit: Unit) -> Self {
+        Self { value, unit }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.unit {
+            Unit::RowsPerSecond => write!(f, "{} rows/s", whole(self.value)),
+            Unit::WritesPerSecond => write!(f, "{} writes/s", whole(self.value)),
+            Unit::Seconds => f.write_str(&seconds(self.value)),
+            Unit::Bytes => f.write_str(&megabytes(self.value)),
+            Unit::BytesPerRow => write!(f, "{:.1} B/row", self.value),
+        }
+    }
+}
+
+/// Seconds as people say them: `412 µs`, `12.3 ms`, `2.34 s`.
+pub fn seconds(value: f64) -> String {
+    match value {
+        value if value < 0.001 => format!("{:.0} µs", value * 1e6),
+        value if value < 1.0 => format!("{:.1} ms", value * 1e3),
+        value => format!("{value:.2} s"),
+    }
+}
+
+/// Bytes in millions, as the goals name them.
+pub fn megabytes(value: f64) -> String {
+    format!("{:.1} MB", value / 1e6)
+}
+
+fn whole(value: f64) -> String {
+    // A rate is never negative, and far below 2^53.
+    grouped(value.round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_shown_in_units_that_people_read() {
+        let shown = |value, unit| Figure::new(value, unit).to_string();
+        assert_eq!(shown(12_345.6, Unit::RowsPerSecond), "12,346 rows/s");
+        assert_eq!(shown(999.4, Unit::WritesPerSecond), "999 writes/s");
+        assert_eq!([0.000_412, 0.0123, 2.3449].map(|value| shown(value, Unit::Seconds)), ["412 µs", "12.3 ms", "2.34 s"]);
+        assert_eq!(shown(79_950_000.0, Unit::Bytes), "80.0 MB");
+        assert_eq!(shown(61.25, Unit::BytesPerRow), "61.2 B/row");
+    }
+}

@@ -1,0 +1,131 @@
+//! A tree of four `khod` processes with the default limits.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context as _;
+use kho_storage::ids::{NodeId, SiteId, Tier};
+
+use super::{Entry, Sight, Tree};
+use crate::{
+    bench::{
+        persons::{PROVINCE, PersonBatch, TABLE},
+        process_memory::ProcessMemory,
+    },
+    client::NodeClient,
+    local_tree::{LocalTree, PlannedSite, TreePlan, khod_beside},
+};
+
+const CENTRE: SiteId = SiteId(1);
+const DISTRICT: SiteId = SiteId(4);
+const NODE: NodeId = NodeId(1);
+/// A node's count of what it sent to its parent.
+const SENT_BYTES: &str = "kho_uplink_sent_bytes_total";
+/// How far that count may be behind, and more.
+const SENT_BYTES_AGE: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub struct KhoTree {
+    tree: LocalTree,
+}
+
+impl KhoTree {
+    /// Founds and starts it.
+    ///
+    /// # Errors
+    /// When a node does not answer; the message ends with its log.
+    pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        let sites = vec![
+            PlannedSite::new(CENTRE.0, "Trung ương", Tier::Central, &[], 1),
+            PlannedSite::new(2, "Vùng", Tier::Region, &[CENTRE.0], 1),
+            PlannedSite::new(3, "Tỉnh", Tier::Province, &[2], 1),
+            PlannedSite::new(DISTRICT.0, "Huyện", Tier::District, &[3], 1).with_area(PROVINCE),
+        ];
+        let mut tree = LocalTree::found(dir, &khod_beside()?, TreePlan { tree: "bench".into(), sites }, None)?;
+        tree.use_default_limits()?;
+        tree.start().await?;
+        Ok(Self { tree })
+    }
+
+    /// # Errors
+    /// When the district does not run.
+    pub fn district_memory(&mut self) -> anyhow::Result<ProcessMemory> {
+        let process = self.tree.process(DISTRICT, NODE).context("the district was started")?;
+        ProcessMemory::of(process.id().context("the district runs")?)
+    }
+
+    /// Bytes that the district has sent to its province, with the headers of IP and UDP.
+    ///
+    /// # Errors
+    /// When the district does not answer.
+    pub async fn district_sent_bytes(&self) -> anyhow::Result<u64> {
+        tokio::time::sleep(SENT_BYTES_AGE).await;
+        let metrics = self.tree.operator(DISTRICT)?.metrics().await?;
+        metric(&metrics, SENT_BYTES).with_context(|| format!("the district's metrics do not tell {SENT_BYTES}"))
+    }
+
+    /// # Errors
+    /// When a node did not stop by itself.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.tree.stop()
+    }
+
+    fn client_of(&self, site: SiteId) -> anyhow::Result<NodeClient> {
+        self.tree.client(&self.tree.urls(site), &format!("client-{site}"))
+    }
+}
+
+/// A count in Prometheus' text form.
+fn metric(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+/// A client of the district.
+pub struct KhoEntry(NodeClient);
+
+/// A client of the centre and the tree's operator.
+pub struct KhoSight {
+    client: NodeClient,
+    operator: NodeClient,
+}
+
+impl Tree for KhoTree {
+    type Entry = KhoEntry;
+    type Sight = KhoSight;
+
+    async fn entry(&self) -> anyhow::Result<KhoEntry> {
+        Ok(KhoEntry(self.client_of(DISTRICT)?))
+    }
+
+    async fn sight(&self) -> anyhow::Result<KhoSight> {
+        Ok(KhoSight { client: self.client_of(CENTRE)?, operator: self.tree.operator(CENTRE)? })
+    }
+}
+
+impl Entry for KhoEntry {
+    async fn enter(&mut self, batch: &PersonBatch) -> anyhow::Result<()> {
+        self.0.enter(batch.upload()).await?;
+        Ok(())
+    }
+}
+
+impl Sight for KhoSight {
+    async fn holds(&mut self, key: &str) -> anyhow::Result<bool> {
+        Ok(!self.client.row(TABLE, key, Some("local")).await?.found.is_empty())
+    }
+
+    async fn rows(&mut self) -> anyhow::Result<u64> {
+        Ok(self.operator.status().await?.streams.iter().map(|stream| stream.rows).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_found_among_metrics_and_none_is_made_up() {
+        let text = "# TYPE kho_uplink_sent_bytes_total counter\nkho_uplink_sent_bytes_total 4711\n\nkho_healthy 1\n";
+        assert_eq!(metric(text, SENT_BYTES), Some(4_711));
+        assert_eq!(metric("kho_healthy 1\n", SENT_BYTES), None);
+    }
+}
