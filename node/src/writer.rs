@@ -22,7 +22,10 @@ use crate::{
     consensus::{Consensus, ProposeError},
 };
 
-/// Bytes of entries under way at a time; one entry may pass it.
+/// Groups under way at a time: one being synced, one on its way to the others, one being applied. While they are, more requests
+/// arrive and share the next one, and with it its sync.
+const GROUPS_UNDER_WAY_MAX: usize = 3;
+/// Bytes of groups under way at a time; one group may pass it.
 const UNDER_WAY_BYTES_MAX: usize = 3 << 20;
 /// What a request takes in a batch beside its key and changes.
 const REQUEST_MARK_BYTES: usize = 64;
@@ -69,7 +72,7 @@ impl Writer {
 }
 
 async fn commit_groups(mut waiting: mpsc::Receiver<Waiting>, consensus: Arc<Consensus>, warehouse: Arc<Warehouse>, clock: Arc<NodeClock>) {
-    let under_way = Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX));
+    let (groups_under_way, bytes_under_way) = (Arc::new(Semaphore::new(GROUPS_UNDER_WAY_MAX)), Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX)));
     let mut held_back: Option<Waiting> = None;
     loop {
         let first = match held_back.take() {
@@ -79,15 +82,16 @@ async fn commit_groups(mut waiting: mpsc::Receiver<Waiting>, consensus: Arc<Cons
                 None => return,
             },
         };
-        let permits = u32::try_from(first.bytes.clamp(1, UNDER_WAY_BYTES_MAX)).unwrap_or(u32::MAX);
         // While this waits, more requests arrive and share the entry.
-        let Ok(permit) = Arc::clone(&under_way).acquire_many_owned(permits).await else { return };
+        let Ok(place) = Arc::clone(&groups_under_way).acquire_owned().await else { return };
         let mut group = vec![first];
         held_back = fill(&mut group, &mut waiting);
+        let group_bytes = group.iter().map(|waiting| waiting.bytes).sum::<usize>().clamp(1, UNDER_WAY_BYTES_MAX);
+        let Ok(room) = Arc::clone(&bytes_under_way).acquire_many_owned(u32::try_from(group_bytes).unwrap_or(u32::MAX)).await else { return };
         let (consensus, warehouse, clock) = (Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock));
         tokio::spawn(async move {
             commit(group, &consensus, &warehouse, &clock).await;
-            drop(permit);
+            drop((place, room));
         });
     }
 }

@@ -6,12 +6,12 @@ use clap::{Args, ValueEnum as _};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    bench::Bench,
     machine::Machine,
     measure::Measure,
     outcome::Outcome,
     progress,
     report::{Report, Settings},
+    workbench::Workbench,
 };
 use crate::{
     commands::print,
@@ -66,7 +66,8 @@ pub struct BenchArgs {
 pub async fn run(args: BenchArgs) -> Result<Verdict, Failure> {
     let measures = if args.measures.is_empty() { Measure::value_variants().to_vec() } else { args.measures };
     let parent = args.dir.unwrap_or_else(std::env::temp_dir);
-    let bench = Bench::new(measures.iter().copied().collect(), Duration::from_secs(args.seconds), args.persons, !args.no_peers, &parent).map_err(|error| Failure::usage(format!("{error:#}"), "name a folder on a disk with --dir"))?;
+    let bench = Workbench::new(measures.iter().copied().collect(), Duration::from_secs(args.seconds), args.persons, !args.no_peers, &parent)
+        .map_err(|error| Failure::usage(format!("{error:#}"), "name a folder on a disk with --dir"))?;
     let machine = Machine::here(bench.dir());
     progress::begin(machine.text());
     if !machine.syncs_to_a_disk() {
@@ -78,11 +79,15 @@ pub async fn run(args: BenchArgs) -> Result<Verdict, Failure> {
         () = asked_to_stop() => return Err(Failure::refused("stopped before all was measured; everything that was started has ended", "give the same command again")),
     };
     let report = report(&bench, machine, Settings { measures: bench.measures.iter().copied().collect(), seconds: args.seconds, persons: args.persons }, outcomes);
-    if args.json { print::json(&report)? } else { print::line(report.text())? }
+    if args.json {
+        print::json(&report)?
+    } else {
+        print::line(report.text())?
+    }
     Ok(Verdict::Good)
 }
 
-fn report(bench: &Bench, machine: Machine, settings: Settings, outcomes: Vec<Outcome>) -> Report {
+fn report(bench: &Workbench, machine: Machine, settings: Settings, outcomes: Vec<Outcome>) -> Report {
     let version = |found: Result<&String, &String>| found.map_or_else(|why| format!("not measured: {why}"), String::clone);
     let peers = BTreeMap::from([("etcd", version(bench.etcd.as_ref().map(|etcd| &etcd.version))), ("PostgreSQL", version(bench.postgres.as_ref().map(|postgres| &postgres.version)))]);
     Report { date: jiff::Timestamp::now().strftime("%FT%TZ").to_string(), kho: env!("CARGO_PKG_VERSION"), machine, settings, peers, outcomes }

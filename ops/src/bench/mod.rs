@@ -14,7 +14,6 @@
 //! What it does not measure: records of 256 bytes without cubes. Every table of the built-in schema has cubes, so that comparison
 //! has to wait for a schema of one's own.
 
-mod bench;
 mod certificates;
 mod command;
 mod etcd;
@@ -34,5 +33,6 @@ mod report;
 mod server;
 mod site;
 mod tree;
+mod workbench;
 
 pub use command::{BenchArgs, run};

@@ -44,11 +44,7 @@ impl EtcdClient {
 
 impl Writer for EtcdClient {
     async fn write(&mut self, records: Range<u64>) -> anyhow::Result<()> {
-        if records.end - records.start == 1 {
-            self.call(PUT_PATH, record(records.start)).await
-        } else {
-            self.call(TRANSACTION_PATH, transaction(records.map(record))).await
-        }
+        if records.end - records.start == 1 { self.call(PUT_PATH, record(records.start)).await } else { self.call(TRANSACTION_PATH, transaction(records.map(record))).await }
     }
 }
 

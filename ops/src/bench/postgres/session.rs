@@ -1,10 +1,6 @@
 //! A session at a server: one `psql` over TLS that reads its orders from a pipe, and says when each is done.
 
-use std::{
-    fs::File,
-    path::PathBuf,
-    process::Stdio,
-};
+use std::{fs::File, path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, bail};
 use tokio::{

@@ -13,13 +13,13 @@ use serde_json::json;
 
 use self::{in_turn::InTurn, kho::KhoSite};
 use super::{
-    bench::Bench,
     etcd::EtcdCluster,
     figure::{Figure, Unit},
     load::{Load, LoadReport, LoadTime, Writer, run_load},
     measure::{Measure, SITE_BATCHES, SITE_LATENCY, SITE_SINGLES, Target},
     outcome::{Outcome, PeerFigure},
     progress,
+    workbench::Workbench,
 };
 
 /// Nodes of the site, and members of the peer.
@@ -56,7 +56,7 @@ const KINDS: [Kind; 3] = [
 ///
 /// # Errors
 /// When a node can't be started or a write failed.
-pub async fn measure_site(bench: &Bench) -> anyhow::Result<Vec<Outcome>> {
+pub async fn measure_site(bench: &Workbench) -> anyhow::Result<Vec<Outcome>> {
     let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| bench.wants(kind.target.measure)).collect();
     if kinds.is_empty() {
         return Ok(vec![]);

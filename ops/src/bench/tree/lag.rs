@@ -86,10 +86,15 @@ pub async fn measure_lag<T: Tree>(tree: &T, sight: &mut T::Sight, load: LagLoad)
     };
     let ((rows, seconds_loaded), (), lags) = tokio::try_join!(loaded, probe(prober, load.probes, probed, begun + length), seen)?;
     let lag_seconds = Percentiles::of(lags).context("no record was entered; measure for longer with --seconds")?;
-    let report = LagReport { rows_per_second_wanted: load.rows_per_second, rows_per_second: rows as f64 / seconds_loaded, seconds: seconds_loaded, lag_seconds };
+    let report = LagReport { rows_per_second_wanted: load.rows_per_second, rows_per_second: rate(rows, seconds_loaded, load.rows_per_second), seconds: seconds_loaded, lag_seconds };
     let rate = Figure::new(report.rows_per_second, Unit::RowsPerSecond);
     progress::note(format_args!("tree-lag: {} at 99 %, {} at 50 %, under {rate}", seconds(lag_seconds.p99), seconds(lag_seconds.p50)));
     Ok(report)
+}
+
+/// The load that came about. The last batch is due before its own share of the time is over, which makes no load higher than wanted.
+fn rate(rows: u64, seconds: f64, wanted: f64) -> f64 {
+    (rows as f64 / seconds).min(wanted)
 }
 
 /// As long as it was asked for, or as the rows last.
@@ -132,4 +137,49 @@ async fn probe(mut entry: impl Entry, probes: Vec<PersonBatch>, probed: mpsc::Un
         entry.enter(&record).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::persons::Persons;
+
+    fn load(rows_per_second: f64) -> LagLoad {
+        let dir = tempfile::tempdir().expect("a folder");
+        let persons = Persons::synthesise(&dir.path().join("population"), 100).expect("made");
+        LagLoad { rows_per_second, batches: Arc::new(persons.batches(0..100, 25)), probes: vec![], length: Duration::from_secs(10) }
+    }
+
+    #[test]
+    fn a_load_lasts_no_longer_than_its_rows() {
+        assert_eq!(lasting(&load(1.0)), Duration::from_secs(10));
+        assert_eq!(lasting(&load(20.0)), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_load_that_kept_up_came_about_as_wanted_and_another_shows() {
+        assert_eq!(rate(100, 4.0, 20.0), 20.0);
+        assert_eq!(rate(100, 10.0, 20.0), 10.0);
+    }
+
+    struct Noted(mpsc::UnboundedSender<Instant>);
+
+    impl Entry for Noted {
+        async fn enter(&mut self, _: &PersonBatch) -> anyhow::Result<()> {
+            self.0.send(Instant::now())?;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn batches_are_entered_when_those_before_should_have_been() {
+        let (noted, mut times) = mpsc::unbounded_channel();
+        let load = load(500.0);
+        let begun = Instant::now();
+        let rows = enter_in_time(Noted(noted), load.batches, Arc::default(), load.rows_per_second, begun, begun + Duration::from_millis(140)).await.expect("entered");
+        assert_eq!(rows, 75, "the fourth batch is due after the end");
+        for due_ms in [0, 50, 100] {
+            assert!(times.recv().await.expect("entered") >= begun + Duration::from_millis(due_ms));
+        }
+    }
 }

@@ -15,21 +15,20 @@ mod rows;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::{lag::LagReport, rows::RowsReport};
 use self::{
     arrival::wait_until_held,
     kho::KhoTree,
-    lag::{LagLoad, PROBES_PER_SECOND, measure_lag},
-    rows::measure_rows,
+    lag::{LagLoad, LagReport, PROBES_PER_SECOND, measure_lag},
+    rows::{RowsReport, measure_rows},
 };
 use super::{
-    bench::Bench,
     measure::Measure,
     outcome::Outcome,
     persons::{PersonBatch, Persons},
     postgres::PostgresTree,
     process_memory::ProcessMemory,
     progress,
+    workbench::Workbench,
 };
 
 /// Rows of a batch, as `kho import` sends them by default.
@@ -101,7 +100,7 @@ struct PeerRun {
 ///
 /// # Errors
 /// When a node can't be started, rows were refused, or they never arrived.
-pub async fn measure_tree(bench: &Bench) -> anyhow::Result<Vec<Outcome>> {
+pub async fn measure_tree(bench: &Workbench) -> anyhow::Result<Vec<Outcome>> {
     if !bench.measures.iter().any(|measure| measure.is_of_tree()) {
         return Ok(vec![]);
     }
@@ -112,7 +111,7 @@ pub async fn measure_tree(bench: &Bench) -> anyhow::Result<Vec<Outcome>> {
     Ok(outcomes::outcomes(bench, &rows, &kho, peer.as_ref()))
 }
 
-async fn make_rows(bench: &Bench) -> anyhow::Result<TreeRows> {
+async fn make_rows(bench: &Workbench) -> anyhow::Result<TreeRows> {
     let lag_seconds = if bench.wants(Measure::TreeLag) { bench.length.as_secs() } else { 0 };
     let (lag_rows, probes) = ((LAG_ROWS_PER_SECOND_MAX * lag_seconds).min(LAG_ROWS_MAX), PROBES_PER_SECOND * lag_seconds);
     let bulk = 1..1 + bench.persons;
@@ -129,7 +128,7 @@ async fn make_rows(bench: &Bench) -> anyhow::Result<TreeRows> {
     })
 }
 
-async fn run_kho(bench: &Bench, rows: &TreeRows) -> anyhow::Result<KhoRun> {
+async fn run_kho(bench: &Workbench, rows: &TreeRows) -> anyhow::Result<KhoRun> {
     let mut tree = KhoTree::start(&bench.folder("kho-tree")).await?;
     let idle = if bench.wants(Measure::Memory) {
         tokio::time::sleep(IDLE).await;
@@ -148,7 +147,7 @@ async fn run_kho(bench: &Bench, rows: &TreeRows) -> anyhow::Result<KhoRun> {
     Ok(KhoRun { idle, rows: report, loaded, sent_bytes, lag })
 }
 
-async fn run_postgres(bench: &Bench, rows: &TreeRows, kho: &KhoRun) -> anyhow::Result<Option<PeerRun>> {
+async fn run_postgres(bench: &Workbench, rows: &TreeRows, kho: &KhoRun) -> anyhow::Result<Option<PeerRun>> {
     let postgres = match &bench.postgres {
         Ok(postgres) => postgres,
         Err(why) => {
@@ -174,7 +173,7 @@ fn peer_rate(kho_rows_per_second: f64, peer_rows_per_second: f64) -> f64 {
     if peer_rows_per_second > half { half } else { peer_rows_per_second / 2.0 }
 }
 
-fn lag_load(rows: &TreeRows, bench: &Bench, rows_per_second: f64) -> LagLoad {
+fn lag_load(rows: &TreeRows, bench: &Workbench, rows_per_second: f64) -> LagLoad {
     LagLoad { rows_per_second, batches: Arc::clone(&rows.lag_load), probes: rows.probes.clone(), length: bench.length }
 }
 

@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use super::{KhoRun, PeerRun, TreeRows};
 use crate::bench::{
-    bench::Bench,
     figure::{Figure, Unit},
     measure::{MEMORY_IDLE, MEMORY_LOADED, TREE_LAG, TREE_ROWS, WIRE},
     outcome::{Outcome, PeerFigure},
     process_memory::ProcessMemory,
+    workbench::Workbench,
 };
 
 const PEER: &str = "PostgreSQL";
 
 /// Those that are wanted, in the table's order.
-pub fn outcomes(bench: &Bench, rows: &TreeRows, kho: &KhoRun, peer: Option<&PeerRun>) -> Vec<Outcome> {
+pub fn outcomes(bench: &Workbench, rows: &TreeRows, kho: &KhoRun, peer: Option<&PeerRun>) -> Vec<Outcome> {
     let all = [Some(tree_rows(kho, peer)), tree_lag(kho, peer), kho.idle.map(idle), Some(loaded(kho)), Some(wire(rows, kho))];
     all.into_iter().flatten().filter(|outcome| bench.wants(outcome.target.measure)).collect()
 }

@@ -1,4 +1,4 @@
-//! One run of the bench: what is wanted, where it lies, and which peers there are.
+//! What a run stands on: what is wanted, where it lies, and which peers there are.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use super::{
 };
 
 /// See the module. Everything it made on the disk goes with it.
-pub struct Bench {
+pub struct Workbench {
     pub measures: BTreeSet<Measure>,
     /// Of one measurement.
     pub length: Duration,
@@ -34,7 +34,7 @@ pub struct Bench {
     dir: TempDir,
 }
 
-impl Bench {
+impl Workbench {
     /// Makes a folder in `dir` for everything that is started.
     ///
     /// # Errors
