@@ -233,9 +233,11 @@ impl Driver {
         let held = node.warehouse.register().as_ref().as_ref().map_or(0, |register| register.version());
         match signed.verify(node.warehouse.register_key(), node.warehouse.tree()) {
             Ok(verified) if verified.version() > held => {
+                let inputs = self.inputs.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed }).await {
-                        tracing::warn!(%error, "a newer register was not adopted now; the parent hands it down again");
+                    if let Err(error) = node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed: signed.clone() }).await {
+                        tracing::warn!(%error, "a newer register was not adopted now; it is offered to the site again");
+                        let _ = inputs.send(UplinkInput::RegisterFailed(signed));
                     }
                 });
             }

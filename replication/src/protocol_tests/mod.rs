@@ -13,6 +13,7 @@ mod converge;
 mod limits;
 mod promises;
 mod repairs;
+mod set_back;
 mod site;
 mod trace;
 pub(crate) mod tree;

@@ -11,13 +11,13 @@ use super::{
     world::{Step, World},
 };
 use crate::{
-    frames::{Cursor, FrameId, ParentFrame},
+    frames::{FrameId, ParentFrame},
     intake::{IntakeInput, Leadership, ProposeFailure},
-    uplink::{StreamState, UplinkConfig},
+    uplink::{UplinkConfig, UplinkInput},
 };
 
 /// A world in which only the own stream has batches, and the parent holds three.
-fn linked() -> World {
+pub(super) fn linked() -> World {
     let mut world = World::new(UplinkConfig::default());
     world.held.remove(&ADOPTED);
     world.author(OWN).grow(3, SiteTime(1_000_000));
@@ -36,6 +36,7 @@ fn a_parents_new_leader_is_dialled_where_the_old_one_says() {
     let leadership = Leadership::Follows { addresses: vec!["leader:1".into()] };
     world.tell_intake(PROVINCE, IntakeInput::LeadershipChanged(leadership));
     world.settle();
+    world.pass(1_000);
     assert_trace(
         &mut world,
         "
@@ -50,12 +51,12 @@ fn a_parents_new_leader_is_dialled_where_the_old_one_says() {
         3: send Hello 3@1/5
         2: read cursors of 3
         2: send Welcome 3@1/5
-        3: record: site 2 holds 3@1/5
         3: load 3 from 1/5
         3: send Segment #1 3 idle at 4, complete up to 1002000
         2: propose #1 3 idle at 4, complete up to 1002000
         2: #1 committed: 3@1/5
         2: send Adopted #1 3@1/5
+        3: record: site 2 holds 3@1/5
         ",
     );
     assert_eq!(world.is_equal_at(PROVINCE), Ok(()));
@@ -235,32 +236,6 @@ fn promise_2_an_answer_to_what_was_never_sent_ends_the_line() {
 }
 
 #[test]
-fn a_site_set_back_behind_its_parent_alarms_and_sends_nothing() {
-    let mut world = linked();
-    world.grow(OWN, 2);
-    world.settle();
-    world.pass(2_000);
-    let mut older = super::author::Author::new(&world.tree, OWN, super::tree::DISTRICT);
-    older.grow(3, SiteTime(1_000_000));
-    world.held.insert(OWN, older);
-    world.start_child();
-    world.trace();
-    world.settle();
-    assert_trace(
-        &mut world,
-        "
-        3: send Hello 3@1/4
-        2: read cursors of 3
-        2: send Welcome 3@1/6
-        3: ALARM parent 2 stands at 1/6 of this site's own origin 3, but the site only at 1/4: the site was set back; run `kho fork list` before anything is entered
-        ",
-    );
-    let state = world.uplink.status().streams.remove(0).state;
-    let cursor = Cursor { epoch: kho_storage::ids::Epoch::first("test", OWN), next: StreamSeq(6) };
-    assert_eq!(state, StreamState::ParentAhead { cursor });
-}
-
-#[test]
 fn a_busy_parent_is_given_the_time_it_asks_for() {
     let mut world = linked();
     world.grow(OWN, 1);
@@ -313,4 +288,34 @@ fn a_new_stream_is_asked_about_on_the_line_that_stands() {
         ",
     );
     assert_eq!(world.is_equal_at(PROVINCE), Ok(()));
+}
+
+#[test]
+fn promise_7_a_question_about_streams_that_nobody_answers_ends_the_line() {
+    let mut world = linked();
+    let mut adopted = super::author::Author::new(&world.tree, ADOPTED, super::tree::COMMUNE);
+    adopted.grow(1, SiteTime(1_000_000));
+    world.held.insert(ADOPTED, adopted);
+    world.stream_advanced(ADOPTED);
+    let unread = |step| matches!(step, Step::Read(_));
+    for _ in 0..UplinkConfig::default().answer_timeout_ms / 60_000 + 1 {
+        world.settle_but(unread);
+        world.pass(60_000);
+        world.grow(OWN, 0);
+    }
+    let trace = world.trace();
+    assert!(trace.contains("2: send Adopted"), "other streams went on meanwhile: {trace}");
+    assert!(trace.contains("3: hang up: "), "{trace}");
+}
+
+#[test]
+fn a_register_that_the_site_did_not_take_is_offered_to_it_again() {
+    let mut world = linked();
+    let register = world.tree.signed();
+    world.tell(UplinkInput::RegisterFailed(register));
+    assert_eq!(world.trace(), "");
+    world.pass(UplinkConfig::default().register_retry_ms);
+    assert_eq!(world.trace().trim(), "3: adopt register");
+    world.pass(10_000);
+    assert_eq!(world.trace(), "", "once for each time it was not taken");
 }

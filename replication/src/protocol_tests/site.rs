@@ -21,9 +21,11 @@ pub(crate) struct ModelSite {
 #[derive(Clone)]
 pub(crate) struct Replica {
     pub epoch: Epoch,
-    /// Chain hash before batch `first`, and the batches held.
+    /// First batch held, and the chain hash before it.
     pub first: StreamSeq,
+    chain_before: Hash32,
     pub batches: Vec<Blob>,
+    /// Chain hash after the last batch held.
     chain: Hash32,
     pub rows: Rows,
     pub head_time: SiteTime,
@@ -39,6 +41,12 @@ struct Transfer {
 impl Replica {
     pub fn next(&self) -> StreamSeq {
         StreamSeq(self.first.0 + self.batches.len() as u64)
+    }
+
+    /// Chain hash after batch `seq`, if that is held.
+    fn chain_at(&self, seq: StreamSeq) -> Option<Hash32> {
+        let held = usize::try_from(seq.next().0.checked_sub(self.first.0)?).ok()?;
+        Some(self.batches.get(..held)?.iter().fold(self.chain_before, |chain, bytes| chain_next(chain, bytes)))
     }
 
     /// Overlap is compared and skipped; the rest is appended when chain and digest are right.
@@ -64,6 +72,9 @@ impl Replica {
                     replay(&Batch::decode(bytes).expect("verified"), &mut grown.rows);
                 }
             }
+        }
+        if self.chain_at(head.seq).is_some_and(|chain| chain != head.chain) {
+            return Err(Refusal::Forked { origin: head.origin, seq: head.seq });
         }
         if grown.next() == head.seq.next() {
             if grown.chain != head.chain {
@@ -130,6 +141,7 @@ impl ModelSite {
         let replica = self.replicas.entry(origin).or_insert_with(|| Replica {
             epoch: head.epoch,
             first: StreamSeq(1),
+            chain_before: chain_start(origin, head.epoch),
             batches: vec![],
             chain: chain_start(origin, head.epoch),
             rows: Rows::new(),
@@ -151,6 +163,7 @@ impl ModelSite {
         let building = Replica {
             epoch: start.epoch,
             first: start.kept_after.next(),
+            chain_before: start.kept_after_chain,
             batches: vec![],
             chain: start.kept_after_chain,
             rows: Rows::new(),

@@ -34,7 +34,10 @@ impl Uplink {
             ParentFrame::Welcome(welcome) => self.welcomed(welcome, now),
             frame if !open => self.peer_misbehaved(format!("it sent {} before its welcome", frame.name()), now),
             ParentFrame::Register(register) => self.register_received(register),
-            ParentFrame::Cursors { cursors, transfers } => self.cursors_received(&cursors, &transfers, now),
+            ParentFrame::Cursors { cursors, transfers } => {
+                self.question_answered();
+                self.cursors_received(&cursors, &transfers, now);
+            }
             ParentFrame::Adopted { id, cursor } => self.adopted(id, cursor, now),
             ParentFrame::TransferWants { id, status } => self.transfer_wants(id, &status, now),
             ParentFrame::Refused { id, origin, refusal } => self.refused(id, origin, refusal, now),
@@ -51,23 +54,27 @@ impl Uplink {
         let Link::Open(open) = &self.link else { return };
         let parent = open.parent;
         let (cursor, held) = (Cursor::of(&cursor), stream.held.cursor());
-        let lies = stream.judge(cursor);
-        // What this site alone writes, nobody can hold more of. Other streams reach the parent by other paths too.
-        let claims_too_much = lies == Lies::InOtherHistory || (lies == Lies::Beyond && self.is_own(frame.origin));
+        let (lies, was_ahead) = (stream.judge(cursor), stream.parent_is_ahead());
+        // What this site alone writes, nobody can hold more of, unless it said so before. Other streams reach the parent by other
+        // paths too.
+        let claims_too_much = lies == Lies::InOtherHistory || (lies == Lies::Beyond && !was_ahead && self.is_own(frame.origin));
         if claims_too_much {
             let what = format!("it acknowledges {cursor} of origin {}, this site holds {held}", frame.origin);
             return self.peer_misbehaved(what, now);
         }
         let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
-        let parked = if lies == Lies::Beyond || (frame.placement == stream.placement && !matches!(frame.what, Sent::Segment { .. })) {
+        let parked = if lies == Lies::Beyond || was_ahead || (frame.placement == stream.placement && !matches!(frame.what, Sent::Segment { .. })) {
             stream.place(cursor);
             None
         } else {
             stream.adopted(&frame, cursor, now, &self.config)
         };
-        let known = cursor.min(held).max(stream.known_at(parent).unwrap_or_default());
-        if stream.learn(parent, known) != Some(known) {
-            self.record(parent, frame.origin, known, now);
+        // Up to the segment's end the parent has compared its history with this site's. Beyond, its word is a number alone.
+        if let Sent::Segment { end, .. } = frame.what {
+            let known = cursor.min(end).max(stream.known_at(parent).unwrap_or_default());
+            if stream.learn(parent, known) != Some(known) {
+                self.record(parent, frame.origin, known, now);
+            }
         }
         self.line_proved();
         self.parked(frame.origin, parked);
@@ -90,7 +97,10 @@ impl Uplink {
                 Some(frame) => Some(frame),
                 None => return,
             },
-            None => None,
+            None => {
+                self.question_answered();
+                None
+            }
         };
         let Some(stream) = self.streams.get_mut(&origin) else { return };
         let parked = stream.refused(frame.as_ref(), refusal, now, &self.config);
@@ -103,6 +113,13 @@ impl Uplink {
         let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
         stream.busy(&frame, until);
         self.stream_moved(frame.origin);
+    }
+
+    /// The parent said something about streams that it was asked about. One whose own answer is missing is asked about again.
+    fn question_answered(&mut self) {
+        if let Link::Open(open) = &mut self.link {
+            open.asked_at = None;
+        }
     }
 
     /// The frame that an answer belongs to. An answer to nothing, or about another origin, ends the line.

@@ -34,10 +34,14 @@ pub struct UplinkConfig {
     pub parked_retry_ms: u64,
     /// The same when its head moved on.
     pub parked_retry_moved_ms: u64,
+    /// The same when the parent holds another history: only an operator changes that.
+    pub forked_retry_ms: u64,
     /// How often a stream may be placed anew without an acknowledgement before it is parked.
     pub placements_max: u32,
     /// Acknowledged cursors are recorded in the own site this often.
     pub record_interval_ms: u64,
+    /// After so long a register is offered again to the own site, which did not take it.
+    pub register_retry_ms: u64,
 }
 
 impl Default for UplinkConfig {
@@ -59,8 +63,10 @@ impl Default for UplinkConfig {
             probe_interval_ms: 60_000,
             parked_retry_ms: 120_000,
             parked_retry_moved_ms: 15_000,
+            forked_retry_ms: 3_600_000,
             placements_max: 5,
             record_interval_ms: 1_000,
+            register_retry_ms: 2_000,
         }
     }
 }

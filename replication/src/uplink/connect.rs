@@ -262,18 +262,16 @@ impl Uplink {
                 let alarm = UplinkAlarm::SiteBehindParent { parent, origin, held, claimed: cursor };
                 self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
                 stream.place(cursor);
+                self.enqueue(origin);
                 return false;
             }
             Lies::Beyond | Lies::Within => stream.place(cursor),
         }
-        let now_known = cursor.min(held);
-        let before = stream.learn(parent, now_known);
-        if let Some(before) = before.filter(|before| *before > now_known) {
-            let alarm = UplinkAlarm::ParentWentBack { parent, origin, before, now: now_known };
-            self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
-        }
-        if before != Some(now_known) {
-            self.record(parent, origin, now_known, now);
+        // A cursor says how far the parent is, not in which history: it takes back what was acknowledged and never adds to it.
+        if let Some(before) = stream.known_at(parent).filter(|before| *before > cursor) {
+            stream.learn(parent, cursor);
+            self.actions.push_back(UplinkAction::RaiseAlarm(UplinkAlarm::ParentWentBack { parent, origin, before, now: cursor }));
+            self.record(parent, origin, cursor, now);
         }
         self.enqueue(origin);
         true

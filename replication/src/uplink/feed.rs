@@ -73,7 +73,8 @@ impl Uplink {
                 want => self.start_load(origin, placement, want),
             }
         }
-        if let (Link::Open(open), false) = (&self.link, asked.is_empty()) {
+        if let (Link::Open(open), false) = (&mut self.link, asked.is_empty()) {
+            open.asked_at.get_or_insert(now);
             self.actions.push_back(UplinkAction::SendFrame { link: open.link, frame: ChildFrame::Streams(asked) });
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kho_storage::{
     command::{ParentCursor, TransferPiece, TransferStart},
     ids::{Epoch, OriginId, SiteId, SiteTime, StreamSeq},
-    register::VerifiedRegister,
+    register::{SignedRegister, VerifiedRegister},
     stream::Segment,
 };
 
@@ -88,6 +88,8 @@ pub enum UplinkInput {
     PieceLoaded { load: LoadId, result: Result<TransferPiece, LoadFailure> },
     /// The own site did not take a record of cursors (no longer leader, or busy).
     RecordFailed { parent: SiteId, cursors: Vec<ParentCursor> },
+    /// The own site did not take a register that the parent handed down (no leader, or busy). A register that is refused is none of these.
+    RegisterFailed(SignedRegister),
     /// Whether a parent answered a probe.
     ProbeAnswered { site: SiteId, reachable: bool },
     Tick,

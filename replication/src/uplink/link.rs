@@ -52,6 +52,8 @@ pub(super) struct OpenLink {
     pub last_heard: LinkTime,
     /// Whether the parent acknowledged anything on this line.
     pub proved: bool,
+    /// When the oldest question about streams went out that the parent has not answered.
+    pub asked_at: Option<LinkTime>,
     pub unanswered: BTreeMap<FrameId, Unanswered>,
     pub loads: BTreeMap<LoadId, Load>,
     /// Plain bytes of `unanswered` and what `loads` reserve.
@@ -95,6 +97,7 @@ impl OpenLink {
             in_flight_bytes_max,
             last_heard: now,
             proved: false,
+            asked_at: None,
             unanswered: BTreeMap::new(),
             loads: BTreeMap::new(),
             in_flight_bytes: 0,
@@ -132,8 +135,9 @@ impl OpenLink {
 
     /// Whether the parent owes an answer for too long.
     pub fn is_silent(&self, config: &UplinkConfig, now: LinkTime) -> bool {
-        self.unanswered.values().next().is_some_and(|oldest| {
-            let waited = now.ms_since(oldest.sent_at);
+        let oldest_frame = self.unanswered.values().next().map(|frame| frame.sent_at);
+        oldest_frame.into_iter().chain(self.asked_at).min().is_some_and(|oldest| {
+            let waited = now.ms_since(oldest);
             waited > config.answer_timeout_ms || waited.min(now.ms_since(self.last_heard)) > config.silence_timeout_ms
         })
     }

@@ -40,7 +40,7 @@ use std::{
 use kho_storage::{
     command::ParentCursor,
     ids::{NodeId, OriginId, SiteId},
-    register::VerifiedRegister,
+    register::{SignedRegister, VerifiedRegister},
 };
 
 pub use self::{
@@ -79,6 +79,8 @@ pub struct Uplink {
     unrecorded: BTreeMap<OriginId, Cursor>,
     recording_for: Option<SiteId>,
     record_at: LinkTime,
+    /// A register that the own site did not take, and when it is offered again.
+    register_again: Option<(LinkTime, SignedRegister)>,
     probe_at: LinkTime,
     probe_interval_ms: u64,
     /// Whether the alarm that no parent answers was raised since the last line that proved itself.
@@ -107,6 +109,7 @@ impl Uplink {
             unrecorded: BTreeMap::new(),
             recording_for: None,
             record_at: LinkTime(0),
+            register_again: None,
             probe_at: LinkTime(0),
             probe_interval_ms: config.probe_interval_ms,
             unreachable_alarmed: false,
@@ -133,6 +136,7 @@ impl Uplink {
             UplinkInput::TransferStartLoaded { load, result } => self.transfer_start_loaded(load, result, now),
             UplinkInput::PieceLoaded { load, result } => self.piece_loaded(load, result, now),
             UplinkInput::RecordFailed { parent, cursors } => self.record_failed(parent, &cursors, now),
+            UplinkInput::RegisterFailed(register) => self.register_again = Some((now.after_ms(self.config.register_retry_ms), register)),
             UplinkInput::ProbeAnswered { site, reachable } => self.probe_answered(site, reachable, now),
             UplinkInput::Tick => self.ticked(now),
         }
@@ -167,6 +171,7 @@ impl Uplink {
         self.link = Link::Standby;
         self.forget_line();
         self.unrecorded.clear();
+        self.register_again = None;
         self.streams.clear();
     }
 
@@ -197,6 +202,9 @@ impl Uplink {
         self.check_line(now);
         if now >= self.record_at {
             self.flush_records(now);
+        }
+        if let Some((_, register)) = self.register_again.take_if(|(at, _)| *at <= now) {
+            self.register_received(register);
         }
     }
 

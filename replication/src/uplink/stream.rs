@@ -4,7 +4,7 @@
 //! Unasked ──Hello or Streams──▶ Asked ──cursor──▶ Flowing ⇄ Waiting (Busy)
 //!    ▲                            │ │                │
 //!    │                            │ └─before oldest─▶ Transferring ──all pieces there──▶ Flowing
-//!    │                            └─beyond ours────▶ Ahead
+//!    │                            └─beyond ours────▶ Ahead: shows its newest head, to be compared
 //!    └──time, new head── Parked ◀──refused─── any
 //! ```
 //!
@@ -41,6 +41,8 @@ pub(super) struct Stream {
     placements_in_vain: u32,
     /// What each parent is known to hold.
     known: BTreeMap<SiteId, Cursor>,
+    /// The newest position shown on this line to a parent that is ahead.
+    compared: Option<Cursor>,
     /// The last reason that raised an alarm, so that a retry in vain does not raise it again.
     alarmed: Option<ParkReason>,
 }
@@ -54,8 +56,9 @@ pub(super) enum Progress {
     /// The parent was busy; afterwards things go on with `then`.
     Waiting { until: LinkTime, then: Box<Progress> },
     Parked { reason: ParkReason, since: LinkTime, retry_at: LinkTime },
-    /// The parent holds more than this site.
-    Ahead { cursor: Cursor },
+    /// The parent holds more than this site. When it does so in the same epoch, it is shown this site's newest head: two histories
+    /// must not stay unnoticed because one is shorter.
+    Ahead { cursor: Cursor, comparable: bool },
     Transferring(Step),
 }
 
@@ -95,6 +98,13 @@ pub enum ParkReason {
     NoCommonPlace(String),
 }
 
+impl ParkReason {
+    /// Whether two histories met: no retry changes that, only an operator.
+    fn is_fork(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::Forked { .. }))
+    }
+}
+
 /// What a stream wants to happen next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Want {
@@ -114,7 +124,7 @@ pub(super) enum Lies {
 
 impl Stream {
     pub fn new(held: StreamPosition) -> Self {
-        Self { held, progress: Progress::Unasked, placement: 0, queued: false, placements_in_vain: 0, known: BTreeMap::new(), alarmed: None }
+        Self { held, progress: Progress::Unasked, placement: 0, queued: false, placements_in_vain: 0, known: BTreeMap::new(), compared: None, alarmed: None }
     }
 
     /// How `cursor` lies to what the site holds.
@@ -141,6 +151,14 @@ impl Stream {
         matches!(self.progress, Progress::Asked { .. })
     }
 
+    pub fn parent_is_ahead(&self) -> bool {
+        match &self.progress {
+            Progress::Ahead { .. } => true,
+            Progress::Waiting { then, .. } => matches!(**then, Progress::Ahead { .. }),
+            _ => false,
+        }
+    }
+
     /// What the current parent acknowledged, as far as the stream's state knows.
     pub fn acknowledged(&self) -> Option<Cursor> {
         match &self.progress {
@@ -157,6 +175,7 @@ impl Stream {
     pub fn forget_line(&mut self) {
         self.start_anew(Progress::Unasked);
         self.placements_in_vain = 0;
+        self.compared = None;
     }
 
     /// A newer head, or batches trimmed.
@@ -164,10 +183,10 @@ impl Stream {
         let before = std::mem::replace(&mut self.held, held);
         match &mut self.progress {
             Progress::Parked { retry_at, .. } if before.epoch != held.epoch => *retry_at = now,
-            Progress::Parked { retry_at, since, .. } if before.next != held.next => {
+            Progress::Parked { reason, retry_at, since } if before.next != held.next && !reason.is_fork() => {
                 *retry_at = (*retry_at).min(since.after_ms(config.parked_retry_moved_ms).max(now));
             }
-            Progress::Ahead { cursor } if held.cursor() >= *cursor => {
+            Progress::Ahead { cursor, .. } if held.cursor() >= *cursor => {
                 let cursor = *cursor;
                 self.place(cursor);
             }
@@ -180,7 +199,7 @@ impl Stream {
         let progress = match self.judge(cursor) {
             Lies::Within if cursor.next < self.held.oldest_kept => Progress::Transferring(Step::Start),
             Lies::Within => Progress::flowing(cursor, cursor),
-            Lies::Beyond | Lies::InOtherHistory => Progress::Ahead { cursor },
+            lies @ (Lies::Beyond | Lies::InOtherHistory) => Progress::Ahead { cursor, comparable: lies == Lies::Beyond },
         };
         self.start_anew(progress);
     }
@@ -195,6 +214,7 @@ impl Stream {
         match &self.progress {
             Progress::Unasked => Some(Want::Cursor),
             Progress::Flowing(flow) => flow.wants(&self.held, in_flight_segments_max).then_some(Want::Segment { from: flow.sent }),
+            Progress::Ahead { comparable: true, .. } if self.compared != Some(self.held.cursor()) => Some(Want::Segment { from: self.held.cursor() }),
             Progress::Transferring(Step::Start) => Some(Want::TransferStart),
             Progress::Transferring(Step::Piece { from }) => Some(Want::Piece { epoch: self.held.epoch, from: from.clone() }),
             _ => None,
@@ -206,6 +226,7 @@ impl Stream {
         match (&mut self.progress, want) {
             (Progress::Unasked, Want::Cursor) => self.progress = Progress::Asked { until: now.after_ms(config.silence_timeout_ms) },
             (Progress::Flowing(flow), Want::Segment { .. }) => flow.loading = true,
+            (Progress::Ahead { .. }, Want::Segment { from }) => self.compared = Some(*from),
             (Progress::Transferring(step), Want::TransferStart) => *step = Step::StartUnderWay,
             (Progress::Transferring(step), Want::Piece { from, .. }) => *step = Step::PieceUnderWay { from: from.clone() },
             _ => {}
@@ -286,10 +307,14 @@ impl Stream {
         if frame.placement != self.placement {
             return;
         }
-        let then = match &frame.what {
-            Sent::Segment { from, .. } => Progress::flowing(*from, self.acknowledged().unwrap_or_default()),
-            Sent::TransferStart => Progress::Transferring(Step::Start),
-            Sent::Piece { from } => Progress::Transferring(Step::Piece { from: from.clone() }),
+        let then = match (&frame.what, &self.progress) {
+            (Sent::Segment { .. }, Progress::Ahead { cursor, comparable }) => {
+                self.compared = None;
+                Progress::Ahead { cursor: *cursor, comparable: *comparable }
+            }
+            (Sent::Segment { from, .. }, _) => Progress::flowing(*from, self.acknowledged().unwrap_or_default()),
+            (Sent::TransferStart, _) => Progress::Transferring(Step::Start),
+            (Sent::Piece { from }, _) => Progress::Transferring(Step::Piece { from: from.clone() }),
         };
         self.start_anew(Progress::Waiting { until, then: Box::new(then) });
     }
@@ -324,8 +349,9 @@ impl Stream {
         let news = self.alarmed.as_ref() != Some(&reason);
         self.alarmed = Some(reason.clone());
         self.placements_in_vain = 0;
-        self.start_anew(Progress::Parked { reason: reason.clone(), since: now, retry_at: now.after_ms(config.parked_retry_ms) });
-        news.then_some(reason)
+        let retry_ms = if reason.is_fork() { config.forked_retry_ms } else { config.parked_retry_ms };
+        self.start_anew(Progress::Parked { reason, since: now, retry_at: now.after_ms(retry_ms) });
+        self.alarmed.clone().filter(|_| news)
     }
 
     /// When time alone moves the stream on.
@@ -367,7 +393,8 @@ impl Stream {
                 Progress::Transferring(Step::Piece { from: from.clone() })
             }
             TransferStatus::WantsBatches { epoch, next, .. } if *epoch == self.held.epoch && *next > self.held.next => {
-                Progress::Ahead { cursor: Cursor { epoch: *epoch, next: *next } }
+                // A replica that is being built has nothing to compare yet.
+                Progress::Ahead { cursor: Cursor { epoch: *epoch, next: *next }, comparable: false }
             }
             TransferStatus::WantsBatches { epoch, next, .. } if *epoch == self.held.epoch && *next >= self.held.oldest_kept => {
                 // The parent has acknowledged nothing: a transfer counts when its digest was right.

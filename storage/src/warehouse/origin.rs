@@ -116,6 +116,9 @@ pub struct Transfer {
     pub next: StreamSeq,
     pub chain: Hash32,
     pub kept_bytes: u64,
+    /// The batch of the first row that the replica which is read does not hold alike, though it holds that batch: a row of another
+    /// history, if the head vouches for it.
+    pub stranger: Option<StreamSeq>,
 }
 
 impl Transfer {

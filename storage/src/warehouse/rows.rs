@@ -40,7 +40,8 @@ impl CompiledSchema {
 pub(super) enum Replay {
     /// Streams are applied in order: the change wins.
     InOrder,
-    /// Over pieces read at later states: a row written by this batch or a later one stays.
+    /// Over pieces read at later states: a row that a piece brought from this batch's state or a later one stays. What the replay
+    /// itself wrote gives way, for a batch may change a row more than once.
     OverPieces,
 }
 
@@ -79,12 +80,14 @@ impl<'w> RowsChange<'w> {
         let held = db.values(Space::Rows, stored_keys.iter().map(Vec::as_slice))?;
         self.written.reserve(changes.len());
         for ((change, stored_key), held) in changes.iter().zip(stored_keys).zip(held) {
-            let old = match self.written.get(&stored_key) {
+            let written = self.written.get(&stored_key);
+            let is_a_pieces = written.is_none();
+            let old = match written {
                 Some(row) => row.clone(),
                 None => held.map(|value| value.to_vec()),
             };
             let old = old.as_deref().map(|value| decode_row_value(&stored_key, value)).transpose()?;
-            if replay == Replay::OverPieces && old.as_ref().is_some_and(|old| old.seq >= seq) {
+            if replay == Replay::OverPieces && is_a_pieces && old.as_ref().is_some_and(|old| old.seq >= seq) {
                 continue;
             }
             if let Some(old) = old {

@@ -7,6 +7,11 @@
 //!   head H     H.seq ≥ every S, chain and digest equal  ──►  generation switched, the old one removed
 //! ```
 //! Replay may start before the first piece's state: every batch after it follows, so deletes are repeated too.
+//!
+//! Invariant: another history never replaces the one that is read (test
+//! `promise_6_a_transfer_of_another_history_is_refused_and_kept_as_evidence`). Batches can't be compared, for the sender keeps none
+//! that are held here; so rows are: one that was last written by a batch held here must be held here alike. Limit: where the other
+//! history has since changed or taken away every row in which the two differ, nothing is left to tell them apart.
 
 use super::{
     Decided, Warehouse,
@@ -14,12 +19,13 @@ use super::{
     origin::{OriginState, StreamRecord, Transfer, UNKNOWN_DIGEST},
     put_meta, read_meta, read_origin,
     rows::{Replay, RowsChange},
-    value::{StoredRow, encode_stream_record},
+    value::{StoredRow, decode_row_value, encode_stream_record},
 };
 use crate::{
-    command::{Outcome, Refusal, RowPlace, TransferPiece, TransferStart},
+    command::{Outcome, PieceRow, Refusal, RowPlace, TransferPiece, TransferStart},
     db::{Db, WriteSet},
     digest::DigestSum,
+    error::StorageError,
     ids::{Generation, OriginId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
     row::RowCells,
@@ -59,6 +65,7 @@ impl Warehouse {
             next: start.kept_after.next(),
             chain: start.kept_after_chain,
             kept_bytes: 0,
+            stranger: None,
         };
         state.next_generation = Generation(state.next_generation.0 + 1);
         put_meta(set, &Meta::Origin(origin), &state)?;
@@ -83,6 +90,9 @@ impl Warehouse {
         }
         if let Err(why) = check_piece(piece) {
             return Ok(Err(Refusal::Transfer { origin, why }));
+        }
+        if let (None, Some(held)) = (transfer.stranger, read_origin(db, origin)?) {
+            transfer.stranger = first_stranger(db, &held, piece)?;
         }
         let mut rows = RowsChange::new(self, db, origin, transfer.generation, transfer.sum, transfer.rows);
         for row in &piece.rows {
@@ -162,6 +172,12 @@ impl Warehouse {
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::DigestMismatch { origin, seq: head.seq }));
         }
+        // AFTER the digest: only rows that the author vouches for are another history; any others are a carrier's invention.
+        if let (true, Some(seq)) = (decides, transfer.stranger) {
+            self.keep_evidence(site_time, segment, "the rows of a transfer belong to another history than those held", Some((state.chain, state.sum.digest())), set)?;
+            self.abandon_transfer(db, origin, set)?.ok();
+            return Ok(Err(Refusal::Forked { origin, seq }));
+        }
         *set = replayed;
         rows.finish(set);
         (transfer.sum, transfer.rows, transfer.next, transfer.chain) = (sum, count, at.next, at.chain);
@@ -208,6 +224,21 @@ impl Warehouse {
             set.delete_range(Space::Cubes, prefix, end);
         }
     }
+}
+
+/// The batch of the first row of the piece that was last written by a batch held here and is not held here alike.
+fn first_stranger(db: &Db, held: &OriginState, piece: &TransferPiece) -> Result<Option<StreamSeq>, StorageError> {
+    let old: Vec<&PieceRow> = piece.rows.iter().filter(|row| row.seq < held.next).collect();
+    let stored_keys: Vec<Vec<u8>> = old.iter().map(|row| keys::row(row.table, piece.origin, held.generation, &row.key)).collect();
+    let values = db.values(Space::Rows, stored_keys.iter().map(Vec::as_slice))?;
+    for ((row, key), value) in old.into_iter().zip(&stored_keys).zip(values) {
+        let theirs = StoredRow { seq: row.seq, time: row.time, cells: &row.cells };
+        let ours = value.as_deref().map(|value| decode_row_value(key, value)).transpose()?;
+        if ours != Some(theirs) {
+            return Ok(Some(row.seq));
+        }
+    }
+    Ok(None)
 }
 
 /// A piece's rows lie in its range, in order, each once, and are canonical.

@@ -9,7 +9,7 @@ use crate::{
     ids::{Epoch, Generation, Hash32, SiteTime, StreamSeq},
     row::RowBuilder,
     schema::{PartialDate, Value},
-    stream::Segment,
+    stream::{Change, Segment},
 };
 
 /// A district that holds eight batches with heads but keeps only those after the fifth.
@@ -19,9 +19,14 @@ fn trimmed_district(tree: &Tree) -> Node {
         district.write(i64::from(10 + n), vec![request(&n.to_string(), (0..5).map(|i| person(&format!("p{n}{i}"), n + 1, i % 2, "1980-05")).collect())]);
         tree.head(&mut district, i64::from(30 + n));
     }
-    district.apply(&Command::RecordParent { parent: SiteId(2), cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(6) }] });
-    district.apply(&Command::Trim { keep_bytes: 0 });
+    trim_all(&mut district, 6);
     district
+}
+
+/// Forgets everything before `next`, as after the parent's acknowledgement.
+fn trim_all(district: &mut Node, next: u64) {
+    district.apply(&Command::RecordParent { parent: SiteId(2), cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(next) }] });
+    district.apply(&Command::Trim { keep_bytes: 0 });
 }
 
 fn start_of(district: &Node) -> TransferStart {
@@ -79,8 +84,7 @@ fn a_transfer_with_a_forged_row_is_abandoned_and_the_old_generation_stays() {
         district.write(10 + n, vec![request(&n.to_string(), vec![person(&format!("p{n}"), 1, 0, "2000")])]);
         tree.head(&mut district, 20 + n);
     }
-    district.apply(&Command::RecordParent { parent: SiteId(2), cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(4) }] });
-    district.apply(&Command::Trim { keep_bytes: 0 });
+    trim_all(&mut district, 4);
     let start = district.warehouse.read(|r| r.transfer_start(DISTRICT)).expect("reads").expect("held");
     province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start });
     let mut piece = piece_of(&district, &RowPlace::default(), usize::MAX);
@@ -169,5 +173,88 @@ fn promise_4_a_signed_row_with_values_that_no_entry_lets_in_is_adopted_counted_a
     district.write(10, vec![request("1", vec![wild])]);
     tree.head(&mut district, 11);
     assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));
+    province.prove();
+}
+
+/// Persons by name, each with a birth year of its own.
+fn born(names: &[(&str, &str)]) -> Vec<Change> {
+    names.iter().map(|(name, birth)| person(name, 1, 0, birth)).collect()
+}
+
+/// Sends everything of `district` to `province` as a transfer and returns how the newest head was taken.
+fn transfer_whole(tree: &Tree, district: &Node, province: &mut Node) -> Outcome {
+    let mut status = begin(province, district);
+    while let Outcome::Transfer(TransferStatus::WantsPiece { from, .. }) = status {
+        status = province.apply(&Command::AdoptPiece { piece: piece_of(district, &from, 400) });
+    }
+    let Outcome::Transfer(TransferStatus::WantsBatches { next, .. }) = status else { panic!("{status:?}") };
+    province.apply(&tree.adopt(district.segment(next.0)))
+}
+
+#[test]
+fn promise_7_a_batch_that_changes_a_row_more_than_once_is_replayed_over_a_transfers_pieces() {
+    for pieces_read_after_the_batch in [false, true] {
+        let tree = Tree::new();
+        let (mut district, mut province) = (trimmed_district(&tree), tree.node("p", 2));
+        begin(&mut province, &district);
+        let before = piece_of(&district, &RowPlace::default(), usize::MAX);
+        // Two clients' requests that share an entry of the site's log.
+        district.write(
+            50,
+            vec![
+                request("a", born(&[("p00", "1981"), ("p01", "1981"), ("comes and goes", "2020"), ("goes and comes", "2020")])),
+                request("b", vec![person("p00", 2, 1, "1982"), gone("p01"), gone("comes and goes"), gone("goes and comes")]),
+                request("c", born(&[("goes and comes", "2021")])),
+            ],
+        );
+        tree.head(&mut district, 60);
+        let piece = if pieces_read_after_the_batch { piece_of(&district, &RowPlace::default(), usize::MAX) } else { before };
+        province.apply(&Command::AdoptPiece { piece });
+        let ended = province.apply(&tree.adopt(district.segment(6)));
+        assert!(matches!(ended, Outcome::Adopted(_)), "pieces read after the batch: {pieces_read_after_the_batch}; {ended:?}");
+        assert_eq!(province.replica(), district.replica());
+        province.prove();
+    }
+}
+
+#[test]
+fn promise_6_a_transfer_of_another_history_is_refused_and_kept_as_evidence() {
+    let tree = Tree::new();
+    let (mut first, mut second, mut province) = (tree.node("first", 3), tree.node("second", 3), tree.node("p", 2));
+    for (district, birth) in [(&mut first, "1980"), (&mut second, "1990")] {
+        district.write(10, vec![request("same", born(&[("same", "1970")]))]);
+        district.write(11, vec![request("other", born(&[("other", birth)]))]);
+        tree.head(district, 20);
+    }
+    assert!(matches!(province.apply(&tree.adopt(first.segment(1))), Outcome::Adopted(_)));
+    for n in 0..4 {
+        second.write(30 + n, vec![request(&n.to_string(), born(&[("later", "2000")]))]);
+        tree.head(&mut second, 40 + n);
+    }
+    trim_all(&mut second, 7);
+    let held = province.replica();
+    assert_eq!(transfer_whole(&tree, &second, &mut province), Outcome::Refused(Refusal::Forked { origin: DISTRICT, seq: StreamSeq(2) }));
+    assert_eq!((province.replica(), province.evidence()), (held, 1), "the history that was there first is read on, the other is kept beside");
+    assert!(province.warehouse.transfers().expect("reads").is_empty());
+    province.prove();
+}
+
+#[test]
+fn a_transfer_to_a_site_that_holds_an_older_state_of_the_same_history_replaces_it() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
+    for n in 0..6u32 {
+        let birth = format!("{}", 1980 + n);
+        district.write(i64::from(10 + n), vec![request(&n.to_string(), born(&[("kept", "1950"), ("changed", &birth), (&format!("p{n}"), "1960")]).split_off(usize::from(n > 0)))]);
+        tree.head(&mut district, i64::from(30 + n));
+        if n == 2 {
+            assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));
+        }
+    }
+    district.write(50, vec![request("gone", vec![gone("p1")])]);
+    tree.head(&mut district, 60);
+    trim_all(&mut district, 8);
+    assert!(matches!(transfer_whole(&tree, &district, &mut province), Outcome::Adopted(_)));
+    assert_eq!((province.replica(), province.evidence()), (district.replica(), 0));
     province.prove();
 }

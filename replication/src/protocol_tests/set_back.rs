@@ -1,0 +1,107 @@
+//! A site whose disk was set back, and which perhaps writes on: its parent holds more, or another history.
+
+use kho_storage::ids::{Epoch, SiteTime, StreamSeq};
+
+use super::{
+    author::Author,
+    compare::assert_trace,
+    repairs::linked,
+    tree::{DISTRICT, OWN, PROVINCE},
+    world::World,
+};
+use crate::{frames::Cursor, uplink::StreamState};
+
+#[test]
+fn a_site_set_back_behind_its_parent_alarms_and_shows_where_it_stands() {
+    let mut world = linked();
+    world.grow(OWN, 2);
+    world.settle();
+    world.pass(2_000);
+    let mut older = Author::new(&world.tree, OWN, DISTRICT);
+    older.grow(3, SiteTime(1_000_000));
+    world.held.insert(OWN, older);
+    world.start_child();
+    world.trace();
+    world.settle();
+    assert_trace(
+        &mut world,
+        "
+        3: send Hello 3@1/4
+        2: read cursors of 3
+        2: send Welcome 3@1/6
+        3: ALARM parent 2 stands at 1/6 of this site's own origin 3, but the site only at 1/4: the site was set back; run `kho fork list` before anything is entered
+        3: load 3 from 1/4
+        3: send Segment #1 3 idle at 3, complete up to 1000000
+        2: propose #1 3 idle at 3, complete up to 1000000
+        2: #1 committed: 3@1/6
+        2: send Adopted #1 3@1/6
+        ",
+    );
+    let state = world.uplink.status().streams.remove(0).state;
+    let cursor = Cursor { epoch: Epoch::first("test", OWN), next: StreamSeq(6) };
+    assert_eq!(state, StreamState::ParentAhead { cursor });
+}
+
+/// The own site's disk is set back to three batches; `other` batches of another history follow. The parent holds five.
+fn set_back(other: u32) -> World {
+    let mut world = linked();
+    world.grow(OWN, 2);
+    world.settle();
+    world.pass(2_000);
+    world.recorded.get_mut(&(PROVINCE, OWN)).expect("recorded").next = StreamSeq(4);
+    let mut second = Author::new(&world.tree, OWN, DISTRICT);
+    second.grow(3, SiteTime(1_000_000));
+    for n in 0..other {
+        second.append(100 + n, Some("another history"), SiteTime(1_000_000));
+    }
+    second.commit_head(SiteTime(1_000_001));
+    world.held.insert(OWN, second);
+    world.start_child();
+    world.trace();
+    world
+}
+
+#[test]
+fn promise_2_a_cursor_in_another_history_is_never_recorded_as_acknowledged() {
+    let mut world = set_back(4);
+    for _ in 0..10 {
+        world.settle();
+        world.pass(60_000);
+    }
+    assert_eq!(world.recorded[&(PROVINCE, OWN)].next, StreamSeq(4), "the parent holds as many batches, but not these");
+}
+
+#[test]
+fn promise_6_a_history_shorter_than_the_parents_is_shown_to_it_and_found() {
+    let mut world = set_back(1);
+    world.settle();
+    let trace = world.trace();
+    let refusal = "two histories of origin 3 differ at 4; the second is kept as evidence: see `kho fork list`";
+    assert!(trace.contains(&format!("2: ALARM a segment of origin 3, carried by site 3, was refused: {refusal}")), "{trace}");
+    assert!(trace.contains(&format!("3: ALARM parent 2 refuses origin 3: {refusal}")), "{trace}");
+    assert_eq!(world.recorded[&(PROVINCE, OWN)].next, StreamSeq(4));
+}
+
+#[test]
+fn promise_6_what_a_site_behind_its_parent_adopts_is_compared_each_time_and_once() {
+    let mut world = linked();
+    world.grow(OWN, 4);
+    world.settle();
+    let shown = |world: &mut World| world.trace().lines().filter(|line| line.contains("3: send Segment")).count();
+    let mut behind = Author::new(&world.tree, OWN, DISTRICT);
+    behind.grow(3, SiteTime(1_000_000));
+    world.held.insert(OWN, behind);
+    world.trace();
+    world.start_child();
+    world.settle();
+    assert_eq!(shown(&mut world), 1);
+    for _ in 0..3 {
+        world.pass(10_000);
+        world.stream_advanced(OWN);
+        world.settle();
+    }
+    assert_eq!(shown(&mut world), 0, "nothing new to compare");
+    world.grow(OWN, 1);
+    world.settle();
+    assert_eq!(shown(&mut world), 1);
+}
