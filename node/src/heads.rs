@@ -10,12 +10,15 @@ use kho_storage::{
     stream::{Head, SignedHead},
     warehouse::OriginState,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::node::Node;
 
 /// How often the signer looks for idle streams, and for a change of leadership.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// From one head to the next at least: writes that follow each other quickly share a head, for each head is an entry of the site's
+/// log that the next write would wait behind. The first write after a pause gets its head at once.
+const HEAD_PAUSE: Duration = Duration::from_millis(20);
 /// A failed commit is tried again after this long.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -24,20 +27,24 @@ const ALARM: &str = "heads";
 
 /// Runs until the node stops. `batch_applied` is notified after every own batch.
 pub async fn sign_heads(node: Arc<Node>, key: SigningKey, batch_applied: Arc<Notify>) {
+    let mut next_head = Instant::now();
     loop {
         tokio::select! {
             () = batch_applied.notified() => {}
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
             () = node.stopping.cancelled() => return,
         }
-        if !node.leads() {
+        if !node.leads() || node.stopping.run_until_cancelled(tokio::time::sleep_until(next_head)).await.is_none() {
             continue;
         }
         let register = node.warehouse.register();
         let Some(register) = register.as_ref().as_ref() else { continue };
         for origin in register.origins_of(node.site()).collect::<Vec<_>>() {
             match commit_due_head(&node, &key, origin).await {
-                Ok(()) => node.alarms.clear(ALARM),
+                Ok(()) => {
+                    node.alarms.clear(ALARM);
+                    next_head = Instant::now() + HEAD_PAUSE;
+                }
                 Err(HeadError::Refused(outcome)) => {
                     node.alarms.raise(ALARM, format!("the site refuses the heads of origin {origin} that this node signs ({outcome:?}); compare its signing key with `kho register show`"), node.clock.now());
                     tokio::time::sleep(RETRY_PAUSE).await;

@@ -1,10 +1,11 @@
 //! openraft's log, kept by [`LogDb`].
 //!
-//! An entry can be read as soon as `append` returns and counts as held only once the [`Flusher`] has synced it. Disk work runs
-//! on blocking threads, so that a slow disk does not stop the heartbeats.
+//! An entry can be read as soon as `append` returns, from the [`LogTail`], and counts as held only once the [`LogWriter`] has
+//! synced it. Older ones are read from the disk on blocking threads, so that a slow disk does not stop the heartbeats.
 
 use std::{
     fmt::Debug,
+    io,
     ops::{Bound, Range, RangeBounds},
     sync::Arc,
 };
@@ -17,11 +18,12 @@ use openraft::{
     AnyError, LogState, OptionalSend, RaftLogReader,
     storage::{LogFlushed, RaftLogStorage},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use super::{
-    flusher::Flusher,
     install_gate::InstallGate,
+    log_tail::{LogTail, SizedEntry, TailRead},
+    log_writer::{LogWriter, WriteError},
     types::{Entry, LogId, SiteRaft, StoreError, StoreIoError, Vote},
 };
 
@@ -29,30 +31,64 @@ use super::{
 #[derive(Clone)]
 pub(super) struct LogStore {
     log: Arc<LogDb>,
-    flusher: Flusher,
+    tail: Arc<LogTail>,
+    writer: LogWriter,
     gate: InstallGate,
     append_bytes_max: usize,
 }
 
 impl LogStore {
-    pub fn new(log: Arc<LogDb>, flusher: Flusher, gate: InstallGate, append_bytes_max: usize) -> Self {
-        Self { log, flusher, gate, append_bytes_max }
+    /// Starts the thread that writes the log.
+    ///
+    /// # Errors
+    /// The system's, when it gives no thread.
+    pub fn start(log: Arc<LogDb>, gate: InstallGate, append_bytes_max: usize) -> io::Result<Self> {
+        let tail = Arc::new(LogTail::default());
+        let writer = LogWriter::start(Arc::clone(&log), Arc::clone(&tail))?;
+        Ok(Self { log, tail, writer, gate, append_bytes_max })
     }
 
+    /// Entries of `range` that are there, in order, at most `bytes_max` of them in sum but at least one.
     async fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
-        let log = Arc::clone(&self.log);
-        on_disk(StoreIoError::read_logs, move || log.read(range, bytes_max)?.iter().map(decode_entry).collect()).await
+        let TailRead { on_disk: older, held } = self.tail.read(range);
+        let (mut entries, mut bytes_left) = (Vec::with_capacity(held.len()), bytes_max);
+        if !older.is_empty() {
+            let log = Arc::clone(&self.log);
+            let wanted = older.clone();
+            let records = on_disk(StoreIoError::read_logs, move || Ok(log.read(wanted, bytes_max)?)).await?;
+            // The disk's bound or its end was met before the tail.
+            let ends_early = records.last().is_some_and(|last| last.index + 1 < older.end);
+            for record in &records {
+                bytes_left = bytes_left.saturating_sub(record.bytes.len());
+                entries.push(decode_entry(record).map_err(|fault| StoreIoError::read_logs(AnyError::new(&fault)))?);
+            }
+            if ends_early {
+                return Ok(entries);
+            }
+        }
+        for SizedEntry { entry, bytes } in held {
+            if !entries.is_empty() && bytes > bytes_left {
+                break;
+            }
+            bytes_left = bytes_left.saturating_sub(bytes);
+            entries.push(entry);
+        }
+        Ok(entries)
     }
 
     async fn word<T: DeserializeOwned + Send + 'static>(&self, word: LogWord) -> Result<Option<T>, StoreError> {
+        self.after_all_written(StoreIoError::read_vote).await?;
         let log = Arc::clone(&self.log);
         on_disk(StoreIoError::read_vote, move || Ok(log.word(word)?.map(|bytes| codec::decode(&bytes)).transpose()?)).await
     }
 
-    async fn put_word<T: Serialize>(&self, word: LogWord, value: &T, durable: bool) -> Result<(), StoreError> {
-        let bytes = codec::encode(value).map_err(|e| StoreIoError::write_vote(AnyError::new(&e)))?;
-        let log = Arc::clone(&self.log);
-        on_disk(StoreIoError::write_vote, move || Ok(log.put_word(word, &bytes, durable)?)).await
+    /// Waits until the disk holds everything that was asked for before.
+    async fn after_all_written(&self, named: impl FnOnce(AnyError) -> StoreIoError) -> Result<(), StoreError> {
+        self.change(named, |_| Ok(())).await
+    }
+
+    async fn change(&self, named: impl FnOnce(AnyError) -> StoreIoError, change: impl FnOnce(&LogDb) -> Result<(), LogDbError> + Send + 'static) -> Result<(), StoreError> {
+        self.writer.change(change).await.map_err(|error: WriteError| named(AnyError::new(&error)).into())
     }
 }
 
@@ -108,6 +144,7 @@ impl RaftLogStorage<SiteRaft> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<SiteRaft>, StoreError> {
+        self.after_all_written(StoreIoError::read_logs).await?;
         let log = Arc::clone(&self.log);
         on_disk(StoreIoError::read_logs, move || {
             let purged: Option<LogId> = log.purged()?.map(|bytes| codec::decode(&bytes)).transpose()?;
@@ -125,7 +162,8 @@ impl RaftLogStorage<SiteRaft> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StoreError> {
-        self.put_word(LogWord::Vote, vote, true).await
+        let bytes = codec::encode(vote).map_err(|e| StoreIoError::write_vote(AnyError::new(&e)))?;
+        self.change(StoreIoError::write_vote, move |log| log.put_word(LogWord::Vote, &bytes, true)).await
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, StoreError> {
@@ -133,7 +171,8 @@ impl RaftLogStorage<SiteRaft> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StoreError> {
-        self.put_word(LogWord::Committed, &committed, false).await
+        self.writer.note_committed(codec::encode(&committed).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?);
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, StoreError> {
@@ -145,23 +184,27 @@ impl RaftLogStorage<SiteRaft> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let encoded: Result<Vec<_>, CodecError> =
-            entries.into_iter().map(|entry| codec::encode(&entry).map(|bytes| (entry.log_id.index, bytes))).collect();
-        let encoded = encoded.map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
-        let log = Arc::clone(&self.log);
-        on_disk(StoreIoError::write_logs, move || Ok(log.append(encoded)?)).await?;
-        self.flusher.call_back_when_durable(callback);
+        let (mut held, mut records) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let bytes = codec::encode(&entry).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
+            records.push((entry.log_id.index, bytes));
+            held.push(entry);
+        }
+        // In the tail BEFORE the thread may tell it that the disk holds them.
+        self.tail.push(held.into_iter().zip(&records).map(|(entry, (_, bytes))| SizedEntry { entry, bytes: bytes.len() }).collect());
+        self.writer.append(records, callback);
         Ok(())
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StoreError> {
-        let log = Arc::clone(&self.log);
-        on_disk(StoreIoError::write_logs, move || Ok(log.truncate_from(log_id.index)?)).await
+        self.tail.truncate_from(log_id.index);
+        self.change(StoreIoError::write_logs, move |log| log.truncate_from(log_id.index)).await
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StoreError> {
         self.gate.wait().await.map_err(|why| StoreIoError::write_logs(AnyError::error(why)))?;
-        let log = Arc::clone(&self.log);
-        on_disk(StoreIoError::write_logs, move || Ok(log.purge_to(log_id.index, &codec::encode(&log_id)?)?)).await
+        let mark = codec::encode(&log_id).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
+        self.tail.purge_to(log_id.index);
+        self.change(StoreIoError::write_logs, move |log| log.purge_to(log_id.index, &mark)).await
     }
 }

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `types.rs`, `error.rs`, `config.rs`, `status.rs` | the words |
 //! | `disk_mark.rs` | which disk this is: a node that lost its disk is another node |
-//! | `log_store.rs`, `flusher.rs` | the log, on `kho_storage::log_db` |
+//! | `log_store.rs`, `log_tail.rs`, `log_writer.rs` | the log, on `kho_storage::log_db` |
 //! | `state_machine.rs`, `snapshot_shelf.rs`, `install_gate.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may go |
 //! | `wire.rs`, `peers.rs`, `lane.rs`, `acknowledged.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
@@ -26,11 +26,12 @@ mod config;
 mod disk_mark;
 mod election;
 mod error;
-mod flusher;
 mod install_gate;
 mod lane;
 mod log_keeper;
 mod log_store;
+mod log_tail;
+mod log_writer;
 mod members;
 mod network;
 mod peers;
@@ -78,7 +79,6 @@ use tokio_util::sync::CancellationToken;
 use config::rank_of;
 use disk_mark::OwnDirectory;
 use election::{Elections, draw};
-use flusher::Flusher;
 use install_gate::InstallGate;
 use log_keeper::LogKeeper;
 use log_store::LogStore;
@@ -123,7 +123,7 @@ impl Consensus {
         let peers = Arc::new(Peers::new(endpoint, local));
         let silence = Arc::new(Silence::new(parts.rank, Instant::now(), draw));
         let mut state = StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.shelf), parts.gate.clone());
-        let mut log = LogStore::new(Arc::clone(&parts.log), parts.flusher, parts.gate.clone(), config.limits.append_bytes_max);
+        let mut log = parts.store;
         apply_committed(&mut log, &mut state).await?;
 
         let network = Network { peers: Arc::clone(&peers), shelf: Arc::clone(&parts.shelf), acknowledged: Arc::default() };
@@ -229,7 +229,7 @@ impl Drop for Consensus {
 struct Parts {
     own: OwnDirectory,
     log: Arc<LogDb>,
-    flusher: Flusher,
+    store: LogStore,
     gate: InstallGate,
     shelf: Arc<SnapshotShelf>,
     rank: u32,
@@ -244,11 +244,12 @@ impl Parts {
         let (applied, membership) = position_of(&mark).map_err(|e| StartError::Consensus(format!("the state's mark can't be read: {e}")))?;
         check_log_fits(&config.dir, &log, applied.map(|id| id.index))?;
         let voters: Vec<NodeId> = membership.voter_ids().map(NodeId).collect();
+        let gate = InstallGate::open();
         Ok(Self {
             own,
-            flusher: Flusher::start(Arc::clone(&log)).map_err(failed)?,
+            store: LogStore::start(Arc::clone(&log), gate.clone(), config.limits.append_bytes_max).map_err(failed)?,
             log,
-            gate: InstallGate::open(),
+            gate,
             shelf: Arc::new(SnapshotShelf::open(&config.dir.join("snapshots")).map_err(failed)?),
             rank: config.rank.unwrap_or_else(|| rank_of(config.node, &voters)),
         })

@@ -14,7 +14,6 @@ use openraft::testing::{StoreBuilder, Suite};
 use tempfile::TempDir;
 
 use super::{
-    flusher::Flusher,
     install_gate::InstallGate,
     log_store::LogStore,
     snapshot_shelf::SnapshotShelf,
@@ -28,7 +27,6 @@ impl StoreBuilder<SiteRaft, LogStore, StateMachine, TempDir> for OnDisk {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StoreError> {
         let dir = tempfile::tempdir().expect("a directory");
         let log = Arc::new(LogDb::open(&dir.path().join("log")).expect("empty"));
-        let flusher = Flusher::start(Arc::clone(&log)).expect("a thread");
         let gate = InstallGate::open();
         let shelf = Arc::new(SnapshotShelf::open(&dir.path().join("snapshots")).expect("empty"));
         let config = WarehouseConfig {
@@ -39,7 +37,7 @@ impl StoreBuilder<SiteRaft, LogStore, StateMachine, TempDir> for OnDisk {
             limits: DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 4 << 20 },
         };
         let warehouse = Arc::new(Warehouse::open(&dir.path().join("state"), config).expect("empty"));
-        let store = LogStore::new(log, flusher, gate.clone(), 4 << 20);
+        let store = LogStore::start(log, gate.clone(), 4 << 20).expect("a thread");
         Ok((dir, store, StateMachine::new(warehouse, shelf, gate)))
     }
 }

@@ -1,0 +1,162 @@
+//! The newest entries of the log, in memory.
+//!
+//! What followers are sent and what is applied next was appended a moment ago. It is read from here, without a disk and
+//! without another thread; and an entry can be read as soon as it was appended, before the disk has it.
+//!
+//! Invariant: an entry that the disk does not hold yet is here (test `what_the_disk_lacks_is_never_dropped`). So whatever lies
+//! before the first entry here can be read from the disk.
+
+use std::{collections::VecDeque, ops::Range};
+
+use parking_lot::Mutex;
+
+use super::types::Entry;
+
+/// Entries that the disk holds too are kept up to this many bytes in sum.
+const TAIL_BYTES_MAX: usize = 8 << 20;
+
+/// An entry and the bytes that it has on disk.
+#[derive(Debug, Clone)]
+pub(super) struct SizedEntry {
+    pub entry: Entry,
+    pub bytes: usize,
+}
+
+impl SizedEntry {
+    fn index(&self) -> u64 {
+        self.entry.log_id.index
+    }
+}
+
+/// Consecutive entries up to the log's end.
+#[derive(Debug, Default)]
+pub(super) struct LogTail {
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    entries: VecDeque<SizedEntry>,
+    bytes: usize,
+    /// First index that the disk may not hold.
+    unwritten: u64,
+}
+
+/// Where the entries of a range are.
+#[derive(Debug)]
+pub(super) struct TailRead {
+    /// These are to be read from the disk; empty when nothing is.
+    pub on_disk: Range<u64>,
+    /// These follow.
+    pub held: Vec<SizedEntry>,
+}
+
+impl LogTail {
+    /// Adds entries that follow those here and that the disk does not hold yet.
+    pub fn push(&self, entries: Vec<SizedEntry>) {
+        let mut held = self.held.lock();
+        if let (true, Some(first)) = (held.entries.is_empty(), entries.first()) {
+            held.unwritten = first.index();
+        }
+        held.bytes += entries.iter().map(|entry| entry.bytes).sum::<usize>();
+        held.entries.extend(entries);
+    }
+
+    /// The disk holds every entry before `next`.
+    pub fn written(&self, next: u64) {
+        let mut held = self.held.lock();
+        held.unwritten = held.unwritten.max(next);
+        while held.bytes > TAIL_BYTES_MAX && held.entries.front().is_some_and(|first| first.index() < held.unwritten) {
+            held.drop_first();
+        }
+    }
+
+    /// Takes away `index` and all that follow.
+    pub fn truncate_from(&self, index: u64) {
+        let mut held = self.held.lock();
+        while held.entries.back().is_some_and(|last| last.index() >= index) {
+            let last = held.entries.pop_back();
+            held.bytes -= last.map_or(0, |last| last.bytes);
+        }
+        held.unwritten = held.unwritten.min(index);
+    }
+
+    /// Forgets all entries up to and including `index`; the log starts after it.
+    pub fn purge_to(&self, index: u64) {
+        let mut held = self.held.lock();
+        while held.entries.front().is_some_and(|first| first.index() <= index) {
+            held.drop_first();
+        }
+    }
+
+    /// The entries of `range` that are here, and which are to be read from the disk before them.
+    pub fn read(&self, range: Range<u64>) -> TailRead {
+        let held = self.held.lock();
+        let Some(first) = held.entries.front().map(SizedEntry::index) else { return TailRead { on_disk: range, held: vec![] } };
+        let place = |index: u64| usize::try_from(index.saturating_sub(first)).unwrap_or(usize::MAX).min(held.entries.len());
+        let entries = held.entries.range(place(range.start)..place(range.end.max(range.start))).cloned().collect();
+        TailRead { on_disk: range.start..range.end.min(first), held: entries }
+    }
+}
+
+impl Held {
+    fn drop_first(&mut self) {
+        let first = self.entries.pop_front();
+        self.bytes -= first.map_or(0, |first| first.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::EntryPayload;
+
+    use super::{super::types::LogId, *};
+
+    fn entries(range: Range<u64>, bytes: usize) -> Vec<SizedEntry> {
+        range.map(|index| SizedEntry { entry: Entry { log_id: LogId::new(openraft::CommittedLeaderId::new(1, 1), index), payload: EntryPayload::Blank }, bytes }).collect()
+    }
+
+    fn read(tail: &LogTail, range: Range<u64>) -> (Range<u64>, Vec<u64>) {
+        let read = tail.read(range);
+        (read.on_disk, read.held.iter().map(SizedEntry::index).collect())
+    }
+
+    #[test]
+    fn a_range_is_read_from_the_disk_up_to_the_first_entry_here() {
+        let tail = LogTail::default();
+        assert_eq!(read(&tail, 3..9), (3..9, vec![]));
+        tail.push(entries(5..8, 10));
+        assert_eq!(read(&tail, 5..7), (5..5, vec![5, 6]));
+        let (on_disk, held) = read(&tail, 3..9);
+        assert_eq!((on_disk, held), (3..5, vec![5, 6, 7]));
+        assert!(read(&tail, 9..12).1.is_empty());
+        assert!(read(&tail, 9..12).0.is_empty());
+        assert_eq!(read(&tail, 2..4), (2..4, vec![]));
+    }
+
+    #[test]
+    fn what_the_disk_lacks_is_never_dropped() {
+        let tail = LogTail::default();
+        tail.push(entries(1..5, TAIL_BYTES_MAX));
+        assert_eq!(read(&tail, 1..5).1, [1, 2, 3, 4]);
+        tail.written(4);
+        assert_eq!(read(&tail, 1..5), (1..4, vec![4]));
+        tail.push(entries(5..6, 10));
+        assert_eq!(read(&tail, 4..6).1, [4, 5], "neither is on the disk yet");
+    }
+
+    #[test]
+    fn truncated_and_purged_entries_are_not_read() {
+        let tail = LogTail::default();
+        tail.push(entries(1..9, 10));
+        tail.written(9);
+        tail.truncate_from(6);
+        tail.purge_to(2);
+        assert_eq!(read(&tail, 0..9), (0..3, vec![3, 4, 5]));
+        tail.push(entries(6..8, TAIL_BYTES_MAX));
+        tail.written(6);
+        assert_eq!(read(&tail, 3..9), (3..6, vec![6, 7]), "what took the place of truncated entries is not on the disk yet");
+        tail.purge_to(20);
+        assert_eq!(read(&tail, 21..22), (21..22, vec![]));
+    }
+}
