@@ -271,7 +271,8 @@ pub enum ProofLine {
 /// A row's place and hash, to find the rows in which two sites differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct RowHash {
-    pub table: u8,
+    /// By name, or `#` and its number where the answering node's schema does not know it.
+    pub table: String,
     pub key: String,
     pub hash: String,
 }

@@ -6,7 +6,7 @@ use kho_storage::{
     ids::{NodeId, SiteId},
     signature::{PublicKey, SignatureAlgorithm},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// What stands in `khod.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -22,6 +22,8 @@ pub struct NodeConfig {
     pub listen: ListenConfig,
     pub identity: IdentityConfig,
     pub register: RegisterConfig,
+    #[serde(default)]
+    pub schema: SchemaConfig,
     #[serde(default)]
     pub limits: LimitsConfig,
     #[serde(default)]
@@ -57,6 +59,16 @@ pub struct RegisterConfig {
     pub key: String,
     #[serde(default)]
     pub algorithm: SignatureAlgorithm,
+}
+
+/// What rows may hold and what is counted about them.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SchemaConfig {
+    /// A schema file as `config-examples/population-schema.toml`; `None`, written as `""`, is the population schema built in. All
+    /// nodes of the tree have the same.
+    #[serde(deserialize_with = "path_unless_empty")]
+    pub file: Option<PathBuf>,
 }
 
 /// How much the node takes and keeps.
@@ -119,6 +131,11 @@ fn first_incarnation() -> u64 {
     1
 }
 
+fn path_unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    Ok((!path.as_os_str().is_empty()).then_some(path))
+}
+
 impl NodeConfig {
     /// Reads and checks a configuration file. Relative paths in it are taken from the file's own folder.
     ///
@@ -132,6 +149,7 @@ impl NodeConfig {
         for file in [&mut config.data_dir, &mut identity.root_certificate, &mut identity.certificate, &mut identity.tls_key, &mut identity.signing_key] {
             *file = folder.join(&*file);
         }
+        config.schema.file = config.schema.file.map(|file| folder.join(file));
         Ok(config)
     }
 

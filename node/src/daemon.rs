@@ -10,7 +10,7 @@ use kho_replication::{
 };
 use kho_storage::{
     db::DbLimits,
-    schema::population,
+    schema::Schema,
     signature::SigningKey,
     warehouse::{Applied, Warehouse, WarehouseConfig},
 };
@@ -27,6 +27,7 @@ use crate::{
     heads::sign_heads,
     http,
     node::Node,
+    schema_file::load_schema,
     upkeep::run_upkeep,
     upward::run_uplink,
     writer::Writer,
@@ -37,6 +38,7 @@ pub struct Checked {
     pub config: NodeConfig,
     pub credentials: Credentials,
     pub signing_key: SigningKey,
+    pub schema: Arc<Schema>,
 }
 
 /// Reads every file that the configuration names and checks that they fit together.
@@ -54,7 +56,8 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
     let pem = std::fs::read_to_string(&files.signing_key).with_context(|| format!("the signing key {} can't be read; make one with `kho pki request`", files.signing_key.display()))?;
     let signing_key = SigningKey::from_pkcs8_pem(&zeroize::Zeroizing::new(pem)).with_context(|| format!("the signing key {} is of no use", files.signing_key.display()))?;
     config.register_key().map_err(anyhow::Error::msg)?;
-    Ok(Checked { config, credentials, signing_key })
+    let schema = Arc::new(load_schema(&config.schema)?);
+    Ok(Checked { config, credentials, signing_key, schema })
 }
 
 /// Runs a node until `stop` resolves or the node fails.
@@ -63,7 +66,7 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
 /// Why the node could not start, or why it stopped by itself.
 pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
-    let (node, news) = start(checked.config, checked.credentials, stopping.clone()).await?;
+    let (node, news) = start(checked.config, checked.credentials, &checked.schema, stopping.clone()).await?;
     let mut failed = node.consensus.failed();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(sign_heads(Arc::clone(&node), checked.signing_key, news.own_batch));
@@ -100,13 +103,12 @@ struct News {
     applied: mpsc::UnboundedReceiver<Applied>,
 }
 
-async fn start(config: NodeConfig, credentials: Credentials, stopping: CancellationToken) -> anyhow::Result<(Arc<Node>, News)> {
+async fn start(config: NodeConfig, credentials: Credentials, schema: &Arc<Schema>, stopping: CancellationToken) -> anyhow::Result<(Arc<Node>, News)> {
     std::fs::create_dir_all(&config.data_dir).with_context(|| format!("the data directory {} can't be made", config.data_dir.display()))?;
     let certificate_clock = CertificateClock::system();
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
     let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
-    let schema = Arc::new(population().clone());
-    let warehouse = Arc::new(open_warehouse(&config, &schema)?);
+    let warehouse = Arc::new(open_warehouse(&config, schema)?);
     for (_, state) in warehouse.origins()? {
         certificate_clock.raise_to(state.watermark);
     }
@@ -129,7 +131,7 @@ async fn start(config: NodeConfig, credentials: Credentials, stopping: Cancellat
     let clock = Arc::new(NodeClock::default());
     let writer = Writer::start(Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock), config.limits.entry_requests_max);
     let node = Node {
-        entry_schema: Arc::new(EntrySchema::compile(&schema)),
+        entry_schema: Arc::new(EntrySchema::compile(schema)),
         warehouse,
         consensus,
         endpoint,
@@ -150,7 +152,7 @@ async fn start(config: NodeConfig, credentials: Credentials, stopping: Cancellat
 /// The longest frame between nodes: a register handed down, with room around it.
 const FRAME_BYTES_MAX: u32 = 40 << 20;
 
-fn open_warehouse(config: &NodeConfig, schema: &Arc<kho_storage::schema::Schema>) -> anyhow::Result<Warehouse> {
+fn open_warehouse(config: &NodeConfig, schema: &Arc<Schema>) -> anyhow::Result<Warehouse> {
     let warehouse = WarehouseConfig {
         tree: config.tree.clone(),
         site: config.site,

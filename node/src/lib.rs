@@ -20,6 +20,7 @@ pub mod http;
 mod line_meter;
 pub mod metering;
 mod node;
+mod schema_file;
 mod upkeep;
 mod upward;
 mod writer;

@@ -20,6 +20,10 @@ pub enum StorageError {
     Diverged { origin: OriginId, seq: StreamSeq, ours: Hash32, theirs: Hash32 },
     #[error("the data in {place} belong to site {found}, but the configuration says site {configured}; correct `site` or `data_dir`")]
     OtherSite { place: String, found: SiteId, configured: SiteId },
+    #[error(
+        "the state in {place} counts other cubes (fingerprint {found}) than this node's schema declares ({declared}), and no number of it would be right; give `[schema] file` in the configuration as all nodes of the site have it, or `kho node remove` this node and let a fresh node id join"
+    )]
+    OtherCubes { place: String, found: Hash32, declared: Hash32 },
     #[error("a value could not be written: {0}")]
     Unwritable(#[from] CodecError),
 }

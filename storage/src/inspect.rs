@@ -178,6 +178,10 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
             Ok(format!("request origin={origin} key={request:?} epoch={} seq={} changes={} body={}", record.epoch, record.seq, record.changes, record.body_hash))
         }
         Meta::RequestAge(time, origin, request) => read::<()>(value).map(|()| format!("request-age time={} origin={origin} key={request:?}", time.to_rfc3339())),
+        Meta::Cubes => {
+            let fingerprint: Hash32 = read(value)?;
+            Ok(format!("cubes fingerprint={fingerprint}"))
+        }
         Meta::Parent(parent, origin) => {
             let cursor: ParentCursor = read(value)?;
             Ok(format!("parent site={parent} origin={origin} epoch={} next={}", cursor.epoch, cursor.next))

@@ -60,6 +60,8 @@ pub enum Meta {
     Evidence(OriginId, StreamSeq, u64),
     /// 0x0a · origin: a whole-origin transfer under way.
     Transfer(OriginId),
+    /// 0x0b: the fingerprint of the cubes that the state counts, see [`crate::schema::Schema::cubes_fingerprint`].
+    Cubes,
 }
 
 impl Meta {
@@ -103,6 +105,7 @@ impl Meta {
                 key.push(0x0a);
                 key.extend(origin.0.to_be_bytes());
             }
+            Self::Cubes => key.push(0x0b),
         }
         key
     }
@@ -122,6 +125,7 @@ impl Meta {
             0x08 => Self::Parent(SiteId(rest.u32()?), OriginId(rest.u32()?)),
             0x09 => Self::Evidence(OriginId(rest.u32()?), StreamSeq(rest.u64()?), rest.u64()?),
             0x0a => Self::Transfer(OriginId(rest.u32()?)),
+            0x0b => Self::Cubes,
             _ => return None,
         };
         rest.0.is_empty().then_some(meta)
@@ -278,6 +282,7 @@ mod tests {
             (Meta::Parent(SiteId(5), origin), "080000000500000102"),
             (Meta::Evidence(origin, seq, 6), "090000010200000000000004050000000000000006"),
             (Meta::Transfer(origin), "0a00000102"),
+            (Meta::Cubes, "0b"),
         ];
         for (meta, golden) in metas {
             assert_eq!(hex(&meta.encode()), golden, "{meta:?}");

@@ -15,7 +15,7 @@ use kho_replication::identity::PeerIdentity;
 use kho_storage::{
     command::{Command, Outcome},
     error::StorageError,
-    ids::{OriginId, StreamSeq},
+    ids::{OriginId, StreamSeq, TableId},
     warehouse::{Evidence, KeyBucket},
 };
 use serde::Deserialize;
@@ -137,7 +137,9 @@ pub async fn buckets(State(node): State<Arc<Node>>, Extension(who): Extension<Pe
 #[utoipa::path(get, path = "/v1/origins/{origin}/buckets/{bucket}", params(("origin" = u32, Path), ("bucket" = u8, Path)), responses((status = 200, body = Vec<RowHash>)))]
 pub async fn bucket_rows(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path((origin, bucket)): Path<(u32, u8)>) -> Reply<Vec<RowHash>> {
     check(&node, &who, Right::Operate)?;
+    let schema = Arc::clone(node.warehouse.schema());
     let found = tokio::task::spawn_blocking(move || node.warehouse.bucket_rows(OriginId(origin), bucket));
     let rows = found.await.map_err(task_lost)??;
-    Ok(Json(rows.into_iter().map(|(table, key, hash)| RowHash { table: table.0, key: String::from_utf8_lossy(&key).into_owned(), hash: hash.to_hex() }).collect()))
+    let name = |table: TableId| schema.table(table).map_or_else(|| format!("#{table}"), |table| table.name.clone());
+    Ok(Json(rows.into_iter().map(|(table, key, hash)| RowHash { table: name(table), key: String::from_utf8_lossy(&key).into_owned(), hash: hash.to_hex() }).collect()))
 }

@@ -1,6 +1,6 @@
 //! Changes of a local tree: its register, nodes that come later, nodes that leave.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use kho_storage::{
     ids::{NodeId, SiteId},
     register::{NodeEntry, Register},
@@ -23,6 +23,23 @@ impl LocalTree {
             let text = std::fs::read_to_string(&path)?;
             let rest = text.strip_suffix(SMALL_LIMITS).with_context(|| format!("{} does not end with the limits of a local tree", path.display()))?;
             std::fs::write(&path, rest)?;
+        }
+        Ok(())
+    }
+
+    /// Gives every node this schema instead of the one built in. It counts from a node's first start.
+    ///
+    /// # Errors
+    /// When a file can't be read or written, or a configuration names a schema already.
+    pub fn use_schema(&self, toml: &str) -> anyhow::Result<()> {
+        let file = self.dir().join("schema.toml");
+        std::fs::write(&file, toml)?;
+        for (site, node) in self.places.keys() {
+            let path = self.node_dir(*site, *node).join("khod.toml");
+            let text = std::fs::read_to_string(&path)?;
+            ensure!(!text.contains("[schema]"), "{} names a schema already", path.display());
+            let (before, register) = text.split_once("[register]").with_context(|| format!("{} has no [register]", path.display()))?;
+            std::fs::write(&path, format!("{before}[schema]\nfile = {:?}\n\n[register]{register}", file.display().to_string()))?;
         }
         Ok(())
     }
@@ -100,5 +117,17 @@ mod tests {
         assert!(limits().cache_mib < LimitsConfig::default().cache_mib);
         tree.use_default_limits().expect("written");
         assert_eq!(limits(), LimitsConfig::default());
+    }
+
+    #[test]
+    fn a_tree_has_the_schema_built_in_until_it_is_given_another() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let plan = TreePlan { tree: "t".into(), sites: vec![PlannedSite::new(1, "Huyện", Tier::District, &[], 1)] };
+        let tree = LocalTree::found(&dir.path().join("tree"), Path::new("khod"), plan, None).expect("founded");
+        let file = || NodeConfig::load(&tree.node_dir(SiteId(1), NodeId(1)).join("khod.toml")).expect("good").schema.file;
+        assert_eq!(file(), None);
+        tree.use_schema("version = 1").expect("written");
+        assert_eq!(file(), Some(tree.dir().join("schema.toml")));
+        assert!(tree.use_schema("version = 2").is_err(), "a state counts the cubes of one schema");
     }
 }

@@ -5,6 +5,7 @@
 //! reads the same under a newer one (test `a_schema_that_changes_a_number_is_refused_as_successor`).
 
 mod cube;
+mod fingerprint;
 mod population;
 mod value;
 
@@ -24,11 +25,11 @@ use crate::ids::{ColumnId, CubeId, TableId};
 #[serde(deny_unknown_fields)]
 pub struct Schema {
     pub version: u32,
-    #[serde(rename = "code_list")]
+    #[serde(default, rename = "code_list")]
     pub code_lists: Vec<CodeList>,
     #[serde(rename = "table")]
     pub tables: Vec<Table>,
-    #[serde(rename = "cube")]
+    #[serde(default, rename = "cube")]
     pub cubes: Vec<Cube>,
 }
 
@@ -188,6 +189,8 @@ impl Schema {
     }
 
     fn check(&self) -> Result<(), SchemaError> {
+        let names = self.code_lists.iter().map(|list| ("code list", &list.name)).chain(self.tables.iter().map(|table| ("table", &table.name)));
+        check_names(names.chain(self.cubes.iter().map(|cube| ("cube", &cube.name))))?;
         let mut tables = BTreeSet::new();
         for table in &self.tables {
             if !tables.insert(table.id) {
@@ -206,6 +209,7 @@ impl Schema {
     }
 
     fn check_table(&self, table: &Table) -> Result<(), SchemaError> {
+        check_names(table.columns.iter().map(|column| ("column", &column.name)))?;
         let mut numbers = BTreeSet::new();
         for column in &table.columns {
             let place = format!("column `{}.{}`", table.name, column.name);
@@ -231,6 +235,17 @@ impl Schema {
         let keyed = table.column_named(&table.key).is_some_and(|c| c.required && matches!(c.kind, ColumnKind::Text { .. }));
         if keyed { Ok(()) } else { Err(SchemaError(format!("table `{}` needs a required text column as key", table.name))) }
     }
+}
+
+/// What is found by its name must have it alone.
+fn check_names<'a>(named: impl Iterator<Item = (&'static str, &'a String)>) -> Result<(), SchemaError> {
+    let mut seen = BTreeSet::new();
+    for (what, name) in named {
+        if !seen.insert((what, name)) {
+            return Err(SchemaError(format!("{what} `{name}` stands twice")));
+        }
+    }
+    Ok(())
 }
 
 impl Table {
@@ -307,6 +322,21 @@ mod tests {
         let mut grown = schema.clone();
         grown.code_lists[0].codes.push(Code { code: "new".into(), label: "mới".into() });
         assert_eq!(schema.check_successor(&grown), Ok(()));
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_refused() {
+        let twice: [fn(&mut Schema); 4] = [
+            |schema| schema.tables[1].name = "household".into(),
+            |schema| schema.tables[1].columns[1].name = "person_id".into(),
+            |schema| schema.cubes[1].name = "population".into(),
+            |schema| schema.code_lists[1].name = "catalogue_version".into(),
+        ];
+        for change in twice {
+            let mut schema = population().clone();
+            change(&mut schema);
+            assert!(schema.check().is_err_and(|error| error.to_string().contains("stands twice")));
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod read;
 mod recompute;
 mod rows;
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
 mod tests;
 mod transfer;
 #[cfg(test)]
@@ -46,10 +48,10 @@ use crate::{
     command::{Command, Outcome, Refusal},
     db::{Db, DbLimits, WriteSet},
     error::StorageError,
-    ids::{OriginId, SiteId},
+    ids::{Hash32, OriginId, SiteId},
     keys::{Meta, Space},
     register::{SignedRegister, VerifiedRegister},
-    schema::Schema,
+    schema::{Schema, population},
     signature::PublicKey,
 };
 use rows::CompiledSchema;
@@ -121,6 +123,7 @@ impl Warehouse {
             listeners: parking_lot::RwLock::new(Vec::new()),
             config,
         };
+        warehouse.check_cubes(&warehouse.db.load())?;
         warehouse.check_identity()?;
         warehouse.load_register()?;
         Ok(warehouse)
@@ -220,6 +223,7 @@ impl Warehouse {
         fs::rename(source, &place).map_err(|e| StorageError::file(source, e))?;
         sync_dir(&self.dir)?;
         let db = Db::open(&place, self.config.limits)?;
+        self.check_cubes(&db)?;
         point_to(&self.dir, &place)?;
         let old = self.db.swap(Arc::new(db));
         // A reader may still hold the old database: then its files stay until the next start.
@@ -258,6 +262,24 @@ impl Warehouse {
         }
         let mut set = WriteSet::default();
         put_meta(&mut set, &Meta::Identity, &(&self.config.tree, self.config.site))?;
+        db.write(set)
+    }
+
+    /// Cubes are state: one that was counted by other definitions would give wrong numbers without a word.
+    fn check_cubes(&self, db: &Db) -> Result<(), StorageError> {
+        let declared = self.config.schema.cubes_fingerprint();
+        let stored: Option<Hash32> = read_meta(db, &Meta::Cubes)?;
+        // Before fingerprints were kept there was one schema only.
+        let is_older = stored.is_none() && db.value(Space::Meta, &Meta::Identity.encode())?.is_some();
+        let found = if is_older { population().cubes_fingerprint() } else { stored.unwrap_or(declared) };
+        if found != declared {
+            return Err(StorageError::OtherCubes { place: db.place().display().to_string(), found, declared });
+        }
+        if stored.is_some() {
+            return Ok(());
+        }
+        let mut set = WriteSet::default();
+        put_meta(&mut set, &Meta::Cubes, &declared)?;
         db.write(set)
     }
 

@@ -68,7 +68,7 @@ pub fn differing_buckets(sites: &[Vec<KeyBucket>]) -> Vec<u8> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RowDifference {
     pub origin: OriginId,
-    pub table: u8,
+    pub table: String,
     pub key: String,
     /// By site, in the order of the command line: the hash it holds, or none.
     pub hashes: Vec<SiteHash>,
@@ -83,10 +83,10 @@ pub struct SiteHash {
 
 /// The rows of one bucket that sites hold differently, by table and key.
 pub fn differing_rows(origin: OriginId, sites: &[(String, Vec<RowHash>)]) -> Vec<RowDifference> {
-    let mut rows: BTreeMap<(u8, &str), BTreeMap<usize, &str>> = BTreeMap::new();
+    let mut rows: BTreeMap<(&str, &str), BTreeMap<usize, &str>> = BTreeMap::new();
     for (place, (_, held)) in sites.iter().enumerate() {
         for row in held {
-            rows.entry((row.table, &row.key)).or_default().insert(place, &row.hash);
+            rows.entry((&row.table, &row.key)).or_default().insert(place, &row.hash);
         }
     }
     let differs = |hashes: &BTreeMap<usize, &str>| hashes.len() != sites.len() || hashes.values().collect::<BTreeSet<_>>().len() > 1;
@@ -95,7 +95,7 @@ pub fn differing_rows(origin: OriginId, sites: &[(String, Vec<RowHash>)]) -> Vec
         .filter(|(_, hashes)| differs(hashes))
         .map(|((table, key), hashes)| {
             let hashes = sites.iter().enumerate().map(|(place, (site, _))| SiteHash { site: site.clone(), hash: hash_at(&hashes, place) }).collect();
-            RowDifference { origin, table, key: key.to_owned(), hashes }
+            RowDifference { origin, table: table.to_owned(), key: key.to_owned(), hashes }
         })
         .collect()
 }
@@ -136,7 +136,7 @@ mod tests {
         let sites = [vec![bucket(0, "a"), bucket(1, "b"), bucket(2, "c")], vec![bucket(0, "a"), bucket(1, "x")]];
         assert_eq!(differing_buckets(&sites), [1, 2]);
 
-        let row = |key: &str, hash: &str| RowHash { table: 2, key: key.into(), hash: hash.into() };
+        let row = |key: &str, hash: &str| RowHash { table: "person".into(), key: key.into(), hash: hash.into() };
         let sites = [("A".to_owned(), vec![row("p", "1"), row("q", "1"), row("r", "1")]), ("B".to_owned(), vec![row("p", "1"), row("q", "2")])];
         let found = differing_rows(OriginId(7), &sites);
         let told: Vec<_> = found.iter().map(|row| (row.key.as_str(), row.hashes[0].hash.as_deref(), row.hashes[1].hash.as_deref())).collect();

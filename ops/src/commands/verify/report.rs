@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use kho_storage::{
     ids::{OriginId, StreamSeq},
-    schema::population,
     warehouse::OriginProof,
 };
 use serde::Serialize;
@@ -128,9 +127,8 @@ impl VerifyReport {
     fn rows_text(&self) -> String {
         let mut table = print::table(&["origin", "table", "key", "held as"]);
         for row in &self.rows {
-            let name = population().tables.iter().find(|table| table.id.0 == row.table).map_or_else(|| row.table.to_string(), |table| table.name.clone());
             let held: Vec<String> = row.hashes.iter().map(|at| format!("{}: {}", at.site, at.hash.as_deref().map_or("absent".into(), |hash| hash.chars().take(12).collect::<String>()))).collect();
-            table.add_row([number(row.origin), name.into(), row.key.as_str().into(), held.join("\n").into()]);
+            table.add_row([number(row.origin), row.table.as_str().into(), row.key.as_str().into(), held.join("\n").into()]);
         }
         table.to_string()
     }
