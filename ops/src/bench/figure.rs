@@ -15,6 +15,11 @@ pub enum Unit {
     Seconds,
     Bytes,
     BytesPerRow,
+    BytesPerSecond,
+    Rows,
+    PerSecond,
+    /// Of one core's time.
+    Percent,
 }
 
 /// A measured number.
@@ -36,8 +41,12 @@ impl fmt::Display for Figure {
             Unit::RowsPerSecond => write!(f, "{} rows/s", whole(self.value)),
             Unit::WritesPerSecond => write!(f, "{} writes/s", whole(self.value)),
             Unit::Seconds => f.write_str(&seconds(self.value)),
-            Unit::Bytes => f.write_str(&megabytes(self.value)),
+            Unit::Bytes => f.write_str(&bytes(self.value)),
             Unit::BytesPerRow => write!(f, "{:.1} B/row", self.value),
+            Unit::BytesPerSecond => write!(f, "{}/s", bytes(self.value)),
+            Unit::Rows => f.write_str(&whole(self.value)),
+            Unit::PerSecond => write!(f, "{:.1}/s", self.value),
+            Unit::Percent => write!(f, "{:.3} %", self.value),
         }
     }
 }
@@ -56,6 +65,16 @@ pub fn megabytes(value: f64) -> String {
     format!("{:.1} MB", value / 1e6)
 }
 
+/// Bytes as people say them: `17 B`, `4.2 kB`, `80.0 MB`, `12.50 GB`.
+fn bytes(value: f64) -> String {
+    match value {
+        value if value < 1e3 => format!("{value:.0} B"),
+        value if value < 1e6 => format!("{:.1} kB", value / 1e3),
+        value if value < 1e10 => megabytes(value),
+        value => format!("{:.2} GB", value / 1e9),
+    }
+}
+
 fn whole(value: f64) -> String {
     // A rate is never negative, and far below 2^53.
     grouped(value.round() as u64)
@@ -72,6 +91,11 @@ mod tests {
         assert_eq!(shown(999.4, Unit::WritesPerSecond), "999 writes/s");
         assert_eq!([0.000_412, 0.0123, 2.3449].map(|value| shown(value, Unit::Seconds)), ["412 µs", "12.3 ms", "2.34 s"]);
         assert_eq!(shown(79_950_000.0, Unit::Bytes), "80.0 MB");
+        assert_eq!([17.0, 4_210.0, 12.5e9].map(|value| shown(value, Unit::Bytes)), ["17 B", "4.2 kB", "12.50 GB"]);
         assert_eq!(shown(61.25, Unit::BytesPerRow), "61.2 B/row");
+        assert_eq!(shown(61.2, Unit::BytesPerSecond), "61 B/s");
+        assert_eq!(shown(10_000_000.0, Unit::Rows), "10,000,000");
+        assert_eq!(shown(0.0123, Unit::Percent), "0.012 %");
+        assert_eq!(shown(70.04, Unit::PerSecond), "70.0/s");
     }
 }

@@ -49,8 +49,11 @@ pub trait Writer: Send + 'static {
 pub struct LoadReport {
     pub clients: usize,
     pub write_records: u64,
+    /// In the measured time.
     pub records: u64,
     pub writes: u64,
+    /// Also before and after it.
+    pub records_written: u64,
     pub seconds: f64,
     pub records_per_second: f64,
     pub write_seconds: Percentiles,
@@ -119,7 +122,8 @@ fn report(load: &Load, written: &[Written], opens: Instant, closes: Instant) -> 
     let write_seconds = Percentiles::of(counted.iter().map(|write| write.took)).context("no write was answered in time; measure for longer with --seconds")?;
     let writes = counted.len() as u64;
     let records = writes * load.write_records;
-    Ok(LoadReport { clients: load.clients, write_records: load.write_records, records, writes, seconds, records_per_second: records as f64 / seconds, write_seconds })
+    let records_written = written.len() as u64 * load.write_records;
+    Ok(LoadReport { clients: load.clients, write_records: load.write_records, records, writes, records_written, seconds, records_per_second: records as f64 / seconds, write_seconds })
 }
 
 #[cfg(test)]
@@ -142,7 +146,7 @@ mod tests {
         let at = |ms| opens + Duration::from_millis(ms);
         let write = |ms| Written { answered: at(ms), took: Duration::from_millis(5) };
         let report = report(&load(0..1_000), &[write(0), write(1), write(500), write(2_000), write(2_001)], opens, at(2_000)).expect("measured");
-        assert_eq!((report.writes, report.records, report.records_per_second), (3, 30, 15.0));
+        assert_eq!((report.writes, report.records, report.records_per_second, report.records_written), (3, 30, 15.0, 50));
         assert!(super::report(&load(0..1_000), &[], opens, at(1)).is_err(), "nothing was measured");
     }
 

@@ -1,4 +1,4 @@
-//! What `kho bench` can measure, by name, and what each has to reach.
+//! What `kho bench` can measure, by name, and what those with a goal have to reach.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -9,7 +9,9 @@ use super::goal::{Better, Goal};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
-    /// Rows a second in a site of three, in batches of 100 by 16 clients
+    /// Records of 256 bytes a second in a site of three without cubes, in batches of 100 by 16 clients
+    SiteRecords,
+    /// Person rows a second in a site of three, in batches of 100 by 16 clients
     SiteBatches,
     /// Writes a second in a site of three, of one record each by 256 clients
     SiteSingles,
@@ -23,9 +25,19 @@ pub enum Measure {
     Memory,
     /// Bytes on the wire a row from a district to its province
     Wire,
+    /// Start-up time of a node that holds many rows (long)
+    Start,
+    /// A new node that joins a site of many rows (long)
+    Join,
+    /// A month's backlog of one district, and of ten, after a line was down (long)
+    Backlog,
+    /// What an idle child costs its parent, which has hundreds (long)
+    IdleChildren,
+    /// How rate and lag change while rows grow (long)
+    Growth,
 }
 
-/// One line of the table: what is shown and what it has to reach.
+/// One line of the table of goals: what is shown and what it has to reach.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Target {
     pub measure: Measure,
@@ -34,6 +46,7 @@ pub struct Target {
     pub goal: Goal,
 }
 
+pub const SITE_RECORDS: Target = Target { measure: Measure::SiteRecords, what: "site-records", goal: Goal::ratio(Better::More, 2.0, 6.0) };
 pub const SITE_BATCHES: Target = Target { measure: Measure::SiteBatches, what: "site-batches", goal: Goal::ratio(Better::More, 1.0, 3.0) };
 pub const SITE_SINGLES: Target = Target { measure: Measure::SiteSingles, what: "site-singles", goal: Goal::ratio(Better::More, 1.5, 3.0) };
 pub const SITE_LATENCY: Target = Target { measure: Measure::SiteLatency, what: "site-latency, median", goal: Goal::ratio(Better::Less, 1.2, 0.7) };
@@ -44,9 +57,22 @@ pub const MEMORY_LOADED: Target = Target { measure: Measure::Memory, what: "memo
 pub const WIRE: Target = Target { measure: Measure::Wire, what: "wire", goal: Goal::ratio(Better::Less, 0.5, 0.25) };
 
 impl Measure {
-    /// Whether it needs a tree of four sites; the others need one site of three nodes.
+    /// Those that take long and have no goal; the others make up the table of goals.
+    pub const LONG: [Self; 5] = [Self::Start, Self::Join, Self::Backlog, Self::IdleChildren, Self::Growth];
+
+    /// Whether it needs a tree of four sites.
     pub fn is_of_tree(self) -> bool {
         matches!(self, Self::TreeRows | Self::TreeLag | Self::Memory | Self::Wire)
+    }
+
+    /// See [`Self::LONG`].
+    pub fn is_long(self) -> bool {
+        Self::LONG.contains(&self)
+    }
+
+    /// What is measured where nothing is named: the table of goals, and with `long` all there is.
+    pub fn usual(long: bool) -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied().filter(move |measure| long || !measure.is_long())
     }
 }
 
@@ -56,9 +82,15 @@ mod tests {
 
     #[test]
     fn an_aim_is_never_easier_than_what_is_asked_at_least() {
-        for target in [SITE_BATCHES, SITE_SINGLES, SITE_LATENCY, TREE_ROWS, TREE_LAG, MEMORY_IDLE, MEMORY_LOADED, WIRE] {
+        for target in [SITE_RECORDS, SITE_BATCHES, SITE_SINGLES, SITE_LATENCY, TREE_ROWS, TREE_LAG, MEMORY_IDLE, MEMORY_LOADED, WIRE] {
             let Goal { better, at_least, aim, .. } = target.goal;
             assert!(if better == Better::More { aim > at_least } else { aim < at_least }, "{}", target.what);
         }
+    }
+
+    #[test]
+    fn the_long_ones_are_measured_only_when_asked_for() {
+        assert!(Measure::usual(false).all(|measure| !measure.is_long()));
+        assert_eq!(Measure::usual(true).count(), Measure::usual(false).count() + Measure::LONG.len());
     }
 }

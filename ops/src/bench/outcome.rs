@@ -7,6 +7,7 @@ use super::{
     figure::Figure,
     goal::{Judged, Verdict},
     measure::Target,
+    spread::Spread,
 };
 
 /// The same, measured with something else.
@@ -27,6 +28,8 @@ pub struct Outcome {
     pub details: Value,
     /// What has to be said beside the figures.
     pub note: Option<String>,
+    /// Of several runs, whose median the figures are.
+    pub spread: Option<Spread>,
 }
 
 impl Outcome {
@@ -42,6 +45,20 @@ impl Outcome {
         };
         self.target.goal.judge(judged)
     }
+
+    /// How far several runs lie apart, in words.
+    pub fn spread_text(&self) -> Option<String> {
+        let spread = self.spread?;
+        let range = |bounds: [f64; 2]| bounds.map(|value| Figure::new(value, self.kho.unit).to_string()).join(" to ");
+        let mut text = format!("median of {} runs; Kho {}", spread.runs, range(spread.kho));
+        if let Some((peer, bounds)) = self.peer.zip(spread.peer) {
+            text.push_str(&format!(", {} {}", peer.name, range(bounds)));
+        }
+        if let Some([lowest, highest]) = spread.ratio {
+            text.push_str(&format!(", ratio {lowest:.2} to {highest:.2}"));
+        }
+        Some(text)
+    }
 }
 
 impl Serialize for Outcome {
@@ -55,6 +72,7 @@ impl Serialize for Outcome {
         map.serialize_entry("goal", &self.target.goal)?;
         map.serialize_entry("verdict", &self.verdict())?;
         map.serialize_entry("note", &self.note)?;
+        map.serialize_entry("spread", &self.spread)?;
         map.serialize_entry("details", &self.details)?;
         map.end()
     }
@@ -70,7 +88,16 @@ mod tests {
 
     fn outcome(target: Target, kho: Figure, peer: Option<f64>) -> Outcome {
         let peer = peer.map(|value| PeerFigure { name: "etcd", figure: Figure::new(value, kho.unit) });
-        Outcome { target, kho, peer, details: Value::Null, note: None }
+        Outcome { target, kho, peer, details: Value::Null, note: None, spread: None }
+    }
+
+    #[test]
+    fn the_spread_of_several_runs_is_told_in_the_figure_s_unit() {
+        let one = outcome(SITE_BATCHES, Figure::new(2_000.0, Unit::RowsPerSecond), Some(1_000.0));
+        assert_eq!(one.spread_text(), None);
+        let spread = Spread { runs: 3, kho: [1_900.0, 2_100.0], peer: Some([900.0, 1_100.0]), ratio: Some([1.8, 2.2]) };
+        let told = Outcome { spread: Some(spread), ..one }.spread_text();
+        assert_eq!(told.as_deref(), Some("median of 3 runs; Kho 1,900 rows/s to 2,100 rows/s, etcd 900 rows/s to 1,100 rows/s, ratio 1.80 to 2.20"));
     }
 
     #[test]

@@ -52,7 +52,11 @@ impl Persons {
         Self::of_csv(text.into())
     }
 
-    fn of_csv(text: Bytes) -> anyhow::Result<Self> {
+    /// From a header and rows, each ending with a line end.
+    ///
+    /// # Errors
+    /// When the last line does not end.
+    pub fn of_csv(text: Bytes) -> anyhow::Result<Self> {
         // No field of a person holds a line end, so lines are records; what is before the first row is the header.
         let starts: Vec<usize> = text.iter().zip(1..).filter(|(byte, _)| **byte == b'\n').map(|(_, next)| next).collect();
         ensure!(starts.last() == Some(&text.len()), "the synthetic persons do not end with a line end");
@@ -67,8 +71,7 @@ impl Persons {
     /// These rows. They are at least one and exist: a wrong range is a defect of the caller.
     pub fn batch(&self, rows: Range<u64>) -> PersonBatch {
         let (header, text) = (self.header(), self.bytes_of(&rows));
-        let body = [header, text].concat().into();
-        PersonBatch { rows: rows.end - rows.start, last_key: self.key(rows.end - 1), request_key: format!("bench-{}-{}", rows.start, rows.end), body, header_bytes: header.len() }
+        PersonBatch::new(&format!("bench-{}-{}", rows.start, rows.end), rows.end - rows.start, [header, text].concat().into(), header.len())
     }
 
     /// These rows in batches of at most `batch_rows`.
@@ -77,14 +80,17 @@ impl Persons {
         starts.map(|start| self.batch(start..rows.end.min(start + batch_rows))).collect()
     }
 
-    fn key(&self, row: u64) -> String {
-        let text = self.bytes_of(&(row..row + 1));
-        // A key is made of digits, so it bears no quotes.
-        let end = text.iter().position(|byte| *byte == b',').unwrap_or(text.len());
-        String::from_utf8_lossy(&text[..end]).into_owned()
+    pub fn count(&self) -> u64 {
+        self.starts.len() as u64 - 1
     }
 
-    fn header(&self) -> &[u8] {
+    /// One row with its line end.
+    pub fn row(&self, row: u64) -> &[u8] {
+        self.bytes_of(&(row..row + 1))
+    }
+
+    /// Names of the columns with the line end.
+    pub fn header(&self) -> &[u8] {
         &self.text[..self.starts[0]]
     }
 
@@ -95,6 +101,15 @@ impl Persons {
 }
 
 impl PersonBatch {
+    /// From header and rows as CSV; the key is the first field.
+    pub fn new(request_key: &str, rows: u64, body: Bytes, header_bytes: usize) -> Self {
+        let text = &body[..];
+        let last_row = text.trim_ascii_end().iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        // A key is made of digits, so it bears no quotes.
+        let last_key = text[last_row..].split(|byte| *byte == b',').next().unwrap_or_default();
+        Self { rows, last_key: String::from_utf8_lossy(last_key).into_owned(), request_key: request_key.into(), body, header_bytes }
+    }
+
     /// As a client of Kho sends it.
     pub fn upload(&self) -> BatchUpload {
         BatchUpload { request_key: self.request_key.clone(), table: Some(TABLE.into()), content_type: "text/csv", body: self.body.clone() }

@@ -1,4 +1,4 @@
-//! What is said at the end: a table for people, everything for programs.
+//! What is said at the end: tables for people, everything for programs.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     machine::Machine,
     measure::Measure,
+    observation::Observation,
     outcome::{Outcome, PeerFigure},
 };
 use crate::commands::print::{self, number};
@@ -20,7 +21,10 @@ pub struct Report {
     pub settings: Settings,
     /// Version by name, or why there is none.
     pub peers: BTreeMap<&'static str, String>,
+    /// What has a goal.
     pub outcomes: Vec<Outcome>,
+    /// What has none.
+    pub observations: Vec<Observation>,
 }
 
 /// What was asked for.
@@ -29,10 +33,26 @@ pub struct Settings {
     pub measures: Vec<Measure>,
     pub seconds: u64,
     pub persons: u64,
+    pub runs: usize,
+    pub rows_held: u64,
+    pub rows_max: u64,
+    pub district_persons: u64,
+    pub children: u32,
 }
 
 impl Report {
     pub fn text(&self) -> String {
+        let mut parts: Vec<String> = self.observations.iter().map(Observation::text).collect();
+        if !self.outcomes.is_empty() {
+            parts.insert(0, self.outcomes_text());
+        }
+        let peers: Vec<String> = self.peers.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        parts.push(format!("Kho {}; {}\n{}; {}", self.kho, peers.join("; "), self.machine.text(), self.date));
+        parts.join("\n\n")
+    }
+
+    /// What has a goal, as a table with the notes below it.
+    fn outcomes_text(&self) -> String {
         let mut table = print::table(&["measured", "Kho", "peer", "ratio", "at least", "aim", "verdict"]);
         for outcome in &self.outcomes {
             let goal = outcome.target.goal;
@@ -46,9 +66,11 @@ impl Report {
                 outcome.verdict().words().into(),
             ]);
         }
-        let peers: Vec<String> = self.peers.iter().map(|(name, version)| format!("{name} {version}")).collect();
-        let mut lines = vec![table.to_string(), format!("Kho {}; {}", self.kho, peers.join("; ")), format!("{}; {}", self.machine.text(), self.date)];
-        lines.extend(self.outcomes.iter().filter_map(|outcome| Some(format!("{}: {}", outcome.target.what, outcome.note.as_ref()?))));
+        let mut lines = vec![table.to_string()];
+        for outcome in &self.outcomes {
+            let said = outcome.spread_text().into_iter().chain(outcome.note.clone());
+            lines.extend(said.map(|said| format!("{}: {said}", outcome.target.what)));
+        }
         lines.join("\n")
     }
 }
@@ -69,6 +91,7 @@ mod tests {
     use crate::bench::{
         figure::{Figure, Unit},
         measure::{MEMORY_IDLE, SITE_BATCHES},
+        observation::Point,
     };
 
     fn report() -> Report {
@@ -77,22 +100,24 @@ mod tests {
             date: "2026-01-01T00:00:00Z".into(),
             kho: "0.1.0",
             machine: Machine { cores: 2, memory_bytes: 8_000_000_000, kernel: "6.1.0".into(), file_system: "ext4".into() },
-            settings: Settings { measures: vec![Measure::SiteBatches], seconds: 10, persons: 300_000 },
+            settings: Settings { measures: vec![Measure::SiteBatches], seconds: 10, persons: 300_000, runs: 1, rows_held: 10_000_000, rows_max: 30_000_000, district_persons: 170_000, children: 700 },
             peers: BTreeMap::from([("etcd", "3.4.23".into())]),
             outcomes: vec![
-                Outcome { target: SITE_BATCHES, kho: rate(12_000.0), peer: Some(PeerFigure { name: "etcd", figure: rate(5_000.0) }), details: json!({ "writes": 7 }), note: Some("said".into()) },
-                Outcome { target: MEMORY_IDLE, kho: Figure::new(41e6, Unit::Bytes), peer: None, details: Value::Null, note: None },
+                Outcome { target: SITE_BATCHES, kho: rate(12_000.0), peer: Some(PeerFigure { name: "etcd", figure: rate(5_000.0) }), details: json!({ "writes": 7 }), note: Some("said".into()), spread: None },
+                Outcome { target: MEMORY_IDLE, kho: Figure::new(41e6, Unit::Bytes), peer: None, details: Value::Null, note: None, spread: None },
             ],
+            observations: vec![Observation { measure: Measure::Start, what: "start, 10 rows".into(), points: vec![Point { at: "after kill -9".into(), figures: vec![("ready_after", Figure::new(2.0, Unit::Seconds))] }], notes: vec![] }],
         }
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_outcome_and_the_notes_below_it() {
+    fn the_tables_have_a_line_for_each_outcome_and_each_point_with_the_notes_below() {
         let text = report().text();
         let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(line("site-batches"), "site-batches 12,000 rows/s etcd 5,000 rows/s 2.40 ≥ 1 ≥ 3 at least met");
         assert_eq!(line("memory"), "memory, idle 41.0 MB – – ≤ 80.0 MB ≤ 40.0 MB at least met");
-        assert!(text.contains("etcd 3.4.23") && text.contains("2 cores") && text.ends_with("site-batches: said"), "{text}");
+        assert_eq!(line("after kill"), "after kill -9 2.00 s");
+        assert!(text.contains("site-batches: said") && text.contains("etcd 3.4.23") && text.contains("2 cores"), "{text}");
     }
 
     #[test]
@@ -101,6 +126,7 @@ mod tests {
         let batches = &value["outcomes"][0];
         assert_eq!((&batches["measure"], &batches["ratio"], &batches["verdict"]), (&json!("site-batches"), &json!(2.4), &json!("at_least_met")));
         assert_eq!((&batches["kho"]["unit"], &batches["peer"]["value"], &batches["details"]["writes"]), (&json!("rows_per_second"), &json!(5_000.0), &json!(7)));
+        assert_eq!(value["observations"][0]["points"][0]["figures"]["ready_after"]["value"], json!(2.0));
         assert_eq!((&value["machine"]["cores"], &value["peers"]["etcd"], &value["settings"]["seconds"]), (&json!(2), &json!("3.4.23"), &json!(10)));
     }
 }

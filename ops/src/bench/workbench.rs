@@ -12,26 +12,58 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use super::{
+    backlog::measure_backlog,
+    held::measure_held,
+    idle::measure_idle_children,
     measure::Measure,
+    observation::Observation,
     outcome::Outcome,
     peers::{Etcd, Postgres},
     persons::Persons,
+    progress,
     site::measure_site,
-    tree::measure_tree,
+    spread::together,
+    tree::{measure_growth, measure_tree},
 };
 
-/// See the module. Everything it made on the disk goes with it.
-pub struct Workbench {
+/// What is wanted, and how much of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
     pub measures: BTreeSet<Measure>,
-    /// Of one measurement.
+    /// Of one measurement that takes a given time.
     pub length: Duration,
     /// Rows of `tree-rows`.
     pub persons: u64,
+    /// How often what has a goal is measured.
+    pub runs: usize,
+    pub with_peers: bool,
+    /// Rows of the site of `start` and `join`.
+    pub rows_held: u64,
+    /// Rows at the end of `growth`.
+    pub rows_max: u64,
+    /// Persons of a district of `backlog`.
+    pub district_persons: u64,
+    /// Children of `idle-children`.
+    pub children: u32,
+}
+
+/// Everything that was measured.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measured {
+    pub outcomes: Vec<Outcome>,
+    pub observations: Vec<Observation>,
+}
+
+/// See the module. Everything it made on the disk goes with it.
+pub struct Workbench {
+    pub wanted: Wanted,
     /// Or why there is none.
     pub etcd: Result<Etcd, String>,
     /// Or why there is none.
     pub postgres: Result<Postgres, String>,
     dir: TempDir,
+    /// Where the measurement that is under way lies.
+    place: PathBuf,
 }
 
 impl Workbench {
@@ -39,18 +71,18 @@ impl Workbench {
     ///
     /// # Errors
     /// When the folder can't be made.
-    pub fn new(measures: BTreeSet<Measure>, length: Duration, persons: u64, with_peers: bool, dir: &Path) -> anyhow::Result<Self> {
+    pub fn new(wanted: Wanted, dir: &Path) -> anyhow::Result<Self> {
         let made = TempDir::with_prefix_in("kho-bench-", dir).with_context(|| format!("no folder can be made in {}", dir.display()))?;
-        // A peer may run as another user, who has to come through to its own folder.
-        fs::set_permissions(made.path(), fs::Permissions::from_mode(0o711))?;
+        open_to_all(made.path())?;
         let unwanted = || "--no-peers was given, so Kho is measured alone".to_string();
-        let etcd = if with_peers { Etcd::find() } else { Err(unwanted()) };
-        let postgres = if with_peers { Postgres::find() } else { Err(unwanted()) };
-        Ok(Self { measures, length, persons, etcd, postgres, dir: made })
+        let etcd = if wanted.with_peers { Etcd::find() } else { Err(unwanted()) };
+        let postgres = if wanted.with_peers { Postgres::find() } else { Err(unwanted()) };
+        let place = made.path().into();
+        Ok(Self { wanted, etcd, postgres, dir: made, place })
     }
 
     pub fn wants(&self, measure: Measure) -> bool {
-        self.measures.contains(&measure)
+        self.wanted.measures.contains(&measure)
     }
 
     /// The folder in which everything lies.
@@ -60,7 +92,7 @@ impl Workbench {
 
     /// A folder for one of the systems; it is not made yet.
     pub fn folder(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.place.join(name)
     }
 
     /// Makes so many synthetic persons.
@@ -72,13 +104,69 @@ impl Workbench {
         tokio::task::spawn_blocking(move || Persons::synthesise(&dir, count)).await.context("making persons failed")?
     }
 
-    /// Runs everything that is wanted, one system after another.
+    /// Runs everything that is wanted, one system after another; what has a goal as often as it is wanted, so that Kho and its
+    /// peer take turns.
     ///
     /// # Errors
     /// The first that could not be run.
-    pub async fn measure(&self) -> anyhow::Result<Vec<Outcome>> {
-        let mut outcomes = measure_site(self).await?;
-        outcomes.extend(measure_tree(self).await?);
-        Ok(outcomes)
+    pub async fn measure(&mut self) -> anyhow::Result<Measured> {
+        let mut runs = Vec::new();
+        if self.wanted.measures.iter().any(|measure| !measure.is_long()) {
+            for run in 1..=self.wanted.runs {
+                if self.wanted.runs > 1 {
+                    progress::begin(format_args!("Run {run} of {}", self.wanted.runs));
+                }
+                self.begin(&format!("run-{run}"))?;
+                let mut outcomes = measure_site(self).await?;
+                outcomes.extend(measure_tree(self).await?);
+                runs.push(outcomes);
+                self.end()?;
+            }
+        }
+        Ok(Measured { outcomes: together(runs), observations: self.observe().await? })
     }
+
+    /// What has no goal.
+    async fn observe(&mut self) -> anyhow::Result<Vec<Observation>> {
+        let mut observations = Vec::new();
+        if self.wants(Measure::Start) || self.wants(Measure::Join) {
+            self.begin("held")?;
+            observations.extend(measure_held(self).await?);
+            self.end()?;
+        }
+        if self.wants(Measure::Backlog) {
+            self.begin("backlog")?;
+            observations.push(measure_backlog(self).await?);
+            self.end()?;
+        }
+        if self.wants(Measure::IdleChildren) {
+            self.begin("idle")?;
+            observations.push(measure_idle_children(self).await?);
+            self.end()?;
+        }
+        if self.wants(Measure::Growth) {
+            self.begin("growth")?;
+            observations.push(measure_growth(self).await?);
+            self.end()?;
+        }
+        Ok(observations)
+    }
+
+    fn begin(&mut self, name: &str) -> anyhow::Result<()> {
+        self.place = self.dir.path().join(name);
+        fs::create_dir(&self.place)?;
+        open_to_all(&self.place)
+    }
+
+    /// Gives the disk back: the next measurement wants it as empty as this one did.
+    fn end(&mut self) -> anyhow::Result<()> {
+        fs::remove_dir_all(&self.place)?;
+        self.place = self.dir.path().into();
+        Ok(())
+    }
+}
+
+/// A peer may run as another user, who has to come through to its own folder.
+fn open_to_all(dir: &Path) -> anyhow::Result<()> {
+    Ok(fs::set_permissions(dir, fs::Permissions::from_mode(0o711))?)
 }

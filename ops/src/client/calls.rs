@@ -63,6 +63,11 @@ impl NodeClient {
         self.send(&Request::read(&["healthz"])).await.map(drop)
     }
 
+    /// Whether the node can answer now. Asked once, so that who waits for it sees the moment.
+    pub async fn ready(&self) -> Result<(), CallError> {
+        self.send(&Request::read(&["readyz"]).patience(Patience::None)).await.map(drop)
+    }
+
     pub async fn status(&self) -> Result<StatusReport, CallError> {
         self.send_json(&Request::read(&["v1", "status"])).await
     }
@@ -98,12 +103,12 @@ impl NodeClient {
 
     /// Enters one batch. The key makes any repetition harmless.
     pub async fn enter(&self, batch: BatchUpload) -> Result<BatchAccepted, CallError> {
-        let payload = Payload::Bytes { content_type: batch.content_type, body: batch.body };
-        let request = Request::order(Method::POST, &["v1", "batches"], payload, Repeat::Harmless)
-            .with("table", batch.table)
-            .header(REQUEST_KEY_HEADER, batch.request_key)
-            .patience(Patience::Long);
-        self.send_json(&request).await
+        self.send_json(&entry_request(batch).patience(Patience::Long)).await
+    }
+
+    /// The same in one attempt: for who wants to see what the node says now.
+    pub async fn enter_once(&self, batch: BatchUpload) -> Result<BatchAccepted, CallError> {
+        self.send_json(&entry_request(batch).patience(Patience::None)).await
     }
 
     /// Has the node recompute an origin; `progress` hears of rows done and rows expected.
@@ -208,6 +213,11 @@ impl NodeClient {
         };
         self.send_json(&Request::order(method, path, payload, repeat)).await
     }
+}
+
+fn entry_request(batch: BatchUpload) -> Request {
+    let payload = Payload::Bytes { content_type: batch.content_type, body: batch.body };
+    Request::order(Method::POST, &["v1", "batches"], payload, Repeat::Harmless).with("table", batch.table).header(REQUEST_KEY_HEADER, batch.request_key)
 }
 
 fn origin_request(origin: OriginId, rest: &[&str]) -> Request {

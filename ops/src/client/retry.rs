@@ -16,6 +16,8 @@ pub enum Repeat {
 /// How long a request is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
+    /// Once: whoever asks asks again by itself.
+    None,
     /// Somebody waits for the answer.
     Short,
     /// Through a change of leader or a restart of a node: some minutes.
@@ -72,6 +74,7 @@ pub struct Retry {
 impl Retry {
     pub fn new(repeat: Repeat, patience: Patience, nodes: usize) -> Self {
         let rounds_max = match patience {
+            Patience::None => 1,
             Patience::Short => 3,
             Patience::Long => 40,
         };
@@ -166,6 +169,8 @@ mod tests {
         let mut retry = Retry::new(Repeat::Harmless, Patience::Short, 1);
         let nexts: Vec<_> = (0..3).map(|_| retry.after(answered(503))).collect();
         assert_eq!(nexts[2], Next::Refuse);
+        assert_eq!(Retry::new(Repeat::Read, Patience::None, 1).after(answered(503)), Next::Refuse);
+        assert_eq!(Retry::new(Repeat::Read, Patience::None, 1).after(Attempt::NotConnected), Next::GiveUp(GiveUp::Unreachable));
         assert_eq!(Retry::new(Repeat::Harmless, Patience::Long, 3).after(answered(422)), Next::Refuse);
     }
 

@@ -61,10 +61,20 @@ impl Connection {
 
     /// Bytes sent so far, with the headers of UDP and IP: what the line to the peer had to carry.
     pub fn wire_bytes_sent(&self) -> u64 {
+        let sent = self.quinn.stats().udp_tx;
+        self.wire_bytes(sent.bytes, sent.datagrams)
+    }
+
+    /// The same for what was received.
+    pub fn wire_bytes_received(&self) -> u64 {
+        let received = self.quinn.stats().udp_rx;
+        self.wire_bytes(received.bytes, received.datagrams)
+    }
+
+    fn wire_bytes(&self, bytes: u64, datagrams: u64) -> u64 {
         const UDP_HEADER_BYTES: u64 = 8;
         let ip_header_bytes = if self.quinn.remote_address().is_ipv4() { 20 } else { 40 };
-        let sent = self.quinn.stats().udp_tx;
-        sent.bytes + sent.datagrams * (UDP_HEADER_BYTES + ip_header_bytes)
+        bytes + datagrams * (UDP_HEADER_BYTES + ip_header_bytes)
     }
 
     /// Datagrams received so far. A peer whose process lives acknowledges what is sent even while it is too busy to answer.

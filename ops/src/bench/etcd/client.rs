@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use anyhow::Context as _;
 use bytes::{Buf as _, BufMut as _};
-use rand::RngCore as _;
 use tonic::{
     Request, Status,
     client::Grpc,
@@ -13,10 +12,8 @@ use tonic::{
 };
 
 use super::messages::{put, transaction};
-use crate::bench::load::Writer;
+use crate::bench::{load::Writer, records};
 
-/// Bytes of a record's value.
-const VALUE_BYTES: usize = 256;
 const PUT_PATH: &str = "/etcdserverpb.KV/Put";
 const TRANSACTION_PATH: &str = "/etcdserverpb.KV/Txn";
 
@@ -50,9 +47,7 @@ impl Writer for EtcdClient {
 
 /// The put of one record.
 fn record(number: u64) -> Vec<u8> {
-    let mut value = [0; VALUE_BYTES];
-    rand::rng().fill_bytes(&mut value);
-    put(format!("record-{number:012}").as_bytes(), &value)
+    put(records::key(number).as_bytes(), records::value(number).as_bytes())
 }
 
 /// Requests are encoded already, answers are passed over.

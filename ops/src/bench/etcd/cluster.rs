@@ -1,7 +1,7 @@
 //! Three members of etcd on ports of their own.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use super::client::EtcdClient;
 use crate::bench::{
     certificates::PeerCertificates,
+    folder_bytes::folder_bytes,
     load::Writer as _,
     peers::Etcd,
     server::{Server, free_ports},
@@ -29,6 +30,7 @@ const TRIAL_RECORD: u64 = u64::MAX - 1;
 
 /// See the module.
 pub struct EtcdCluster {
+    dir: PathBuf,
     members: Vec<Server>,
     urls: Vec<String>,
     tls: ClientTlsConfig,
@@ -51,7 +53,7 @@ impl EtcdCluster {
             let command = member_command(etcd, dir, place, &client_urls[place], &peer_urls[place], &cluster.join(","), &certificates);
             members.push(Server::start(format!("etcd, member {place}"), command, &dir.join(format!("member-{place}.log")), Signal::TERM)?);
         }
-        let mut cluster = Self { members, urls: client_urls, tls: client_tls(&certificates)? };
+        let mut cluster = Self { dir: dir.into(), members, urls: client_urls, tls: client_tls(&certificates)? };
         for member in 0..NODES {
             cluster.wait_for_writes(member).await?;
         }
@@ -77,6 +79,10 @@ impl Site for EtcdCluster {
 
     async fn writer(&self, node: usize) -> anyhow::Result<EtcdClient> {
         EtcdClient::connect(&self.urls[node], &self.tls).await
+    }
+
+    fn disk_bytes(&self) -> anyhow::Result<u64> {
+        Ok(folder_bytes(&self.dir)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A site of three `khod` processes, and its clients: person rows as CSV over HTTPS, one request a write.
+//! A site of three `khod` processes, and its clients: rows as CSV over HTTPS, one request a write.
 
 use std::{ops::Range, path::Path, sync::Arc};
 
@@ -7,19 +7,39 @@ use kho_storage::ids::{SiteId, Tier};
 use super::{NODES, Site};
 use crate::{
     bench::{
+        folder_bytes::folder_bytes,
         load::Writer,
         persons::{PROVINCE, Persons},
+        records::{self, RECORDS_TOML},
     },
-    client::NodeClient,
+    client::{BatchUpload, NodeClient},
     local_tree::{LocalTree, PlannedSite, TreePlan, khod_beside},
 };
 
 const SITE: SiteId = SiteId(1);
 
+/// What is written, by number.
+#[derive(Debug, Clone)]
+pub enum Rows {
+    /// Under the population schema, with its cubes.
+    Persons(Arc<Persons>),
+    /// Of 256 bytes, under a schema without cubes.
+    Records,
+}
+
+impl Rows {
+    fn upload(&self, numbers: Range<u64>) -> BatchUpload {
+        match self {
+            Self::Persons(persons) => persons.batch(numbers).upload(),
+            Self::Records => records::upload(numbers),
+        }
+    }
+}
+
 /// A tree of one site.
 pub struct KhoSite {
     tree: LocalTree,
-    persons: Arc<Persons>,
+    rows: Rows,
 }
 
 impl KhoSite {
@@ -27,13 +47,16 @@ impl KhoSite {
     ///
     /// # Errors
     /// When a node does not answer; the message ends with its log.
-    pub async fn start(dir: &Path, persons: Arc<Persons>) -> anyhow::Result<Self> {
+    pub async fn start(dir: &Path, rows: Rows) -> anyhow::Result<Self> {
         let site = PlannedSite::new(SITE.0, "Tỉnh", Tier::Province, &[], NODES as u64).with_area(PROVINCE);
         let mut tree = LocalTree::found(dir, &khod_beside()?, TreePlan { tree: "bench".into(), sites: vec![site] }, None)?;
         tree.use_default_limits()?;
+        if let Rows::Records = rows {
+            tree.use_schema(RECORDS_TOML)?;
+        }
         tree.start().await?;
         tree.leader(SITE).await?;
-        Ok(Self { tree, persons })
+        Ok(Self { tree, rows })
     }
 
     /// # Errors
@@ -46,7 +69,7 @@ impl KhoSite {
 /// A client of one node.
 pub struct KhoWriter {
     client: NodeClient,
-    persons: Arc<Persons>,
+    rows: Rows,
 }
 
 impl Site for KhoSite {
@@ -55,13 +78,17 @@ impl Site for KhoSite {
     async fn writer(&self, node: usize) -> anyhow::Result<KhoWriter> {
         let url = &self.tree.urls(SITE)[node];
         let client = self.tree.client(std::slice::from_ref(url), &format!("client-{SITE}"))?;
-        Ok(KhoWriter { client, persons: Arc::clone(&self.persons) })
+        Ok(KhoWriter { client, rows: self.rows.clone() })
+    }
+
+    fn disk_bytes(&self) -> anyhow::Result<u64> {
+        Ok(folder_bytes(self.tree.dir())?)
     }
 }
 
 impl Writer for KhoWriter {
     async fn write(&mut self, records: Range<u64>) -> anyhow::Result<()> {
-        self.client.enter(self.persons.batch(records).upload()).await?;
+        self.client.enter(self.rows.upload(records)).await?;
         Ok(())
     }
 }

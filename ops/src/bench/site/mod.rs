@@ -1,5 +1,10 @@
 //! Measurements in a site of three nodes: of Kho, then of etcd.
 //!
+//! ```text
+//!   Kho   site under the population schema       latency, singles, batches
+//!   Kho   site under a schema without cubes      records
+//!   etcd  three members                          the same loads in the same order
+//! ```
 //! Both have three processes on this machine, TLS with certificates on both sides, and a sync before anything is acknowledged.
 //! Every client has a connection of its own; clients are spread evenly over the three nodes, so that most of them do not speak to the
 //! leader. A client that measures alone writes to the three nodes in turn, so its median is that of a node that passes on.
@@ -9,14 +14,18 @@ mod kho;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
+use serde::Serialize;
 use serde_json::json;
 
-use self::{in_turn::InTurn, kho::KhoSite};
+use self::{
+    in_turn::InTurn,
+    kho::{KhoSite, Rows},
+};
 use super::{
     etcd::EtcdCluster,
     figure::{Figure, Unit},
     load::{Load, LoadReport, LoadTime, Writer, run_load},
-    measure::{Measure, SITE_BATCHES, SITE_LATENCY, SITE_SINGLES, Target},
+    measure::{Measure, SITE_BATCHES, SITE_LATENCY, SITE_RECORDS, SITE_SINGLES, Target},
     outcome::{Outcome, PeerFigure},
     progress,
     workbench::Workbench,
@@ -34,11 +43,16 @@ pub trait Site {
 
     /// A client with a connection of its own to one of the nodes, `0..NODES`.
     async fn writer(&self, node: usize) -> anyhow::Result<Self::Writer>;
+
+    /// What all nodes together take on the disk.
+    fn disk_bytes(&self) -> anyhow::Result<u64>;
 }
 
 /// How one of the measurements loads a site.
 struct Kind {
     target: Target,
+    /// Whether Kho writes persons; otherwise it writes records of 256 bytes, as the peer does in any case.
+    of_persons: bool,
     clients: usize,
     write_records: u64,
     /// So many records a second are made in advance. A site that is faster ends earlier.
@@ -46,13 +60,24 @@ struct Kind {
 }
 
 /// In the order in which they are run: a site that holds more is slower, if anything.
-const KINDS: [Kind; 3] = [
-    Kind { target: SITE_LATENCY, clients: 1, write_records: 1, records_per_second_max: 5_000 },
-    Kind { target: SITE_SINGLES, clients: 256, write_records: 1, records_per_second_max: 30_000 },
-    Kind { target: SITE_BATCHES, clients: 16, write_records: 100, records_per_second_max: 100_000 },
+const KINDS: [Kind; 4] = [
+    Kind { target: SITE_LATENCY, of_persons: true, clients: 1, write_records: 1, records_per_second_max: 5_000 },
+    Kind { target: SITE_SINGLES, of_persons: true, clients: 256, write_records: 1, records_per_second_max: 30_000 },
+    Kind { target: SITE_BATCHES, of_persons: true, clients: 16, write_records: 100, records_per_second_max: 100_000 },
+    // Records are made while they are written.
+    Kind { target: SITE_RECORDS, of_persons: false, clients: 16, write_records: 100, records_per_second_max: 1_000_000 },
 ];
 
-/// Runs those of the three measurements that are wanted.
+/// What one load came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct SiteReport {
+    #[serde(flatten)]
+    load: LoadReport,
+    /// What the load added on the disks of all nodes together, a record.
+    disk_bytes_per_record: f64,
+}
+
+/// Runs those of the measurements that are wanted.
 ///
 /// # Errors
 /// When a node can't be started or a write failed.
@@ -61,29 +86,27 @@ pub async fn measure_site(bench: &Workbench) -> anyhow::Result<Vec<Outcome>> {
     if kinds.is_empty() {
         return Ok(vec![]);
     }
-    let time = LoadTime { warm_up: bench.length / 5, measured: bench.length };
+    let length = bench.wanted.length;
+    let time = LoadTime { warm_up: length / 5, measured: length };
     let loads = loads_of(&kinds, time.warm_up + time.measured);
-    let count = loads.last().map_or(0, |load| load.records.end);
-    progress::begin(format_args!("Making {count} synthetic persons"));
-    let persons = Arc::new(bench.persons(count).await?);
+    let (of_persons, of_records) = loads.split_at(kinds.iter().filter(|kind| kind.of_persons).count());
+    let (kinds_of_persons, kinds_of_records) = kinds.split_at(of_persons.len());
 
-    progress::begin("Kho: a site of three nodes");
-    let mut site = KhoSite::start(&bench.folder("kho-site"), Arc::clone(&persons)).await?;
-    let of_kho = run_all(&site, &kinds, &loads, time).await?;
-    site.stop()?;
-    drop(site);
-
-    let of_etcd = match &bench.etcd {
-        Ok(etcd) => {
-            progress::begin(format_args!("etcd {}: three members", etcd.version));
-            let cluster = EtcdCluster::start(etcd, &bench.folder("etcd")).await?;
-            Some(run_all(&cluster, &kinds, &loads, time).await?)
-        }
-        Err(why) => {
-            progress::note(why);
-            None
-        }
-    };
+    let mut of_kho = Vec::new();
+    if let Some(last) = of_persons.last() {
+        let count = last.records.end;
+        progress::begin(format_args!("Making {count} synthetic persons"));
+        let persons = Arc::new(bench.persons(count).await?);
+        progress::begin("Kho: a site of three nodes");
+        let site = KhoSite::start(&bench.folder("kho-persons"), Rows::Persons(persons)).await?;
+        of_kho.extend(run_kho(site, kinds_of_persons, of_persons, time).await?);
+    }
+    if !of_records.is_empty() {
+        progress::begin("Kho: a site of three nodes under a schema without cubes");
+        let site = KhoSite::start(&bench.folder("kho-records"), Rows::Records).await?;
+        of_kho.extend(run_kho(site, kinds_of_records, of_records, time).await?);
+    }
+    let of_etcd = run_etcd(bench, &kinds, &loads, time).await?;
     let reports = of_kho.into_iter().enumerate().map(|(place, report)| (report, of_etcd.as_ref().map(|reports| reports[place])));
     let mut outcomes: Vec<Outcome> = kinds.iter().zip(reports).map(|(kind, (kho, etcd))| outcome(kind, &kho, etcd.as_ref())).collect();
     outcomes.sort_by_key(|outcome| outcome.target.measure);
@@ -97,17 +120,41 @@ fn loads_of(kinds: &[&Kind], time: Duration) -> Vec<Load> {
         .iter()
         .map(|kind| {
             let start = end;
-            end += (kind.records_per_second_max * time.as_secs().max(1)).min(RECORDS_MAX);
+            let records = kind.records_per_second_max * time.as_secs().max(1);
+            end += if kind.of_persons { records.min(RECORDS_MAX) } else { records };
             Load { clients: kind.clients, write_records: kind.write_records, records: Range { start, end } }
         })
         .collect()
 }
 
-async fn run_all<S: Site>(site: &S, kinds: &[&Kind], loads: &[Load], time: LoadTime) -> anyhow::Result<Vec<LoadReport>> {
+async fn run_kho(mut site: KhoSite, kinds: &[&Kind], loads: &[Load], time: LoadTime) -> anyhow::Result<Vec<SiteReport>> {
+    let reports = run_all(&site, kinds, loads, time).await?;
+    site.stop()?;
+    Ok(reports)
+}
+
+async fn run_etcd(bench: &Workbench, kinds: &[&Kind], loads: &[Load], time: LoadTime) -> anyhow::Result<Option<Vec<SiteReport>>> {
+    let etcd = match &bench.etcd {
+        Ok(etcd) => etcd,
+        Err(why) => {
+            progress::note(why);
+            return Ok(None);
+        }
+    };
+    progress::begin(format_args!("etcd {}: three members", etcd.version));
+    let cluster = EtcdCluster::start(etcd, &bench.folder("etcd")).await?;
+    run_all(&cluster, kinds, loads, time).await.map(Some)
+}
+
+async fn run_all<S: Site>(site: &S, kinds: &[&Kind], loads: &[Load], time: LoadTime) -> anyhow::Result<Vec<SiteReport>> {
     let mut reports = Vec::new();
     for (kind, load) in kinds.iter().zip(loads) {
-        let report = run_load(load, clients_of(site, load).await?, time).await?;
-        progress::note(format_args!("{}: {}", kind.target.what, figure(kind, &report)));
+        let clients = clients_of(site, load).await?;
+        let before = site.disk_bytes()?;
+        let load = run_load(load, clients, time).await?;
+        let added = site.disk_bytes()?.saturating_sub(before);
+        let report = SiteReport { load, disk_bytes_per_record: added as f64 / load.records_written as f64 };
+        progress::note(format_args!("{}: {}; {:.0} bytes a record on all disks together", kind.target.what, figure(kind, &report), report.disk_bytes_per_record));
         reports.push(report);
     }
     Ok(reports)
@@ -126,17 +173,17 @@ async fn clients_of<S: Site>(site: &S, load: &Load) -> anyhow::Result<Vec<InTurn
     Ok(clients)
 }
 
-fn figure(kind: &Kind, report: &LoadReport) -> Figure {
+fn figure(kind: &Kind, report: &SiteReport) -> Figure {
     match kind.target.measure {
-        Measure::SiteLatency => Figure::new(report.write_seconds.p50, Unit::Seconds),
-        Measure::SiteSingles => Figure::new(report.records_per_second, Unit::WritesPerSecond),
-        _ => Figure::new(report.records_per_second, Unit::RowsPerSecond),
+        Measure::SiteLatency => Figure::new(report.load.write_seconds.p50, Unit::Seconds),
+        Measure::SiteSingles => Figure::new(report.load.records_per_second, Unit::WritesPerSecond),
+        _ => Figure::new(report.load.records_per_second, Unit::RowsPerSecond),
     }
 }
 
-fn outcome(kind: &Kind, kho: &LoadReport, etcd: Option<&LoadReport>) -> Outcome {
+fn outcome(kind: &Kind, kho: &SiteReport, etcd: Option<&SiteReport>) -> Outcome {
     let peer = etcd.map(|report| PeerFigure { name: "etcd", figure: figure(kind, report) });
-    Outcome { target: kind.target, kho: figure(kind, kho), peer, details: json!({ "kho": kho, "peer": etcd }), note: None }
+    Outcome { target: kind.target, kho: figure(kind, kho), peer, details: json!({ "kho": kho, "peer": etcd }), note: None, spread: None }
 }
 
 #[cfg(test)]
@@ -148,5 +195,11 @@ mod tests {
         let loads = loads_of(&KINDS.iter().collect::<Vec<_>>(), Duration::from_secs(12));
         assert_eq!(loads[0].records, 0..60_000);
         assert!(loads.windows(2).all(|pair| pair[0].records.end == pair[1].records.start));
+    }
+
+    #[test]
+    fn the_loads_of_persons_come_first_so_that_each_site_gets_its_own() {
+        let first_of_records = KINDS.iter().position(|kind| !kind.of_persons).unwrap_or(KINDS.len());
+        assert!(KINDS[first_of_records..].iter().all(|kind| !kind.of_persons));
     }
 }

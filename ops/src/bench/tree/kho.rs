@@ -1,4 +1,4 @@
-//! A tree of four `khod` processes with the default limits.
+//! A tree of `khod` processes with the default limits: one site of one node on each of some tiers.
 
 use std::{path::Path, time::Duration};
 
@@ -8,58 +8,83 @@ use kho_storage::ids::{NodeId, SiteId, Tier};
 use super::{Entry, Sight, Tree};
 use crate::{
     bench::{
+        folder_bytes::folder_bytes,
         persons::{PROVINCE, PersonBatch, TABLE},
-        process_memory::ProcessMemory,
+        process_use::ProcessMemory,
     },
     client::NodeClient,
     local_tree::{LocalTree, PlannedSite, TreePlan, khod_beside},
 };
 
-const CENTRE: SiteId = SiteId(1);
-const DISTRICT: SiteId = SiteId(4);
+pub const CENTRE: SiteId = SiteId(1);
 const NODE: NodeId = NodeId(1);
 /// A node's count of what it sent to its parent.
-const SENT_BYTES: &str = "kho_uplink_sent_bytes_total";
+pub const SENT_BYTES: &str = "kho_uplink_sent_bytes_total";
 /// How far that count may be behind, and more.
-const SENT_BYTES_AGE: Duration = Duration::from_secs(2);
+pub const SENT_BYTES_AGE: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct KhoTree {
     tree: LocalTree,
+    /// The lowest site, where rows go in.
+    district: SiteId,
 }
 
 impl KhoTree {
-    /// Founds and starts it.
+    /// Founds and starts a site on each of these tiers, from the centre down to the district.
     ///
     /// # Errors
     /// When a node does not answer; the message ends with its log.
-    pub async fn start(dir: &Path) -> anyhow::Result<Self> {
-        let sites = vec![
-            PlannedSite::new(CENTRE.0, "Trung ương", Tier::Central, &[], 1),
-            PlannedSite::new(2, "Vùng", Tier::Region, &[CENTRE.0], 1),
-            PlannedSite::new(3, "Tỉnh", Tier::Province, &[2], 1),
-            PlannedSite::new(DISTRICT.0, "Huyện", Tier::District, &[3], 1).with_area(PROVINCE),
-        ];
-        let mut tree = LocalTree::found(dir, &khod_beside()?, TreePlan { tree: "bench".into(), sites }, None)?;
+    pub async fn start(dir: &Path, tiers: &[Tier]) -> anyhow::Result<Self> {
+        let mut sites: Vec<PlannedSite> = Vec::new();
+        for (tier, site) in tiers.iter().zip(CENTRE.0..) {
+            let parents: Vec<u32> = sites.last().map(|above| above.site.0).into_iter().collect();
+            sites.push(PlannedSite::new(site, &tier.to_string(), *tier, &parents, 1));
+        }
+        let lowest = sites.pop().context("a tree has a tier")?.with_area(PROVINCE);
+        let district = lowest.site;
+        sites.push(lowest);
+        let tree = LocalTree::found(dir, &khod_beside()?, TreePlan { tree: "bench".into(), sites }, None)?;
         tree.use_default_limits()?;
-        tree.start().await?;
-        Ok(Self { tree })
+        let mut tree = Self { tree, district };
+        tree.start_again().await?;
+        Ok(tree)
+    }
+
+    /// Starts every node that was stopped.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.tree.start().await
+    }
+
+    pub fn district(&self) -> SiteId {
+        self.district
     }
 
     /// # Errors
-    /// When the district does not run.
-    pub fn district_memory(&mut self) -> anyhow::Result<ProcessMemory> {
-        let process = self.tree.process(DISTRICT, NODE).context("the district was started")?;
-        ProcessMemory::of(process.id().context("the district runs")?)
+    /// When the site does not run.
+    pub fn memory(&mut self, site: SiteId) -> anyhow::Result<ProcessMemory> {
+        let process = self.tree.process(site, NODE).with_context(|| format!("site {site} was started"))?;
+        ProcessMemory::of(process.id().with_context(|| format!("site {site} runs"))?)
     }
 
-    /// Bytes that the district has sent to its province, with the headers of IP and UDP.
+    /// What a site takes on the disk.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn disk_bytes(&self, site: SiteId) -> anyhow::Result<u64> {
+        Ok(folder_bytes(&self.tree.node_dir(site, NODE))?)
+    }
+
+    /// Bytes that the district has sent to its parent, with the headers of IP and UDP.
     ///
     /// # Errors
     /// When the district does not answer.
     pub async fn district_sent_bytes(&self) -> anyhow::Result<u64> {
         tokio::time::sleep(SENT_BYTES_AGE).await;
-        let metrics = self.tree.operator(DISTRICT)?.metrics().await?;
+        let metrics = self.tree.operator(self.district)?.metrics().await?;
         metric(&metrics, SENT_BYTES).with_context(|| format!("the district's metrics do not tell {SENT_BYTES}"))
     }
 
@@ -75,7 +100,7 @@ impl KhoTree {
 }
 
 /// A count in Prometheus' text form.
-fn metric(text: &str, name: &str) -> Option<u64> {
+pub fn metric(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
@@ -93,7 +118,7 @@ impl Tree for KhoTree {
     type Sight = KhoSight;
 
     async fn entry(&self) -> anyhow::Result<KhoEntry> {
-        Ok(KhoEntry(self.client_of(DISTRICT)?))
+        Ok(KhoEntry(self.client_of(self.district)?))
     }
 
     async fn sight(&self) -> anyhow::Result<KhoSight> {

@@ -1,7 +1,12 @@
-//! Memory of a process, as Linux tells it.
+//! Memory and processor time of a process, as Linux tells them.
+
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
+
+/// Linux counts a process's time in hundredths of a second, see proc_pid_stat(5).
+const TICKS_PER_SECOND: u64 = 100;
 
 /// Resident memory of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,9 +38,36 @@ impl ProcessMemory {
     }
 }
 
+/// Time that a running process has spent on processors, in its own code and in the system's.
+///
+/// # Errors
+/// When there is no such process.
+pub fn processor_time(id: u32) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{id}/stat");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("{path} can't be read; does the process run?"))?;
+    parse_time(&text).with_context(|| format!("{path} tells no time"))
+}
+
+/// From the text of `/proc/ID/stat`: `utime` and `stime` are the 14th and 15th field. The second is the program's name in
+/// parentheses, which may hold spaces and parentheses.
+fn parse_time(text: &str) -> Option<Duration> {
+    let (_, behind_name) = text.rsplit_once(')')?;
+    let mut fields = behind_name.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processor_time_is_read_behind_a_name_that_holds_anything() {
+        let text = "4711 (a ) 1 b) S 1 2 3 4 5 6 7 8 9 10 250 75 0 0 20 0 9 0 100 1 2";
+        assert_eq!(parse_time(text), Some(Duration::from_millis(3_250)));
+        assert_eq!(parse_time("4711 (khod) S 1 2"), None);
+        assert!(processor_time(std::process::id()).is_ok());
+    }
 
     #[test]
     fn resident_memory_now_and_at_its_highest_is_read_from_the_process_status() {

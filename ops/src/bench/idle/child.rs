@@ -1,0 +1,166 @@
+//! A simulated child: the uplink of a node that has no news, over a real line with real certificates.
+//!
+//! It carries out what [`Uplink`] decides, as `khod` does, over a stream that lives in memory.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::bail;
+use kho_replication::{
+    frames::ParentFrame,
+    link_time::LinkTime,
+    quic::{Alpn, Connection, Endpoint},
+    tls::site_server_name,
+    uplink::{LinkId, StreamState, Uplink, UplinkAction, UplinkConfig, UplinkInput},
+};
+use kho_storage::{
+    ids::{NodeId, SiteId, SiteTime},
+    register::VerifiedRegister,
+};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::stream::IdleStream;
+
+/// Slower than a node's own: nothing here waits for it but pauses between attempts.
+const TICK: Duration = Duration::from_secs(1);
+/// Frames that wait for the line: a child without news has one under way.
+const OUTGOING_FRAMES_MAX: usize = 16;
+
+/// What is looked at from outside while a child runs.
+#[derive(Debug, Default)]
+pub struct ChildView {
+    line: Mutex<Option<Connection>>,
+    caught_up: AtomicBool,
+}
+
+impl ChildView {
+    /// Whether the parent holds everything that the child does.
+    pub fn is_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the line that stands: from the child, and to it, with the headers of UDP and IP.
+    pub fn wire_bytes(&self) -> (u64, u64) {
+        self.line.lock().as_ref().map_or((0, 0), |line| (line.wire_bytes_sent(), line.wire_bytes_received()))
+    }
+}
+
+/// See the module.
+pub struct Child {
+    pub site: SiteId,
+    pub node: NodeId,
+    pub endpoint: Endpoint,
+    pub stream: IdleStream,
+    pub register: Arc<VerifiedRegister>,
+    /// Seconds between two heads; may be changed while the child runs.
+    pub head_seconds: Arc<AtomicU64>,
+    pub view: Arc<ChildView>,
+}
+
+/// An open line: frames to be sent.
+struct Line {
+    link: LinkId,
+    frames: mpsc::Sender<Vec<u8>>,
+}
+
+impl Child {
+    /// Runs until it is dropped.
+    ///
+    /// # Errors
+    /// What no child without news ever meets: a refusal, an alarm, a question for rows that are gone.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let now = || LinkTime(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let mut uplink = Uplink::new(UplinkConfig::default(), self.site, self.node, u64::from(self.site.0));
+        let (inputs, mut arriving) = mpsc::unbounded_channel();
+        let (mut line, mut tick, mut headed) = (None, tokio::time::interval(TICK), Instant::now());
+        uplink.handle(UplinkInput::RegisterChanged(Arc::clone(&self.register)), now());
+        uplink.handle(UplinkInput::BecameLeader { streams: vec![self.stream.position()], recorded: vec![] }, now());
+        loop {
+            while let Some(action) = uplink.poll_action() {
+                if let Some(input) = self.carry_out(action, &mut line, &inputs)? {
+                    uplink.handle(input, now());
+                }
+            }
+            tokio::select! {
+                Some(input) = arriving.recv() => uplink.handle(input, now()),
+                _ = tick.tick() => {
+                    if headed.elapsed() >= Duration::from_secs(self.head_seconds.load(Ordering::Relaxed)) {
+                        headed = Instant::now();
+                        self.stream.idle_until(site_time());
+                        uplink.handle(UplinkInput::StreamAdvanced(self.stream.position()), now());
+                    }
+                    uplink.handle(UplinkInput::Tick, now());
+                    let caught_up = uplink.status().streams.iter().all(|stream| stream.state == StreamState::CaughtUp);
+                    self.view.caught_up.store(caught_up, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Carries out one decision; gives what came of it at once.
+    fn carry_out(&self, action: UplinkAction, line: &mut Option<Line>, inputs: &mpsc::UnboundedSender<UplinkInput>) -> anyhow::Result<Option<UplinkInput>> {
+        match action {
+            UplinkAction::Dial { link, site, addresses } => {
+                let (frames, outgoing) = mpsc::channel(OUTGOING_FRAMES_MAX);
+                *line = Some(Line { link, frames });
+                tokio::spawn(hold_line(self.endpoint.clone(), site, addresses, link, outgoing, inputs.clone(), Arc::clone(&self.view)));
+            }
+            UplinkAction::SendFrame { link, frame } => {
+                let bytes = frame.encode()?;
+                let sent = line.as_ref().is_some_and(|line| line.link == link && line.frames.try_send(bytes).is_ok());
+                return Ok((!sent).then(|| UplinkInput::LinkLost { link, why: "the line is gone".into() }));
+            }
+            // The line ends when nothing can be sent on it any more.
+            UplinkAction::Hangup { .. } => *line = None,
+            UplinkAction::LoadSegment { load, from, .. } => return Ok(Some(UplinkInput::SegmentLoaded { load, result: self.stream.segment(from) })),
+            // What the parent acknowledged, a real child writes down; this one forgets nothing and needs no register but its own.
+            UplinkAction::RecordParent { .. } | UplinkAction::AdoptRegister(_) | UplinkAction::Probe { .. } => {}
+            UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. } => bail!("the parent asked child {} for a transfer, though it keeps every batch", self.site),
+            UplinkAction::RaiseAlarm(alarm) => bail!("child {}: {alarm}", self.site),
+        }
+        Ok(None)
+    }
+}
+
+/// Dials and moves frames both ways until the line ends, or nothing can be sent on it any more.
+async fn hold_line(endpoint: Endpoint, site: SiteId, addresses: Vec<String>, link: LinkId, outgoing: mpsc::Receiver<Vec<u8>>, inputs: mpsc::UnboundedSender<UplinkInput>, view: Arc<ChildView>) {
+    let Err(error) = move_frames(&endpoint, site, &addresses, link, outgoing, &inputs, &view).await else { return };
+    // The receiver is gone only when the measurement is over.
+    let _ = inputs.send(UplinkInput::LinkLost { link, why: format!("{error:#}") });
+}
+
+async fn move_frames(endpoint: &Endpoint, site: SiteId, addresses: &[String], link: LinkId, mut outgoing: mpsc::Receiver<Vec<u8>>, inputs: &mpsc::UnboundedSender<UplinkInput>, view: &ChildView) -> anyhow::Result<()> {
+    let Some(address) = addresses.first() else { bail!("the register gives no address of site {site}") };
+    let connection = endpoint.connect(address.parse()?, &site_server_name(site), Alpn::Link).await?;
+    let (mut sender, mut receiver) = connection.open_bi().await?;
+    *view.line.lock() = Some(connection.clone());
+    let _ = inputs.send(UplinkInput::LinkOpened { link });
+    loop {
+        tokio::select! {
+            frame = outgoing.recv() => match frame {
+                Some(frame) => sender.send(&frame).await?,
+                None => return Ok(()),
+            },
+            received = receiver.recv() => match received? {
+                Some(bytes) => drop(inputs.send(match ParentFrame::decode(&bytes) {
+                    Ok(frame) => UplinkInput::FrameReceived { link, frame },
+                    Err(error) => UplinkInput::FrameRefused { link, error },
+                })),
+                None => bail!("the parent closed the line"),
+            },
+        }
+    }
+}
+
+/// The machine's time.
+pub fn site_time() -> SiteTime {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SiteTime(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,129 @@
+//! One run of Kho and one of its peer through the same four tiers.
+
+use std::time::Duration;
+
+use kho_storage::ids::Tier;
+
+use super::{
+    Supply, Tree, TreeRows, bring_one_through,
+    kho::KhoTree,
+    lag::{LagReport, measure_lag},
+    rows::{RowsReport, measure_rows},
+};
+use crate::bench::{measure::Measure, postgres::PostgresTree, process_use::ProcessMemory, progress, workbench::Workbench};
+
+const TIERS: [Tier; 4] = [Tier::Central, Tier::Region, Tier::Province, Tier::District];
+/// How long a node idles before its memory is read.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What Kho came to.
+pub struct KhoRun {
+    pub idle: Option<ProcessMemory>,
+    pub rows: RowsReport,
+    /// Of the district after the bulk.
+    pub loaded: ProcessMemory,
+    /// From the district to its province while the bulk travelled.
+    pub sent_bytes: u64,
+    /// At half the rate that came through.
+    pub lag: Option<LagReport>,
+    /// At half the rate of a peer that could not keep up.
+    pub lag_at_peer_rate: Option<LagReport>,
+    /// Stopped, and started again where the lag has to be measured at another rate.
+    tree: KhoTree,
+    /// The first row of the supply that the tree does not hold.
+    next_row: u64,
+}
+
+/// What the peer came to.
+pub struct PeerRun {
+    pub rows: RowsReport,
+    pub lag: Option<LagReport>,
+    /// Where half of Kho's rate was too much: the rate of its lag instead.
+    pub kept_up_with: Option<f64>,
+}
+
+/// Runs Kho, and stops it.
+///
+/// # Errors
+/// As [`super::measure_tree`].
+pub async fn run_kho(bench: &Workbench, rows: &TreeRows) -> anyhow::Result<KhoRun> {
+    progress::begin("Kho: district, province, region and centre, one node each");
+    let mut tree = KhoTree::start(&bench.folder("kho-tree"), &TIERS).await?;
+    let district = tree.district();
+    let idle = if bench.wants(Measure::Memory) {
+        tokio::time::sleep(IDLE).await;
+        Some(tree.memory(district)?)
+    } else {
+        None
+    };
+    let mut supply = Supply::of(&rows.more);
+    let (mut sight, sent_before) = (bring_one_through(&tree, &mut supply).await?, tree.district_sent_bytes().await?);
+    let report = measure_rows(&tree, &mut sight, &rows.bulk).await?;
+    let (loaded, sent_bytes) = (tree.memory(district)?, tree.district_sent_bytes().await? - sent_before);
+    let lag = measure_lag_if_wanted(bench, &tree, &mut sight, &mut supply, report.rows_per_second / 2.0).await?;
+    tree.stop()?;
+    Ok(KhoRun { idle, rows: report, loaded, sent_bytes, lag, lag_at_peer_rate: None, tree, next_row: supply.next })
+}
+
+impl KhoRun {
+    /// Starts the tree again and measures its lag at another rate.
+    ///
+    /// # Errors
+    /// As [`super::measure_tree`].
+    pub async fn measure_lag_again(&mut self, bench: &Workbench, rows: &TreeRows, rows_per_second: f64) -> anyhow::Result<()> {
+        progress::begin("Kho again, at the rate that the peer keeps up with");
+        self.tree.start_again().await?;
+        let mut supply = Supply { stock: &rows.more, next: self.next_row };
+        let mut sight = bring_one_through(&self.tree, &mut supply).await?;
+        self.lag_at_peer_rate = measure_lag_if_wanted(bench, &self.tree, &mut sight, &mut supply, rows_per_second).await?;
+        self.next_row = supply.next;
+        self.tree.stop()
+    }
+}
+
+/// Runs the peer, where there is one.
+///
+/// # Errors
+/// As [`super::measure_tree`].
+pub async fn run_peer(bench: &Workbench, rows: &TreeRows, kho_rows_per_second: f64) -> anyhow::Result<Option<PeerRun>> {
+    let postgres = match &bench.postgres {
+        Ok(postgres) => postgres,
+        Err(why) => {
+            progress::note(why);
+            return Ok(None);
+        }
+    };
+    progress::begin(format_args!("PostgreSQL {}: the same four tiers by logical replication", postgres.version));
+    let tree = PostgresTree::start(postgres, &bench.folder("postgres")).await?;
+    let mut supply = Supply::of(&rows.more);
+    let mut sight = bring_one_through(&tree, &mut supply).await?;
+    let report = measure_rows(&tree, &mut sight, &rows.bulk).await?;
+    let (rows_per_second, kept_up_with) = lag_rate(kho_rows_per_second, report.rows_per_second);
+    let lag = measure_lag_if_wanted(bench, &tree, &mut sight, &mut supply, rows_per_second).await?;
+    Ok(Some(PeerRun { rows: report, kept_up_with: kept_up_with.filter(|_| lag.is_some()), lag }))
+}
+
+/// The load under which the peer's lag is measured: half of what Kho brought through. Where the peer could not keep up with that, half
+/// of what it did bring through, which is given again.
+fn lag_rate(kho_rows_per_second: f64, peer_rows_per_second: f64) -> (f64, Option<f64>) {
+    let (half_of_kho, half_of_peer) = (kho_rows_per_second / 2.0, peer_rows_per_second / 2.0);
+    if peer_rows_per_second > half_of_kho { (half_of_kho, None) } else { (half_of_peer, Some(half_of_peer)) }
+}
+
+async fn measure_lag_if_wanted<T: Tree>(bench: &Workbench, tree: &T, sight: &mut T::Sight, supply: &mut Supply<'_>, rows_per_second: f64) -> anyhow::Result<Option<LagReport>> {
+    match bench.wants(Measure::TreeLag) {
+        true => measure_lag(tree, sight, supply.lag_load(rows_per_second, bench.wanted.length)).await.map(Some),
+        false => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_gets_the_same_load_as_long_as_it_can_keep_up_and_else_one_that_both_can() {
+        assert_eq!(lag_rate(10_000.0, 6_000.0), (5_000.0, None));
+        assert_eq!(lag_rate(10_000.0, 5_000.0), (2_500.0, Some(2_500.0)));
+    }
+}
