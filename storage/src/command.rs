@@ -141,7 +141,7 @@ pub enum Refusal {
     BadChain { origin: OriginId, seq: StreamSeq },
     #[error("two histories of origin {origin} differ at {seq}; the second is kept as evidence: see `kho fork list`")]
     Forked { origin: OriginId, seq: StreamSeq },
-    #[error("the rows of origin {origin} at {seq} do not have the digest that the head claims; the origin is stopped here and the evidence kept: run `kho verify`")]
+    #[error("the rows of origin {origin} at {seq} do not have the digest that the head claims; none of them is taken and the evidence is kept: see `kho fork list` and run `kho verify`")]
     DigestMismatch { origin: OriginId, seq: StreamSeq },
     #[error("origin {origin} was stopped at {seq} ({why}); run `kho verify`, then `kho origin resume`")]
     Stopped { origin: OriginId, seq: StreamSeq, why: String },

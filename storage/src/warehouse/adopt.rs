@@ -18,12 +18,24 @@ use crate::{
     keys::{self, Meta, Space},
     register::VerifiedRegister,
     row::RowCells,
-    stream::{Batch, BatchBody, Change, Segment},
+    stream::{Batch, BatchBody, Change, Segment, chain_next},
 };
 
 /// Evidence kept of one origin at most: the first of many like it are what a review needs, and a hostile carrier must not
 /// fill the disk.
 const EVIDENCE_MAX: usize = 16;
+/// How much of it may be what a carrier could have made up. The rest is left for what an author signed: a second history must not
+/// be thrown away because somebody filled the room with inventions.
+const INVENTED_EVIDENCE_MAX: usize = EVIDENCE_MAX / 2;
+
+/// Who stands behind a piece of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Witness {
+    /// The head that the author signed contradicts what is held.
+    Author,
+    /// The author's head is good, what came with it is not: any carrier could have made that up.
+    Carrier,
+}
 
 impl Warehouse {
     pub(super) fn adopt_segment(&self, db: &Db, site_time: SiteTime, segment: &Segment, set: &mut WriteSet) -> Decided {
@@ -62,7 +74,14 @@ impl Warehouse {
             return Ok(Err(Refusal::Gap { origin, wanted: state.next, given: segment.first }));
         }
         if let Some(seq) = first_difference(db, &state, segment)? {
-            return self.keep_fork(site_time, &state, segment, seq, set);
+            return match witness_of_difference(db, &state, segment)? {
+                Witness::Author => self.keep_fork(site_time, &state, segment, seq, set),
+                Witness::Carrier => {
+                    let ours = Some((state.chain, state.sum.digest()));
+                    self.keep_evidence(site_time, segment, Witness::Carrier, "batches that are held were altered: they do not lead to the head's chain hash", ours, set)?;
+                    Ok(Err(Refusal::BadChain { origin, seq: segment.head.head.seq }))
+                }
+            };
         }
         if segment.head.head.seq < state.next {
             return self.adopt_known_head(db, site_time, state, segment, set);
@@ -100,7 +119,7 @@ impl Warehouse {
             advance(&mut state, &batch, bytes, &mut adopted);
         }
         if state.chain != head.chain || state.last() != head.seq {
-            self.keep_evidence(site_time, segment, "the batches do not lead to the head's chain hash", Some((state.chain, state.sum.digest())), set)?;
+            self.keep_evidence(site_time, segment, Witness::Carrier, "the batches do not lead to the head's chain hash", Some((state.chain, state.sum.digest())), set)?;
             return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
         }
         if state.sum.digest() != head.digest || state.rows != head.rows {
@@ -146,7 +165,7 @@ impl Warehouse {
     fn stop_on_digest(&self, site_time: SiteTime, mut state: OriginState, segment: &Segment, ours: Hash32, set: &mut WriteSet) -> Decided {
         let (origin, seq) = (segment.origin(), segment.head.head.seq);
         let refusal = Refusal::DigestMismatch { origin, seq };
-        self.keep_evidence(site_time, segment, "the rows do not have the digest that the head claims", Some((state.chain, ours)), set)?;
+        self.keep_evidence(site_time, segment, Witness::Author, "the rows do not have the digest that the head claims", Some((state.chain, ours)), set)?;
         state.stopped = Some(Stopped { seq, why: "digest mismatch".into() });
         put_meta(set, &Meta::Origin(origin), &state)?;
         Ok(Err(refusal))
@@ -154,12 +173,24 @@ impl Warehouse {
 
     fn keep_fork(&self, site_time: SiteTime, state: &OriginState, segment: &Segment, seq: StreamSeq, set: &mut WriteSet) -> Decided {
         let origin = segment.origin();
-        self.keep_evidence(site_time, segment, "another history of this origin", Some((state.chain, state.sum.digest())), set)?;
+        self.keep_evidence(site_time, segment, Witness::Author, "another history of this origin", Some((state.chain, state.sum.digest())), set)?;
         Ok(Err(Refusal::Forked { origin, seq }))
     }
 
-    pub(super) fn keep_evidence(&self, site_time: SiteTime, segment: &Segment, why: &str, ours: Option<(Hash32, Hash32)>, set: &mut WriteSet) -> Result<(), StorageError> {
-        if evidence_kept(&self.db.load(), segment.origin())? >= EVIDENCE_MAX {
+    pub(super) fn keep_evidence(
+        &self,
+        site_time: SiteTime,
+        segment: &Segment,
+        witness: Witness,
+        why: &str,
+        ours: Option<(Hash32, Hash32)>,
+        set: &mut WriteSet,
+    ) -> Result<(), StorageError> {
+        let room = match witness {
+            Witness::Author => EVIDENCE_MAX,
+            Witness::Carrier => INVENTED_EVIDENCE_MAX,
+        };
+        if evidence_kept(&self.db.load(), segment.origin())? >= room {
             return Ok(());
         }
         let name = keys::evidence_hash(&codec::encode(segment)?);
@@ -221,6 +252,20 @@ fn first_difference(db: &Db, state: &OriginState, segment: &Segment) -> Result<O
         seq = seq.next();
     }
     Ok(None)
+}
+
+/// Who is behind batches that differ from those held: the author, when its signed head contradicts what is held at the same place
+/// or the batches lead to it; otherwise whoever carried them. A fork before the segment's start can't be told from an alteration
+/// here: it shows at the head, by chain or by the next cursor.
+fn witness_of_difference(db: &Db, state: &OriginState, segment: &Segment) -> Result<Witness, StorageError> {
+    let (origin, head) = (segment.origin(), &segment.head.head);
+    let vouched = if head.seq < state.next {
+        stood_at(db, origin, state, head.seq)?.is_some_and(|(chain, _, _)| chain != head.chain)
+    } else {
+        let before = stood_at(db, origin, state, segment.first.previous())?;
+        before.is_some_and(|(before, _, _)| segment.batches.iter().fold(before, |chain, batch| chain_next(chain, batch)) == head.chain)
+    };
+    Ok(if vouched { Witness::Author } else { Witness::Carrier })
 }
 
 pub(super) fn kept_batch(db: &Db, origin: OriginId, epoch: u32, seq: StreamSeq) -> Result<Option<StreamRecord>, StorageError> {

@@ -14,6 +14,8 @@
 //! Not here: when to sign, what to send, whom to trust beyond the register.
 
 mod adopt;
+#[cfg(test)]
+mod carrier_tests;
 mod origin;
 mod read;
 mod recompute;

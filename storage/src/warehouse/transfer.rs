@@ -15,7 +15,7 @@
 
 use super::{
     Decided, Warehouse,
-    adopt::readable_batch,
+    adopt::{Witness, readable_batch},
     origin::{OriginState, StreamRecord, Transfer, UNKNOWN_DIGEST},
     put_meta, read_meta, read_origin,
     rows::{Replay, RowsChange},
@@ -161,20 +161,20 @@ impl Warehouse {
             replayed.put(Space::Streams, keys::stream(origin, batch.epoch.number, batch.seq), encode_stream_record(&record));
         }
         if at.chain != head.chain || at.last() != head.seq {
-            self.keep_evidence(site_time, segment, "the batches of a transfer do not lead to the head's chain hash", None, set)?;
+            self.keep_evidence(site_time, segment, Witness::Carrier, "the batches of a transfer do not lead to the head's chain hash", None, set)?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
         }
         let (sum, count) = (rows.sum.clone(), rows.rows);
         let decides = head.seq >= transfer.until;
         if decides && (sum.digest() != head.digest || count != head.rows) {
-            self.keep_evidence(site_time, segment, "the rows of a transfer do not have the digest that the head claims", Some((at.chain, sum.digest())), set)?;
+            self.keep_evidence(site_time, segment, Witness::Carrier, "the rows of a transfer do not have the digest that the head claims", Some((at.chain, sum.digest())), set)?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::DigestMismatch { origin, seq: head.seq }));
         }
         // AFTER the digest: only rows that the author vouches for are another history; any others are a carrier's invention.
         if let (true, Some(seq)) = (decides, transfer.stranger) {
-            self.keep_evidence(site_time, segment, "the rows of a transfer belong to another history than those held", Some((state.chain, state.sum.digest())), set)?;
+            self.keep_evidence(site_time, segment, Witness::Author, "the rows of a transfer belong to another history than those held", Some((state.chain, state.sum.digest())), set)?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::Forked { origin, seq }));
         }

@@ -1,0 +1,61 @@
+//! What a carrier alters is told from what an author did: no author is taken for a forger, and no forgery takes the room of what
+//! an author signed.
+
+use super::{
+    tests::{DISTRICT, Node, Tree, person, request},
+    *,
+};
+use crate::{
+    ids::StreamSeq,
+    stream::{Batch, BatchBody, Segment},
+};
+
+/// A district with `batches` batches, each under a head of its own.
+fn district(tree: &Tree, name: &str, batches: i64, born: &str) -> Node {
+    let mut district = tree.node(name, 3);
+    for n in 0..batches {
+        district.write(10 + n, vec![request(&n.to_string(), vec![person(&format!("p{n}"), 1, 0, born)])]);
+        tree.head(&mut district, 100 + n);
+    }
+    district
+}
+
+/// The segment with the row of its first batch changed, as a carrier would, who can't sign.
+fn altered(mut segment: Segment, commune: u32) -> Segment {
+    let mut batch = Batch::decode(&segment.batches[0]).expect("own bytes");
+    let BatchBody::Rows { changes, .. } = &mut batch.body else { panic!("rows") };
+    changes[0].cells = person("p0", commune, 1, "1999").cells;
+    segment.batches[0] = batch.encode().expect("encodes");
+    segment
+}
+
+#[test]
+fn promise_4_a_held_batch_that_was_altered_on_its_way_is_no_second_history_of_its_author() {
+    let tree = Tree::new();
+    let (district, mut province) = (district(&tree, "d", 4, "2000"), tree.node("p", 2));
+    let first = district.warehouse.segment(DISTRICT, StreamSeq(1), 1).expect("reads").expect("a head ends it");
+    province.apply(&tree.adopt(first.clone()));
+    let held = province.replica();
+    for (forged, seq) in [(altered(first, 7), 1), (altered(district.segment(1), 8), 4)] {
+        assert_eq!(province.apply(&tree.adopt(forged)), Outcome::Refused(Refusal::BadChain { origin: DISTRICT, seq: StreamSeq(seq) }));
+        assert_eq!(province.replica(), held);
+    }
+    assert_eq!(province.evidence(), 2);
+    assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)), "the truth goes on");
+    assert_eq!(province.replica(), district.replica());
+}
+
+#[test]
+fn promise_6_what_carriers_make_up_leaves_room_for_the_second_history_that_an_author_signed() {
+    let tree = Tree::new();
+    let (one, two) = (district(&tree, "one", 2, "2000"), district(&tree, "two", 2, "1950"));
+    let mut province = tree.node("p", 2);
+    province.apply(&tree.adopt(one.segment(1)));
+    for commune in 0..40 {
+        province.apply(&tree.adopt(altered(one.segment(1), commune)));
+    }
+    let invented = province.evidence();
+    assert!((1..16).contains(&invented), "{invented} pieces are kept");
+    assert!(matches!(province.apply(&tree.adopt(two.segment(1))), Outcome::Refused(Refusal::Forked { .. })));
+    assert_eq!(province.evidence(), invented + 1, "the author's own second history is kept");
+}
