@@ -10,7 +10,7 @@ use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kho_replication::{
     frames::{ChildFrame, Fault, FrameId, Goodbye, refusal_fault},
     intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, Leadership, ProposeFailure},
-    quic::{CloseCode, Connection, FrameReceiver, FrameSender},
+    quic::{CloseCode, Connection, FrameError, FrameReceiver, FrameSender},
 };
 use kho_storage::{
     command::{Command, Outcome},
@@ -175,6 +175,11 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
                 Err(error) => IntakeInput::FrameRefused(error),
             }),
             Ok(None) => return,
+            // The intake has the last word: an alarm, and a goodbye that says why.
+            Err(FrameError::PeerMisbehaved(how)) => {
+                let _ = frames.send(Ok(IntakeInput::LineMisused(how.to_string()))).await;
+                std::future::pending().await
+            }
             Err(error) => Err(error.to_string()),
         };
         let ends = item.is_err();

@@ -143,6 +143,7 @@ impl Intake {
         match input {
             IntakeInput::FrameReceived(frame) => self.frame_received(frame, clock),
             IntakeInput::FrameRefused(error) => self.peer_misbehaved(error.to_string()),
+            IntakeInput::LineMisused(what) => self.peer_misbehaved(what),
             IntakeInput::CursorsRead(result) => self.cursors_read(result),
             IntakeInput::Proposed { id, result } => self.proposed(id, result),
             IntakeInput::RegisterChanged { register, signed } => self.register_changed(register, signed),
