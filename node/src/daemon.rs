@@ -10,6 +10,7 @@ use kho_replication::{
 };
 use kho_storage::{
     db::DbLimits,
+    error::StorageError,
     schema::Schema,
     signature::SigningKey,
     warehouse::{Applied, Warehouse, WarehouseConfig},
@@ -109,9 +110,7 @@ async fn start(config: NodeConfig, credentials: Credentials, schema: &Arc<Schema
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
     let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
     let warehouse = Arc::new(open_warehouse(&config, schema)?);
-    for (_, state) in warehouse.origins()? {
-        certificate_clock.raise_to(state.watermark);
-    }
+    raise_to_watermarks(&certificate_clock, &warehouse)?;
     let (register_changed, register_changes) = watch::channel(0);
     let (applied_sender, applied) = mpsc::unbounded_channel();
     let own_batch = Arc::new(Notify::new());
@@ -128,6 +127,8 @@ async fn start(config: NodeConfig, credentials: Credentials, schema: &Arc<Schema
     let group = GroupId { tree: config.tree.clone(), site: config.site, incarnation: config.incarnation };
     let consensus_config = ConsensusConfig { group, node: config.node, dir: config.data_dir.join("consensus"), rank: None, limits: ConsensusLimits::default() };
     let consensus = Consensus::start(consensus_config, Arc::clone(&warehouse), endpoint.clone()).await?;
+    // After a crash the newest watermarks stood in the log alone; what of it is known to be committed was just applied.
+    raise_to_watermarks(&certificate_clock, &warehouse)?;
     let clock = Arc::new(NodeClock::default());
     let writer = Writer::start(Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock), config.limits.entry_requests_max);
     let node = Node {
@@ -147,6 +148,12 @@ async fn start(config: NodeConfig, credentials: Credentials, schema: &Arc<Schema
         config,
     };
     Ok((Arc::new(node), News { own_batch, applied }))
+}
+
+/// A machine that lost its clock must not take every certificate for one of the future: time has come at least so far.
+fn raise_to_watermarks(clock: &CertificateClock, warehouse: &Warehouse) -> Result<(), StorageError> {
+    warehouse.origins()?.iter().for_each(|(_, state)| clock.raise_to(state.watermark));
+    Ok(())
 }
 
 /// The longest frame between nodes: a register handed down, with room around it.

@@ -12,14 +12,18 @@ use kho_storage::{command::Command, ids::NodeId};
 
 use crate::node::Node;
 
-const INTERVAL: Duration = Duration::from_secs(5);
+/// How often.
+pub const INTERVAL_MS: u64 = 5_000;
+
+/// Alarm that the disk has less room than half of the reserve: entry is refused.
+pub const DISK_FULL: &str = "disk_full";
 
 /// A node of the site that lacks entries and took none for so long is not there.
 const SILENT_NODE: Duration = Duration::from_secs(20);
 
 /// Runs until the node stops.
 pub async fn run_upkeep(node: Arc<Node>) {
-    let mut due = tokio::time::interval(INTERVAL);
+    let mut due = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
     let mut progress = BTreeMap::new();
     loop {
         tokio::select! {
@@ -88,7 +92,7 @@ fn watch_disk(node: &Node) {
         Ok((free, _)) => {
             let said = |what: &str| format!("{} MiB are free on the disk of {}: {what} until {} MiB are free again", free >> 20, node.config.data_dir.display(), reserve >> 20);
             if free < reserve { node.alarms.raise("disk", said("segments of children are refused"), now) } else { node.alarms.clear("disk") }
-            if free < reserve / 2 { node.alarms.raise("disk_full", said("entry is refused too"), now) } else { node.alarms.clear("disk_full") }
+            if free < reserve / 2 { node.alarms.raise(DISK_FULL, said("entry is refused too"), now) } else { node.alarms.clear(DISK_FULL) }
         }
         Err(error) => node.alarms.raise("disk", format!("the free space of {} can't be read: {error}", node.config.data_dir.display()), now),
     }

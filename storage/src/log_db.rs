@@ -10,9 +10,13 @@
 //! whatever [`LogDb::sync`] makes durable, it makes durable together with all that was written before.
 //!
 //! Invariants: entries are consecutive (test `an_entry_that_leaves_a_hole_is_refused`); a damaged entry is never handed out
-//! (test `a_flipped_byte_is_reported_with_the_entry_it_hit`).
+//! (test `a_flipped_byte_is_reported_with_the_entry_it_hit`); a log that lost a write it had synced is never opened (test
+//! `promise_1_a_log_that_lost_what_it_had_synced_is_refused`).
 
+mod error;
 mod frame;
+mod options;
+mod synced_mark;
 
 use std::{
     ops::Range,
@@ -20,31 +24,16 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rocksdb::{BlockBasedOptions, Cache, DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
+pub use error::LogDbError;
 use frame::{framed, opened};
-
-/// Entries collect in memory up to this size before they become a file.
-const WRITE_BUFFER_BYTES: usize = 16 << 20;
-/// The log is read forwards and seldom twice.
-const BLOCK_CACHE_BYTES: usize = 4 << 20;
-/// Beyond this the oldest write-ahead log is given up by flushing what it holds.
-const WAL_BYTES_MAX: u64 = 64 << 20;
+use options::options;
+use synced_mark::{SyncedMark, WriteNumber};
 
 const TOTAL_BYTES: usize = 8;
 const ENTRY: u8 = b'e';
 const WORD: u8 = b'm';
-
-/// Why the log could not be read or written. The fault is this node's disk; the node must stop.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LogDbError {
-    #[error("the log at {} could not be {verb}: {reason}; check the disk and its free space", .dir.display())]
-    Io { dir: PathBuf, verb: &'static str, reason: String },
-    #[error("{what} of the log at {} is damaged: {why}; remove this node with `kho node remove` and add a fresh one under a new id", .dir.display())]
-    Damaged { dir: PathBuf, what: String, why: String },
-    #[error("entry {given} does not follow the log at {}, which ends before {wanted}; this is a defect of Kho", .dir.display())]
-    NotConsecutive { dir: PathBuf, wanted: u64, given: u64 },
-}
 
 /// A word that is kept beside the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +105,7 @@ pub struct LogDb {
     db: DB,
     dir: PathBuf,
     tail: Mutex<Tail>,
+    synced: SyncedMark,
 }
 
 impl LogDb {
@@ -124,8 +114,14 @@ impl LogDb {
     /// # Errors
     /// [`LogDbError`]; the fault is local.
     pub fn open(dir: &Path) -> Result<Self, LogDbError> {
-        let db = DB::open(&options(), dir).map_err(|e| LogDbError::Io { dir: dir.to_owned(), verb: "opened", reason: e.to_string() })?;
-        let log = Self { db, dir: dir.to_owned(), tail: Mutex::default() };
+        let failed = |reason: String| LogDbError::Io { dir: dir.to_owned(), verb: "opened", reason };
+        let db = DB::open(&options(), dir).map_err(|e| failed(e.to_string()))?;
+        let synced = SyncedMark::open(dir).map_err(|e| failed(e.to_string()))?;
+        let log = Self { db, dir: dir.to_owned(), tail: Mutex::default(), synced };
+        let (wanted, found) = (log.synced.noted(), log.written());
+        if found < wanted {
+            return Err(LogDbError::EndLost { dir: dir.to_owned(), wanted: wanted.0, found: found.0 });
+        }
         let tail = log.read_tail()?;
         *log.tail.lock() = tail;
         Ok(log)
@@ -164,7 +160,29 @@ impl LogDb {
     /// # Errors
     /// [`LogDbError::Io`]; what was written since the last success may be lost then.
     pub fn sync(&self) -> Result<(), LogDbError> {
-        self.db.flush_wal(true).map_err(|e| self.io("synced", &e))
+        // Asked BEFORE the sync: what is written during it may not be covered by it.
+        let written = self.written();
+        self.db.flush_wal(true).map_err(|e| self.io("synced", &e))?;
+        self.note_synced(written)
+    }
+
+    /// Writes `batch` and makes it durable, and with it everything written before.
+    fn write_synced(&self, batch: WriteBatch) -> Result<(), LogDbError> {
+        let written = self.written();
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        let operations = batch.len() as u64;
+        self.db.write_opt(batch, &options).map_err(|e| self.io("written", &e))?;
+        self.note_synced(WriteNumber(written.0 + operations))
+    }
+
+    /// The last write of all, synced or not.
+    fn written(&self) -> WriteNumber {
+        WriteNumber(self.db.latest_sequence_number())
+    }
+
+    fn note_synced(&self, written: WriteNumber) -> Result<(), LogDbError> {
+        self.synced.note(written).map_err(|e| LogDbError::Io { dir: self.dir.clone(), verb: "synced", reason: e.to_string() })
     }
 
     /// Entries of `range` that are there, in order, at most `bytes_max` of them in sum but at least one.
@@ -221,7 +239,7 @@ impl LogDb {
         after.total_bytes = if after.extent.is_empty() { 0 } else { self.total_at(index - 1)? };
         let mut batch = WriteBatch::default();
         batch.delete_range(entry_key(index), entry_key(before.extent.next));
-        self.db.write_opt(batch, &synced()).map_err(|e| self.io("written", &e))?;
+        self.write_synced(batch)?;
         *self.tail.lock() = after;
         Ok(())
     }
@@ -269,6 +287,14 @@ impl LogDb {
         self.stored_word(word.key(), &word)
     }
 
+    /// The last index that was purged.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
+    pub fn purged_to(&self) -> Result<Option<u64>, LogDbError> {
+        Ok(self.purge_record()?.map(|(index, _)| index))
+    }
+
     /// What the last purge left as a mark.
     ///
     /// # Errors
@@ -283,8 +309,9 @@ impl LogDb {
     /// [`LogDbError::Io`].
     pub fn put_word(&self, word: LogWord, bytes: &[u8], durable: bool) -> Result<(), LogDbError> {
         let key = word.key();
-        let options = if durable { synced() } else { WriteOptions::default() };
-        self.db.put_opt(key, framed(&key, &[], bytes), &options).map_err(|e| self.io("written", &e))
+        let mut batch = WriteBatch::default();
+        batch.put(key, framed(&key, &[], bytes));
+        if durable { self.write_synced(batch) } else { self.db.write(batch).map_err(|e| self.io("written", &e)) }
     }
 
     fn stored_word(&self, key: [u8; 2], what: &dyn std::fmt::Display) -> Result<Option<Vec<u8>>, LogDbError> {
@@ -348,29 +375,6 @@ impl LogDb {
     fn damaged(&self, what: String, why: &str) -> LogDbError {
         LogDbError::Damaged { dir: self.dir.clone(), what, why: why.to_owned() }
     }
-}
-
-fn options() -> Options {
-    let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.set_block_based_table_factory(&blocks);
-    options.set_compression_type(rocksdb::DBCompressionType::Lz4);
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-    options.set_max_write_buffer_number(2);
-    options.set_max_total_wal_size(WAL_BYTES_MAX);
-    options.set_max_background_jobs(2);
-    options.set_max_open_files(64);
-    options.set_keep_log_file_num(2);
-    options.set_max_log_file_size(1 << 20);
-    options
-}
-
-fn synced() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.set_sync(true);
-    options
 }
 
 fn entry_key(index: u64) -> [u8; 9] {

@@ -20,12 +20,13 @@ use serde::Deserialize;
 
 use super::{
     access::{Right, check},
-    reply::{Refused, Reply, refused},
+    reply::{Refused, Reply, later, refused},
 };
 use crate::{
     api::{BatchAccepted, Problem, REQUEST_KEY_HEADER, RowProblem},
     entry::{CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryRefusal, EntryScope},
     node::Node,
+    upkeep::{self, DISK_FULL},
 };
 
 /// Query of an entry request.
@@ -43,8 +44,8 @@ pub async fn enter_batch(State(node): State<Arc<Node>>, Extension(who): Extensio
     check(&node, &who, Right::Enter)?;
     let request_key = request_key(&headers)?;
     let (origin, scope) = scope(&node)?;
-    if node.alarms.list().iter().any(|alarm| alarm.code == "disk_full") {
-        return Err(Refused::from(crate::consensus::ProposeError::Busy { retry_after_ms: 60_000 }));
+    if let Some(full) = node.alarms.list().iter().find(|alarm| alarm.code == DISK_FULL) {
+        return Err(later(503, "disk_full", full.message.clone(), upkeep::INTERVAL_MS));
     }
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = EntryFormat::of_media_type(header(CONTENT_TYPE), query.table.as_deref())?;

@@ -28,7 +28,7 @@ pub fn refused(status: u16, code: &str, message: impl Into<String>, hint: impl I
 }
 
 /// Nothing changed; come back later.
-fn later(status: u16, code: &str, message: String, retry_after_ms: u64) -> Refused {
+pub fn later(status: u16, code: &str, message: String, retry_after_ms: u64) -> Refused {
     let mut refused = refused(status, code, message, format!("try again in {retry_after_ms} ms"));
     refused.problem.retry_after_ms = Some(retry_after_ms);
     refused
