@@ -17,7 +17,7 @@ use kho_storage::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{NodeProcess, PlannedSite, TreePlan};
+use super::{NodeProcess, PlannedSite, TreePlan, surroundings::Surroundings};
 use crate::{
     client::{ConnectionArgs, NodeClient},
     pki::{NodeRequest, init_root, request_node, request_person, sign_file},
@@ -50,6 +50,7 @@ pub struct LocalTree {
     plan: TreePlan,
     pub(super) places: BTreeMap<(SiteId, NodeId), Place>,
     pub(super) running: BTreeMap<(SiteId, NodeId), NodeProcess>,
+    pub(super) surroundings: BTreeMap<(SiteId, NodeId), Surroundings>,
 }
 
 impl LocalTree {
@@ -67,7 +68,7 @@ impl LocalTree {
         std::fs::write(pki.join("register.pub"), register_key.public_key().to_hex())?;
         write_private(&pki.join("register.key"), &register_key.to_pkcs8_pem())?;
         let places = choose_places(&plan, first_port)?;
-        let tree = Self { dir, khod: khod.into(), plan, places, running: BTreeMap::new() };
+        let tree = Self { dir, khod: khod.into(), plan, places, running: BTreeMap::new(), surroundings: BTreeMap::new() };
         let mut nodes: BTreeMap<SiteId, Vec<NodeEntry>> = BTreeMap::new();
         for (site, node) in tree.places.keys().copied().collect::<Vec<_>>() {
             let signing_key = tree.prepare_node(site, node, &register_key.public_key())?;
@@ -97,7 +98,7 @@ impl LocalTree {
         let text = std::fs::read_to_string(&path).with_context(|| format!("{} holds no tree", dir.display()))?;
         let file: TreeFile = serde_json::from_str(&text).with_context(|| format!("{} can't be read", path.display()))?;
         let places = file.places.into_iter().map(|(site, node, place)| ((site, node), place)).collect();
-        Ok(Self { dir: dir.canonicalize()?, khod: khod.into(), plan: file.plan, places, running: BTreeMap::new() })
+        Ok(Self { dir: dir.canonicalize()?, khod: khod.into(), plan: file.plan, places, running: BTreeMap::new(), surroundings: BTreeMap::new() })
     }
 
     pub fn plan(&self) -> &TreePlan {
@@ -143,8 +144,8 @@ impl LocalTree {
 
     /// A node and where it answers, as its site is told.
     pub fn node_place(&self, site: SiteId, node: NodeId) -> NodePlace {
-        let place = &self.places[&(site, node)];
-        NodePlace { node: node.0, quic_address: place.quic.to_string(), https_address: place.https.to_string() }
+        let quic_address = self.quic_address_for_others(site, node).to_string();
+        NodePlace { node: node.0, quic_address, https_address: self.places[&(site, node)].https.to_string() }
     }
 
     /// Starts a node's process, unless it runs.
@@ -155,7 +156,7 @@ impl LocalTree {
         if self.running.get_mut(&(site, node)).is_some_and(NodeProcess::runs) {
             return Ok(());
         }
-        let process = NodeProcess::start(&self.khod, &self.node_dir(site, node))?;
+        let process = NodeProcess::start(&self.khod, &self.node_dir(site, node), self.environment(site, node))?;
         self.running.insert((site, node), process);
         Ok(())
     }

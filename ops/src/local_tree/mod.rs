@@ -12,6 +12,7 @@ mod found;
 mod members;
 mod plan;
 mod process;
+mod surroundings;
 
 pub use found::LocalTree;
 pub use plan::{PlannedSite, TreePlan};

@@ -1,9 +1,10 @@
 //! One `khod` process of a local tree.
 
 use std::{
+    ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -19,16 +20,18 @@ pub struct NodeProcess {
 }
 
 impl NodeProcess {
-    /// Starts `khod` with the configuration in `dir`; its log is appended to `dir/khod.log`.
+    /// Starts `khod` with the configuration in `dir` and `environment` beside what is inherited; its log is appended to
+    /// `dir/khod.log`.
     ///
     /// # Errors
     /// When the process can't be started.
-    pub fn start(khod: &Path, dir: &Path) -> anyhow::Result<Self> {
+    pub fn start(khod: &Path, dir: &Path, environment: &[(OsString, OsString)]) -> anyhow::Result<Self> {
         let log = dir.join("khod.log");
         let out = File::options().create(true).append(true).open(&log).with_context(|| format!("{} can't be written", log.display()))?;
         let child = Command::new(khod)
             .arg("--config")
             .arg(dir.join("khod.toml"))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
@@ -44,6 +47,27 @@ impl NodeProcess {
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// How it ended, if it ended by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+    }
+
+    /// Stops its clock, so to speak: it does nothing until [`Self::resume`].
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        signal(self.id().context("the node was never started")?, rustix::process::Signal::STOP)
+    }
+
+    /// Lets a paused process go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        signal(self.id().context("the node was never started")?, rustix::process::Signal::CONT)
     }
 
     /// kill -9: no chance to write anything.
@@ -82,9 +106,14 @@ impl NodeProcess {
         self.child.take().map(|child| child.id())
     }
 
+    /// Everything it logged, over all its starts.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<_> = text.lines().rev().take(15).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
@@ -111,6 +140,10 @@ pub fn khod_beside() -> anyhow::Result<PathBuf> {
 
 /// Sends SIGTERM.
 pub fn ask_to_stop(id: u32) -> anyhow::Result<()> {
+    signal(id, rustix::process::Signal::TERM)
+}
+
+fn signal(id: u32, signal: rustix::process::Signal) -> anyhow::Result<()> {
     let pid = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw).context("no process id")?;
-    Ok(rustix::process::kill_process(pid, rustix::process::Signal::TERM)?)
+    Ok(rustix::process::kill_process(pid, signal)?)
 }
