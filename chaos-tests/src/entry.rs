@@ -1,22 +1,27 @@
-//! Records on their way in while things break: an import as an operator runs it, and single rows all the time.
+//! Records on their way in while things break: an import as an operator runs it, and small requests all the time.
 
 use std::{
+    ops::Range,
     process::{Output, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
+use kho_node::api::BatchAccepted;
 use kho_ops::client::NodeClient;
 use tokio::{
     process::{Child, Command},
     task::JoinHandle,
 };
 
-use crate::people::People;
+use crate::{
+    people::People,
+    recording::{EntryOutcome, EntryRecord},
+};
 
 /// A `kho import` under way. Dropping it ends the process.
 #[derive(Debug)]
@@ -59,33 +64,56 @@ impl Import {
     }
 }
 
-/// Rows entered one by one all the time, each until it is acknowledged, under one request key.
+/// How a [`SteadyEntry`] goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Rows of one request.
+    pub rows: u64,
+    /// Between two requests.
+    pub pause: Duration,
+    /// After this long without an acknowledgement a request's outcome counts as unknown, and the next one is begun. None: a
+    /// request is entered until it is acknowledged, and a refusal ends the scene.
+    pub patience: Option<Duration>,
+}
+
+impl Pace {
+    /// Single rows, each until it is acknowledged.
+    pub fn surely(pause: Duration) -> Self {
+        Self { rows: 1, pause, patience: None }
+    }
+}
+
+/// Requests entered one after another all the time, each under its own request key over all retries.
 #[derive(Debug)]
 pub struct SteadyEntry {
     people: People,
     acknowledged: Arc<AtomicU64>,
+    ledger: Arc<Mutex<Vec<EntryRecord>>>,
     stopping: Arc<AtomicBool>,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl SteadyEntry {
-    /// Enters `people` from number 0 on with `pause` between rows.
-    pub fn start(client: NodeClient, people: People, pause: Duration) -> Self {
-        let (acknowledged, stopping) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    /// Enters `people` of `origin` from number 0 on.
+    pub fn start(client: NodeClient, origin: u32, people: People, pace: Pace) -> Self {
+        let (acknowledged, ledger, stopping) = (Arc::new(AtomicU64::new(0)), Arc::default(), Arc::new(AtomicBool::new(false)));
         let task = {
-            let (people, acknowledged, stopping) = (people.clone(), Arc::clone(&acknowledged), Arc::clone(&stopping));
+            let (people, acknowledged, stopping, ledger) = (people.clone(), Arc::clone(&acknowledged), Arc::clone(&stopping), Arc::clone(&ledger));
             tokio::spawn(async move {
+                let mut numbers = 0..pace.rows;
                 while !stopping.load(Ordering::Relaxed) {
-                    let number = acknowledged.load(Ordering::Relaxed);
-                    let accepted = client.enter(people.batch(number..number + 1)).await.with_context(|| format!("row {number} was not taken"))?;
-                    ensure!(accepted.rows == 1, "one row was sent, {} were counted", accepted.rows);
-                    acknowledged.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(pause).await;
+                    let record = enter_recorded(&client, origin, &people, numbers.clone(), pace.patience).await?;
+                    if let EntryOutcome::Acknowledged { .. } = record.outcome {
+                        acknowledged.fetch_add(pace.rows, Ordering::Relaxed);
+                    }
+                    locked(&ledger).push(record);
+                    numbers = numbers.end..numbers.end + pace.rows;
+                    tokio::time::sleep(pace.pause).await;
                 }
                 Ok(())
             })
         };
-        Self { people, acknowledged, stopping, task }
+        Self { people, acknowledged, ledger, stopping, task }
     }
 
     /// Rows acknowledged so far.
@@ -93,15 +121,34 @@ impl SteadyEntry {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Ends after the row under way; gives who was entered and how many were acknowledged. Nothing is left in doubt: the row
-    /// under way is entered until it is acknowledged.
+    /// What became of every request so far.
+    pub fn records(&self) -> Vec<EntryRecord> {
+        locked(&self.ledger).clone()
+    }
+
+    /// Ends after the request under way; gives who was entered and how many rows were acknowledged. With a pace that has no
+    /// patience nothing is left in doubt: the row under way is entered until it is acknowledged.
     ///
     /// # Errors
     /// When a row was refused.
     pub async fn end(mut self) -> anyhow::Result<(People, u64)> {
-        self.stopping.store(true, Ordering::Relaxed);
-        (&mut self.task).await.context("the entry's task failed")??;
+        self.finish().await?;
         Ok((self.people.clone(), self.acknowledged()))
+    }
+
+    /// Ends after the request under way; gives what became of every request.
+    ///
+    /// # Errors
+    /// When a request was refused and the pace has no patience.
+    pub async fn end_with_records(mut self) -> anyhow::Result<Vec<EntryRecord>> {
+        self.finish().await?;
+        let records = std::mem::take(&mut *locked(&self.ledger));
+        Ok(records)
+    }
+
+    async fn finish(&mut self) -> anyhow::Result<()> {
+        self.stopping.store(true, Ordering::Relaxed);
+        (&mut self.task).await.context("the entry's task failed")?
     }
 }
 
@@ -109,4 +156,37 @@ impl Drop for SteadyEntry {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Enters one request. Without patience it is entered until it is acknowledged; a patience that runs out leaves it in doubt.
+///
+/// # Errors
+/// When it is refused and there is no patience.
+pub async fn enter_recorded(client: &NodeClient, origin: u32, people: &People, numbers: Range<u64>, patience: Option<Duration>) -> anyhow::Result<EntryRecord> {
+    let outcome = enter(client, people, &numbers, patience).await?;
+    Ok(EntryRecord { origin, request_key: people.request_key(&numbers), rows: numbers.map(|number| people.key(number)).collect(), outcome })
+}
+
+async fn enter(client: &NodeClient, people: &People, numbers: &Range<u64>, patience: Option<Duration>) -> anyhow::Result<EntryOutcome> {
+    let entering = client.enter(people.batch(numbers.clone()));
+    let Some(patience) = patience else {
+        let accepted = entering.await.with_context(|| format!("rows {numbers:?} were not taken"))?;
+        return taken(accepted, numbers);
+    };
+    match tokio::time::timeout(patience, entering).await {
+        Ok(Ok(accepted)) => taken(accepted, numbers),
+        // An earlier attempt of the same request may have arrived, whatever the last one was told.
+        Ok(Err(error)) => Ok(EntryOutcome::Unknown { why: error.to_string() }),
+        Err(_) => Ok(EntryOutcome::Unknown { why: format!("no answer within {} ms", patience.as_millis()) }),
+    }
+}
+
+fn taken(accepted: BatchAccepted, numbers: &Range<u64>) -> anyhow::Result<EntryOutcome> {
+    let sent = numbers.end - numbers.start;
+    ensure!(u64::from(accepted.rows) == sent, "{sent} rows were sent, {} were counted", accepted.rows);
+    Ok(EntryOutcome::Acknowledged { epoch: accepted.epoch, seq: accepted.seq })
+}
+
+fn locked(ledger: &Mutex<Vec<EntryRecord>>) -> std::sync::MutexGuard<'_, Vec<EntryRecord>> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,25 +4,42 @@
 //!
 //! ```text
 //! Stage ─► LocalTree (keys, register, khod processes)      play() runs one scene on a tree of its own
-//!   ├── Line        a UDP proxy between a child and its parent: cut, resumed, delayed
+//!   ├── Line        a UDP proxy before a node: cut, resumed, delayed, lossy, out of order, slow
+//!   ├── SmallDisk, LoopDisk, ShiftedClock   what else can be broken: a disk filled up, its power cut, a clock set wrong
 //!   ├── People      records to enter, by number: the same number is the same row
 //!   ├── Import      a `kho import` process under way
-//!   ├── SteadyEntry single rows entered all the time; knows which were acknowledged
-//!   └── CursorWatch looks at cursors all the time; knows whether one went back
+//!   ├── SteadyEntry small requests entered all the time; knows which were acknowledged
+//!   ├── CursorWatch looks at cursors all the time; knows whether one went back
+//!   └── Recorder    both, for a whole tree, and what all nodes hold in the end ─► Recording ─► invariants
 //! ```
-//! Reading order: [`stage`], [`proxy`], [`people`], [`entry`], [`watch`], then [`failover`], which measures.
+//! Reading order: [`stage`], [`proxy`], [`people`], [`entry`], [`watch`], [`recording`], [`invariants`], [`recorder`], then the
+//! [`scenes`], and [`failover`], which measures.
 //!
 //! Nothing here asserts on how fast the machine is: waits end when what is waited for is seen, or after a long bound.
 
 pub mod entry;
 pub mod failover;
+pub mod invariants;
+pub mod linearizability;
+pub mod loop_disk;
+pub mod mounting;
 pub mod people;
+pub mod preload;
 pub mod proxy;
+pub mod recorder;
+pub mod recording;
+pub mod scenes;
+pub mod shifted_clock;
+pub mod small_disk;
 pub mod stage;
+pub mod trees;
 pub mod watch;
+mod weather;
 
 pub use entry::{Import, SteadyEntry};
 pub use people::People;
 pub use proxy::Line;
+pub use recorder::{Recorder, Source};
 pub use stage::{Stage, play};
 pub use watch::{CursorWatch, PATIENCE, until};
+pub use weather::Quality;

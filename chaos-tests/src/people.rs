@@ -16,13 +16,13 @@ const HEADER: &str = "person_id,household_id,seq,full_name,birth_date,sex,marita
 /// Persons of one commune. They are invented: `name` sets the keys of one source apart from another's.
 #[derive(Debug, Clone)]
 pub struct People {
-    name: &'static str,
+    name: String,
     commune: &'static str,
 }
 
 impl People {
-    pub fn new(name: &'static str, commune: &'static str) -> Self {
-        Self { name, commune }
+    pub fn new(name: impl Into<String>, commune: &'static str) -> Self {
+        Self { name: name.into(), commune }
     }
 
     /// Key of person `number`.
@@ -63,10 +63,14 @@ impl People {
         Ok(path)
     }
 
+    /// The request key of [`Self::batch`].
+    pub fn request_key(&self, numbers: &Range<u64>) -> String {
+        format!("{}-{}-{}", self.name, numbers.start, numbers.end)
+    }
+
     /// A batch of these persons. The request key follows from the numbers, so a retry is known as one.
     pub fn batch(&self, numbers: Range<u64>) -> BatchUpload {
-        let request_key = format!("{}-{}-{}", self.name, numbers.start, numbers.end);
-        BatchUpload { request_key, table: Some("person".into()), content_type: "text/csv", body: Bytes::from(self.csv(numbers)) }
+        BatchUpload { request_key: self.request_key(&numbers), table: Some("person".into()), content_type: "text/csv", body: Bytes::from(self.csv(numbers)) }
     }
 
     fn add_row(&self, text: &mut String, number: u64) {

@@ -1,17 +1,19 @@
-//! A line that can be cut: a UDP proxy on loopback between a child and its parent.
+//! A line that can be cut and spoiled: a UDP proxy on loopback before a node.
 //!
 //! ```text
-//!   child ──► front socket ──► one socket a child ──► parent
-//!   child ◄── front socket ◄── one socket a child ◄── parent
+//!   child ──► front socket ──► one socket a child ──► parent          "child" and "parent" may also be two nodes of a site:
+//!   child ◄── front socket ◄── one socket a child ◄── parent          whoever dials, and whoever is dialled
 //! ```
-//! The register gives the proxy's address as the parent's. A cut line drops every packet in both directions and says nothing,
-//! as a broken cable does. It reads no packet: QUIC is encrypted from end to end.
+//! The register, or the site's membership, gives the proxy's address as the node's. A cut line drops every packet in both
+//! directions and says nothing, as a broken cable does; [`Quality`] says what else becomes of packets. It reads no packet: QUIC is
+//! encrypted from end to end.
 
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,6 +25,8 @@ use tokio::{
     time::Instant,
 };
 
+use crate::weather::{Direction, Quality, Weather};
+
 /// Children that one line serves; further ones are not heard.
 const CHILDREN_MAX: usize = 64;
 /// Packets under way in a delay; further ones are lost, as on a real line.
@@ -32,11 +36,12 @@ const PACKET_BYTES_MAX: usize = 65_536;
 const BUFFER_BYTES_WANTED: usize = 4 << 20;
 
 /// How the line is now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Condition {
     cut: bool,
-    /// Of each direction.
-    delay: Duration,
+    /// Those who are cut off although others are not.
+    cut_from: Vec<SocketAddr>,
+    quality: Quality,
 }
 
 /// A line between children and one address of their parent. Dropping it ends it.
@@ -49,6 +54,8 @@ pub struct Line {
 
 struct Packet {
     due: Instant,
+    /// Counts packets: of those due at the same time the earlier goes first.
+    number: u64,
     through: Arc<UdpSocket>,
     /// None: to where the socket is connected.
     to: Option<SocketAddr>,
@@ -61,11 +68,20 @@ impl Line {
     /// # Errors
     /// When no port is free.
     pub fn to(parent: SocketAddr) -> io::Result<Self> {
+        Self::with_seed(parent, 0)
+    }
+
+    /// The same, with chance drawn from `seed`.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn with_seed(parent: SocketAddr, seed: u64) -> io::Result<Self> {
         let front = Arc::new(bound()?);
         let address = front.local_addr()?;
-        let (condition, now) = watch::channel(Condition { cut: false, delay: Duration::ZERO });
+        let (condition, now) = watch::channel(Condition { cut: false, cut_from: vec![], quality: Quality::WHOLE });
         let (packets, under_way) = mpsc::channel(PACKETS_MAX);
-        let tasks = [tokio::spawn(carry_up(front, parent, packets, now)), tokio::spawn(deliver(under_way))];
+        let passage = Passage { packets, condition: now, weather: Arc::new(Mutex::new(Weather::new(seed))), child: address };
+        let tasks = [tokio::spawn(carry_up(front, parent, passage)), tokio::spawn(deliver(under_way))];
         Ok(Self { address, condition, tasks })
     }
 
@@ -79,14 +95,24 @@ impl Line {
         self.condition.send_modify(|condition| condition.cut = true);
     }
 
-    /// Packets pass again; those of the meantime are lost.
+    /// From now on nothing passes from and to this child; others are not disturbed.
+    pub fn cut_from(&self, child: SocketAddr) {
+        self.condition.send_modify(|condition| condition.cut_from.push(child));
+    }
+
+    /// Packets pass again, to everybody; those of the meantime are lost.
     pub fn resume(&self) {
-        self.condition.send_modify(|condition| condition.cut = false);
+        self.condition.send_modify(|condition| (condition.cut, condition.cut_from) = (false, vec![]));
     }
 
     /// Every packet takes this long from now on, in each direction.
     pub fn delay(&self, delay: Duration) {
-        self.condition.send_modify(|condition| condition.delay = delay);
+        self.condition.send_modify(|condition| condition.quality.delay = delay);
+    }
+
+    /// This becomes of packets from now on.
+    pub fn spoil(&self, quality: Quality) {
+        self.condition.send_modify(|condition| condition.quality = quality);
     }
 }
 
@@ -106,21 +132,20 @@ fn bound() -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-async fn carry_up(front: Arc<UdpSocket>, parent: SocketAddr, packets: mpsc::Sender<Packet>, condition: watch::Receiver<Condition>) {
-    let mut children: HashMap<SocketAddr, (Arc<UdpSocket>, AbortOnDrop)> = HashMap::new();
+async fn carry_up(front: Arc<UdpSocket>, parent: SocketAddr, passage: Passage) {
+    let mut children: HashMap<SocketAddr, (Arc<UdpSocket>, Passage, AbortOnDrop)> = HashMap::new();
     let mut bytes = vec![0; PACKET_BYTES_MAX];
     loop {
         // An error tells of an earlier packet that nobody took.
         let Ok((length, child)) = front.recv_from(&mut bytes).await else { continue };
         if !children.contains_key(&child) && children.len() < CHILDREN_MAX {
             let Ok(through) = open_to(parent).await else { continue };
-            let through = Arc::new(through);
-            let down = tokio::spawn(carry_down(Arc::clone(&through), Arc::clone(&front), child, packets.clone(), condition.clone()));
-            children.insert(child, (through, AbortOnDrop(down)));
+            let (through, passage) = (Arc::new(through), Passage { child, ..passage.clone() });
+            let down = tokio::spawn(carry_down(Arc::clone(&through), Arc::clone(&front), passage.clone()));
+            children.insert(child, (through, passage, AbortOnDrop(down)));
         }
-        let Some((through, _)) = children.get(&child) else { continue };
-        let now = *condition.borrow();
-        pass(&packets, now, through, None, &bytes[..length]).await;
+        let Some((through, passage, _)) = children.get(&child) else { continue };
+        passage.pass(Direction::ToParent, through, None, &bytes[..length]).await;
     }
 }
 
@@ -130,29 +155,46 @@ async fn open_to(parent: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-async fn carry_down(through: Arc<UdpSocket>, front: Arc<UdpSocket>, child: SocketAddr, packets: mpsc::Sender<Packet>, condition: watch::Receiver<Condition>) {
+async fn carry_down(through: Arc<UdpSocket>, front: Arc<UdpSocket>, passage: Passage) {
     let mut bytes = vec![0; PACKET_BYTES_MAX];
     loop {
         match through.recv(&mut bytes).await {
-            Ok(length) => {
-                let now = *condition.borrow();
-                pass(&packets, now, &front, Some(child), &bytes[..length]).await;
-            }
+            Ok(length) => passage.pass(Direction::ToChild, &front, Some(passage.child), &bytes[..length]).await,
             // Nobody listens at the parent now: told once for each packet sent there.
             Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
         }
     }
 }
 
-async fn pass(packets: &mpsc::Sender<Packet>, condition: Condition, through: &Arc<UdpSocket>, to: Option<SocketAddr>, bytes: &[u8]) {
-    if condition.cut {
-        return;
+/// One child's way over the line, in both directions.
+#[derive(Clone)]
+struct Passage {
+    packets: mpsc::Sender<Packet>,
+    condition: watch::Receiver<Condition>,
+    weather: Arc<Mutex<Weather>>,
+    child: SocketAddr,
+}
+
+impl Passage {
+    async fn pass(&self, direction: Direction, through: &Arc<UdpSocket>, to: Option<SocketAddr>, bytes: &[u8]) {
+        let now = Instant::now();
+        for due in self.arrivals(direction, bytes.len(), now) {
+            if due <= now {
+                send(through, to, bytes).await;
+            } else {
+                // What finds no room is lost, as on a real line.
+                let _ = self.packets.try_send(Packet { due, number: 0, through: Arc::clone(through), to, bytes: bytes.to_vec() });
+            }
+        }
     }
-    if condition.delay.is_zero() {
-        return send(through, to, bytes).await;
+
+    fn arrivals(&self, direction: Direction, bytes: usize, now: Instant) -> Vec<Instant> {
+        let condition = self.condition.borrow();
+        if condition.cut || condition.cut_from.contains(&self.child) {
+            return vec![];
+        }
+        self.weather.lock().unwrap_or_else(PoisonError::into_inner).arrivals(&condition.quality, direction, bytes, now)
     }
-    // What finds no room is lost, as on a real line.
-    let _ = packets.try_send(Packet { due: Instant::now() + condition.delay, through: Arc::clone(through), to, bytes: bytes.to_vec() });
 }
 
 /// Sends one packet. An error tells of an earlier one that nobody took.
@@ -163,13 +205,48 @@ async fn send(through: &UdpSocket, to: Option<SocketAddr>, bytes: &[u8]) {
     };
 }
 
-/// Sends delayed packets when they are due, in their order.
+/// Sends delayed packets when they are due.
 async fn deliver(mut under_way: mpsc::Receiver<Packet>) {
-    while let Some(packet) = under_way.recv().await {
-        tokio::time::sleep_until(packet.due).await;
-        send(&packet.through, packet.to, &packet.bytes).await;
+    let mut waiting: BinaryHeap<Reverse<Packet>> = BinaryHeap::new();
+    let mut number = 0;
+    loop {
+        let due = waiting.peek().map(|Reverse(packet)| packet.due);
+        tokio::select! {
+            arrived = under_way.recv(), if waiting.len() < PACKETS_MAX => match arrived {
+                Some(packet) => {
+                    number += 1;
+                    waiting.push(Reverse(Packet { number, ..packet }));
+                }
+                None => return,
+            },
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                if let Some(Reverse(packet)) = waiting.pop() {
+                    send(&packet.through, packet.to, &packet.bytes).await;
+                }
+            }
+        }
     }
 }
+
+impl Ord for Packet {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.number).cmp(&(other.due, other.number))
+    }
+}
+
+impl PartialOrd for Packet {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Packet {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Packet {}
 
 struct AbortOnDrop(JoinHandle<()>);
 
@@ -223,5 +300,37 @@ mod tests {
             assert_eq!(&bytes[..length], [number]);
         }
         assert!(started.elapsed() >= Duration::from_millis(50));
+    }
+
+    #[tokio::test]
+    async fn one_child_is_cut_off_and_another_is_not() {
+        let parent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let (cut_off, other) = (UdpSocket::bind("127.0.0.1:0").await.expect("a port"), UdpSocket::bind("127.0.0.1:0").await.expect("a port"));
+        let line = Line::to(parent.local_addr().expect("bound")).expect("a port");
+        line.cut_from(cut_off.local_addr().expect("bound"));
+        assert!(!arrives(&cut_off, &line, &parent).await);
+        assert!(arrives(&other, &line, &parent).await);
+        line.resume();
+        assert!(arrives(&cut_off, &line, &parent).await);
+    }
+
+    #[tokio::test]
+    async fn a_spoiled_line_loses_some_and_doubles_some() {
+        let parent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let child = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let line = Line::with_seed(parent.local_addr().expect("bound"), 5).expect("a port");
+        line.spoil(Quality { lost_permille: 300, doubled_permille: 300, jitter: Duration::from_millis(2), ..Quality::WHOLE });
+        for number in 0..200u8 {
+            child.send_to(&[number], line.address()).await.expect("loopback");
+        }
+        let mut times = [0u8; 200];
+        let mut bytes = [0; 8];
+        while let Ok(Ok(_)) = tokio::time::timeout(Duration::from_millis(200), parent.recv(&mut bytes)).await {
+            times[usize::from(bytes[0])] += 1;
+        }
+        for (copies, least) in [(0, 30), (1, 50), (2, 15)] {
+            let met = times.iter().filter(|times| **times == copies).count();
+            assert!(met >= least, "{met} packets arrived {copies} times");
+        }
     }
 }

@@ -17,11 +17,14 @@ use tokio::{process::Command, sync::Mutex};
 use crate::{
     entry::Import,
     people::People,
+    proxy::Line,
     watch::until,
 };
 
 /// A scene that is not over by then never ends.
 const SCENE_PATIENCE: Duration = Duration::from_secs(600);
+/// Of one look whether a node is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Scenes share the machine, one at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
@@ -122,6 +125,59 @@ impl Stage {
         process.kill()
     }
 
+    /// Lets a node do nothing, until [`Self::resume`].
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pause(&mut self, (site, node): Place) -> anyhow::Result<()> {
+        self.tree.process(site, node).with_context(|| format!("node {node} of site {site} was never started"))?.pause()
+    }
+
+    /// Lets a paused node go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resume(&mut self, (site, node): Place) -> anyhow::Result<()> {
+        self.tree.process(site, node).with_context(|| format!("node {node} of site {site} was never started"))?.resume()
+    }
+
+    /// Whether a node's process runs.
+    pub fn runs(&mut self, (site, node): Place) -> bool {
+        self.tree.process(site, node).is_some_and(NodeProcess::runs)
+    }
+
+    /// Puts a line before every node of a site: for its children and for the other nodes of the site. Before the site is founded.
+    ///
+    /// # Errors
+    /// When no port is free, or the register can't be issued.
+    pub fn lines_before(&mut self, site: SiteId, seed: u64) -> anyhow::Result<Vec<(Place, Line)>> {
+        let mut lines = Vec::new();
+        for node in self.tree.nodes(site) {
+            let line = Line::with_seed(self.tree.quic_address(site, node), seed ^ u64::from(site.0) << 32 ^ node.0)?;
+            self.tree.reach_at(site, node, line.address())?;
+            lines.push(((site, node), line));
+        }
+        Ok(lines)
+    }
+
+    /// Waits until a node that was started takes part again: it hears a leader.
+    ///
+    /// # Errors
+    /// When it never does.
+    pub async fn until_takes_part(&self, at: Place) -> anyhow::Result<()> {
+        until(&format!("node {} of site {} takes part", at.1, at.0), async || Ok(self.status(at).await?.consensus.leader)).await?;
+        Ok(())
+    }
+
+    /// Waits until a node has applied everything that its site ever acknowledged.
+    ///
+    /// # Errors
+    /// When it never has.
+    pub async fn until_ready(&self, (site, node): Place) -> anyhow::Result<()> {
+        let client = self.tree.client(&[self.tree.url(site, node)], "operator")?;
+        until(&format!("node {node} of site {site} is ready"), async || Ok(tokio::time::timeout(READY_TIMEOUT, client.ready()).await?.ok())).await
+    }
+
     /// Removes everything that a killed node had on its disk but its keys and configuration.
     ///
     /// # Errors
@@ -220,7 +276,8 @@ impl Stage {
         Ok(())
     }
 
-    fn logs(&mut self) -> String {
+    /// The ends of all nodes' logs.
+    pub fn logs(&mut self) -> String {
         let mut text = String::new();
         for (site, node) in self.places() {
             let tail = self.tree.process(site, node).map(|process| process.log_tail()).unwrap_or_default();
@@ -239,7 +296,10 @@ impl Drop for Stage {
 }
 
 /// A program of this build: beside this one, or above the folder of test programs.
-fn program(name: &str) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// When it is not built.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let me = std::env::current_exe()?;
     let beside = me.parent().context("this program lies in no folder")?;
     let folder = if beside.file_name() == Some(OsStr::new("deps")) { beside.parent().unwrap_or(Path::new("/")) } else { beside };

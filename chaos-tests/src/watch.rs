@@ -1,23 +1,29 @@
 //! Waiting for what must come, and watching for what must never come.
 
 use std::{
-    collections::BTreeMap,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
-use kho_node::api::StatusReport;
+use anyhow::{bail, ensure};
+use kho_node::api::{StatusReport, StreamStatus};
 use kho_ops::client::NodeClient;
 use tokio::task::JoinHandle;
+
+use crate::{
+    invariants::cursors_forward,
+    recording::{Recording, Sighting},
+    stage::place,
+};
 
 /// How long anything may take that must come: far beyond what an idle machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(150);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Findings beyond these say nothing more.
-const FINDINGS_MAX: usize = 20;
+/// A node that can't answer a linearizable read in this time counts as one that is not ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Looks until `look` gives a value. A look that fails counts as one that did not see it.
 ///
@@ -38,38 +44,24 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> anyhow::Result<
     }
 }
 
-#[derive(Debug, Default)]
-struct Seen {
-    looks: u64,
-    /// By node watched, kind and origin: the furthest so far.
-    furthest: BTreeMap<(usize, &'static str, u32), u64>,
-    went_back: Vec<String>,
-}
-
-/// Looks at nodes' status all the time: what a stream holds and what its parent acknowledged must never go back.
+/// Looks at nodes' status all the time and notes every stream it sees.
 #[derive(Debug)]
 pub struct CursorWatch {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<Vec<Sighting>>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl CursorWatch {
     /// Watches the nodes that these clients reach, one client a node. A node that does not answer is passed over.
     pub fn start(nodes: Vec<NodeClient>) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let watch = |(place, client): (usize, NodeClient)| {
-            let seen = Arc::clone(&seen);
-            tokio::spawn(async move {
-                loop {
-                    if let Ok(Ok(status)) = tokio::time::timeout(ANSWER_TIMEOUT, client.status()).await {
-                        seen.lock().unwrap_or_else(PoisonError::into_inner).look(place, &status);
-                    }
-                    tokio::time::sleep(WATCH_INTERVAL).await;
-                }
-            })
-        };
-        let tasks = nodes.into_iter().enumerate().map(watch).collect();
+        let (seen, begun) = (Arc::default(), Instant::now());
+        let tasks = nodes.into_iter().map(|client| tokio::spawn(look_for_ever(client, begun, Arc::clone(&seen)))).collect();
         Self { seen, tasks }
+    }
+
+    /// Ends the watch and gives what was seen.
+    pub fn end_with_sightings(self) -> Vec<Sighting> {
+        std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Ends the watch.
@@ -77,13 +69,10 @@ impl CursorWatch {
     /// # Errors
     /// When a cursor went back, or nothing was ever seen.
     pub fn end(self) -> anyhow::Result<()> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.looks == 0 {
-            bail!("no cursor was seen at all");
-        }
-        if !seen.went_back.is_empty() {
-            bail!("cursors went back:\n{}", seen.went_back.join("\n"));
-        }
+        let recording = Recording { sightings: self.end_with_sightings(), ..Recording::default() };
+        ensure!(!recording.sightings.is_empty(), "no cursor was seen at all");
+        let findings = cursors_forward(&recording);
+        ensure!(findings.is_empty(), "cursors went back:\n{}", findings.join("\n"));
         Ok(())
     }
 }
@@ -94,19 +83,33 @@ impl Drop for CursorWatch {
     }
 }
 
-impl Seen {
-    fn look(&mut self, place: usize, status: &StatusReport) {
-        self.looks += 1;
-        for stream in &status.streams {
-            let acknowledged = stream.lag_batches.map(|lag| stream.seq.saturating_sub(lag));
-            for (kind, now) in [("held", Some(stream.seq)), ("acknowledged", acknowledged)] {
-                let Some(now) = now else { continue };
-                let furthest = self.furthest.entry((place, kind, stream.origin)).or_default();
-                if now < *furthest && self.went_back.len() < FINDINGS_MAX {
-                    self.went_back.push(format!("site {} node {}, origin {}: {kind} {furthest} before, {now} at {}", status.site, status.node, stream.origin, status.now));
-                }
-                *furthest = now.max(*furthest);
-            }
+async fn look_for_ever(client: NodeClient, begun: Instant, seen: Arc<Mutex<Vec<Sighting>>>) {
+    loop {
+        let asked_at = begun.elapsed();
+        // A node that can't say so is looked at all the same: what it shows has a digest.
+        let ready = matches!(tokio::time::timeout(READY_TIMEOUT, client.ready()).await, Ok(Ok(())));
+        if let Ok(Ok(status)) = tokio::time::timeout(ANSWER_TIMEOUT, client.status()).await {
+            let answered_at = begun.elapsed();
+            let sightings = status.streams.iter().map(|stream| sighting(&status, stream, ready, asked_at..answered_at));
+            seen.lock().unwrap_or_else(PoisonError::into_inner).extend(sightings);
         }
+        tokio::time::sleep(WATCH_INTERVAL).await;
+    }
+}
+
+fn sighting(status: &StatusReport, stream: &StreamStatus, ready: bool, times: Range<Duration>) -> Sighting {
+    // Before the first batch, and while an origin is being rebuilt, it stands for no state.
+    let stands = stream.seq > 0 && stream.state != "transferring";
+    Sighting {
+        at: place(status.site, status.node),
+        asked_at: times.start,
+        answered_at: times.end,
+        ready,
+        origin: stream.origin,
+        epoch: stream.epoch.clone(),
+        seq: stream.seq,
+        rows: stream.rows,
+        digest: stands.then(|| stream.digest.clone()),
+        acknowledged: stream.lag_batches.map(|lag| stream.seq.saturating_sub(lag)),
     }
 }

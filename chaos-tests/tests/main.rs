@@ -4,6 +4,8 @@
 
 mod bundle;
 mod failover;
+mod faults;
+mod linearizability;
 mod membership;
 mod promise_1_leader_killed_in_the_middle_of_an_import;
 mod promise_2_parent_acknowledges_only_what_it_committed;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kho_chaos_tests::{CursorWatch, People, SteadyEntry, play, until};
+use kho_chaos_tests::{CursorWatch, People, SteadyEntry, entry::Pace, play, until};
 
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, line_before, nodes, plan};
 
@@ -18,7 +18,7 @@ async fn promise_7_line_cut_and_resumed() {
         stage.tree.start().await?;
         let watch = CursorWatch::start(vec![stage.tree.operator(id(CENTRE))?, stage.tree.operator(id(DISTRICT))?]);
         let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;
-        let steady = SteadyEntry::start(client, People::new("steady", BIEN_HOA.commune), Duration::from_millis(50));
+        let steady = SteadyEntry::start(client, DISTRICT, People::new("steady", BIEN_HOA.commune), Pace::surely(Duration::from_millis(50)));
         let mut import = stage.import(DISTRICT, &People::new("imported", BIEN_HOA.commune), IMPORTED, 100, 1)?;
 
         stage.until_rows(parent, DISTRICT, IMPORTED / 10).await?;

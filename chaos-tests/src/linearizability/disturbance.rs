@@ -1,0 +1,85 @@
+//! What is done to a site while its clients call.
+
+use std::{net::SocketAddr, time::Duration};
+
+use kho_storage::ids::{NodeId, SiteId};
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    proxy::Line,
+    stage::{Place, Stage},
+};
+
+/// Clients have begun before anything is done to the site.
+const BEGIN_MS_MAX: u64 = 60;
+
+/// One fault of one history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disturbance {
+    None,
+    /// kill -9, and started again at once.
+    LeaderKilled,
+    FollowerKilled,
+    /// It does nothing for a while, and then goes on believing that it leads.
+    LeaderPaused,
+    FollowerPaused,
+    /// The others don't hear it and it doesn't hear them; clients reach it.
+    LeaderCutOff,
+    FollowerCutOff,
+}
+
+impl Disturbance {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [Self::None, Self::LeaderKilled, Self::FollowerKilled, Self::LeaderPaused, Self::FollowerPaused, Self::LeaderCutOff, Self::FollowerCutOff];
+
+    /// Any of them.
+    pub fn drawn(chance: &mut ChaCha8Rng) -> Self {
+        Self::ALL[chance.random_range(0..Self::ALL.len())]
+    }
+
+    /// Does it to the site, holds it for a while, and takes it back.
+    ///
+    /// # Errors
+    /// When the site has no leader for long, or a node ended by itself.
+    pub async fn play(self, stage: &mut Stage, site: SiteId, lines: &[(Place, Line)], chance: &mut ChaCha8Rng) -> anyhow::Result<()> {
+        let leader = stage.tree.leader(site).await?;
+        let followers: Vec<NodeId> = stage.tree.nodes(site).into_iter().filter(|node| *node != leader).collect();
+        let follower = (site, followers[chance.random_range(0..followers.len())]);
+        let leader = (site, leader);
+        tokio::time::sleep(Duration::from_millis(chance.random_range(0..BEGIN_MS_MAX))).await;
+        // Around the time after which a leader is missed, so that some pauses are noticed and some are not.
+        let held = Duration::from_millis(chance.random_range(100..1_600));
+        match self {
+            Self::None => Ok(()),
+            Self::LeaderKilled => kill_and_start(stage, leader),
+            Self::FollowerKilled => kill_and_start(stage, follower),
+            Self::LeaderPaused => pause(stage, leader, held).await,
+            Self::FollowerPaused => pause(stage, follower, held).await,
+            Self::LeaderCutOff => cut_off(stage, leader, lines, held).await,
+            Self::FollowerCutOff => cut_off(stage, follower, lines, held).await,
+        }
+    }
+}
+
+fn kill_and_start(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
+    stage.kill(at)?;
+    stage.tree.start_node(at.0, at.1)
+}
+
+async fn pause(stage: &mut Stage, at: Place, held: Duration) -> anyhow::Result<()> {
+    stage.pause(at)?;
+    tokio::time::sleep(held).await;
+    stage.resume(at)
+}
+
+async fn cut_off(stage: &Stage, at: Place, lines: &[(Place, Line)], held: Duration) -> anyhow::Result<()> {
+    let itself: SocketAddr = stage.tree.quic_address(at.0, at.1);
+    for (place, line) in lines {
+        if *place == at { line.cut() } else { line.cut_from(itself) }
+    }
+    tokio::time::sleep(held).await;
+    lines.iter().for_each(|(_, line)| line.resume());
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! A bit flips in a database file of a node that stands still. The node must not spread it: it refuses to start, or stops, or
+//! `kho verify` finds it, and the file or its folder is named; or the bit lay where it hurts nothing. The site goes on meanwhile.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use kho_storage::ids::SiteId;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::SOURCES;
+use crate::{
+    mounting::run,
+    recorder::{Recorded, Recorder},
+    stage::{Place, Stage},
+    trees::{CENTRE, DISTRICT},
+};
+
+/// How long a damaged node may take until it takes part, or ends.
+const JUDGED_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Which file is hit. The first four in turn, and then any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    /// The newest part of the log: what was acknowledged last stands only there.
+    LogEnd,
+    LogManifest,
+    StateTable,
+    StateManifest,
+    AnyFile,
+}
+
+const IN_TURN: [Target; 4] = [Target::LogEnd, Target::StateTable, Target::LogManifest, Target::StateManifest];
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// The node ended by itself before it took part.
+    Refused,
+    /// The node ended by itself, or `kho verify` found it.
+    Found,
+    /// The node works, and its rows are whole.
+    Harmless,
+}
+
+/// A byte of a file as it was.
+struct Flipped {
+    file: PathBuf,
+    offset: u64,
+    was: u8,
+}
+
+/// Flips so many bits, one after the other, each in another state of the node.
+///
+/// # Errors
+/// Whatever is broken; the seed is printed.
+pub async fn play(stage: &mut Stage, seed: u64, flips: usize) -> anyhow::Result<Recorded> {
+    println!("bits flipped with seed {seed}");
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    let nodes: Vec<Place> = stage.places().into_iter().filter(|at| at.0 == SiteId(DISTRICT)).collect();
+    for at in &nodes {
+        stage.configure(*at, "write_buffer_mib = 64", "write_buffer_mib = 2")?;
+    }
+    stage.tree.start().await?;
+    let recorder = Recorder::start(stage, &SOURCES)?;
+    recorder.until_more(600).await?;
+    let mut met: BTreeMap<(Target, Outcome), usize> = BTreeMap::new();
+    for flip in 0..flips {
+        let target = IN_TURN.get(flip).copied().unwrap_or(Target::AnyFile);
+        let leader = stage.tree.leader(SiteId(DISTRICT)).await?;
+        let followers: Vec<Place> = nodes.iter().copied().filter(|(_, node)| *node != leader).collect();
+        let victim = followers[chance.random_range(0..followers.len())];
+        let outcome = hit(stage, victim, target, &mut chance).await.with_context(|| format!("{target:?} of node {}", victim.1))?;
+        *met.entry((target, outcome)).or_default() += 1;
+        recorder.until_more(100).await?;
+    }
+    println!("{met:?}");
+    for target in [Target::LogEnd, Target::LogManifest, Target::StateTable, Target::StateManifest] {
+        ensure!(!met.contains_key(&(target, Outcome::Harmless)), "damage to {target:?} was noticed by nobody");
+    }
+    recorder.conclude(stage, &stage.places()).await
+}
+
+/// Stops the node, flips a bit, starts it, sees what comes of it, and puts the bit back.
+async fn hit(stage: &mut Stage, victim: Place, target: Target, chance: &mut ChaCha8Rng) -> anyhow::Result<Outcome> {
+    let data = stage.tree.node_dir(victim.0, victim.1).join("data");
+    let process = stage.tree.process(victim.0, victim.1).context("it was started")?;
+    // A stop in order flushes the state; a kill leaves it behind the log.
+    if target == Target::StateTable || chance.random_bool(0.5) { process.stop()? } else { process.kill()? }
+    let whole = stage.folder("whole");
+    run("cp", ["-a".as_ref(), data.as_os_str(), whole.as_os_str()])?;
+    let flipped = flip(&target.file(&data, chance)?, target, chance)?;
+    println!("{target:?}: bit at {} of {}", flipped.offset, flipped.file.display());
+    let (outcome, told) = judged(stage, victim).await?;
+    ensure!(!told.contains("panicked"), "bytes from a disk made the node panic:\n{told}");
+    if outcome != Outcome::Harmless {
+        let file_name = flipped.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let folder = flipped.file.parent().unwrap_or(Path::new("/"));
+        ensure!(told.contains(file_name) || told.contains(&*folder.to_string_lossy()) || told.contains(&*data.to_string_lossy()), "nobody named {}: {told}", flipped.file.display());
+    }
+    if stage.runs(victim) {
+        stage.kill(victim)?;
+    }
+    match outcome {
+        // It never took part, so its disk may be put back as it was: it has promised nothing since.
+        Outcome::Refused => {
+            std::fs::remove_dir_all(&data)?;
+            std::fs::rename(&whole, &data)?;
+        }
+        // It may have acknowledged entries since: only the bit is put back, if its file is still there.
+        Outcome::Found | Outcome::Harmless => {
+            std::fs::remove_dir_all(&whole)?;
+            flipped.put_back()?;
+        }
+    }
+    stage.tree.start_node(victim.0, victim.1)?;
+    stage.until_takes_part(victim).await?;
+    Ok(outcome)
+}
+
+/// Starts the node and gives what came of it, with everything that was said.
+async fn judged(stage: &mut Stage, victim: Place) -> anyhow::Result<(Outcome, String)> {
+    let said_before = stage.tree.process(victim.0, victim.1).map_or(0, |process| process.log().len());
+    stage.tree.start_node(victim.0, victim.1)?;
+    let said = |stage: &mut Stage| stage.tree.process(victim.0, victim.1).map(|process| process.log().get(said_before..).unwrap_or_default().to_string()).unwrap_or_default();
+    let deadline = Instant::now() + JUDGED_WITHIN;
+    loop {
+        if !stage.runs(victim) {
+            let told = said(stage);
+            let outcome = if took_part(&told) { Outcome::Found } else { Outcome::Refused };
+            return Ok((outcome, told));
+        }
+        let answers = matches!(stage.status(victim).await, Ok(status) if status.consensus.leader.is_some());
+        if answers {
+            break;
+        }
+        if Instant::now() > deadline {
+            bail!("the node neither takes part nor ends; its log:\n{}", said(stage));
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    let urls: Vec<String> = [(SiteId(CENTRE), 1), (victim.0, victim.1.0)].iter().map(|(site, node)| stage.tree.url(*site, kho_storage::ids::NodeId(*node))).collect();
+    match stage.run_kho("operator", &["verify"], &urls).await {
+        Ok(_) if stage.runs(victim) => Ok((Outcome::Harmless, said(stage))),
+        Ok(_) => Ok((Outcome::Found, said(stage))),
+        Err(error) => Ok((Outcome::Found, format!("{}\n{error:#}", said(stage)))),
+    }
+}
+
+/// Whether the node had opened its disk and joined its site.
+fn took_part(log: &str) -> bool {
+    log.contains("\"message\":\"running\"")
+}
+
+impl Target {
+    fn file(self, data: &Path, chance: &mut ChaCha8Rng) -> anyhow::Result<PathBuf> {
+        let (folder, fits): (&str, fn(&str) -> bool) = match self {
+            Self::LogEnd => ("consensus/log", |name| name.ends_with(".log")),
+            Self::LogManifest => ("consensus/log", |name| name.starts_with("MANIFEST")),
+            Self::StateTable => ("warehouse", |name| name.ends_with(".sst")),
+            Self::StateManifest => ("warehouse", |name| name.starts_with("MANIFEST")),
+            // RocksDB's own words about what it did are no data.
+            Self::AnyFile => ("", |name| !name.starts_with("LOG") && name != "LOCK"),
+        };
+        let mut found = Vec::new();
+        files_under(&data.join(folder), &mut found)?;
+        found.retain(|(path, bytes)| *bytes > 0 && path.file_name().and_then(|name| name.to_str()).is_some_and(fits));
+        found.sort();
+        ensure!(!found.is_empty(), "{} holds no file of the kind {self:?}", data.join(folder).display());
+        let file = match self {
+            Self::LogEnd => found.iter().max_by_key(|(path, _)| path.clone()),
+            Self::StateTable => found.iter().max_by_key(|(_, bytes)| *bytes),
+            _ => found.get(chance.random_range(0..found.len())),
+        };
+        file.map(|(path, _)| path.clone()).context("there is one")
+    }
+}
+
+fn files_under(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let (path, data) = { let entry = entry?; (entry.path(), entry.metadata()?) };
+        if data.is_dir() { files_under(&path, found)? } else { found.push((path, data.len())) }
+    }
+    Ok(())
+}
+
+fn flip(file: &Path, target: Target, chance: &mut ChaCha8Rng) -> anyhow::Result<Flipped> {
+    let open = File::options().read(true).write(true).open(file)?;
+    let bytes = open.metadata()?.len();
+    // The last record of a log may never have been synced, and behind a table's data lie parts that are read by nobody.
+    let end = if target == Target::AnyFile { bytes } else { bytes.div_ceil(2) };
+    let offset = chance.random_range(0..end);
+    let mut byte = [0];
+    open.read_exact_at(&mut byte, offset)?;
+    open.write_all_at(&[byte[0] ^ 1 << chance.random_range(0..8)], offset)?;
+    Ok(Flipped { file: file.into(), offset, was: byte[0] })
+}
+
+impl Flipped {
+    fn put_back(&self) -> anyhow::Result<()> {
+        match File::options().write(true).open(&self.file) {
+            Ok(file) => Ok(file.write_all_at(&[self.was], self.offset)?),
+            // A compaction replaced it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A disk that runs full: below its reserve a node refuses and says so; with no room at all it stops and says so. Nothing that was
+//! acknowledged is lost, and when there is room again the node goes on from its own disk.
+
+use anyhow::ensure;
+use kho_ops::client::{CallError, NodeClient};
+use kho_storage::ids::SiteId;
+
+use super::SOURCES;
+use crate::{
+    people::People,
+    recorder::{Recorded, Recorder},
+    small_disk::SmallDisk,
+    stage::{Place, Stage, place},
+    trees::{BIEN_HOA, CENTRE, DISTRICT},
+    watch::until,
+};
+
+const DISK_BYTES: u64 = 96 << 20;
+const RESERVE_MIB: u64 = 32;
+const BULK_ROWS: u64 = 2_000;
+const BULK_BATCHES_MAX: u64 = 60;
+
+/// The reserve: the centre's disk fills up, its children are told to wait and lose nothing; a district's node refuses entry with a
+/// clear error while the others take it. Both go on by themselves.
+///
+/// # Errors
+/// Whatever is broken.
+pub async fn reserve_reached(stage: &mut Stage) -> anyhow::Result<Recorded> {
+    let (parent, child) = (place(CENTRE, 1), place(DISTRICT, 1));
+    let parent_disk = small_disk(stage, parent, "data")?;
+    let child_disk = small_disk(stage, child, "data")?;
+    for at in [parent, child] {
+        stage.configure(at, "idle_head_seconds = 5\n", &format!("idle_head_seconds = 5\ndisk_reserve_mib = {RESERVE_MIB}\n"))?;
+    }
+    stage.tree.start().await?;
+    let mut recorder = Recorder::start(stage, &SOURCES)?;
+    recorder.until_more(200).await?;
+
+    // Room for what is written meanwhile, and less than half of the reserve.
+    parent_disk.fill((RESERVE_MIB << 20) * 2 / 3)?;
+    child_disk.fill((RESERVE_MIB << 20) / 3)?;
+    for (at, code) in [(parent, "disk"), (child, "disk_full")] {
+        until(&format!("site {} raises the alarm {code}", at.0), async || Ok(stage.status(at).await?.alarms.iter().any(|alarm| alarm.code == code).then_some(()))).await?;
+    }
+    ensure_entry_is_refused(stage, child).await?;
+    until("the child waits for its parent", async || {
+        let status = stage.status(place(DISTRICT, stage.tree.leader(SiteId(DISTRICT)).await?.0)).await?;
+        Ok(status.streams.iter().any(|stream| stream.origin == DISTRICT && stream.lag_batches.is_some_and(|lag| lag > 10)).then_some(()))
+    })
+    .await?;
+    recorder.until_more(100).await?;
+    ensure!(stage.runs(parent) && stage.runs(child), "a node ended although it had room");
+
+    parent_disk.make_room()?;
+    child_disk.make_room()?;
+    for at in [parent, child] {
+        until("the alarm ends by itself", async || Ok((!stage.status(at).await?.alarms.iter().any(|alarm| alarm.code.starts_with("disk"))).then_some(()))).await?;
+    }
+    recorder.enter(&client_of(stage, child)?, DISTRICT, &People::new("after", BIEN_HOA.commune), 0..1).await?;
+    recorder.conclude(stage, &stage.places()).await
+}
+
+/// A follower's log finds no room in the middle of a write: the node stops, the site goes on; with room it comes back.
+///
+/// # Errors
+/// Whatever is broken.
+pub async fn log_disk_full(stage: &mut Stage) -> anyhow::Result<Recorded> {
+    full_in_the_middle(stage, "data/consensus", Role::Follower).await
+}
+
+/// The leader's state finds no room in the middle of a flush: the node stops, another leads; with room it comes back.
+///
+/// # Errors
+/// Whatever is broken.
+pub async fn state_disk_full(stage: &mut Stage) -> anyhow::Result<Recorded> {
+    full_in_the_middle(stage, "data/warehouse", Role::Leader).await
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Leader,
+    Follower,
+}
+
+async fn full_in_the_middle(stage: &mut Stage, folder: &str, role: Role) -> anyhow::Result<Recorded> {
+    let nodes: Vec<Place> = stage.places().into_iter().filter(|at| at.0 == SiteId(DISTRICT)).collect();
+    let mut disks = Vec::new();
+    for at in &nodes {
+        // No reserve: the disk is to be full before the node notices. Small buffers, so that the state is flushed often.
+        stage.configure(*at, "idle_head_seconds = 5\n", "idle_head_seconds = 5\ndisk_reserve_mib = 0\n")?;
+        stage.configure(*at, "write_buffer_mib = 64", "write_buffer_mib = 2")?;
+        disks.push((*at, small_disk(stage, *at, folder)?));
+    }
+    stage.tree.start().await?;
+    let mut recorder = Recorder::start(stage, &SOURCES)?;
+    recorder.until_more(200).await?;
+
+    let leader = stage.tree.leader(SiteId(DISTRICT)).await?;
+    let (at, disk) = disks.iter().find(|((_, node), _)| (*node == leader) == (role == Role::Leader)).expect("a site of three");
+    disk.fill(64 << 10)?;
+    // Large requests beside the small ones, through the other nodes: there is something to write.
+    let urls: Vec<String> = nodes.iter().filter(|other| *other != at).map(|(site, node)| stage.tree.url(*site, *node)).collect();
+    let client = stage.tree.client(&urls, &format!("client-{DISTRICT}"))?;
+    let people = People::new("bulk", BIEN_HOA.commune);
+    for batch in 0..BULK_BATCHES_MAX {
+        recorder.enter(&client, DISTRICT, &people, batch * BULK_ROWS..(batch + 1) * BULK_ROWS).await?;
+        if stage.status(*at).await.is_err() {
+            break;
+        }
+    }
+    // It gives requests under way some seconds before it ends.
+    until(&format!("the node whose {folder} finds no room ends"), async || Ok((!stage.runs(*at)).then_some(()))).await?;
+    let process = stage.tree.process(at.0, at.1).expect("it was started");
+    let (ended, log) = (process.ended(), process.log());
+    ensure!(ended.is_some_and(|status| status.code() == Some(1)), "a node without room ends with code 1, not with {ended:?}");
+    ensure!(log.contains("No space left on device"), "the node does not say why it ended; its log ends:\n{}", process.log_tail());
+    recorder.until_more(200).await?;
+
+    disk.make_room()?;
+    stage.tree.start_node(at.0, at.1)?;
+    stage.until_takes_part(*at).await?;
+    recorder.until_more(200).await?;
+    recorder.conclude(stage, &stage.places()).await
+}
+
+/// Before the node is started.
+fn small_disk(stage: &Stage, at: Place, folder: &str) -> anyhow::Result<SmallDisk> {
+    SmallDisk::at(&stage.tree.node_dir(at.0, at.1).join(folder), DISK_BYTES)
+}
+
+fn client_of(stage: &Stage, at: Place) -> anyhow::Result<NodeClient> {
+    stage.tree.client(&[stage.tree.url(at.0, at.1)], &format!("client-{}", at.0))
+}
+
+/// As an operator sees it: `kho import` through this node alone names the disk.
+async fn ensure_entry_is_refused(stage: &Stage, at: Place) -> anyhow::Result<()> {
+    let entering = client_of(stage, at)?;
+    let refused = People::new("refused", BIEN_HOA.commune);
+    match entering.enter_once(refused.batch(0..1)).await {
+        Err(CallError::Refused { status: 503, problem }) => {
+            ensure!(problem.code == "disk_full" && problem.message.contains("MiB are free") && problem.retry_after_ms.is_some(), "the refusal does not say that the disk is full: {problem:?}");
+            Ok(())
+        }
+        other => anyhow::bail!("a node below its reserve answered {other:?}"),
+    }
+}

@@ -1,0 +1,90 @@
+//! Scenes: one fault each, on a tree under the recorded workload, ended by all checks. The tests play each once with a fixed seed,
+//! `kho-soak-faults` plays them at random for as long as it is told.
+
+pub mod byte_flipped;
+pub mod clocks_set;
+pub mod disk_full;
+pub mod power_cut;
+pub mod storm;
+
+use kho_ops::local_tree::{PlannedSite, TreePlan};
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use crate::{
+    loop_disk::may_attach,
+    mounting::may_mount,
+    recorder::{Recorded, Source},
+    stage::Stage,
+    trees::{self, BIEN_HOA, CENTRE, DISTRICT},
+};
+
+/// Whoever is entered in the scenes of this folder is entered here.
+pub const SOURCES: [Source; 1] = [Source { site: DISTRICT, commune: BIEN_HOA.commune }];
+
+/// One kind of scene.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scene {
+    Storm,
+    ReserveReached,
+    LogDiskFull,
+    StateDiskFull,
+    ClocksSet,
+    ByteFlipped,
+    PowerCut,
+}
+
+impl Scene {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [Self::Storm, Self::ReserveReached, Self::LogDiskFull, Self::StateDiskFull, Self::ClocksSet, Self::ByteFlipped, Self::PowerCut];
+
+    /// Any of them; every other one is a storm, which holds most kinds of faults.
+    pub fn drawn(chance: &mut ChaCha8Rng) -> Self {
+        if chance.random_bool(0.5) { Self::Storm } else { Self::ALL[chance.random_range(0..Self::ALL.len())] }
+    }
+
+    /// The tree that it plays on.
+    pub fn plan(self) -> TreePlan {
+        match self {
+            Self::Storm => storm::plan(),
+            _ => district_below_centre(),
+        }
+    }
+
+    /// Whether this machine can play it; else why not.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn may_be_played(self) -> Result<(), String> {
+        match self {
+            Self::ReserveReached | Self::LogDiskFull | Self::StateDiskFull => may_mount(),
+            Self::PowerCut => may_attach(),
+            Self::Storm | Self::ClocksSet | Self::ByteFlipped => Ok(()),
+        }
+    }
+
+    /// Plays it on a tree that is founded by [`Self::plan`] and not started. `length` says how many faults follow each other, in
+    /// scenes that can be longer or shorter.
+    ///
+    /// # Errors
+    /// Whatever is broken, with the tree's own words.
+    pub async fn play(self, stage: &mut Stage, seed: u64, length: usize) -> anyhow::Result<Recorded> {
+        match self {
+            Self::Storm => storm::play(stage, seed, length).await,
+            Self::ReserveReached => disk_full::reserve_reached(stage).await,
+            Self::LogDiskFull => disk_full::log_disk_full(stage).await,
+            Self::StateDiskFull => disk_full::state_disk_full(stage).await,
+            Self::ClocksSet => clocks_set::play(stage).await,
+            Self::ByteFlipped => byte_flipped::play(stage, seed, length).await,
+            Self::PowerCut => power_cut::play(stage, seed, length).await,
+        }
+    }
+}
+
+/// A district of three nodes straight below the centre.
+pub fn district_below_centre() -> TreePlan {
+    let centre: PlannedSite = trees::centre(1);
+    trees::plan(vec![centre, trees::district(DISTRICT, &BIEN_HOA, &[CENTRE], 3)])
+}

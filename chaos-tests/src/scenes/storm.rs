@@ -1,0 +1,176 @@
+//! Everything that processes and lines can do, at random, at every tier: nodes and whole sites killed and started again, nodes
+//! paused, lines cut, nodes cut off from their own site, lines that lose, double, reorder and delay. Up to two at a time.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+use kho_ops::local_tree::TreePlan;
+use kho_storage::ids::{SiteId, Tier};
+use rand::{Rng as _, RngCore as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::SOURCES;
+use crate::{
+    proxy::Line,
+    recorder::{Recorded, Recorder},
+    stage::{Place, Stage},
+    trees::{self, BIEN_HOA, CENTRE, DISTRICT, REGION},
+    weather::Quality,
+};
+
+const FAULTS_AT_ONCE_MAX: usize = 2;
+/// How long the tree is left as it is between two steps.
+const STEP_MS_MAX: u64 = 1_500;
+
+/// Three tiers; the lower two with three nodes each.
+pub fn plan() -> TreePlan {
+    let mut middle = trees::region();
+    (middle.nodes, middle.tier) = (3, Tier::Region);
+    trees::plan(vec![trees::centre(1), middle, trees::district(DISTRICT, &BIEN_HOA, &[REGION], 3)])
+}
+
+/// A fault that stands until it is mended.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Killed(Place),
+    SiteKilled(SiteId),
+    Paused(Place),
+    LineCut(Place),
+    /// From its site, and from everybody who dials it.
+    CutOff(Place),
+    LineSpoiled(Place, Quality),
+}
+
+/// Lets `faults` faults come and go under the recorded workload, mends everything, and checks everything.
+///
+/// # Errors
+/// Whatever is broken; the seed is printed.
+pub async fn play(stage: &mut Stage, seed: u64, faults: usize) -> anyhow::Result<Recorded> {
+    println!("storm with seed {seed}, {faults} faults");
+    let mut lines = Vec::new();
+    for site in [CENTRE, REGION, DISTRICT] {
+        lines.extend(stage.lines_before(SiteId(site), seed)?);
+    }
+    stage.tree.start().await?;
+    let everywhere = stage.places();
+    let recorder = Recorder::start(stage, &SOURCES)?;
+    recorder.until_more(100).await?;
+    let mut storm = Storm { chance: ChaCha8Rng::seed_from_u64(seed), lines, standing: vec![], begun: Instant::now() };
+    let mut left = faults;
+    while left > 0 || !storm.standing.is_empty() {
+        let begin = left > 0 && storm.standing.len() < FAULTS_AT_ONCE_MAX && (storm.standing.is_empty() || storm.chance.random_bool(0.5));
+        if begin {
+            left -= 1;
+            storm.begin(stage)?;
+        } else {
+            storm.mend(stage)?;
+        }
+        let pause = storm.chance.random_range(50..STEP_MS_MAX);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        storm.ensure_all_run(stage)?;
+    }
+    for place in &everywhere {
+        stage.until_takes_part(*place).await?;
+    }
+    recorder.until_more(100).await?;
+    recorder.conclude(stage, &everywhere).await
+}
+
+struct Storm {
+    chance: ChaCha8Rng,
+    lines: Vec<(Place, Line)>,
+    standing: Vec<Fault>,
+    begun: Instant,
+}
+
+impl Storm {
+    fn begin(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
+        let fault = self.drawn(stage);
+        self.tell("begins", fault);
+        match fault {
+            Fault::Killed(place) => stage.kill(place)?,
+            Fault::SiteKilled(site) => {
+                for node in stage.tree.nodes(site) {
+                    if stage.runs((site, node)) {
+                        stage.kill((site, node))?;
+                    }
+                }
+            }
+            Fault::Paused(place) => stage.pause(place)?,
+            Fault::LineCut(place) => self.line(place).cut(),
+            Fault::CutOff(place) => {
+                let itself: SocketAddr = stage.tree.quic_address(place.0, place.1);
+                for (at, line) in &self.lines {
+                    if *at == place { line.cut() } else { line.cut_from(itself) }
+                }
+            }
+            Fault::LineSpoiled(place, quality) => self.line(place).spoil(quality),
+        }
+        self.standing.push(fault);
+        Ok(())
+    }
+
+    fn mend(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
+        let fault = self.standing.swap_remove(self.chance.random_range(0..self.standing.len()));
+        self.tell("ends", fault);
+        match fault {
+            Fault::Killed((site, node)) => stage.tree.start_node(site, node)?,
+            Fault::SiteKilled(site) => {
+                for node in stage.tree.nodes(site) {
+                    stage.tree.start_node(site, node)?;
+                }
+            }
+            // It may have been killed with its site meanwhile.
+            Fault::Paused(place) if !stage.runs(place) => {}
+            Fault::Paused(place) => stage.resume(place)?,
+            // Two cuts at a time are both over with the first that ends: one line more is whole a moment earlier.
+            Fault::LineCut(_) | Fault::CutOff(_) => self.lines.iter().for_each(|(_, line)| line.resume()),
+            Fault::LineSpoiled(place, _) => self.line(place).spoil(Quality::WHOLE),
+        }
+        Ok(())
+    }
+
+    fn drawn(&mut self, stage: &mut Stage) -> Fault {
+        let places = stage.places();
+        // Only what runs and is not paused can be killed or paused.
+        let whole: Vec<Place> = places.iter().copied().filter(|place| stage.runs(*place) && !self.is_paused(*place)).collect();
+        let place = whole[self.chance.random_range(0..whole.len())];
+        match self.chance.random_range(0..10) {
+            0..=2 => Fault::Killed(place),
+            3 => Fault::SiteKilled(place.0),
+            4 => Fault::Paused(place),
+            5 => Fault::LineCut(place),
+            6 => Fault::CutOff(place),
+            _ => Fault::LineSpoiled(place, Quality::bad(self.chance.next_u64())),
+        }
+    }
+
+    fn is_paused(&self, place: Place) -> bool {
+        self.standing.iter().any(|fault| matches!(fault, Fault::Paused(paused) if *paused == place))
+    }
+
+    fn line(&self, place: Place) -> &Line {
+        let found = self.lines.iter().find(|(at, _)| *at == place);
+        &found.expect("every node of the plan has a line").1
+    }
+
+    /// No node may end by itself, whatever is done to it.
+    fn ensure_all_run(&self, stage: &mut Stage) -> anyhow::Result<()> {
+        for place in stage.places() {
+            let killed = self.standing.iter().any(|fault| match fault {
+                Fault::Killed(at) => *at == place,
+                Fault::SiteKilled(site) => *site == place.0,
+                _ => false,
+            });
+            ensure!(killed || stage.runs(place), "node {} of site {} ended by itself", place.1, place.0);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, what: &str, fault: Fault) {
+        println!("{:7.3} s: {what} {fault:?}", self.begun.elapsed().as_secs_f64());
+    }
+}
