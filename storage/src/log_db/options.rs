@@ -15,7 +15,8 @@ pub(super) fn options() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_block_based_table_factory(&blocks);
-    options.set_compression_type(rocksdb::DBCompressionType::Lz4);
+    // Entries live for minutes and go with their files: compressing them costs more than the disk they would save.
+    options.set_compression_type(rocksdb::DBCompressionType::None);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(2);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
