@@ -12,6 +12,8 @@
 //!   ├── CursorWatch looks at cursors all the time; knows whether one went back
 //!   └── Recorder    both, for a whole tree, and what all nodes hold in the end ─► Recording ─► invariants
 //! ```
+//! Beside it [`hostile`]: a province that lies, and what must come of each lie.
+//!
 //! Reading order: [`stage`], [`proxy`], [`people`], [`entry`], [`watch`], [`recording`], [`invariants`], [`recorder`], then the
 //! [`scenes`], and [`failover`], which measures.
 //!
@@ -19,6 +21,7 @@
 
 pub mod entry;
 pub mod failover;
+pub mod hostile;
 pub mod invariants;
 pub mod linearizability;
 pub mod loop_disk;

@@ -1,0 +1,194 @@
+//! What a hostile province can do, and what must come of each deed.
+
+use clap::ValueEnum;
+use kho_storage::command::Refusal;
+
+use super::Answer;
+
+/// One lie. The texts are shown by `kho-hostile-province --help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub enum Deed {
+    /// Changes a name in a batch that the parent lacks; the head stays the author's
+    EditRow,
+    /// Takes one change out of a batch
+    CutRow,
+    /// Adds a person to a batch
+    AddRow,
+    /// Sends a batch again that the parent holds, with a name changed: the author must not be taken for a forger
+    EditHeldRow,
+    /// The same in a segment that goes on beyond what the parent holds
+    EditHeldRowAndGoOn,
+    /// Sends two batches in each other's place
+    ReorderBatches,
+    /// The same, and numbers them anew
+    RenumberBatches,
+    /// Leaves a batch out of the middle
+    LeaveOutBatch,
+    /// Leaves the first batches out that the parent lacks
+    SkipBatches,
+    /// Serves the head that the parent holds, as if there were nothing newer
+    WithholdNewest,
+    /// Sends again, true, what the parent has long had
+    ReplayOld,
+    /// Edits a row and signs the head anew with its own key, as if it were the author
+    ResignAsAuthor,
+    /// Edits a row and signs the head anew as itself
+    ResignAsSelf,
+    /// Adds a batch behind the newest and signs a head over it as if it were the author
+    InventBatch,
+    /// Speaks of an origin that stands in no register
+    InventOrigin,
+    /// Sends a segment of an origin about which it never asked
+    SendUnasked,
+    /// Calls the stream another epoch
+    ClaimOtherEpoch,
+    /// Claims to hold far more than there is
+    ClaimCursors,
+    /// Transfers the whole origin with a name changed
+    TransferEditedRow,
+    /// … with a row left out
+    TransferMissingRow,
+    /// … with a row more
+    TransferExtraRow,
+    /// … with a row changed that the parent holds: the author must not be taken for a forger
+    TransferOtherHistory,
+    /// … from a wrong chain hash on
+    TransferWrongChain,
+    /// … in another epoch
+    TransferOtherEpoch,
+    /// … that is not needed, for the batches kept go on from what the parent holds
+    TransferUnneeded,
+    /// … with rows in the wrong order
+    TransferOutOfOrder,
+    /// Begins a transfer of an origin and calls it empty, to stand in the way of the stream
+    BlockByTransfer,
+    /// Sends a segment that unfolds to more than a gigabyte and says that it is small
+    Bomb,
+    /// Sends a segment that says itself how large it is: larger than any may be
+    BombDeclared,
+    /// Sends a frame longer than any may be
+    LongFrame,
+    /// Announces a frame longer than the line carries
+    EndlessFrame,
+    /// Sends bytes that are no frame
+    Garbage,
+    /// Numbers its frames backwards
+    FramesOutOfOrder,
+    /// Sends a segment before it has said who it is
+    SpeakBeforeHello,
+    /// Says that it is the district itself
+    ImpersonateAuthor,
+}
+
+/// What a deed comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Taken, and nothing was new in it.
+    NothingNew,
+    /// The batches do not lead to the signed head.
+    BadChain,
+    /// The head is not the author's.
+    BadSignature,
+    /// The bytes are no segment.
+    Malformed,
+    /// It starts behind what the parent holds.
+    Gap,
+    UnknownOrigin,
+    OtherEpoch,
+    /// The rows of a transfer are not those of the signed head.
+    DigestMismatch,
+    /// A transfer that does not fit.
+    Transfer,
+    /// A transfer was begun; it stands beside the stream and must not hold it up.
+    TransferBegun,
+    /// The parent ended the connection, for the protocol was broken.
+    Misbehaved,
+    /// Anything else, which no deed may come to.
+    Other,
+}
+
+impl Ending {
+    /// What the last answer to a deed was.
+    pub fn of(answer: &Answer) -> Self {
+        match answer {
+            Answer::Adopted { moved: false } | Answer::Welcomed => Self::NothingNew,
+            Answer::Wants(_) => Self::TransferBegun,
+            Answer::Misbehaved(_) => Self::Misbehaved,
+            Answer::Refused(refusal) => match refusal {
+                Refusal::BadChain { .. } => Self::BadChain,
+                Refusal::BadSignature { .. } => Self::BadSignature,
+                Refusal::Malformed { .. } => Self::Malformed,
+                Refusal::Gap { .. } => Self::Gap,
+                Refusal::UnknownOrigin(_) => Self::UnknownOrigin,
+                Refusal::OtherEpoch { .. } => Self::OtherEpoch,
+                Refusal::DigestMismatch { .. } => Self::DigestMismatch,
+                Refusal::Transfer { .. } => Self::Transfer,
+                _ => Self::Other,
+            },
+            Answer::Adopted { moved: true } | Answer::Busy | Answer::Left(_) => Self::Other,
+        }
+    }
+}
+
+/// Where the parent keeps what it refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing dishonest was seen, or nothing worth keeping.
+    Nowhere,
+    /// In the site's state: `kho fork list` shows it.
+    InState,
+    /// As a file of the node that refused it, before it came to the site's log.
+    AsFile,
+}
+
+/// Whom the parent's alarm names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alarmed {
+    Nobody,
+    /// The origin; the message names the carrier.
+    Origin,
+    /// The carrier itself.
+    Carrier,
+}
+
+impl Deed {
+    /// What the parent must answer.
+    pub fn ending(self) -> Ending {
+        match self {
+            Self::WithholdNewest | Self::ReplayOld | Self::ClaimCursors => Ending::NothingNew,
+            Self::EditRow | Self::CutRow | Self::AddRow | Self::EditHeldRow | Self::EditHeldRowAndGoOn | Self::RenumberBatches | Self::TransferWrongChain => Ending::BadChain,
+            Self::ResignAsAuthor | Self::ResignAsSelf | Self::InventBatch | Self::ClaimOtherEpoch => Ending::BadSignature,
+            Self::ReorderBatches | Self::LeaveOutBatch | Self::Bomb | Self::BombDeclared => Ending::Malformed,
+            Self::SkipBatches => Ending::Gap,
+            Self::InventOrigin => Ending::UnknownOrigin,
+            Self::TransferOtherEpoch => Ending::OtherEpoch,
+            Self::TransferEditedRow | Self::TransferMissingRow | Self::TransferExtraRow | Self::TransferOtherHistory => Ending::DigestMismatch,
+            Self::TransferUnneeded | Self::TransferOutOfOrder => Ending::Transfer,
+            Self::BlockByTransfer => Ending::TransferBegun,
+            Self::SendUnasked | Self::LongFrame | Self::EndlessFrame | Self::Garbage | Self::FramesOutOfOrder | Self::SpeakBeforeHello | Self::ImpersonateAuthor => Ending::Misbehaved,
+        }
+    }
+
+    /// Where the parent must keep it.
+    pub fn kept(self) -> Kept {
+        match self.ending() {
+            Ending::BadChain | Ending::DigestMismatch => Kept::InState,
+            Ending::BadSignature | Ending::Malformed => Kept::AsFile,
+            _ => Kept::Nowhere,
+        }
+    }
+
+    /// Whom the parent must raise an alarm about.
+    pub fn alarmed(self) -> Alarmed {
+        match self.ending() {
+            Ending::BadChain | Ending::DigestMismatch | Ending::BadSignature | Ending::Malformed => Alarmed::Origin,
+            Ending::Misbehaved => Alarmed::Carrier,
+            _ => Alarmed::Nobody,
+        }
+    }
+
+    /// The name by which the command line knows it.
+    pub fn name(self) -> String {
+        self.to_possible_value().expect("no deed is hidden").get_name().to_owned()
+    }
+}

@@ -1,0 +1,301 @@
+//! Who does the deeds: a node's keys and certificate, its data, and a line to the parent for each deed.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use kho_node::{
+    config::NodeConfig,
+    daemon::{Checked, check},
+};
+use kho_replication::{
+    frames::{CHILD_FRAME_BYTES_MAX, ChildFrame, Compressed, Cursor, FrameId, Hello, PROTOCOL_VERSIONS, SEGMENT_PLAIN_BYTES_MAX, StreamHeld},
+    quic::{Endpoint, TransportLimits},
+    tls::CertificateClock,
+};
+use kho_storage::{
+    codec::Blob,
+    command::{TransferPiece, TransferStart, TransferStatus},
+    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, StreamSeq},
+    signature::SigningKey,
+    stream::Segment,
+};
+
+use super::{Answer, Deed, HostileLine, Truth, forge};
+
+/// Stands in no register of a test.
+const INVENTED: OriginId = OriginId(4_000_000_000);
+/// One layer of a bomb, and how many are laid upon each other: together far more than a node may take.
+const BOMB_LAYER_BYTES: usize = 60 << 20;
+const BOMB_LAYERS: usize = 20;
+/// Longer than a frame of the transport may be.
+const ENDLESS_FRAME_BYTES: usize = 48 << 20;
+/// Pieces and segments of one transfer; no test has more.
+const TRANSFER_STEPS_MAX: usize = 1000;
+
+/// How a piece of a transfer is altered.
+type AlterPiece<'a> = &'a mut dyn FnMut(&mut TransferPiece) -> anyhow::Result<()>;
+
+/// A province's node that lies. See the module.
+pub struct HostileProvince {
+    site: SiteId,
+    node: NodeId,
+    parent: SiteId,
+    parent_at: SocketAddr,
+    signing_key: SigningKey,
+    endpoint: Endpoint,
+    truth: Truth,
+}
+
+impl HostileProvince {
+    /// Takes the keys, the certificate and a copy of the data of the stopped node whose configuration stands in `dir`. The parent
+    /// is the register's, at its first address, unless `parent_at` gives another.
+    ///
+    /// # Errors
+    /// When a file can't be read, the node still runs, or its site has no parent.
+    pub fn open(dir: &Path, parent_at: Option<SocketAddr>) -> anyhow::Result<Self> {
+        let Checked { config, credentials, signing_key, .. } = check(NodeConfig::load(&dir.join("khod.toml"))?)?;
+        let truth = Truth::copied_from(&config)?;
+        let parent = truth.register().active_parent(config.site).with_context(|| format!("site {} has no parent to lie to", config.site))?;
+        let parent_at = match parent_at {
+            Some(at) => at,
+            None => {
+                let address = truth.register().site(parent).and_then(|entry| entry.addresses.first());
+                let address = address.with_context(|| format!("the register gives no address of site {parent}; give one with --at"))?;
+                address.parse().with_context(|| format!("{address} is no address with a port; give one with --at"))?
+            }
+        };
+        // Its own transport lets through what the parent's must stop.
+        let limits = TransportLimits { frame_bytes_max: u32::MAX, ..TransportLimits::default() };
+        let endpoint = Endpoint::bind(([127, 0, 0, 1], 0).into(), &credentials, CertificateClock::system(), limits)?;
+        Ok(Self { site: config.site, node: config.node, parent, parent_at, signing_key, endpoint, truth })
+    }
+
+    pub fn truth(&self) -> &Truth {
+        &self.truth
+    }
+
+    /// Does one deed to `origin` on a line of its own and gives the parent's last answer.
+    ///
+    /// # Errors
+    /// When the parent can't be reached, says nothing, or the data do not allow the deed; not when it refuses.
+    pub async fn perform(&self, deed: Deed, origin: OriginId) -> anyhow::Result<Answer> {
+        let mut line = HostileLine::dial(&self.endpoint, self.parent, self.parent_at).await?;
+        let answer = match deed {
+            Deed::SpeakBeforeHello => {
+                let segment = self.truth.segment_within(origin, StreamSeq(1), 1)?;
+                line.segment(&segment).await?
+            }
+            Deed::ImpersonateAuthor => {
+                let author = self.truth.register().author(origin).context("the register knows no such origin")?;
+                line.greet(Hello { site: author, ..self.hello(self.truth.streams()?) }).await?
+            }
+            Deed::ClaimCursors => self.claim_cursors(&mut line, origin).await?,
+            Deed::InventOrigin => {
+                line.greet(self.hello(vec![])).await?;
+                let invented = StreamHeld { origin: INVENTED, epoch: Epoch::first("invented", INVENTED), next: StreamSeq(9), oldest_kept: StreamSeq(1) };
+                line.ask(&ChildFrame::Streams(vec![invented])).await?
+            }
+            Deed::SendUnasked => {
+                line.greet(self.hello(vec![])).await?;
+                let segment = self.truth.segment_within(origin, StreamSeq(1), 1)?;
+                line.segment(&segment).await?
+            }
+            _ => {
+                let welcome = line.greet(self.hello(self.truth.streams()?)).await?;
+                ensure!(welcome == Answer::Welcomed, "the parent does not let the province in: {welcome:?}");
+                let cursor = line.cursor(origin)?;
+                self.lie(&mut line, deed, origin, cursor).await?
+            }
+        };
+        line.leave().await;
+        Ok(answer)
+    }
+
+    /// What an honest province would do: carries the next batches of `origin` up to a head, as many as fit `bytes_max`.
+    ///
+    /// # Errors
+    /// When the parent can't be reached or does not adopt them.
+    pub async fn carry_honestly(&self, origin: OriginId, bytes_max: usize) -> anyhow::Result<()> {
+        let mut line = HostileLine::dial(&self.endpoint, self.parent, self.parent_at).await?;
+        line.greet(self.hello(self.truth.streams()?)).await?;
+        let segment = self.truth.segment_within(origin, line.cursor(origin)?.next, bytes_max)?;
+        let answer = line.segment(&segment).await?;
+        line.leave().await;
+        ensure!(matches!(answer, Answer::Adopted { .. }), "a true segment of origin {origin} from {} on was answered with {answer:?}", segment.first);
+        Ok(())
+    }
+
+    fn hello(&self, streams: Vec<StreamHeld>) -> Hello {
+        Hello { versions: PROTOCOL_VERSIONS, site: self.site, node: self.node, register_version: self.truth.register().version(), streams }
+    }
+
+    /// The deeds that begin on a line like any other.
+    async fn lie(&self, line: &mut HostileLine, deed: Deed, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+        match deed {
+            Deed::EditRow => self.forged(line, origin, cursor, forge::edit_first_row).await,
+            Deed::CutRow => self.forged(line, origin, cursor, forge::cut_row).await,
+            Deed::AddRow => self.forged(line, origin, cursor, forge::add_row).await,
+            Deed::ReorderBatches => self.forged(line, origin, cursor, |segment| forge::swap_batches(segment, false)).await,
+            Deed::RenumberBatches => self.forged(line, origin, cursor, |segment| forge::swap_batches(segment, true)).await,
+            Deed::LeaveOutBatch => self.forged(line, origin, cursor, |segment| Ok(forge::leave_out_batch(segment))).await,
+            Deed::SkipBatches => self.forged(line, origin, cursor, |segment| Ok(forge::skip_batch(segment))).await,
+            Deed::InventBatch => self.forged(line, origin, cursor, |segment| forge::invent_batch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))).await,
+            Deed::ClaimOtherEpoch => self.forged(line, origin, cursor, |segment| forge::claim_other_epoch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))).await,
+            Deed::ResignAsAuthor => self.forged(line, origin, cursor, |segment| forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))).await,
+            Deed::ResignAsSelf => self.forged(line, origin, cursor, |segment| forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, None))).await,
+            Deed::EditHeldRow | Deed::EditHeldRowAndGoOn | Deed::ReplayOld | Deed::WithholdNewest => self.show_old(line, deed, origin, cursor).await,
+            Deed::FramesOutOfOrder => {
+                line.count_from(FrameId(7));
+                self.show_old(line, Deed::WithholdNewest, origin, cursor).await?;
+                line.count_from(FrameId(3));
+                self.show_old(line, Deed::WithholdNewest, origin, cursor).await
+            }
+            Deed::Bomb => {
+                let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
+                line.packed_segment(origin, Compressed::received(SEGMENT_PLAIN_BYTES_MAX as u32, Blob(layer.zstd.repeat(BOMB_LAYERS)))).await
+            }
+            Deed::BombDeclared => {
+                let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
+                line.packed_segment(origin, Compressed::received(2 * SEGMENT_PLAIN_BYTES_MAX as u32, layer.zstd)).await
+            }
+            Deed::LongFrame => line.ask_raw(&vec![0; CHILD_FRAME_BYTES_MAX + 1]).await,
+            Deed::EndlessFrame => line.ask_raw(&vec![0; ENDLESS_FRAME_BYTES]).await,
+            Deed::Garbage => line.ask_raw(&[0xff; 100]).await,
+            _ => self.forged_transfer(line, deed, origin, cursor).await,
+        }
+    }
+
+    /// All that the parent lacks of the origin as one segment, altered.
+    async fn forged(&self, line: &mut HostileLine, origin: OriginId, cursor: Cursor, alter: impl FnOnce(&mut Segment) -> anyhow::Result<()>) -> anyhow::Result<Answer> {
+        let mut segment = self.truth.segment(origin, cursor)?;
+        alter(&mut segment)?;
+        line.segment(&segment).await
+    }
+
+    /// Signs with the province's own key, in the name of an origin's author or in its own.
+    fn resign(&self, segment: &mut Segment, cursor: Cursor, in_the_name_of: Option<OriginId>) -> anyhow::Result<()> {
+        let author = in_the_name_of.and_then(|origin| self.truth.register().author(origin)).unwrap_or(self.site);
+        let before = self.truth.chain_before(segment.origin(), cursor.next)?;
+        forge::sign_anew(segment, before, author, self.node, &self.signing_key)
+    }
+
+    /// What the parent has long had: as it was, altered, or its head alone.
+    async fn show_old(&self, line: &mut HostileLine, deed: Deed, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+        ensure!(cursor.next.0 > 2, "the parent holds too little of origin {origin} for this deed");
+        let mut old = self.truth.segment_within(origin, StreamSeq(1), 1)?;
+        match deed {
+            Deed::EditHeldRow => forge::edit_first_row(&mut old)?,
+            Deed::EditHeldRowAndGoOn => {
+                old = self.truth.segment_within(origin, StreamSeq(1), usize::MAX)?;
+                ensure!(old.head.head.seq >= cursor.next, "the parent holds all of origin {origin}");
+                forge::edit_first_row(&mut old)?;
+            }
+            Deed::WithholdNewest => {
+                // The head at which the parent stands, without its batches.
+                while old.head.head.seq.next() < cursor.next {
+                    old = self.truth.segment_within(origin, old.head.head.seq.next(), 1)?;
+                }
+                old = Segment { first: old.head.head.seq.next(), batches: vec![], head: old.head };
+            }
+            _ => {}
+        }
+        line.segment(&old).await
+    }
+
+    async fn claim_cursors(&self, line: &mut HostileLine, origin: OriginId) -> anyhow::Result<Answer> {
+        let mut streams = self.truth.streams()?;
+        streams.iter_mut().for_each(|held| (held.next, held.oldest_kept) = (StreamSeq(u64::MAX), StreamSeq(u64::MAX - 1)));
+        let answer = line.greet(self.hello(streams)).await?;
+        let (named, held) = (line.cursor(origin)?, self.truth.origin(origin)?);
+        ensure!(named.next <= held.next, "the parent believes that it holds {named} of origin {origin}");
+        Ok(answer)
+    }
+
+    async fn forged_transfer(&self, line: &mut HostileLine, deed: Deed, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+        let mut start = self.truth.transfer_start(origin, cursor)?;
+        // Of what a later batch writes again, a lie would heal by itself.
+        let for_good = start.kept_after;
+        let mut done = false;
+        match deed {
+            Deed::TransferWrongChain => {
+                start.kept_after_chain = Hash32::of(&start.kept_after_chain.0);
+                self.transfer(line, start, &mut |_| Ok(())).await
+            }
+            Deed::TransferOtherEpoch => {
+                start.epoch.id ^= 1;
+                self.transfer(line, start, &mut |_| Ok(())).await
+            }
+            Deed::TransferUnneeded => {
+                start.kept_after = cursor.next.previous();
+                self.transfer(line, start, &mut |_| Ok(())).await
+            }
+            Deed::TransferEditedRow => {
+                self.transfer(line, start, &mut |piece| {
+                    done |= forge::edit_piece_row(piece, |row| !done && row.seq <= for_good)?;
+                    Ok(())
+                })
+                .await
+            }
+            Deed::TransferOtherHistory => {
+                self.transfer(line, start, &mut |piece| {
+                    done |= forge::edit_piece_row(piece, |row| !done && row.seq < cursor.next)?;
+                    ensure!(done || piece.next.is_some(), "the parent holds no row of origin {origin} that could be changed");
+                    Ok(())
+                })
+                .await
+            }
+            Deed::TransferMissingRow => {
+                self.transfer(line, start, &mut |piece| {
+                    if let (false, Some(place)) = (done, piece.rows.iter().position(|row| row.seq <= for_good)) {
+                        piece.rows.remove(place);
+                        done = true;
+                    }
+                    Ok(())
+                })
+                .await
+            }
+            Deed::TransferExtraRow => {
+                self.transfer(line, start, &mut |piece| match piece.next {
+                    None => forge::add_piece_row(piece),
+                    Some(_) => Ok(()),
+                })
+                .await
+            }
+            Deed::TransferOutOfOrder => {
+                self.transfer(line, start, &mut |piece| {
+                    piece.rows.swap(0, 1);
+                    Ok(())
+                })
+                .await
+            }
+            Deed::BlockByTransfer => {
+                line.transfer_start(start).await?;
+                let mut nothing = self.truth.piece(origin, &Default::default())?;
+                (nothing.rows, nothing.next) = (vec![], None);
+                line.piece(&nothing).await
+            }
+            _ => bail!("{} is no transfer", deed.name()),
+        }
+    }
+
+    /// A whole-origin transfer to its end, every piece altered, every batch true.
+    async fn transfer(&self, line: &mut HostileLine, start: TransferStart, alter: AlterPiece<'_>) -> anyhow::Result<Answer> {
+        let origin = start.origin;
+        let mut answer = line.transfer_start(start).await?;
+        for _ in 0..TRANSFER_STEPS_MAX {
+            answer = match &answer {
+                Answer::Wants(TransferStatus::WantsPiece { from, .. }) => {
+                    let mut piece = self.truth.piece(origin, from)?;
+                    alter(&mut piece)?;
+                    line.piece(&piece).await?
+                }
+                Answer::Wants(TransferStatus::WantsBatches { next, .. }) => line.segment(&self.truth.segment_within(origin, *next, usize::MAX)?).await?,
+                _ => return Ok(answer),
+            };
+        }
+        bail!("the transfer of origin {origin} does not come to an end")
+    }
+}

@@ -1,0 +1,296 @@
+//! Promise 4: a province with valid keys tells every lie it can about its districts. The centre refuses each for what it is, keeps
+//! the proof, blames no district, takes what is true beside it, and says what is withheld. Then an honest province starts again,
+//! and everything converges.
+
+use std::{ops::Range, path::PathBuf, process::Stdio};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::ValueEnum as _;
+use kho_chaos_tests::{
+    People, Stage,
+    hostile::{Alarmed, Deed, Ending, HostileProvince, Kept},
+    play,
+    stage::{Place, program},
+    until,
+};
+use kho_node::api::{IndicatorAnswer, StatusReport, StoodAt};
+use kho_ops::{client::IndicatorQuestion, local_tree::PlannedSite};
+use kho_storage::ids::{OriginId, StreamSeq, Tier};
+
+use crate::trees::{BIEN_HOA, CENTRE, District, LONG_KHANH, TAN_PHU, centre, district, id, nodes, plan};
+
+const PROVINCE: u32 = 2;
+/// The centre holds the first of its batches; the others stand at the province.
+const HALF_TOLD: u32 = 3;
+/// The same; the province carries it honestly, batch by batch, beside its lies.
+const HONEST: u32 = 4;
+/// The centre never heard of it.
+const UNTOLD: u32 = 5;
+const DISTRICTS: [(u32, District); 3] = [(HALF_TOLD, BIEN_HOA), (HONEST, LONG_KHANH), (UNTOLD, TAN_PHU)];
+
+/// Batches that the centre gets while the province is honest, and afterwards only the province.
+const TOLD: u64 = 4;
+const KEPT_BACK: u64 = 5;
+const BATCH_ROWS: u64 = 60;
+/// Every deed is followed by a batch of the honest stream.
+const HONEST_BATCHES: u64 = 48;
+/// What the bombs would take is far beyond it.
+const MEMORY_GROWTH_MAX_KIB: u64 = 256 << 10;
+/// Idle heads come every 5 seconds: a district so much older was withheld.
+const OLD_SECONDS: u64 = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_4_a_hostile_province_is_refused_and_what_it_withholds_shows() {
+    let mut sites = vec![centre(1), PlannedSite::new(PROVINCE, "Tỉnh", Tier::Province, &[CENTRE], 1)];
+    sites.extend(DISTRICTS.iter().map(|(site, unit)| district(*site, unit, &[PROVINCE], 1)));
+    play(plan(sites), async |stage| {
+        fill(stage).await?;
+        let province = HostileProvince::open(&stage.tree.node_dir(id(PROVINCE), nodes(PROVINCE, 1)[0].1), None)?;
+        let mut centre = Centre::look(stage).await?;
+        let memory = peak_memory_kib(stage)?;
+
+        for deed in Deed::value_variants() {
+            let origin = if needs_nothing_held(*deed) { UNTOLD } else { HALF_TOLD };
+            centre.suffers(stage, &province, *deed, origin).await.with_context(|| format!("the deed {}", deed.name()))?;
+        }
+        let grown = peak_memory_kib(stage)?.saturating_sub(memory);
+        ensure!(grown < MEMORY_GROWTH_MAX_KIB, "the lies made the centre take {} MiB more", grown >> 10);
+        by_hand(stage, Deed::EditRow).await?;
+        withheld_shows(stage, &province).await?;
+        // What was begun to stand in its way is no longer there once the stream has passed it.
+        province.carry_honestly(OriginId(HALF_TOLD), usize::MAX).await?;
+        drop(province);
+        converges(stage).await
+    })
+    .await;
+}
+
+/// These are told of an origin of which the centre holds nothing: its first whole transfer.
+fn needs_nothing_held(deed: Deed) -> bool {
+    matches!(deed, Deed::TransferEditedRow | Deed::TransferMissingRow | Deed::TransferExtraRow | Deed::TransferWrongChain | Deed::TransferOutOfOrder)
+}
+
+fn people((site, unit): &(u32, District)) -> People {
+    People::new(if *site == HONEST { "honest" } else { unit.code }, unit.commune)
+}
+
+/// Fills the tree: the centre first holds some of two districts, then is away while more is entered; then the province stops.
+async fn fill(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.tree.start().await?;
+    let (top, province) = (nodes(CENTRE, 1)[0], nodes(PROVINCE, 1)[0]);
+    for told in &DISTRICTS[..2] {
+        enter(stage, told, 0..TOLD).await?;
+        stage.until_equal(told.0, TOLD * BATCH_ROWS, &[top, province, nodes(told.0, 1)[0]]).await?;
+    }
+    stage.kill(top)?;
+    for more in &DISTRICTS {
+        let (first, batches) = match more.0 {
+            HONEST => (TOLD, HONEST_BATCHES),
+            UNTOLD => (0, TOLD + KEPT_BACK),
+            _ => (TOLD, KEPT_BACK),
+        };
+        enter(stage, more, first..first + batches).await?;
+        stage.until_equal(more.0, (first + batches) * BATCH_ROWS, &[province, nodes(more.0, 1)[0]]).await?;
+    }
+    stage.tree.process(province.0, province.1).context("it runs")?.stop()?;
+    stage.tree.start_node(top.0, top.1)?;
+    stage.tree.wait_for_answer(top.0, top.1).await
+}
+
+/// Enters whole batches, each under a head of its own: the province adopts nothing without.
+async fn enter(stage: &Stage, district: &(u32, District), batches: Range<u64>) -> anyhow::Result<()> {
+    let client = stage.tree.client(&stage.tree.urls(id(district.0)), &format!("client-{}", district.0))?;
+    for batch in batches {
+        let accepted = client.enter(people(district).batch(batch * BATCH_ROWS..(batch + 1) * BATCH_ROWS)).await?;
+        until("the province holds the batch", async || Ok((stage.stream(nodes(PROVINCE, 1)[0], district.0).await?.seq >= accepted.seq).then_some(()))).await?;
+    }
+    Ok(())
+}
+
+/// The centre as it was before the next deed.
+struct Centre {
+    at: Place,
+    seen: Seen,
+    /// Where the stream stands that the province carries honestly.
+    honest_seq: u64,
+}
+
+/// What no lie may change.
+#[derive(Debug, Clone, PartialEq)]
+struct Seen {
+    /// Origin, sequence, rows, digest, and whether it is stopped.
+    streams: Vec<(u32, u64, u64, String, bool)>,
+    persons: Option<f64>,
+}
+
+impl Centre {
+    async fn look(stage: &Stage) -> anyhow::Result<Self> {
+        let at = nodes(CENTRE, 1)[0];
+        let honest_seq = stage.stream(at, HONEST).await?.seq;
+        Ok(Self { at, seen: seen(stage).await?, honest_seq })
+    }
+
+    /// One deed and all that must, and must not, come of it.
+    async fn suffers(&mut self, stage: &Stage, province: &HostileProvince, deed: Deed, origin: u32) -> anyhow::Result<()> {
+        let (states, files) = (kept_in_state(stage, origin).await?, kept_as_files(stage)?.len());
+        let answer = province.perform(deed, OriginId(origin)).await?;
+        ensure!(Ending::of(&answer) == deed.ending(), "it was answered with {answer:?}, and not with {:?}", deed.ending());
+
+        let after = seen(stage).await?;
+        ensure!(after == self.seen, "it changed what the centre holds:\n{:?}\n{after:?}", self.seen);
+        true_at_the_centre(stage).await?;
+        let (new_states, new_files) = (kept_in_state(stage, origin).await? - states, kept_as_files(stage)?.len() - files);
+        let expected = match deed.kept() {
+            Kept::Nowhere => (0, 0),
+            // Lies about rows end in the same true segment: it is kept once.
+            Kept::InState if needs_nothing_held(deed) => (usize::from(states == 0), 0),
+            Kept::InState => (1, 0),
+            Kept::AsFile => (0, 1),
+        };
+        ensure!((new_states, new_files) == expected, "{new_states} pieces of evidence were kept in the state and {new_files} as files, not {expected:?}");
+        alarmed(&stage.status(self.at).await?, deed, origin)?;
+
+        // Other origins go on, by the same carrier.
+        province.carry_honestly(OriginId(HONEST), 1).await?;
+        let honest = stage.stream(self.at, HONEST).await?.seq;
+        ensure!(honest == self.honest_seq + 1, "the honest stream stands at {honest}, and not at {}", self.honest_seq + 1);
+        (self.honest_seq, self.seen) = (honest, seen(stage).await?);
+        Ok(())
+    }
+}
+
+/// The alarm names the origin with its carrier, or the carrier itself; nobody says that a district has two histories.
+fn alarmed(status: &StatusReport, deed: Deed, origin: u32) -> anyhow::Result<()> {
+    let alarm = |code: &str| status.alarms.iter().find(|alarm| alarm.code == code).with_context(|| format!("no alarm about {code}: {:?}", status.alarms));
+    match deed.alarmed() {
+        Alarmed::Nobody => {}
+        Alarmed::Origin => {
+            let said = &alarm(&format!("origin {origin}"))?.message;
+            ensure!(said.contains(&format!("carried by site {PROVINCE}")), "the alarm does not name who carried it: {said}");
+        }
+        Alarmed::Carrier => drop(alarm(&format!("child {PROVINCE}"))?),
+    }
+    let blamed = status.alarms.iter().find(|alarm| alarm.message.contains("two histories"));
+    ensure!(blamed.is_none(), "a district is blamed: {blamed:?}");
+    Ok(())
+}
+
+async fn seen(stage: &Stage) -> anyhow::Result<Seen> {
+    let status = stage.status(nodes(CENTRE, 1)[0]).await?;
+    let streams = status.streams.iter().filter(|stream| stream.seq > 0);
+    let streams = streams.map(|stream| (stream.origin, stream.seq, stream.rows, stream.digest.clone(), stream.state.starts_with("stopped"))).collect();
+    let answer = population(stage).await?;
+    Ok(Seen { streams, persons: answer.rows.first().and_then(|row| row.values.first().copied().flatten()) })
+}
+
+async fn population(stage: &Stage) -> anyhow::Result<IndicatorAnswer> {
+    Ok(stage.tree.operator(id(CENTRE))?.indicator("population", &IndicatorQuestion::default()).await?)
+}
+
+/// Rows, digests and cubes of the centre, recomputed from its disk, are what the districts themselves say.
+async fn true_at_the_centre(stage: &Stage) -> anyhow::Result<()> {
+    let centre = stage.tree.operator(id(CENTRE))?;
+    for (site, _) in &DISTRICTS {
+        let origin = OriginId(*site);
+        let Some(proof) = centre.proof(origin, |_, _| {}).await? else { continue };
+        ensure!(proof.holds(), "what the centre holds of origin {origin} does not agree with itself: {proof:?}");
+        if proof.seq == StreamSeq(0) {
+            continue;
+        }
+        let truth: StoodAt = stage.tree.operator(id(*site))?.stood_at(origin, proof.seq).await?.context("the district keeps all of its batches")?;
+        let held = (proof.chain.to_string(), proof.digest.to_string(), proof.rows);
+        ensure!(held == (truth.chain.clone(), truth.digest.clone(), truth.rows), "the centre holds {held:?} of origin {origin}, the district {truth:?}");
+    }
+    Ok(())
+}
+
+async fn kept_in_state(stage: &Stage, origin: u32) -> anyhow::Result<usize> {
+    let kept = stage.tree.operator(id(CENTRE))?.evidence().await?;
+    Ok(kept.iter().filter(|evidence| evidence.origin == origin).count())
+}
+
+fn kept_as_files(stage: &Stage) -> anyhow::Result<Vec<PathBuf>> {
+    let (site, node) = nodes(CENTRE, 1)[0];
+    let folder = stage.tree.node_dir(site, node).join("data").join("evidence");
+    match std::fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(vec![]),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The most memory that the centre's process ever held.
+fn peak_memory_kib(stage: &mut Stage) -> anyhow::Result<u64> {
+    let (site, node) = nodes(CENTRE, 1)[0];
+    let process = stage.tree.process(site, node).and_then(|process| process.id()).context("the centre runs")?;
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no peak")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+}
+
+/// The command does the same by hand, and `kho fork list` shows what was kept.
+async fn by_hand(stage: &Stage, deed: Deed) -> anyhow::Result<()> {
+    let (site, node) = nodes(PROVINCE, 1)[0];
+    let mut command = tokio::process::Command::new(program("kho-hostile-province")?);
+    command.arg(stage.tree.node_dir(site, node)).args(["--deed", &deed.name(), "--origin", &HALF_TOLD.to_string()]).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "`kho-hostile-province` ended with {}: {said}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    ensure!(said.contains(&deed.name()) && said.contains("BadChain"), "it says: {said}");
+
+    let listed = stage.kho("operator", ["fork", "list", "--json"], &stage.tree.urls(id(CENTRE))).output().await?;
+    ensure!(listed.status.code() == Some(1), "`kho fork list` ends with 1 when there is evidence, not with {}", listed.status);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout)?;
+    let whys: Vec<&str> = listed.as_array().context("a list")?.iter().filter_map(|evidence| evidence["why"].as_str()).collect();
+    for why in ["do not lead to the head's chain hash", "batches that are held were altered", "the rows of a transfer", "the batches of a transfer"] {
+        ensure!(whys.iter().any(|kept| kept.contains(why)), "nothing in `kho fork list` says {why:?}: {whys:?}");
+    }
+    Ok(())
+}
+
+/// What the province does not pass on, it can't hide: the district it is silent about is named as the oldest, the one of which
+/// nothing ever came as missing.
+async fn withheld_shows(stage: &Stage, province: &HostileProvince) -> anyhow::Result<()> {
+    province.carry_honestly(OriginId(HONEST), usize::MAX).await?;
+    let answer = until("the answer says that the withheld district is old", async || {
+        // Serving the old head again and again makes it no younger.
+        province.perform(Deed::WithholdNewest, OriginId(HALF_TOLD)).await?;
+        let answer = population(stage).await?;
+        let old = answer.completeness.oldest.as_ref().is_some_and(|oldest| oldest.age_seconds >= OLD_SECONDS);
+        Ok(old.then_some(answer))
+    })
+    .await?;
+    let completeness = answer.completeness;
+    let oldest = completeness.oldest.clone().expect("it was just seen");
+    ensure!(oldest.site == HALF_TOLD && completeness.complete_up_to.as_ref() == Some(&oldest.up_to), "the oldest is {oldest:?}: {:?}", completeness.complete_up_to);
+    let missing: Vec<u32> = completeness.missing.iter().map(|missing| missing.site).collect();
+    ensure!(missing == [UNTOLD] && (completeness.included, completeness.expected) == (2, 3), "{:?}", completeness.missing);
+    Ok(())
+}
+
+/// The honest province starts again on its own data.
+async fn converges(stage: &mut Stage) -> anyhow::Result<()> {
+    let province = nodes(PROVINCE, 1)[0];
+    stage.tree.start_node(province.0, province.1)?;
+    stage.tree.wait_for_answer(province.0, province.1).await?;
+    // Their pauses between dials have grown long meanwhile.
+    for (district, node) in DISTRICTS.iter().map(|(site, _)| nodes(*site, 1)[0]) {
+        stage.kill((district, node))?;
+        stage.tree.start_node(district, node)?;
+        stage.tree.wait_for_answer(district, node).await?;
+    }
+    let everywhere: Vec<Place> = [CENTRE, PROVINCE].into_iter().chain(DISTRICTS.iter().map(|(site, _)| *site)).map(|site| nodes(site, 1)[0]).collect();
+    for district in &DISTRICTS {
+        let batches = if district.0 == HONEST { TOLD + HONEST_BATCHES } else { TOLD + KEPT_BACK };
+        let (rows, holders) = (batches * BATCH_ROWS, [everywhere[0], province, nodes(district.0, 1)[0]]);
+        stage.until_equal(district.0, rows, &holders).await?;
+        // No stream is stuck: what is entered now arrives.
+        enter(stage, district, batches..batches + 1).await?;
+        stage.until_equal(district.0, rows + BATCH_ROWS, &holders).await?;
+        let status = stage.status(everywhere[0]).await?;
+        if let Some(alarm) = status.alarms.iter().find(|alarm| alarm.code == format!("origin {}", district.0)) {
+            bail!("the stream goes on, its alarm does not end: {alarm:?}");
+        }
+    }
+    stage.verify(&everywhere).await
+}
