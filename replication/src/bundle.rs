@@ -95,6 +95,19 @@ pub enum BundleError {
     Io(#[from] std::io::Error),
 }
 
+/// A bundle around any body, well signed: what a node of the register could hand over that means no good; for the fuzz targets.
+///
+/// # Errors
+/// [`BundleError`] when the trailer can't be written.
+#[doc(hidden)]
+pub fn sealed(body: &[u8], segments: u64, streams: Vec<BundleStream>, by: crate::fuzzing::Sealer<'_>) -> Result<Vec<u8>, BundleError> {
+    let mut file = [MAGIC.as_slice(), &VERSION.to_le_bytes(), body].concat();
+    let (body_bytes, body_hash) = (file.len() as u64, Hash32::of(&file));
+    let trailer = BundleTrailer { tree: by.tree.into(), site: by.site, node: by.node, created_at: by.created_at, segments, streams, body_bytes, body_hash };
+    writer::write_trailer(&mut file, &trailer, by.key)?;
+    Ok(file)
+}
+
 fn signed_bytes(trailer: &[u8]) -> Vec<u8> {
     [b"kho bundle 1\0".as_slice(), trailer].concat()
 }

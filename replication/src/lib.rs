@@ -1,4 +1,6 @@
 //! What travels between Kho nodes and sites: frames, uplink, intake, QUIC.
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod quic;
 pub mod tls;

@@ -11,6 +11,8 @@ pub mod command;
 pub mod db;
 pub mod digest;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod inspect;
 pub mod keys;

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 pub use error::LogDbError;
-use frame::{framed, opened};
+pub(crate) use frame::{framed, opened};
 use options::options;
 use synced_mark::{SyncedMark, WriteNumber};
 

@@ -26,6 +26,8 @@ mod config;
 mod disk_mark;
 mod election;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod install_gate;
 mod lane;
 mod log_keeper;

@@ -75,13 +75,7 @@ impl<W: Write> BundleWriter<W> {
             body_bytes: self.body_bytes,
             body_hash: Hash32(*self.hasher.finalize().as_bytes()),
         };
-        let bytes = Blob(codec::encode(&trailer)?);
-        let signature = key.sign(&signed_bytes(&bytes))?;
-        let signed = codec::encode(&SignedTrailer { trailer: bytes, signature })?;
-        let length = u32::try_from(signed.len()).map_err(|_| BundleError::NotWhole("the trailer is too long"))?;
-        self.out.write_all(&signed)?;
-        self.out.write_all(&length.to_le_bytes())?;
-        self.out.write_all(END_MAGIC)?;
+        write_trailer(&mut self.out, &trailer, key)?;
         self.out.flush()?;
         Ok((self.out, trailer))
     }
@@ -92,4 +86,15 @@ impl<W: Write> BundleWriter<W> {
         self.body_bytes += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// Ends a bundle: the trailer, signed, its length and the mark of the end.
+pub(super) fn write_trailer(out: &mut impl Write, trailer: &BundleTrailer, key: &SigningKey) -> Result<(), BundleError> {
+    let bytes = Blob(codec::encode(trailer)?);
+    let signature = key.sign(&signed_bytes(&bytes))?;
+    let signed = codec::encode(&SignedTrailer { trailer: bytes, signature })?;
+    let length = u32::try_from(signed.len()).map_err(|_| BundleError::NotWhole("the trailer is too long"))?;
+    out.write_all(&signed)?;
+    out.write_all(&length.to_le_bytes())?;
+    Ok(out.write_all(END_MAGIC)?)
 }

@@ -198,6 +198,23 @@ impl FrameAssembly {
     }
 }
 
+/// The frames in `wire`, as they come out when it arrives in chunks of at most `step` bytes; for the fuzz targets.
+///
+/// # Errors
+/// [`Misbehaviour`] when a frame is too long.
+#[doc(hidden)]
+pub fn assembled(mut wire: &[u8], step: usize, frame_bytes_max: u32) -> Result<(Vec<Bytes>, usize), Misbehaviour> {
+    let mut assembly = FrameAssembly::new(frame_bytes_max);
+    let (mut frames, mut memory_max) = (Vec::new(), 0);
+    while !wire.is_empty() {
+        let (now, later) = wire.split_at(step.clamp(1, assembly.wanted_bytes().max(1)).min(wire.len()));
+        frames.extend(assembly.push(now)?);
+        memory_max = memory_max.max(assembly.body.capacity());
+        wire = later;
+    }
+    Ok((frames, memory_max))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

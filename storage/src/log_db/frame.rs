@@ -18,7 +18,7 @@ fn checksum(key: &[u8], body: &[&[u8]]) -> [u8; CHECKSUM_BYTES] {
 }
 
 /// A value as stored: format byte, checksum, then `head` and `body`.
-pub(super) fn framed(key: &[u8], head: &[u8], body: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(key: &[u8], head: &[u8], body: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(FRAME_BYTES + head.len() + body.len());
     value.push(FORMAT);
     value.extend_from_slice(&checksum(key, &[head, body]));
@@ -28,7 +28,7 @@ pub(super) fn framed(key: &[u8], head: &[u8], body: &[u8]) -> Vec<u8> {
 }
 
 /// What stands behind format byte and checksum, or why it can't be trusted.
-pub(super) fn opened<'v>(key: &[u8], value: &'v [u8]) -> Result<&'v [u8], &'static str> {
+pub(crate) fn opened<'v>(key: &[u8], value: &'v [u8]) -> Result<&'v [u8], &'static str> {
     match value.split_first() {
         None => return Err("it is empty"),
         Some((&FORMAT, _)) => {}

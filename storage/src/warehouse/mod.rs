@@ -28,7 +28,7 @@ mod transfer;
 #[cfg(test)]
 mod transfer_tests;
 mod upkeep;
-mod value;
+pub(crate) mod value;
 mod write;
 
 pub use origin::{Evidence, OriginState, RequestRecord, Stopped, StreamRecord, Transfer};
