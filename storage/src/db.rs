@@ -1,15 +1,29 @@
-//! The state database: the only place (with `log_db`) that names rocksdb.
+//! The state database: what is written together is seen together, or not at all.
 //!
+//! ```text
+//! Db ─┬─ db/rocks.rs    RocksDB on disk: what a node runs on; the only place (with `log_db`) that names rocksdb
+//!     └─ db/memory.rs   ordered maps in memory, copied at the cost of a pointer: what a simulated disk is made of
+//! ```
 //! It is written without a write-ahead log of its own: the site's log is the write-ahead log. Flushes are atomic over all
 //! key spaces, so after a crash the database stands at one earlier point of the site's log, and the rest is applied again.
+//!
+//! Invariant: both pass one suite and give the same answers to any sequence of writes (`db/conformance.rs`).
 
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+mod conformance;
+mod memory;
+mod rocks;
 
-use rocksdb::{
-    AsColumnFamilyRef, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Direction, IteratorMode, MergeOperands, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions,
-    checkpoint::Checkpoint,
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
 };
 
+pub use self::memory::MemoryImage;
+use self::{
+    memory::MemoryDb,
+    rocks::{RocksDb, RocksValue, RocksView},
+};
 use crate::{
     codec::{FORMAT, put_varint, take_varint, unzigzag, zigzag},
     error::StorageError,
@@ -33,8 +47,13 @@ impl Default for DbLimits {
 
 /// An open state database.
 pub struct Db {
-    db: rocksdb::DB,
+    store: Store,
     place: PathBuf,
+}
+
+enum Store {
+    Rocks(RocksDb),
+    Memory(MemoryDb),
 }
 
 impl Db {
@@ -43,129 +62,167 @@ impl Db {
     /// # Errors
     /// [`StorageError::Database`] when the directory can't be used or holds something else.
     pub fn open(place: &Path, limits: DbLimits) -> Result<Self, StorageError> {
-        let cache = Cache::new_lru_cache(limits.cache_bytes_max);
-        let mut options = Options::default();
-        options.create_if_missing(true);
-        options.create_missing_column_families(true);
-        options.set_atomic_flush(true);
-        options.set_db_write_buffer_size(limits.write_buffer_bytes_max);
-        options.set_max_background_jobs(2);
-        options.set_max_open_files(256);
-        options.set_keep_log_file_num(3);
-        options.set_max_log_file_size(4 << 20);
-        options.set_bytes_per_sync(1 << 20);
-        let spaces = Space::ALL.map(|space| ColumnFamilyDescriptor::new(space.name(), space_options(space, &cache, limits)));
-        let mut all = vec![ColumnFamilyDescriptor::new("default", Options::default())];
-        all.extend(spaces);
-        let db = rocksdb::DB::open_cf_descriptors(&options, place, all).map_err(|e| failed(place, e))?;
-        Ok(Self { db, place: place.into() })
+        Ok(Self { store: Store::Rocks(RocksDb::open(place, limits)?), place: place.into() })
     }
 
     /// Opens the database in `place` for reading only, as `kho inspect` does.
     pub fn open_read_only(place: &Path) -> Result<Self, StorageError> {
-        let mut options = Options::default();
-        options.set_max_open_files(256);
-        let cache = Cache::new_lru_cache(8 << 20);
-        let mut all = vec![ColumnFamilyDescriptor::new("default", Options::default())];
-        all.extend(Space::ALL.map(|space| ColumnFamilyDescriptor::new(space.name(), space_options(space, &cache, DbLimits::default()))));
-        let db = rocksdb::DB::open_cf_descriptors_read_only(&options, place, all, false).map_err(|e| failed(place, e))?;
-        Ok(Self { db, place: place.into() })
+        Ok(Self { store: Store::Rocks(RocksDb::open_read_only(place)?), place: place.into() })
+    }
+
+    /// A database in memory that starts as `image`, as if that had been found on a disk.
+    pub fn in_memory(image: MemoryImage) -> Self {
+        Self { store: Store::Memory(MemoryDb::new(image)), place: PathBuf::from("(memory)") }
     }
 
     pub fn place(&self) -> &Path {
         &self.place
     }
 
+    /// Everything written to a database in memory; `None` for one on disk.
+    pub fn image(&self) -> Option<MemoryImage> {
+        match &self.store {
+            Store::Rocks(_) => None,
+            Store::Memory(memory) => Some(memory.image()),
+        }
+    }
+
+    /// What of a database in memory would survive a crash now; `None` for one on disk.
+    pub fn flushed_image(&self) -> Option<MemoryImage> {
+        match &self.store {
+            Store::Rocks(_) => None,
+            Store::Memory(memory) => Some(memory.flushed_image()),
+        }
+    }
+
     /// A consistent view of all key spaces.
     pub fn view(&self) -> View<'_> {
-        View { db: self, snapshot: self.db.snapshot() }
+        match &self.store {
+            Store::Rocks(rocks) => View::Rocks(rocks.view()),
+            Store::Memory(memory) => View::Memory(memory.image()),
+        }
     }
 
     /// The newest value of a key.
-    pub fn value(&self, space: Space, key: &[u8]) -> Result<Option<rocksdb::DBPinnableSlice<'_>>, StorageError> {
-        self.db.get_pinned_cf(self.space(space), key).map_err(|e| failed(&self.place, e))
+    pub fn value(&self, space: Space, key: &[u8]) -> Result<Option<DbValue<'_>>, StorageError> {
+        match &self.store {
+            Store::Rocks(rocks) => Ok(rocks.value(space, key)?.map(DbValue::Rocks)),
+            Store::Memory(memory) => Ok(memory.value(space, key).map(DbValue::Memory)),
+        }
     }
 
     /// The newest values of many keys, in their order.
-    pub fn values<'k>(&self, space: Space, keys: impl Iterator<Item = &'k [u8]>) -> Result<Vec<Option<rocksdb::DBPinnableSlice<'_>>>, StorageError> {
-        let handle = self.space(space);
-        let keys: Vec<&[u8]> = keys.collect();
-        self.db.batched_multi_get_cf(handle, keys, false).into_iter().map(|value| value.map_err(|e| failed(&self.place, e))).collect()
+    pub fn values<'k>(&self, space: Space, keys: impl Iterator<Item = &'k [u8]>) -> Result<Vec<Option<DbValue<'_>>>, StorageError> {
+        match &self.store {
+            Store::Rocks(rocks) => rocks.values(space, keys).map(|value| Ok(value?.map(DbValue::Rocks))).collect(),
+            Store::Memory(memory) => Ok(keys.map(|key| memory.value(space, key).map(DbValue::Memory)).collect()),
+        }
     }
 
     /// The value of a key that would survive a crash now.
     pub fn persisted_value(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let mut options = ReadOptions::default();
-        options.set_read_tier(ReadTier::Persisted);
-        self.db.get_cf_opt(self.space(space), key, &options).map_err(|e| failed(&self.place, e))
+        match &self.store {
+            Store::Rocks(rocks) => rocks.persisted_value(space, key),
+            Store::Memory(memory) => Ok(memory.flushed_image().value(space, key).map(<[u8]>::to_vec)),
+        }
     }
 
     /// Writes everything in `set`, or nothing of it.
     pub fn write(&self, set: WriteSet) -> Result<(), StorageError> {
-        let mut batch = WriteBatch::default();
-        for operation in &set.operations {
-            match operation {
-                Operation::Put(space, key, value) => batch.put_cf(self.space(*space), key, value),
-                Operation::Delete(space, key) => batch.delete_cf(self.space(*space), key),
-                Operation::DeleteRange(space, from, to) => batch.delete_range_cf(self.space(*space), from, to),
-                Operation::Add(key, amount) => batch.merge_cf(self.space(Space::Cubes), key, amount_bytes(*amount)),
+        match &self.store {
+            Store::Rocks(rocks) => rocks.write(set),
+            Store::Memory(memory) => {
+                memory.write(set);
+                Ok(())
             }
         }
-        let mut options = WriteOptions::default();
-        options.disable_wal(true);
-        self.db.write_opt(batch, &options).map_err(|e| failed(&self.place, e))
     }
 
     /// Puts everything written so far on disk.
     pub fn flush(&self) -> Result<(), StorageError> {
-        let handles: Vec<_> = Space::ALL.iter().map(|space| self.space(*space)).collect();
-        self.db.flush_cfs_opt(&handles, &rocksdb::FlushOptions::default()).map_err(|e| failed(&self.place, e))
+        match &self.store {
+            Store::Rocks(rocks) => rocks.flush(),
+            Store::Memory(memory) => {
+                memory.flush();
+                Ok(())
+            }
+        }
     }
 
     /// Flushes, then makes a hard-linked copy of the database in `target`, which must not exist.
+    ///
+    /// # Errors
+    /// [`StorageError::Database`] when the disk fails, and always in memory: there are no files to link.
     pub fn checkpoint(&self, target: &Path) -> Result<(), StorageError> {
-        self.flush()?;
-        let checkpoint = Checkpoint::new(&self.db).map_err(|e| failed(&self.place, e))?;
-        checkpoint.create_checkpoint(target).map_err(|e| failed(target, e))
+        match &self.store {
+            Store::Rocks(rocks) => rocks.checkpoint(target),
+            Store::Memory(_) => Err(failed(target, "a database in memory has no files; take its image")),
+        }
     }
 
     /// Bytes on disk of one key space, roughly, and keys in it, roughly.
     pub fn size(&self, space: Space) -> (u64, u64) {
-        let number = |name| self.db.property_int_value_cf(self.space(space), name).ok().flatten().unwrap_or(0);
-        (number("rocksdb.total-sst-files-size"), number("rocksdb.estimate-num-keys"))
-    }
-
-    fn space(&self, space: Space) -> &impl AsColumnFamilyRef {
-        self.db.cf_handle(space.name()).expect("every key space is opened with the database")
+        match &self.store {
+            Store::Rocks(rocks) => rocks.size(space),
+            Store::Memory(memory) => memory.image().size(space),
+        }
     }
 }
 
-fn failed(place: &Path, source: rocksdb::Error) -> StorageError {
-    StorageError::Database { place: place.display().to_string(), source: Box::new(source) }
+fn failed(place: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StorageError {
+    StorageError::Database { place: place.display().to_string(), source: source.into() }
 }
 
-fn space_options(space: Space, cache: &Cache, limits: DbLimits) -> Options {
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(cache);
-    table.set_block_size(16 << 10);
-    table.set_format_version(5);
-    table.set_cache_index_and_filter_blocks(true);
-    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    if matches!(space, Space::Rows | Space::Meta) {
-        table.set_bloom_filter(10.0, false);
+/// A value as read: on disk it pins the block that holds it, so it is not kept for long.
+pub enum DbValue<'a> {
+    #[doc(hidden)]
+    Rocks(RocksValue<'a>),
+    #[doc(hidden)]
+    Memory(std::sync::Arc<[u8]>),
+}
+
+impl Deref for DbValue<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Rocks(value) => value,
+            Self::Memory(value) => value,
+        }
     }
-    let mut options = Options::default();
-    options.set_block_based_table_factory(&table);
-    options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
-    options.set_level_compaction_dynamic_level_bytes(true);
-    options.set_write_buffer_size(limits.write_buffer_bytes_max / 2);
-    options.set_max_write_buffer_number(3);
-    options.set_target_file_size_base(32 << 20);
-    if space == Space::Cubes {
-        options.set_merge_operator_associative("kho_sum", sum_amounts);
+}
+
+/// A consistent view of the whole database at one moment.
+pub enum View<'a> {
+    #[doc(hidden)]
+    Rocks(RocksView<'a>),
+    #[doc(hidden)]
+    Memory(MemoryImage),
+}
+
+impl View<'_> {
+    pub fn value(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        match self {
+            Self::Rocks(view) => view.value(space, key),
+            Self::Memory(image) => Ok(image.value(space, key).map(<[u8]>::to_vec)),
+        }
     }
-    options
+
+    /// Calls `visit` with every key and value in `from .. to`, in order, until it returns `false`.
+    pub fn scan(&self, space: Space, from: &[u8], to: &[u8], visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StorageError>) -> Result<(), StorageError> {
+        match self {
+            Self::Rocks(view) => view.scan(space, from, to, visit),
+            Self::Memory(image) => image.scan(space, from, to, visit),
+        }
+    }
+
+    /// The last key and value before `to` that is not before `from`.
+    pub fn last_before(&self, space: Space, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError> {
+        match self {
+            Self::Rocks(view) => view.last_before(space, from, to),
+            Self::Memory(image) => Ok(image.last_before(space, from, to)),
+        }
+    }
 }
 
 /// A cube cell's amount as stored.
@@ -182,13 +239,6 @@ pub(crate) fn amount(bytes: &[u8]) -> Option<i64> {
     (format == FORMAT && rest.is_empty()).then_some(amount)
 }
 
-/// Adds amounts. Bytes that are no amount make the merge fail, so that a damaged cell is an error, not a wrong number.
-fn sum_amounts(_key: &[u8], existing: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
-    let start = existing.map_or(Some(0), amount)?;
-    let sum = operands.iter().try_fold(start, |sum, operand| Some(sum.saturating_add(amount(operand)?)))?;
-    Some(amount_bytes(sum))
-}
-
 enum Operation {
     Put(Space, Vec<u8>, Vec<u8>),
     Delete(Space, Vec<u8>),
@@ -196,7 +246,7 @@ enum Operation {
     Add(Vec<u8>, i64),
 }
 
-/// Changes that are written together.
+/// Changes that are written together, in the order in which they were noted.
 #[derive(Default)]
 pub struct WriteSet {
     operations: Vec<Operation>,
@@ -219,101 +269,5 @@ impl WriteSet {
     /// Adds to a cube's cell.
     pub fn add(&mut self, cell: Vec<u8>, amount: i64) {
         self.operations.push(Operation::Add(cell, amount));
-    }
-}
-
-/// A consistent view of the whole database at one moment.
-pub struct View<'a> {
-    db: &'a Db,
-    snapshot: rocksdb::Snapshot<'a>,
-}
-
-impl View<'_> {
-    pub fn value(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.snapshot.get_cf(self.db.space(space), key).map_err(|e| failed(&self.db.place, e))
-    }
-
-    /// Calls `visit` with every key and value in `from .. to`, in order, until it returns `false`.
-    pub fn scan(&self, space: Space, from: &[u8], to: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StorageError>) -> Result<(), StorageError> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(to.to_vec());
-        options.set_readahead_size(1 << 20);
-        let mut iterator = self.snapshot.raw_iterator_cf_opt(self.db.space(space), options);
-        iterator.seek(from);
-        while let Some((key, value)) = iterator.item() {
-            if !visit(key, value)? {
-                return Ok(());
-            }
-            iterator.next();
-        }
-        iterator.status().map_err(|e| failed(&self.db.place, e))
-    }
-
-    /// The last key and value before `to` that is not before `from`.
-    pub fn last_before(&self, space: Space, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(from.to_vec());
-        options.set_iterate_upper_bound(to.to_vec());
-        let mut iterator = self.snapshot.iterator_cf_opt(self.db.space(space), options, IteratorMode::From(to, Direction::Reverse));
-        match iterator.next() {
-            None => Ok(None),
-            Some(item) => item.map(|(key, value)| Some((key.into(), value.into()))).map_err(|e| failed(&self.db.place, e)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(place: &Path) -> Db {
-        Db::open(place, DbLimits::default()).expect("a fresh directory")
-    }
-
-    #[test]
-    fn what_is_written_together_is_seen_together_and_amounts_add_up() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let db = open(dir.path());
-        let mut set = WriteSet::default();
-        set.put(Space::Meta, vec![1], vec![2]);
-        set.add(b"cell".to_vec(), 5);
-        set.add(b"cell".to_vec(), -7);
-        db.write(set).expect("writes");
-        assert_eq!(db.value(Space::Meta, &[1]).expect("reads").as_deref(), Some(&[2][..]));
-        assert_eq!(db.value(Space::Cubes, b"cell").expect("reads").as_deref().and_then(amount), Some(-2));
-    }
-
-    #[test]
-    fn without_a_flush_a_crash_comes_back_to_the_last_flush_as_a_whole() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let db = open(dir.path());
-        let both = |n: u8| {
-            let mut set = WriteSet::default();
-            set.put(Space::Meta, vec![1], vec![n]);
-            set.put(Space::Rows, vec![1], vec![n]);
-            set
-        };
-        db.write(both(1)).expect("writes");
-        db.flush().expect("flushes");
-        db.write(both(2)).expect("writes");
-        let persisted = |space| db.persisted_value(space, &[1]).expect("reads");
-        assert_eq!((persisted(Space::Meta), persisted(Space::Rows)), (Some(vec![1]), Some(vec![1])));
-    }
-
-    #[test]
-    fn a_checkpoint_holds_what_was_written_before_it_and_nothing_after() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let db = open(&dir.path().join("state"));
-        let put = |n: u8| {
-            let mut set = WriteSet::default();
-            set.put(Space::Rows, vec![n], vec![n]);
-            db.write(set).expect("writes");
-        };
-        put(1);
-        db.checkpoint(&dir.path().join("copy")).expect("checkpoints");
-        put(2);
-        let copy = Db::open_read_only(&dir.path().join("copy")).expect("opens");
-        assert_eq!(copy.value(Space::Rows, &[1]).expect("reads").as_deref(), Some(&[1][..]));
-        assert!(copy.value(Space::Rows, &[2]).expect("reads").is_none());
     }
 }

@@ -48,7 +48,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     codec::{self, Blob},
     command::{Command, Outcome, Refusal},
-    db::{Db, DbLimits, WriteSet},
+    db::{Db, DbLimits, MemoryImage, WriteSet},
     error::StorageError,
     ids::{Hash32, OriginId, SiteId},
     keys::{Meta, Space},
@@ -115,7 +115,30 @@ impl Warehouse {
         fs::create_dir_all(dir).map_err(|e| StorageError::file(dir, e))?;
         let place = current_state(dir)?;
         remove_other_states(dir, &place)?;
-        let db = Db::open(&place, config.limits)?;
+        Self::over(Db::open(&place, config.limits)?, dir, config)
+    }
+
+    /// A warehouse without files whose simulated disk holds `image`; an empty image makes a new one.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the image is damaged or belongs to another site.
+    pub fn in_memory(image: MemoryImage, config: WarehouseConfig) -> Result<Self, StorageError> {
+        let db = Db::in_memory(image);
+        let dir = db.place().to_path_buf();
+        Self::over(db, &dir, config)
+    }
+
+    /// Everything that a warehouse in memory holds; `None` for one on disk.
+    pub fn image(&self) -> Option<MemoryImage> {
+        self.db.load().image()
+    }
+
+    /// What of a warehouse in memory would survive a crash now; `None` for one on disk.
+    pub fn flushed_image(&self) -> Option<MemoryImage> {
+        self.db.load().flushed_image()
+    }
+
+    fn over(db: Db, dir: &Path, config: WarehouseConfig) -> Result<Self, StorageError> {
         let warehouse = Self {
             compiled: CompiledSchema::new(&config.schema),
             dir: dir.into(),

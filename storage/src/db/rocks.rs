@@ -1,0 +1,176 @@
+//! The state database on disk, by RocksDB.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{
+    AsColumnFamilyRef, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBPinnableSlice, Direction, IteratorMode, MergeOperands, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions,
+    checkpoint::Checkpoint,
+};
+
+use super::{DbLimits, Operation, WriteSet, amount, amount_bytes, failed};
+use crate::{error::StorageError, keys::Space};
+
+/// A database in a directory.
+pub struct RocksDb {
+    db: rocksdb::DB,
+    place: PathBuf,
+}
+
+/// A value and the block that it pins.
+pub type RocksValue<'a> = DBPinnableSlice<'a>;
+
+impl RocksDb {
+    pub fn open(place: &Path, limits: DbLimits) -> Result<Self, StorageError> {
+        let cache = Cache::new_lru_cache(limits.cache_bytes_max);
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_atomic_flush(true);
+        options.set_db_write_buffer_size(limits.write_buffer_bytes_max);
+        options.set_max_background_jobs(2);
+        options.set_max_open_files(256);
+        options.set_keep_log_file_num(3);
+        options.set_max_log_file_size(4 << 20);
+        options.set_bytes_per_sync(1 << 20);
+        let db = rocksdb::DB::open_cf_descriptors(&options, place, families(&cache, limits)).map_err(|e| failed(place, e))?;
+        Ok(Self { db, place: place.into() })
+    }
+
+    pub fn open_read_only(place: &Path) -> Result<Self, StorageError> {
+        let mut options = Options::default();
+        options.set_max_open_files(256);
+        let cache = Cache::new_lru_cache(8 << 20);
+        let db = rocksdb::DB::open_cf_descriptors_read_only(&options, place, families(&cache, DbLimits::default()), false).map_err(|e| failed(place, e))?;
+        Ok(Self { db, place: place.into() })
+    }
+
+    pub fn view(&self) -> RocksView<'_> {
+        RocksView { db: self, snapshot: self.db.snapshot() }
+    }
+
+    pub fn value(&self, space: Space, key: &[u8]) -> Result<Option<RocksValue<'_>>, StorageError> {
+        self.db.get_pinned_cf(self.space(space), key).map_err(|e| failed(&self.place, e))
+    }
+
+    pub fn values<'k>(&self, space: Space, keys: impl Iterator<Item = &'k [u8]>) -> impl Iterator<Item = Result<Option<RocksValue<'_>>, StorageError>> {
+        let handle = self.space(space);
+        let keys: Vec<&[u8]> = keys.collect();
+        self.db.batched_multi_get_cf(handle, keys, false).into_iter().map(|value| value.map_err(|e| failed(&self.place, e)))
+    }
+
+    pub fn persisted_value(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::Persisted);
+        self.db.get_cf_opt(self.space(space), key, &options).map_err(|e| failed(&self.place, e))
+    }
+
+    pub fn write(&self, set: WriteSet) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        for operation in &set.operations {
+            match operation {
+                Operation::Put(space, key, value) => batch.put_cf(self.space(*space), key, value),
+                Operation::Delete(space, key) => batch.delete_cf(self.space(*space), key),
+                Operation::DeleteRange(space, from, to) => batch.delete_range_cf(self.space(*space), from, to),
+                Operation::Add(key, amount) => batch.merge_cf(self.space(Space::Cubes), key, amount_bytes(*amount)),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.db.write_opt(batch, &options).map_err(|e| failed(&self.place, e))
+    }
+
+    pub fn flush(&self) -> Result<(), StorageError> {
+        let handles: Vec<_> = Space::ALL.iter().map(|space| self.space(*space)).collect();
+        self.db.flush_cfs_opt(&handles, &rocksdb::FlushOptions::default()).map_err(|e| failed(&self.place, e))
+    }
+
+    pub fn checkpoint(&self, target: &Path) -> Result<(), StorageError> {
+        self.flush()?;
+        let checkpoint = Checkpoint::new(&self.db).map_err(|e| failed(&self.place, e))?;
+        checkpoint.create_checkpoint(target).map_err(|e| failed(target, e))
+    }
+
+    pub fn size(&self, space: Space) -> (u64, u64) {
+        let number = |name| self.db.property_int_value_cf(self.space(space), name).ok().flatten().unwrap_or(0);
+        (number("rocksdb.total-sst-files-size"), number("rocksdb.estimate-num-keys"))
+    }
+
+    fn space(&self, space: Space) -> &impl AsColumnFamilyRef {
+        self.db.cf_handle(space.name()).expect("every key space is opened with the database")
+    }
+}
+
+fn families(cache: &Cache, limits: DbLimits) -> Vec<ColumnFamilyDescriptor> {
+    let mut all = vec![ColumnFamilyDescriptor::new("default", Options::default())];
+    all.extend(Space::ALL.map(|space| ColumnFamilyDescriptor::new(space.name(), space_options(space, cache, limits))));
+    all
+}
+
+fn space_options(space: Space, cache: &Cache, limits: DbLimits) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_block_size(16 << 10);
+    table.set_format_version(5);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    if matches!(space, Space::Rows | Space::Meta) {
+        table.set_bloom_filter(10.0, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options.set_write_buffer_size(limits.write_buffer_bytes_max / 2);
+    options.set_max_write_buffer_number(3);
+    options.set_target_file_size_base(32 << 20);
+    if space == Space::Cubes {
+        options.set_merge_operator_associative("kho_sum", sum_amounts);
+    }
+    options
+}
+
+/// Adds amounts. Bytes that are no amount make the merge fail, so that a damaged cell is an error, not a wrong number.
+fn sum_amounts(_key: &[u8], existing: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
+    let start = existing.map_or(Some(0), amount)?;
+    let sum = operands.iter().try_fold(start, |sum, operand| Some(sum.saturating_add(amount(operand)?)))?;
+    Some(amount_bytes(sum))
+}
+
+/// A consistent view, by a snapshot of RocksDB: it pins old data on disk.
+pub struct RocksView<'a> {
+    db: &'a RocksDb,
+    snapshot: rocksdb::Snapshot<'a>,
+}
+
+impl RocksView<'_> {
+    pub fn value(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.snapshot.get_cf(self.db.space(space), key).map_err(|e| failed(&self.db.place, e))
+    }
+
+    pub fn scan(&self, space: Space, from: &[u8], to: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StorageError>) -> Result<(), StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(to.to_vec());
+        options.set_readahead_size(1 << 20);
+        let mut iterator = self.snapshot.raw_iterator_cf_opt(self.db.space(space), options);
+        iterator.seek(from);
+        while let Some((key, value)) = iterator.item() {
+            if !visit(key, value)? {
+                return Ok(());
+            }
+            iterator.next();
+        }
+        iterator.status().map_err(|e| failed(&self.db.place, e))
+    }
+
+    pub fn last_before(&self, space: Space, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from.to_vec());
+        options.set_iterate_upper_bound(to.to_vec());
+        let mut iterator = self.snapshot.iterator_cf_opt(self.db.space(space), options, IteratorMode::From(to, Direction::Reverse));
+        match iterator.next() {
+            None => Ok(None),
+            Some(item) => item.map(|(key, value)| Some((key.into(), value.into()))).map_err(|e| failed(&self.db.place, e)),
+        }
+    }
+}
