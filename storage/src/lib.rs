@@ -17,6 +17,7 @@ pub mod ids;
 pub mod inspect;
 pub mod keys;
 pub mod log_db;
+pub mod planted;
 pub mod register;
 pub mod row;
 pub mod schema;

@@ -1,6 +1,9 @@
 //! What the own site decided, and how the child hears of it.
 
-use kho_storage::command::{Outcome, ParentCursor};
+use kho_storage::{
+    command::{Outcome, ParentCursor},
+    planted::{Bug, planted},
+};
 
 use super::{Intake, IntakeAction, IntakeAlarm, ProposeFailure};
 use crate::frames::{Cursor, FrameId, Goodbye, ParentFrame};
@@ -26,6 +29,10 @@ impl Intake {
             }
             Err(ProposeFailure::NotLeader { addresses }) => self.redirect(addresses),
             Err(ProposeFailure::Busy { retry_after_ms }) => self.busy(id, origin, retry_after_ms),
+            Err(ProposeFailure::OutcomeUnknown) if planted(Bug::UnknownTakenForCommitted) && open.lanes.contains_key(&origin) => {
+                let cursor = open.lanes[&origin].expected.for_origin(origin);
+                self.adopted(id, cursor);
+            }
             // A timed-out proposal is unknown, never absent. Sent again, it is compared and skipped if it was committed.
             Err(ProposeFailure::OutcomeUnknown) => self.busy(id, origin, busy_retry_ms),
             Err(ProposeFailure::Stopping) => self.close(Goodbye::Stopping),

@@ -319,3 +319,15 @@ fn a_register_that_the_site_did_not_take_is_offered_to_it_again() {
     world.pass(10_000);
     assert_eq!(world.trace(), "", "once for each time it was not taken");
 }
+
+#[test]
+fn a_newer_register_is_not_forgotten_because_an_older_one_was_not_taken_either() {
+    let mut world = linked();
+    let newer = world.tree.signed();
+    let mut older = newer.clone();
+    older.bytes.0.push(0);
+    world.tell(UplinkInput::RegisterFailed(newer));
+    world.tell(UplinkInput::RegisterFailed(older));
+    world.pass(UplinkConfig::default().register_retry_ms);
+    assert_eq!(world.trace().lines().count(), 2, "both are offered again, and judged then");
+}

@@ -48,6 +48,12 @@ fn set_back(other: u32) -> World {
     world.grow(OWN, 2);
     world.settle();
     world.pass(2_000);
+    write_on(&mut world, other);
+    world
+}
+
+/// The child comes back with three batches, and writes `other` ones.
+fn write_on(world: &mut World, other: u32) {
     world.recorded.get_mut(&(PROVINCE, OWN)).expect("recorded").next = StreamSeq(4);
     let mut second = Author::new(&world.tree, OWN, DISTRICT);
     second.grow(3, SiteTime(1_000_000));
@@ -58,7 +64,6 @@ fn set_back(other: u32) -> World {
     world.held.insert(OWN, second);
     world.start_child();
     world.trace();
-    world
 }
 
 #[test]
@@ -69,6 +74,24 @@ fn promise_2_a_cursor_in_another_history_is_never_recorded_as_acknowledged() {
         world.pass(60_000);
     }
     assert_eq!(world.recorded[&(PROVINCE, OWN)].next, StreamSeq(4), "the parent holds as many batches, but not these");
+}
+
+#[test]
+fn promise_2_a_parent_that_forgot_what_it_would_have_to_compare_acknowledges_nothing() {
+    let mut world = linked();
+    world.grow(OWN, 4);
+    world.settle();
+    world.pass(2_000);
+    let replica = world.parent(PROVINCE).store.replicas.get_mut(&OWN).expect("it holds seven batches");
+    replica.batches.drain(..6);
+    replica.first = StreamSeq(7);
+    write_on(&mut world, 2);
+    for _ in 0..10 {
+        world.settle();
+        world.pass(60_000);
+    }
+    assert!(world.log.iter().any(|line| line.contains("send Adopted")), "the parent takes the shorter history for a redelivery");
+    assert_eq!(world.recorded[&(PROVINCE, OWN)].next, StreamSeq(4), "and the child knows better");
 }
 
 #[test]

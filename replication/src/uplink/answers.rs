@@ -3,6 +3,7 @@
 use kho_storage::{
     command::{ParentCursor, Refusal, TransferStatus},
     ids::OriginId,
+    planted::{Bug, planted},
 };
 
 use super::{
@@ -21,7 +22,7 @@ const BUSY_MS_MAX: u64 = 300_000;
 
 impl Uplink {
     pub(super) fn frame_received(&mut self, link: LinkId, frame: ParentFrame, now: LinkTime) {
-        if self.link.id() != Some(link) {
+        if self.link.id() != Some(link) && !planted(Bug::OldLineAnswers) {
             return;
         }
         if let Link::Open(open) = &mut self.link {
@@ -69,9 +70,12 @@ impl Uplink {
         } else {
             stream.adopted(&frame, cursor, now, &self.config)
         };
-        // Up to the segment's end the parent has compared its history with this site's. Beyond, its word is a number alone.
-        if let Sent::Segment { end, .. } = frame.what {
-            let known = cursor.min(end).max(stream.known_at(parent).unwrap_or_default());
+        // A parent that stands at the segment's end has compared its history with this site's. One that stands beyond it may have
+        // forgotten the batches that it would have to compare: its word is a number alone.
+        if let Sent::Segment { end, .. } = frame.what
+            && cursor == end
+        {
+            let known = end.max(stream.known_at(parent).unwrap_or_default());
             if stream.learn(parent, known) != Some(known) {
                 self.record(parent, frame.origin, known, now);
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kho_storage::{
     command::{ParentCursor, TransferStatus},
     ids::{OriginId, SiteId},
+    planted::{Bug, planted},
     register::SignedRegister,
 };
 
@@ -266,6 +267,12 @@ impl Uplink {
                 return false;
             }
             Lies::Beyond | Lies::Within => stream.place(cursor),
+        }
+        if planted(Bug::CursorAcknowledges) {
+            stream.learn(parent, cursor);
+            self.record(parent, origin, cursor, now);
+            self.enqueue(origin);
+            return true;
         }
         // A cursor says how far the parent is, not in which history: it takes back what was acknowledged and never adds to it.
         if let Some(before) = stream.known_at(parent).filter(|before| *before > cursor) {

@@ -3,6 +3,7 @@
 use kho_storage::{
     command::{TransferPiece, TransferStart},
     ids::OriginId,
+    planted::{Bug, planted},
     stream::Segment,
 };
 
@@ -120,6 +121,9 @@ impl Uplink {
                 let what = Sent::Segment { from: load.from, end, head_time: head.site_time };
                 let bytes = segment.bytes();
                 self.send(&load, what, bytes, now, |id| ChildFrame::Segment { id, origin: load.origin, segment: packed });
+                if let (true, Link::Open(open)) = (planted(Bug::RecordedBeforeCommitted), &self.link) {
+                    self.record(open.parent, load.origin, end, now);
+                }
             }
         }
         self.enqueue(load.origin);

@@ -40,6 +40,7 @@ use std::{
 use kho_storage::{
     command::ParentCursor,
     ids::{NodeId, OriginId, SiteId},
+    planted::{Bug, planted},
     register::{SignedRegister, VerifiedRegister},
 };
 
@@ -60,6 +61,9 @@ use crate::{
     link_time::LinkTime,
 };
 
+/// Registers that wait to be offered again. A tree issues them by hand, so two at once are rare already.
+const REGISTERS_AGAIN_MAX: usize = 4;
+
 /// The child's side. See the module.
 #[derive(Debug)]
 pub struct Uplink {
@@ -79,8 +83,9 @@ pub struct Uplink {
     unrecorded: BTreeMap<OriginId, Cursor>,
     recording_for: Option<SiteId>,
     record_at: LinkTime,
-    /// A register that the own site did not take, and when it is offered again.
-    register_again: Option<(LinkTime, SignedRegister)>,
+    /// Registers that the own site did not take, and when they are offered again. Which is the newest is not known before they are
+    /// judged, so one never takes another's place.
+    registers_again: VecDeque<(LinkTime, SignedRegister)>,
     probe_at: LinkTime,
     probe_interval_ms: u64,
     /// Whether the alarm that no parent answers was raised since the last line that proved itself.
@@ -109,7 +114,7 @@ impl Uplink {
             unrecorded: BTreeMap::new(),
             recording_for: None,
             record_at: LinkTime(0),
-            register_again: None,
+            registers_again: VecDeque::new(),
             probe_at: LinkTime(0),
             probe_interval_ms: config.probe_interval_ms,
             unreachable_alarmed: false,
@@ -136,7 +141,8 @@ impl Uplink {
             UplinkInput::TransferStartLoaded { load, result } => self.transfer_start_loaded(load, result, now),
             UplinkInput::PieceLoaded { load, result } => self.piece_loaded(load, result, now),
             UplinkInput::RecordFailed { parent, cursors } => self.record_failed(parent, &cursors, now),
-            UplinkInput::RegisterFailed(register) => self.register_again = Some((now.after_ms(self.config.register_retry_ms), register)),
+            UplinkInput::RegisterFailed(_) if planted(Bug::RegisterNotOfferedAgain) => {}
+            UplinkInput::RegisterFailed(register) => self.register_failed(register, now),
             UplinkInput::ProbeAnswered { site, reachable } => self.probe_answered(site, reachable, now),
             UplinkInput::Tick => self.ticked(now),
         }
@@ -171,7 +177,7 @@ impl Uplink {
         self.link = Link::Standby;
         self.forget_line();
         self.unrecorded.clear();
-        self.register_again = None;
+        self.registers_again.clear();
         self.streams.clear();
     }
 
@@ -203,9 +209,21 @@ impl Uplink {
         if now >= self.record_at {
             self.flush_records(now);
         }
-        if let Some((_, register)) = self.register_again.take_if(|(at, _)| *at <= now) {
-            self.register_received(register);
+        while self.registers_again.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, register)) = self.registers_again.pop_front() {
+                self.register_received(register);
+            }
         }
+    }
+
+    fn register_failed(&mut self, register: SignedRegister, now: LinkTime) {
+        if self.registers_again.iter().any(|(_, waiting)| *waiting == register) {
+            return;
+        }
+        if self.registers_again.len() >= REGISTERS_AGAIN_MAX {
+            self.registers_again.pop_front();
+        }
+        self.registers_again.push_back((now.after_ms(self.config.register_retry_ms), register));
     }
 
     /// Notes what a parent acknowledged; it is given to the own site before long.

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use kho_storage::{
     command::{Refusal, RowPlace, TransferStatus},
     ids::{Epoch, SiteId, SiteTime},
+    planted::{Bug, planted},
     stream::KEY_BYTES_MAX,
 };
 
@@ -173,6 +174,9 @@ impl Stream {
 
     /// The line is gone: nothing is known of the next parent, and nothing is under way.
     pub fn forget_line(&mut self) {
+        if planted(Bug::NotSentAgain) {
+            return;
+        }
         self.start_anew(Progress::Unasked);
         self.placements_in_vain = 0;
         self.compared = None;
@@ -214,7 +218,7 @@ impl Stream {
         match &self.progress {
             Progress::Unasked => Some(Want::Cursor),
             Progress::Flowing(flow) => flow.wants(&self.held, in_flight_segments_max).then_some(Want::Segment { from: flow.sent }),
-            Progress::Ahead { comparable: true, .. } if self.compared != Some(self.held.cursor()) => Some(Want::Segment { from: self.held.cursor() }),
+            Progress::Ahead { comparable: true, .. } if !planted(Bug::AheadNotCompared) && self.compared != Some(self.held.cursor()) => Some(Want::Segment { from: self.held.cursor() }),
             Progress::Transferring(Step::Start) => Some(Want::TransferStart),
             Progress::Transferring(Step::Piece { from }) => Some(Want::Piece { epoch: self.held.epoch, from: from.clone() }),
             _ => None,

@@ -16,9 +16,10 @@ use crate::{
     error::StorageError,
     ids::{Hash32, OriginId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
+    planted::{Bug, planted},
     register::VerifiedRegister,
     row::RowCells,
-    stream::{Batch, BatchBody, Change, Segment, chain_next},
+    stream::{Batch, BatchBody, Change, Segment, SignedHead, chain_next},
 };
 
 /// Evidence kept of one origin at most: the first of many like it are what a review needs, and a hostile carrier must not
@@ -46,7 +47,7 @@ impl Warehouse {
             return Ok(Err(refusal));
         }
         let state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));
-        if state.epoch != segment.head.head.epoch {
+        if state.epoch != segment.head.head.epoch && !planted(Bug::EpochNotChecked) {
             return Ok(Err(Refusal::OtherEpoch { origin, ours: state.epoch, theirs: segment.head.head.epoch }));
         }
         if let Some(Stopped { seq, why }) = &state.stopped {
@@ -118,7 +119,7 @@ impl Warehouse {
             (state.sum, state.rows) = (rows.sum.clone(), rows.rows);
             advance(&mut state, &batch, bytes, &mut adopted);
         }
-        if state.chain != head.chain || state.last() != head.seq {
+        if (state.chain != head.chain || state.last() != head.seq) && !planted(Bug::ChainNotChecked) {
             self.keep_evidence(site_time, segment, Witness::Carrier, "the batches do not lead to the head's chain hash", Some((state.chain, state.sum.digest())), set)?;
             return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
         }
@@ -143,6 +144,10 @@ impl Warehouse {
             if digest.is_some_and(|digest| digest != head.digest) || rows.is_some_and(|rows| rows != head.rows) {
                 return self.stop_on_digest(site_time, state, segment, digest.unwrap_or_default(), set);
             }
+        } else if newest_head_time(db, origin, &state)?.is_some_and(|newest| head.site_time > newest) {
+            // The batch to compare is forgotten here, but heads tell too: by this one nothing followed it up to its time, by the one
+            // that is held more did, and before that time. One author can't have meant both.
+            return self.keep_fork(site_time, &state, segment, head.seq, set);
         }
         if head.seq == state.last() && head.site_time > state.watermark {
             self.adopt_head(site_time, &mut state, segment, set)?;
@@ -155,7 +160,8 @@ impl Warehouse {
     pub(super) fn adopt_head(&self, site_time: SiteTime, state: &mut OriginState, segment: &Segment, set: &mut WriteSet) -> Result<(), StorageError> {
         let head = &segment.head.head;
         if head.ahead_of(site_time).is_none() {
-            state.watermark = state.watermark.max(head.site_time.min(site_time));
+            let own_time = if planted(Bug::WatermarkBeyondClock) { head.site_time } else { site_time };
+            state.watermark = state.watermark.max(head.site_time.min(own_time));
         }
         state.head_seq = Some(head.seq);
         state.bytes_since_head = 0;
@@ -193,7 +199,7 @@ impl Warehouse {
         if evidence_kept(&self.db.load(), segment.origin())? >= room {
             return Ok(());
         }
-        let name = keys::evidence_hash(&codec::encode(segment)?);
+        let name = if planted(Bug::EvidenceOverwritten) { 0 } else { keys::evidence_hash(&codec::encode(segment)?) };
         let evidence = Evidence { why: why.into(), found_at: site_time, segment: segment.clone(), ours };
         put_meta(set, &Meta::Evidence(segment.origin(), segment.head.head.seq, name), &evidence)
     }
@@ -271,6 +277,13 @@ fn witness_of_difference(db: &Db, state: &OriginState, segment: &Segment) -> Res
 pub(super) fn kept_batch(db: &Db, origin: OriginId, epoch: u32, seq: StreamSeq) -> Result<Option<StreamRecord>, StorageError> {
     let key = keys::stream(origin, epoch, seq);
     db.value(Space::Streams, &key)?.map(|value| decode_stream_record(&key, &value)).transpose()
+}
+
+/// Time of the newest head that is held.
+fn newest_head_time(db: &Db, origin: OriginId, state: &OriginState) -> Result<Option<SiteTime>, StorageError> {
+    let Some(seq) = state.head_seq else { return Ok(None) };
+    let head: Option<SignedHead> = read_meta(db, &Meta::Head(origin, state.epoch.number, seq))?;
+    Ok(head.map(|signed| signed.head.site_time))
 }
 
 /// Chain, digest and row count after batch `seq`, as far as they are still known.

@@ -12,6 +12,7 @@ use crate::{
     error::StorageError,
     ids::{Generation, OriginId, SiteTime, StreamSeq, TableId},
     keys::{self, Space},
+    planted::{Bug, planted},
     row::RowCells,
     schema::{CompiledCube, Schema},
     stream::Change,
@@ -81,7 +82,7 @@ impl<'w> RowsChange<'w> {
         self.written.reserve(changes.len());
         for ((change, stored_key), held) in changes.iter().zip(stored_keys).zip(held) {
             let written = self.written.get(&stored_key);
-            let is_a_pieces = written.is_none();
+            let is_a_pieces = written.is_none() || planted(Bug::RowChangedTwiceOverPieces);
             let old = match written {
                 Some(row) => row.clone(),
                 None => held.map(|value| value.to_vec()),

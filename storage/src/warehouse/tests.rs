@@ -291,6 +291,30 @@ fn promise_6_another_history_is_refused_and_kept_as_evidence() {
 }
 
 #[test]
+fn promise_6_another_history_shows_by_its_heads_when_the_batches_to_compare_are_forgotten() {
+    let tree = Tree::new();
+    let (mut one, mut two, mut province) = (tree.node("d1", 3), tree.node("d2", 3), tree.node("p", 2));
+    for n in 0..4 {
+        one.write(10 * n + 10, vec![request(&n.to_string(), vec![person(&format!("p{n}"), 1, 0, "2000")])]);
+        tree.head(&mut one, 10 * n + 11);
+    }
+    let old_head = one.segment(1);
+    province.apply(&tree.adopt(one.segment(1)));
+    let held = ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(5) };
+    province.apply(&Command::RecordParent { parent: SiteId(1), cursors: vec![held] });
+    assert_eq!(province.apply(&Command::Trim { keep_bytes: 0 }), Outcome::Trimmed { batches: 4 });
+
+    two.write(10, vec![request("other", vec![person("x", 1, 0, "2000")])]);
+    tree.head(&mut two, 11);
+    let adopt_idle = |province: &mut Node, two: &Node| province.apply(&tree.adopt(two.segment(2)));
+    assert!(matches!(adopt_idle(&mut province, &two), Outcome::Adopted(ParentCursor { next: StreamSeq(5), .. })), "so far it may be a redelivery");
+    tree.head(&mut two, 500);
+    assert_eq!(adopt_idle(&mut province, &two), Outcome::Refused(Refusal::Forked { origin: DISTRICT, seq: StreamSeq(1) }));
+    assert_eq!(province.evidence(), 1);
+    assert!(matches!(province.apply(&tree.adopt(old_head)), Outcome::Adopted(_)), "an old head of the same history is no news");
+}
+
+#[test]
 fn promise_2_a_stream_is_trimmed_only_below_what_the_active_parent_acknowledged() {
     let tree = Tree::new();
     let mut district = tree.node("d", 3);

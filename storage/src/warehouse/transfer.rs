@@ -28,6 +28,7 @@ use crate::{
     error::StorageError,
     ids::{Generation, OriginId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
+    planted::{Bug, planted},
     row::RowCells,
     stream::{BatchBody, Segment, chain_next},
 };
@@ -117,6 +118,7 @@ impl Warehouse {
     pub(super) fn drop_transfer(&self, transfer: &Transfer, keep_below: StreamSeq, set: &mut WriteSet) {
         let (origin, epoch) = (transfer.start.origin, transfer.start.epoch.number);
         self.remove_generation(origin, transfer.generation, set);
+        let keep_below = if planted(Bug::DroppedTransferTakesBatches) { StreamSeq(0) } else { keep_below };
         let from = transfer.start.kept_after.next().max(keep_below);
         if from < transfer.next {
             set.delete_range(Space::Streams, keys::stream(origin, epoch, from), keys::stream(origin, epoch, transfer.next));
@@ -166,8 +168,8 @@ impl Warehouse {
             return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
         }
         let (sum, count) = (rows.sum.clone(), rows.rows);
-        let decides = head.seq >= transfer.until;
-        if decides && (sum.digest() != head.digest || count != head.rows) {
+        let decides = head.seq >= transfer.until || planted(Bug::SwitchedBeforeHeadDecides);
+        if decides && !planted(Bug::SwitchedBeforeHeadDecides) && (sum.digest() != head.digest || count != head.rows) {
             self.keep_evidence(site_time, segment, Witness::Carrier, "the rows of a transfer do not have the digest that the head claims", Some((at.chain, sum.digest())), set)?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::DigestMismatch { origin, seq: head.seq }));

@@ -7,6 +7,7 @@ use crate::{
     error::StorageError,
     ids::{OriginId, SiteId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
+    planted::{Bug, planted},
     register::SignedRegister,
     stream::{Batch, Head, SignedHead},
 };
@@ -36,7 +37,7 @@ impl Warehouse {
             return Err(StorageError::Diverged { origin, seq, ours: digest.unwrap_or(chain), theirs: head.digest });
         }
         let newest = state.head_seq.is_none_or(|held| seq >= held) && head.site_time >= state.watermark;
-        if newest && !claims_too_much(db, origin, &state, head)? {
+        if newest && (planted(Bug::HeadClaimsTooMuch) || !claims_too_much(db, origin, &state, head)?) {
             state.watermark = head.site_time;
             state.head_seq = Some(seq);
             state.bytes_since_head = bytes_after(db, origin, &state, seq)?;
@@ -80,13 +81,17 @@ impl Warehouse {
     /// the oldest head that can still end a segment. A site without a parent forgets nothing.
     pub(super) fn trim(&self, db: &Db, keep_bytes: u64, set: &mut WriteSet) -> Decided {
         let register = self.register.load();
-        let parent = register.as_ref().as_ref().and_then(|register| register.active_parent(self.site()));
+        let mut parent = register.as_ref().as_ref().and_then(|register| register.active_parent(self.site()));
+        if planted(Bug::TrimmedByStandIn) {
+            parent = register.as_ref().as_ref().and_then(|register| register.site(self.site())?.parents.last().copied());
+        }
         let mut trimmed = 0;
         if let Some(parent) = parent {
             for (origin, state) in origins(db)? {
                 let Some(acknowledged) = read_meta::<ParentCursor>(db, &Meta::Parent(parent, origin))? else { continue };
                 if acknowledged.epoch == state.epoch && trimmed < TRIMMED_MAX {
-                    trimmed += trim_stream(db, origin, state, acknowledged.next, keep_bytes, TRIMMED_MAX - trimmed, set)?;
+                    let up_to = if planted(Bug::TrimmedBeyondParent) { state.next } else { acknowledged.next };
+                    trimmed += trim_stream(db, origin, state, up_to, keep_bytes, TRIMMED_MAX - trimmed, set)?;
                 }
             }
         }

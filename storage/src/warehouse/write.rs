@@ -15,6 +15,7 @@ use crate::{
     error::StorageError,
     ids::{OriginId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
+    planted::{Bug, planted},
     stream::{Batch, BatchBody, Change, HEADLESS_BYTES_MAX, RequestMark, chain_next},
 };
 
@@ -66,7 +67,10 @@ impl Warehouse {
         if accepted.is_empty() {
             return Ok(outcomes);
         }
-        for (key, (record, _)) in &accepted {
+        for (key, (record, place)) in &accepted {
+            if planted(Bug::RequestKeyForgotten) && *place > 0 {
+                continue;
+            }
             put_meta(set, &Meta::Request(origin, (*key).into()), record)?;
             put_meta(set, &Meta::RequestAge(time, origin, (*key).into()), &())?;
         }

@@ -1,0 +1,91 @@
+//! Bugs planted on purpose, to see that tests find them. In an ordinary build there are none: [`planted`] is `false` before the
+//! compiler looks at what follows. With the feature `planted-bugs` one at a time can be switched on, for the thread that asks.
+//!
+//! Each is a slip that somebody could make, at the place where it would be made.
+
+/// A slip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Of a group of requests only the first one's key is remembered.
+    RequestKeyForgotten,
+    /// A replay over pieces takes what it wrote itself for a piece's row.
+    RowChangedTwiceOverPieces,
+    /// A transfer switches the generation at a head that lies before its last piece.
+    SwitchedBeforeHeadDecides,
+    /// A dropped transfer takes batches along that belong to the stream.
+    DroppedTransferTakesBatches,
+    /// Batches are not checked against the chain hash of their head.
+    ChainNotChecked,
+    /// A segment's epoch is not checked.
+    EpochNotChecked,
+    /// A watermark is raised to the head's time, whatever the own clock says.
+    WatermarkBeyondClock,
+    /// A head may say "complete" beyond batches that were committed meanwhile.
+    HeadClaimsTooMuch,
+    /// Evidence is named by its place alone, so that a second piece overwrites the first.
+    EvidenceOverwritten,
+    /// Streams are trimmed up to their end, not up to the parent's cursor.
+    TrimmedBeyondParent,
+    /// Streams are trimmed by what any parent acknowledged.
+    TrimmedByStandIn,
+    /// What a parent holds is recorded when it is sent, before the parent committed it.
+    RecordedBeforeCommitted,
+    /// A proposal without an answer is told to the child as adopted.
+    UnknownTakenForCommitted,
+    /// A parent's cursor counts as its acknowledgement.
+    CursorAcknowledges,
+    /// An answer of an old line is taken for one of the new line.
+    OldLineAnswers,
+    /// After a line broke, sending goes on where it had stopped.
+    NotSentAgain,
+    /// A parent that holds more is not shown the own newest head.
+    AheadNotCompared,
+    /// A register that the own site could not take is forgotten.
+    RegisterNotOfferedAgain,
+}
+
+impl Bug {
+    pub const ALL: [Self; 18] = [
+        Self::RequestKeyForgotten,
+        Self::RowChangedTwiceOverPieces,
+        Self::SwitchedBeforeHeadDecides,
+        Self::DroppedTransferTakesBatches,
+        Self::ChainNotChecked,
+        Self::EpochNotChecked,
+        Self::WatermarkBeyondClock,
+        Self::HeadClaimsTooMuch,
+        Self::EvidenceOverwritten,
+        Self::TrimmedBeyondParent,
+        Self::TrimmedByStandIn,
+        Self::RecordedBeforeCommitted,
+        Self::UnknownTakenForCommitted,
+        Self::CursorAcknowledges,
+        Self::OldLineAnswers,
+        Self::NotSentAgain,
+        Self::AheadNotCompared,
+        Self::RegisterNotOfferedAgain,
+    ];
+}
+
+#[cfg(feature = "planted-bugs")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Switches a bug on for this thread, and any other off.
+#[cfg(feature = "planted-bugs")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether `bug` is switched on for this thread.
+#[cfg(feature = "planted-bugs")]
+pub fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// There are none in this build.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn planted(_bug: Bug) -> bool {
+    false
+}
