@@ -1,0 +1,200 @@
+//! How often what happened: faults, and steps of the machines. A run that never came near a place proves nothing about it.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+
+macro_rules! counted {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($variant,)+ }
+
+        impl $name {
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+counted! {
+    /// What goes wrong, or out of turn.
+    Fault {
+        LineCut = "a line was cut",
+        FrameLost = "a frame under way was lost with its line",
+        LateFrame = "a child's frame arrived after its line had ended at the child",
+        LateAnswer = "an outcome came for a line that was gone",
+        LineSlow = "a line was slow for a while",
+        TwoLines = "two lines of one child were open at one parent",
+        SiteCutOff = "a site answered nobody for a while",
+        SwitchedMidSegment = "a child went to another parent with segments unanswered, and both parents held different suffixes",
+        LeaderCrashed = "a leader was killed",
+        LeaderStepped = "another node was made leader",
+        NodeDown = "a follower was down",
+        SiteRestarted = "a site was killed as a whole and came back from its last flush and its log",
+        CrashBeforeAppend = "killed between propose and append",
+        CrashBeforeApply = "killed between append and apply",
+        CrashBeforeOutcome = "killed between apply and outcome",
+        CrashBeforeAnswerSent = "killed between outcome and answer",
+        CrashBeforeAnswerHeard = "the child killed before it heard the answer",
+        CrashBeforeRecord = "the child killed between answer and record",
+        CrashBeforeRecorded = "the child killed between proposing and committing the record",
+        AdopterRolledBack = "the disks of a site that only adopts came back older",
+        AuthorRolledBack = "the disks of an author's site came back older",
+        ClockAhead = "a clock went ahead",
+        ClockBehind = "a clock went behind",
+        ClockFarAhead = "a clock jumped further than heads are believed",
+        ProposalLost = "a proposal was lost before it was committed",
+        ProposalSurvived = "a proposal was committed by its leader's successor",
+        ProposalsReordered = "proposals of one stream were committed in another order than made",
+        OutcomeLost = "a proposal was committed and its outcome lost",
+        WriteRepeated = "a client's request was proposed twice",
+        SiteBusy = "a site said busy",
+        DiskFull = "a disk was full for a while",
+        ParentsSwapped = "the register gave a site another active parent",
+        ParentLost = "the register left a site only its stand-in",
+        OldAnswer = "an answer arrived from a line that the child had left",
+        OtherEpoch = "a segment of another epoch was sent",
+    }
+}
+
+counted! {
+    /// What the machines and the state did.
+    Step {
+        Dialled = "uplink dials",
+        Redialled = "uplink dials a node that it was sent to",
+        HungUpElsewhere = "uplink hangs up: another node or parent",
+        HungUpPreferred = "uplink hangs up: an earlier parent answers again",
+        HungUpSilence = "uplink hangs up: nothing was heard",
+        HungUpNotLeading = "uplink hangs up: no longer leader",
+        Probed = "uplink probes an earlier parent",
+        Asked = "uplink asks about streams again",
+        SegmentSent = "uplink sends batches",
+        IdleHeadSent = "uplink sends an idle head",
+        TransferStartSent = "uplink starts a whole-origin transfer",
+        PieceSent = "uplink sends a piece",
+        LoadFailed = "uplink finds batches trimmed or out of place",
+        Recorded = "uplink records what a parent holds",
+        RecordRepeated = "uplink repeats a record that its site did not take",
+        RegisterOffered = "uplink offers a register to its site",
+        RegisterRepeated = "uplink repeats a register that its site did not take",
+        AlarmWentBack = "alarm: the parent went back",
+        AlarmSetBack = "alarm: the site is behind its parent",
+        AlarmRefused = "alarm: the parent refuses a stream",
+        AlarmNoParent = "alarm: no parent answers",
+        Welcomed = "intake says welcome",
+        WelcomedWithRegister = "intake hands a register down with its welcome",
+        Redirected = "intake sends a child to its leader",
+        ByeNoLeader = "intake ends a line: no leader",
+        ByeBusy = "intake ends a line: busy",
+        ByeNotParent = "intake ends a line: no parent of this child",
+        CursorsSent = "intake answers a question about streams",
+        AdoptedSent = "intake says adopted",
+        WantsPieceSent = "intake wants a piece",
+        WantsBatchesSent = "intake wants batches",
+        GapRefused = "intake or state refuses a gap",
+        TransferRefused = "intake or state refuses a transfer's step",
+        ForkRefused = "state refuses another history",
+        EpochRefused = "state refuses another epoch",
+        BusySent = "intake says busy",
+        RegisterSent = "intake hands down a newer register",
+        BatchCommitted = "state commits clients' requests",
+        RequestRepeated = "state knows a request again",
+        RowMissing = "state refuses to take away a missing row",
+        HeadCommitted = "state commits a head",
+        IdleHeadCommitted = "state commits an idle head",
+        HeadHeldBack = "state holds back a head that claims too much",
+        Adopted = "state adopts batches",
+        OverlapSkipped = "state adopts batches and skips what it held",
+        Redelivered = "state knows every batch of a segment",
+        WatermarkRaised = "state raises a watermark by an idle head",
+        WatermarkHeld = "state believes no head of the far future",
+        TransferBegun = "state begins a transfer",
+        TransferAnew = "state drops a transfer for another",
+        PieceTaken = "state takes a piece",
+        PieceKnown = "state was given another piece than it wants",
+        Replayed = "state replays batches over pieces",
+        GenerationSwitched = "state switches the generation",
+        TransferPassed = "state drops a transfer that the stream has passed",
+        RecordTaken = "state records what a parent holds",
+        RecordWentBack = "state records that a parent holds less",
+        Trimmed = "state forgets batches",
+        RegisterAdopted = "state adopts a register",
+        TwoPaths = "an origin came by two children",
+    }
+}
+
+/// A machine's move from one state to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Move {
+    pub machine: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
+}
+
+/// Counts of one run, or of many.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Counts {
+    pub faults: BTreeMap<Fault, u64>,
+    pub steps: BTreeMap<Step, u64>,
+    pub moves: BTreeMap<Move, u64>,
+    /// How often a transfer replaced another history that nothing was left to tell apart: a known limit, counted to be seen.
+    pub indistinguishable: u64,
+}
+
+impl Counts {
+    pub fn fault(&mut self, fault: Fault) {
+        *self.faults.entry(fault).or_default() += 1;
+    }
+
+    pub fn step(&mut self, step: Step) {
+        *self.steps.entry(step).or_default() += 1;
+    }
+
+    pub fn moved(&mut self, machine: &'static str, from: &'static str, to: &'static str) {
+        if from != to {
+            *self.moves.entry(Move { machine, from, to }).or_default() += 1;
+        }
+    }
+
+    /// Adds what another run counted.
+    pub fn add(&mut self, other: &Counts) {
+        self.indistinguishable += other.indistinguishable;
+        other.faults.iter().for_each(|(what, count)| *self.faults.entry(*what).or_default() += count);
+        other.steps.iter().for_each(|(what, count)| *self.steps.entry(*what).or_default() += count);
+        other.moves.iter().for_each(|(what, count)| *self.moves.entry(*what).or_default() += count);
+    }
+
+    /// Everything that must happen, by group, with its count.
+    pub fn rows(&self) -> Vec<(&'static str, String, u64)> {
+        let of = |count: Option<&u64>| count.copied().unwrap_or(0);
+        let faults = Fault::ALL.iter().map(|fault| ("fault", fault.text().to_string(), of(self.faults.get(fault))));
+        let steps = Step::ALL.iter().map(|step| ("step", step.text().to_string(), of(self.steps.get(step))));
+        let moves = crate::moves::ALL.iter().map(|at| (at.machine, format!("{} → {}", at.from, at.to), of(self.moves.get(at))));
+        faults.chain(steps).chain(moves).collect()
+    }
+
+    /// What happened less than `at_least` times.
+    pub fn rarer_than(&self, at_least: u64) -> Vec<String> {
+        self.rows().into_iter().filter(|(_, _, count)| *count < at_least).map(|(group, what, count)| format!("{group}: {what}: {count}")).collect()
+    }
+
+    /// Moves that no diagram has: a machine went a way that nobody thought of.
+    pub fn unforeseen(&self) -> Vec<String> {
+        self.moves.iter().filter(|(at, _)| !crate::moves::ALL.contains(at) && !crate::moves::SELDOM.contains(at)).map(|(at, count)| format!("{}: {} → {}: {count}", at.machine, at.from, at.to)).collect()
+    }
+
+    /// The table that is printed.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(UTF8_HORIZONTAL_ONLY);
+        table.set_header(["kind", "what", "times"]);
+        for (group, what, count) in self.rows() {
+            table.add_row([Cell::new(group), Cell::new(what), Cell::new(count).set_alignment(CellAlignment::Right)]);
+        }
+        table
+    }
+}

@@ -1,0 +1,129 @@
+//! A site's disk: the log that it agreed on, the warehouse that the log leads to, and older images of both.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use kho_storage::{
+    codec::{self, Blob},
+    command::{Command, Outcome},
+    db::MemoryImage,
+    error::StorageError,
+    ids::{OriginId, SiteId},
+    warehouse::{Applied, AppliedMark, OriginState, Warehouse},
+};
+use parking_lot::Mutex;
+
+use crate::tree;
+
+/// Images kept of one disk.
+const IMAGES_MAX: usize = 12;
+
+/// A disk as it stood after so many entries.
+#[derive(Clone)]
+pub struct Image {
+    pub entries: usize,
+    state: MemoryImage,
+}
+
+pub struct Disk {
+    site: SiteId,
+    log: Vec<Vec<u8>>,
+    applied: usize,
+    pub warehouse: Warehouse,
+    /// What the warehouse told its listener since it was asked last.
+    news: Arc<Mutex<Vec<Applied>>>,
+    images: VecDeque<Image>,
+}
+
+impl Disk {
+    pub fn new(site: SiteId) -> Self {
+        let (warehouse, news) = open(site, MemoryImage::default()).expect("an empty image belongs to nobody");
+        Self { site, log: Vec::new(), applied: 0, warehouse, news, images: VecDeque::new() }
+    }
+
+    pub fn entries(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Appends an entry to the log: from here on it is never lost with a majority of the disks alive.
+    pub fn append(&mut self, entry: Vec<u8>) {
+        self.log.push(entry);
+    }
+
+    /// Applies the next entry, if there is one.
+    ///
+    /// # Errors
+    /// [`StorageError`]: a real node would stop.
+    pub fn apply_next(&mut self) -> Result<Option<(Command, Outcome)>, StorageError> {
+        let Some(entry) = self.log.get(self.applied) else { return Ok(None) };
+        let command: Command = codec::decode(entry)?;
+        self.applied += 1;
+        let mark = AppliedMark { applied: Blob((self.applied as u64).to_be_bytes().to_vec()), membership: Blob::default() };
+        let outcome = self.warehouse.apply(&mark, Some(&command))?;
+        Ok(outcome.map(|outcome| (command, outcome)))
+    }
+
+    /// What the listener heard since the last call.
+    pub fn take_news(&self) -> Vec<Applied> {
+        std::mem::take(&mut self.news.lock())
+    }
+
+    pub fn origin(&self, origin: OriginId) -> Option<OriginState> {
+        self.warehouse.origin(origin).expect("a memory does not fail")
+    }
+
+    /// Puts what was applied on the disk, and keeps an image.
+    pub fn flush(&mut self) {
+        self.warehouse.flush().expect("a memory does not fail");
+        self.images.push_back(Image { entries: self.applied, state: self.newest() });
+        if self.images.len() > IMAGES_MAX {
+            self.images.pop_front();
+        }
+    }
+
+    /// All processes of the site end and start again: what was not flushed is applied again from the log.
+    ///
+    /// # Errors
+    /// When that comes to other bytes than before.
+    pub fn restart(&mut self) -> Result<(), String> {
+        let before = self.newest();
+        let applied = self.applied;
+        let flushed = self.warehouse.flushed_image().expect("a warehouse in memory");
+        self.start_from(flushed)?;
+        while self.applied < applied {
+            self.apply_next().map_err(|error| error.to_string())?;
+        }
+        if self.newest() == before { Ok(()) } else { Err("a restarted node came to other bytes than before from the same log".into()) }
+    }
+
+    pub fn images(&self) -> impl DoubleEndedIterator<Item = &Image> {
+        self.images.iter()
+    }
+
+    /// A majority of the site's disks comes back with an older image. What the log said since is gone.
+    pub fn roll_back(&mut self, image: &Image) -> Result<(), String> {
+        self.log.truncate(image.entries);
+        self.images.retain(|kept| kept.entries <= image.entries);
+        self.start_from(image.state.clone())
+    }
+
+    fn start_from(&mut self, image: MemoryImage) -> Result<(), String> {
+        (self.warehouse, self.news) = open(self.site, image).map_err(|error| error.to_string())?;
+        let mark = self.warehouse.applied().map_err(|error| error.to_string())?;
+        self.applied = mark.and_then(|mark| mark.applied.0.try_into().ok()).map_or(0, |bytes| u64::from_be_bytes(bytes) as usize);
+        Ok(())
+    }
+
+    fn newest(&self) -> MemoryImage {
+        self.warehouse.image().expect("a warehouse in memory")
+    }
+}
+
+type Opened = (Warehouse, Arc<Mutex<Vec<Applied>>>);
+
+fn open(site: SiteId, image: MemoryImage) -> Result<Opened, StorageError> {
+    let warehouse = Warehouse::in_memory(image, tree::warehouse_config(site))?;
+    let news = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&news);
+    warehouse.listen(move |applied| heard.lock().push(applied));
+    Ok((warehouse, news))
+}

@@ -1,0 +1,84 @@
+//! The ways that the machines go from state to state, as an observer sees them between two inputs: several steps that one input
+//! causes are seen as one. Each must be gone often, and none that is not here.
+
+use kho_replication::uplink::{LinkStatus, StreamState};
+
+use crate::counts::Move;
+
+/// The name of the line's state.
+pub fn link(status: &LinkStatus) -> &'static str {
+    match status {
+        LinkStatus::Standby => "standby",
+        LinkStatus::Waiting { .. } => "waiting",
+        LinkStatus::Dialling => "dialling",
+        LinkStatus::Greeting => "greeting",
+        LinkStatus::Open { .. } => "open",
+    }
+}
+
+/// The name of a stream's state.
+pub fn stream(state: &StreamState) -> &'static str {
+    match state {
+        StreamState::Unknown => "unknown",
+        StreamState::CaughtUp => "caught up",
+        StreamState::Sending => "sending",
+        StreamState::Waiting { .. } => "waiting",
+        StreamState::Parked { .. } => "parked",
+        StreamState::ParentAhead { .. } => "parent ahead",
+        StreamState::Transferring { .. } => "transferring",
+    }
+}
+
+const fn at(machine: &'static str, from: &'static str, to: &'static str) -> Move {
+    Move { machine, from, to }
+}
+
+pub const ALL: &[Move] = &[
+    at("link", "standby", "dialling"),
+    at("link", "waiting", "standby"),
+    at("link", "waiting", "dialling"),
+    at("link", "dialling", "standby"),
+    at("link", "dialling", "waiting"),
+    at("link", "dialling", "greeting"),
+    at("link", "greeting", "standby"),
+    at("link", "greeting", "waiting"),
+    at("link", "greeting", "dialling"),
+    at("link", "greeting", "open"),
+    at("link", "open", "standby"),
+    at("link", "open", "waiting"),
+    at("link", "open", "dialling"),
+    at("stream", "unknown", "sending"),
+    at("stream", "unknown", "caught up"),
+    at("stream", "unknown", "parent ahead"),
+    at("stream", "unknown", "transferring"),
+    at("stream", "sending", "unknown"),
+    at("stream", "sending", "caught up"),
+    at("stream", "sending", "waiting"),
+    at("stream", "sending", "parked"),
+    at("stream", "sending", "parent ahead"),
+    at("stream", "sending", "transferring"),
+    at("stream", "caught up", "unknown"),
+    at("stream", "caught up", "sending"),
+    at("stream", "caught up", "waiting"),
+    at("stream", "caught up", "parked"),
+    at("stream", "caught up", "parent ahead"),
+    at("stream", "caught up", "transferring"),
+    at("stream", "waiting", "unknown"),
+    at("stream", "waiting", "sending"),
+    at("stream", "waiting", "caught up"),
+    at("stream", "waiting", "parent ahead"),
+    at("stream", "waiting", "transferring"),
+    at("stream", "parked", "unknown"),
+    at("stream", "parent ahead", "unknown"),
+    at("stream", "parent ahead", "sending"),
+    at("stream", "parent ahead", "caught up"),
+    at("stream", "parent ahead", "waiting"),
+    at("stream", "parent ahead", "parked"),
+    at("stream", "parent ahead", "transferring"),
+    at("stream", "transferring", "unknown"),
+    at("stream", "transferring", "sending"),
+    at("stream", "transferring", "waiting"),
+];
+
+/// Ways that are gone too seldom to be asked for: a transfer's receiver got further by another path, or nowhere, in one step.
+pub const SELDOM: &[Move] = &[at("stream", "transferring", "parent ahead"), at("stream", "transferring", "parked")];

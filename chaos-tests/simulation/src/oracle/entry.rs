@@ -1,0 +1,194 @@
+//! After every entry: cursors only move on, along one history that an author wrote; digests are the author's; a watermark says no
+//! more than clocks and heads; a record says no more than the parent held; nothing is forgotten that the parent does not hold.
+
+use std::collections::BTreeSet;
+
+use kho_storage::{
+    codec,
+    command::{Command, Outcome, ParentCursor, Refusal},
+    ids::{Hash32, OriginId, SiteId, StreamSeq},
+    stream::{Batch, Segment},
+    warehouse::OriginState,
+};
+
+use super::replicas::replay;
+use crate::{
+    ledger::{Link, start},
+    tree,
+    world::{Applied, World},
+};
+
+/// So much evidence of an origin is kept whoever may have made it up.
+const EVIDENCE_SURELY_KEPT: usize = 8;
+
+pub fn judge(world: &mut World, applied: &Applied<'_>) -> Result<(), String> {
+    if let Command::Write { origin, .. } = applied.command {
+        note_batch(world, applied, *origin)?;
+    }
+    for (origin, after) in applied.after {
+        let Some(after) = after else { continue };
+        let before = applied.before[origin].as_ref();
+        stands_in_a_history(world, *origin, after)?;
+        moves_on(world, *origin, before, after)?;
+        keeps_time(applied, *origin, before, after)?;
+        world.ledger.stands(applied.site, *origin, after.chain, false);
+    }
+    match (applied.command, applied.outcome) {
+        (Command::AdoptRegister { .. }, _) => keeps_newest_register(world, applied),
+        (Command::AdoptSegment { segment, .. }, Outcome::Refused(Refusal::Forked { .. } | Refusal::BadChain { .. })) => keeps_evidence(world, applied.site, segment),
+        (Command::RecordParent { parent, cursors }, _) => cursors.iter().try_for_each(|cursor| record_is_true(world, applied.site, *parent, cursor)),
+        (Command::Trim { .. }, Outcome::Trimmed { batches: 1.. }) => trimmed_is_held(world, applied),
+        (_, Outcome::Adopted(cursor)) => {
+            let state = applied.after.get(&cursor.origin).and_then(Option::as_ref);
+            // Of an origin that has no batch yet nothing need be kept.
+            let stands = state.map_or(StreamSeq(1), |state| state.next) == cursor.next;
+            if !stands {
+                return Err(format!("it acknowledges {} of origin {}, but does not stand there", cursor.next, cursor.origin));
+            }
+            state.map_or(Ok(()), |state| super::replicas::is_complete(cursor.origin, state, world))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The ledger takes note of what the author's site wrote.
+fn note_batch(world: &mut World, applied: &Applied<'_>, origin: OriginId) -> Result<(), String> {
+    let Some(after) = &applied.after[&origin] else { return Ok(()) };
+    let before = applied.before[&origin].as_ref().map_or(start(origin), |state| state.chain);
+    if after.chain == before {
+        return Ok(());
+    }
+    let warehouse = &world.sites()[applied.site.0 as usize - 1].disk.warehouse;
+    let kept = warehouse.read(|reading| reading.batch(origin, after.epoch.number, after.last())).map_err(|error| error.to_string())?;
+    let kept = kept.ok_or_else(|| format!("batch {} of origin {origin} was committed and is not kept", after.last()))?;
+    let batch = Batch::decode(&kept.batch).map_err(|error| error.to_string())?;
+    let link = Link { seq: after.last(), before, digest: after.sum.digest(), rows: after.rows, batch };
+    if world.ledger.committed(origin, after.chain, link)? {
+        world.trace.note(world.now, || format!("-- origin {origin} has two histories from batch {} on", after.last()));
+    }
+    Ok(())
+}
+
+/// Promises 4 and 5: whatever a site holds is what an author wrote, with the author's digest.
+fn stands_in_a_history(world: &World, origin: OriginId, state: &OriginState) -> Result<(), String> {
+    if state.chain == start(origin) {
+        return if state.next == StreamSeq(1) { Ok(()) } else { Err(format!("origin {origin} stands at {} without a batch", state.next)) };
+    }
+    let link = world.ledger.link(origin, state.chain).ok_or_else(|| format!("origin {origin} stands in a history that nobody wrote, at {}", state.next))?;
+    if link.seq.next() != state.next {
+        return Err(format!("origin {origin} stands at {}, its history at {}", state.next, link.seq.next()));
+    }
+    if link.digest != state.sum.digest() || link.rows != state.rows {
+        return Err(format!("promise 5: origin {origin} has another digest at {} than its author had there", link.seq));
+    }
+    Ok(())
+}
+
+/// Promise 6: a site never goes back, and never over to another history.
+fn moves_on(world: &mut World, origin: OriginId, before: Option<&OriginState>, after: &OriginState) -> Result<(), String> {
+    let Some(before) = before else { return Ok(()) };
+    if !world.ledger.goes_on(origin, before.chain, after.chain) {
+        if before.generation != after.generation && nothing_tells_apart(world, origin, before, after) {
+            world.counts.indistinguishable += 1;
+            return Ok(());
+        }
+        return Err(format!("promise 6: origin {origin} went from {} to {} in another history", before.next, after.next));
+    }
+    if after.oldest_kept > after.next {
+        return Err(format!("origin {origin} keeps from {} on and stands at {}", after.oldest_kept, after.next));
+    }
+    Ok(())
+}
+
+/// The known limit of transfers (`storage/src/warehouse/transfer.rs`): in the other history every row in which the two differed was
+/// changed again or taken away, and no batch is left to compare.
+fn nothing_tells_apart(world: &World, origin: OriginId, before: &OriginState, after: &OriginState) -> bool {
+    let held = replay(&world.ledger, origin, before.chain);
+    let replaced = replay(&world.ledger, origin, after.chain);
+    replaced.iter().filter(|(_, (seq, _))| *seq < before.next.0).all(|(place, row)| held.get(place) == Some(row))
+}
+
+/// A watermark never goes back, and never beyond the clock that stands in the command.
+fn keeps_time(applied: &Applied<'_>, origin: OriginId, before: Option<&OriginState>, after: &OriginState) -> Result<(), String> {
+    let earlier = before.map_or(0, |state| state.watermark.0);
+    if after.watermark.0 < earlier {
+        return Err(format!("the watermark of origin {origin} went back by {} ms", earlier - after.watermark.0));
+    }
+    if let Command::AdoptSegment { site_time, segment } = applied.command
+        && after.watermark.0 > earlier
+    {
+        let head = &segment.head.head;
+        if after.watermark > *site_time || after.watermark > head.site_time {
+            return Err(format!("promise 9: the watermark of origin {origin} lies beyond the site's clock or the head"));
+        }
+    }
+    Ok(())
+}
+
+/// Promise 2: what a child records was committed by that parent, in the child's own history.
+fn record_is_true(world: &World, child: SiteId, parent: SiteId, cursor: &ParentCursor) -> Result<(), String> {
+    let origin = cursor.origin;
+    let Some(state) = world.sites()[child.0 as usize - 1].disk.origin(origin) else { return Ok(()) };
+    let place = chain_at(world, origin, state.chain, cursor.next.previous());
+    let Some(place) = place else {
+        // The child itself was set back since: what it records lies beyond what it holds.
+        let set_back = world.ledger.rolled_back.contains(&child);
+        return if set_back { Ok(()) } else { Err(format!("promise 2: it records {} of origin {origin} and stands at {}", cursor.next, state.next)) };
+    };
+    if world.ledger.ever_held(parent, origin, place) {
+        return Ok(());
+    }
+    Err(format!("promise 2: it records that {} holds {} of origin {origin}, which that site never committed in this history", tree::name(parent), cursor.next))
+}
+
+/// Promise 2: what is forgotten, the active parent committed in the same history.
+fn trimmed_is_held(world: &World, applied: &Applied<'_>) -> Result<(), String> {
+    let register = world.sites()[applied.site.0 as usize - 1].disk.warehouse.register();
+    let parent = register.as_ref().as_ref().and_then(|register| register.active_parent(applied.site));
+    let parent = parent.ok_or("a site without a parent forgets batches")?;
+    for (origin, after) in applied.after {
+        let (Some(before), Some(after)) = (&applied.before[origin], after) else { continue };
+        if after.oldest_kept == before.oldest_kept {
+            continue;
+        }
+        let place = chain_at(world, *origin, after.chain, after.oldest_kept.previous()).ok_or("a site forgets what it does not hold")?;
+        if place != after.before_oldest_chain {
+            return Err(format!("origin {origin}: the chain before the oldest batch kept is another"));
+        }
+        if !world.ledger.ever_held(parent, *origin, place) {
+            return Err(format!("promise 2: batches of origin {origin} below {} are forgotten, which {} never committed", after.oldest_kept, tree::name(parent)));
+        }
+    }
+    Ok(())
+}
+
+/// A register is only replaced by a newer one.
+fn keeps_newest_register(world: &World, applied: &Applied<'_>) -> Result<(), String> {
+    let after = world.sites()[applied.site.0 as usize - 1].register_version();
+    if after >= applied.register_before { Ok(()) } else { Err(format!("register {} was replaced by register {after}", applied.register_before)) }
+}
+
+/// Promise 6: what is refused as another history is kept, beside all that was kept before.
+fn keeps_evidence(world: &mut World, site: SiteId, refused: &Segment) -> Result<(), String> {
+    let name = |segment: &Segment| Hash32::of(&codec::encode(segment).expect("a segment always encodes"));
+    let origin = refused.origin();
+    let mut kept = BTreeSet::new();
+    let warehouse = &world.sites()[site.0 as usize - 1].disk.warehouse;
+    let read = warehouse.read(|reading| {
+        reading.evidence(|evidence| {
+            if evidence.segment.origin() == origin {
+                kept.insert(name(&evidence.segment));
+            }
+        })
+    });
+    read.map_err(|error| error.to_string())?;
+    // There is room for some of each origin; more of the same tells nothing new.
+    if !kept.contains(&name(refused)) && kept.len() < EVIDENCE_SURELY_KEPT {
+        return Err(format!("promise 6: a second history of origin {origin} was refused and thrown away"));
+    }
+    world.ledger.keeps(site, origin, kept)
+}
+
+fn chain_at(world: &World, origin: OriginId, chain: Hash32, seq: StreamSeq) -> Option<Hash32> {
+    world.ledger.ancestor(origin, chain, seq)
+}

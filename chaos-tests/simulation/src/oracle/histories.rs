@@ -1,0 +1,59 @@
+//! At the end: where sites hold two histories of an origin, or an author less than its parent, somebody was told. Neither history is
+//! lost: each is still held by the site that held it, which [`super::entry`] sees to.
+
+use kho_storage::ids::{Hash32, OriginId, SiteId};
+
+use crate::{
+    ledger::{Seen, start},
+    tree,
+    world::World,
+};
+
+/// How a site's history of an origin lies to the one that its author goes on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lies {
+    /// The author's, as far as it goes.
+    Along,
+    /// The author's, and beyond what the author holds by now.
+    Ahead,
+    /// Another one.
+    Apart,
+}
+
+pub fn judge(world: &World) -> Result<(), String> {
+    for origin in tree::origins() {
+        let author = SiteId(origin.0);
+        let parent = world.parents().of(author).first().copied();
+        for site in tree::sites().filter(|site| *site != author) {
+            match lies(world, site, origin) {
+                Lies::Apart if !world.ledger.is_seen(origin) => {
+                    return Err(format!("promise 6: {} holds another history of origin {origin} than its author goes on with, and nobody was told", tree::name(site)));
+                }
+                Lies::Ahead if Some(site) == parent && !world.ledger.has_seen(origin, Seen::SetBack) => {
+                    return Err(format!("promise 6: the author of origin {origin} is behind its parent {}, and nobody was told", tree::name(site)));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether sites disagree on an origin: then it does not come together without an operator.
+pub fn is_disputed(world: &World, origin: OriginId) -> bool {
+    tree::sites().any(|site| lies(world, site, origin) != Lies::Along)
+}
+
+fn lies(world: &World, site: SiteId, origin: OriginId) -> Lies {
+    let theirs = tip(world, SiteId(origin.0), origin);
+    let held = tip(world, site, origin);
+    match () {
+        () if world.ledger.goes_on(origin, held, theirs) => Lies::Along,
+        () if world.ledger.goes_on(origin, theirs, held) => Lies::Ahead,
+        () => Lies::Apart,
+    }
+}
+
+fn tip(world: &World, site: SiteId, origin: OriginId) -> Hash32 {
+    world.sites()[site.0 as usize - 1].disk.origin(origin).map_or(start(origin), |state| state.chain)
+}

@@ -1,0 +1,43 @@
+//! One run, from its seed to its end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::{counts::Counts, violation::Violation, world::World};
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Run {
+    pub seed: u64,
+    pub counts: Counts,
+    /// Virtual time that it took, in milliseconds.
+    pub lasted_ms: u64,
+    /// What was broken, if anything.
+    pub broken: Option<String>,
+    /// The log, when it was asked for.
+    pub trace: Vec<String>,
+}
+
+/// Lives through one seed. With `traced` the log is kept.
+pub fn run(seed: u64, traced: bool) -> Run {
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(seed, traced);
+        world.live();
+        (world.counts, world.now.0, world.trace.into_lines())
+    }));
+    match lived {
+        Ok((counts, lasted_ms, trace)) => Run { seed, counts, lasted_ms, broken: None, trace },
+        Err(panic) => {
+            let (what, trace) = match panic.downcast::<Violation>() {
+                Ok(violation) => (violation.what, violation.trace.into_lines()),
+                Err(panic) => (said(&*panic), Vec::new()),
+            };
+            Run { seed, counts: Counts::default(), lasted_ms: 0, broken: Some(what), trace }
+        }
+    }
+}
+
+/// What a panic in the product said.
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a panic: {}", text.unwrap_or("without words"))
+}

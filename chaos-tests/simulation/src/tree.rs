@@ -1,0 +1,182 @@
+//! The tree of a run: seven sites on four tiers, and the registers that the centre issues.
+//!
+//! ```text
+//!   central    C 1
+//!             ╱   ┆           ── active parent    ┆ stand-in
+//!   region  R 2   ┆
+//!          ╱   ╲  ┆
+//!   prov. P 3   Q 4           P authors an origin too
+//!         ╱ ╲ ╲┆┆╱ ╲
+//!   dist. A 5  B 6  D 7       A and B: P, else Q    D: Q, else R
+//! ```
+//! A stream of A reaches the centre by P and by Q, and by P's two parents.
+
+use std::sync::{Arc, LazyLock};
+
+use kho_storage::{
+    ids::{NodeId, OriginId, SiteId, Tier},
+    register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
+    schema::{Schema, population},
+    signature::{PublicKey, SigningKey},
+    warehouse::WarehouseConfig,
+};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+
+pub const TREE: &str = "simulated";
+pub const SITES: u32 = 7;
+pub const CENTRE: SiteId = SiteId(1);
+pub const REGION: SiteId = SiteId(2);
+pub const P: SiteId = SiteId(3);
+pub const Q: SiteId = SiteId(4);
+pub const A: SiteId = SiteId(5);
+pub const B: SiteId = SiteId(6);
+pub const D: SiteId = SiteId(7);
+/// Nodes of every site.
+pub const NODES: u64 = 3;
+/// Sites that author; each the origin of its own number.
+pub const AUTHORS: [SiteId; 4] = [P, A, B, D];
+/// Sites that adopt and author nothing.
+pub const ADOPTERS: [SiteId; 3] = [CENTRE, REGION, Q];
+
+/// Keys and schema are the same in every run: they are made once.
+struct Made {
+    centre: SigningKey,
+    nodes: Vec<SigningKey>,
+    schema: Arc<Schema>,
+    centre_public: PublicKey,
+}
+
+static MADE: LazyLock<Made> = LazyLock::new(|| {
+    let centre = key(0);
+    let nodes = (0..u64::from(SITES) * NODES).map(|place| key(place + 1)).collect();
+    Made { centre_public: centre.public_key(), centre, nodes, schema: Arc::new(population().clone()) }
+});
+
+/// An Ed25519 key from its number: the only algorithm here whose signatures are the same each time.
+fn key(number: u64) -> SigningKey {
+    let mut seed = [7u8; 32];
+    seed[..8].copy_from_slice(&number.to_le_bytes());
+    let public = Ed25519KeyPair::from_seed_unchecked(&seed).expect("any 32 bytes are a seed");
+    // PKCS#8 version 2 (RFC 5958, RFC 8410): version, algorithm, the seed, and the public key.
+    let mut der = vec![0x30, 0x53, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    der.extend(seed);
+    der.extend([0xa1, 0x23, 0x03, 0x21, 0x00]);
+    der.extend(public.public_key().as_ref());
+    SigningKey::from_pkcs8_der(&der).expect("the document was just made")
+}
+
+/// The key by which `node` of `site` signs heads.
+pub fn signing_key(site: SiteId, node: NodeId) -> &'static SigningKey {
+    &MADE.nodes[((u64::from(site.0) - 1) * NODES + node.0 - 1) as usize]
+}
+
+/// Whose warehouse a site's is, and whom it trusts.
+pub fn warehouse_config(site: SiteId) -> WarehouseConfig {
+    WarehouseConfig { tree: TREE.into(), site, register_key: MADE.centre_public.clone(), schema: Arc::clone(&MADE.schema), limits: Default::default() }
+}
+
+/// The address at which `node` of `site` answers.
+pub fn address(site: SiteId, node: NodeId) -> String {
+    format!("{site}:{node}")
+}
+
+/// Reads what [`address`] wrote.
+pub fn node_at(address: &str) -> Option<(SiteId, NodeId)> {
+    let (site, node) = address.split_once(':')?;
+    Some((site.parse().ok()?, node.parse().ok()?))
+}
+
+pub fn sites() -> impl Iterator<Item = SiteId> {
+    (1..=SITES).map(SiteId)
+}
+
+pub fn origins() -> impl Iterator<Item = OriginId> {
+    AUTHORS.into_iter().map(|site| OriginId(site.0))
+}
+
+/// The site's letter, for people.
+pub fn name(site: SiteId) -> &'static str {
+    ["C", "R", "P", "Q", "A", "B", "D"].get(site.0 as usize - 1).copied().unwrap_or("?")
+}
+
+/// Who sends to whom, as the newest register has it.
+#[derive(Debug, Clone)]
+pub struct Parents {
+    version: u64,
+    /// By site, from the first on.
+    lists: Vec<Vec<SiteId>>,
+}
+
+impl Parents {
+    pub fn first() -> Self {
+        Self { version: 1, lists: vec![vec![], vec![CENTRE], vec![REGION, CENTRE], vec![REGION, CENTRE], vec![P, Q], vec![P, Q], vec![Q, REGION]] }
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub fn of(&self, site: SiteId) -> &[SiteId] {
+        &self.lists[site.0 as usize - 1]
+    }
+
+    /// A newer version in which the active parent of `site` and its stand-in have changed places, or, when it had only one, in
+    /// which it has the other again.
+    pub fn swapped(&self, site: SiteId) -> Self {
+        let mut next = self.clone();
+        next.version += 1;
+        let list = &mut next.lists[site.0 as usize - 1];
+        match *list.as_slice() {
+            [only] => list.extend(Self::first().of(site).iter().filter(|parent| **parent != only)),
+            _ => list.reverse(),
+        }
+        next
+    }
+
+    /// A newer version in which `site` has lost its active parent, and the stand-in is the only one.
+    pub fn without_active(&self, site: SiteId) -> Self {
+        let mut next = self.clone();
+        next.version += 1;
+        let list = &mut next.lists[site.0 as usize - 1];
+        if list.len() > 1 {
+            list.remove(0);
+        }
+        next
+    }
+
+    /// `site`'s active parent, that one's, and so on up to the root.
+    pub fn above(&self, site: SiteId) -> Vec<SiteId> {
+        let mut path = Vec::new();
+        let mut at = site;
+        while let Some(parent) = self.of(at).first() {
+            path.push(*parent);
+            at = *parent;
+        }
+        path
+    }
+
+    /// The register that says so, signed by the centre.
+    pub fn register(&self) -> SignedRegister {
+        let register = Register {
+            tree: TREE.into(),
+            version: self.version,
+            sites: sites().map(|site| self.entry(site)).collect(),
+            origins: AUTHORS.into_iter().map(|author| OriginEntry { origin: OriginId(author.0), author }).collect(),
+        };
+        SignedRegister::issue(&register, &MADE.centre).expect("the tree is whole")
+    }
+
+    fn entry(&self, site: SiteId) -> SiteEntry {
+        let tier = [Tier::Central, Tier::Region, Tier::Province, Tier::Province, Tier::District, Tier::District, Tier::District][site.0 as usize - 1];
+        let nodes = (1..=NODES).map(NodeId);
+        SiteEntry {
+            site,
+            name: name(site).into(),
+            tier,
+            parents: self.of(site).to_vec(),
+            areas: vec![],
+            addresses: nodes.clone().map(|node| address(site, node)).collect(),
+            nodes: nodes.map(|node| NodeEntry { node, signing_key: signing_key(site, node).public_key(), revoked: vec![] }).collect(),
+        }
+    }
+}

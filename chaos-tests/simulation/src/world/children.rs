@@ -1,0 +1,147 @@
+//! The parent's side at work: carries out what an intake decides, as `node/src/children.rs` does.
+
+use std::sync::Arc;
+
+use kho_replication::{
+    frames::{Goodbye, ParentFrame},
+    intake::{CursorsHeld, IntakeAction, IntakeAlarm, IntakeInput, ProposeFailure},
+};
+use kho_storage::{
+    command::{Refusal, TransferStatus},
+    ids::{OriginId, SiteId},
+    register::{SignedRegister, VerifiedRegister},
+    warehouse::Transfer,
+};
+
+use super::{World, describe};
+use crate::{
+    agenda::{Asker, Event, LineNo},
+    counts::{Fault, Step},
+    ledger::Seen,
+    line::Caller,
+    tree,
+};
+
+impl World {
+    pub(super) fn tell_intake(&mut self, number: LineNo, input: IntakeInput) {
+        let Some(parent) = self.lines.get(&number).map(|line| line.parent) else { return };
+        let (now, clock) = (self.now, self.clock(parent));
+        let Some(intake) = self.lines.get_mut(&number).and_then(|line| line.intake.as_mut()) else { return };
+        intake.handle(input, now, clock);
+        let actions: Vec<IntakeAction> = std::iter::from_fn(|| intake.poll_action()).collect();
+        let queued = intake.queued_bytes();
+        if queued > self.plan.intake.queued_bytes_max {
+            self.violated(format!("{queued} bytes are queued at {}", tree::name(parent)));
+        }
+        for action in actions {
+            if self.lines.get(&number).is_none_or(|line| line.intake.is_none()) {
+                return;
+            }
+            self.note(|| format!("{}: {}", tree::name(parent), describe::intake_action(&action)));
+            self.carry_out_intake(number, parent, action);
+        }
+    }
+
+    fn carry_out_intake(&mut self, number: LineNo, parent: SiteId, action: IntakeAction) {
+        match action {
+            IntakeAction::SendFrame(frame) => {
+                self.count_said(&frame);
+                let dies = matches!(frame, ParentFrame::Adopted { .. }) && self.is_killed_at(parent, Fault::CrashBeforeAnswerSent);
+                if !dies {
+                    let bytes = frame.encode().unwrap_or_else(|error| self.violated(format!("an intake made a frame that is too long: {error}")));
+                    self.sends_down(number, bytes);
+                }
+            }
+            IntakeAction::ReadCursors { origins } => {
+                let ms = self.dice.between(1, self.plan.commit_ms_max);
+                self.after(ms, Event::CursorsRead { line: number, origins });
+            }
+            IntakeAction::Propose { id, command } => self.propose(parent, Asker::Intake { line: number, id }, &command),
+            IntakeAction::Close { .. } => self.parent_closes(number),
+            IntakeAction::KeepEvidence(evidence) => self.violated(format!("honest bytes were taken for a lie: {}", evidence.refusal)),
+            IntakeAction::RaiseAlarm(alarm) => self.intake_alarms(parent, &alarm),
+        }
+    }
+
+    fn intake_alarms(&mut self, parent: SiteId, alarm: &IntakeAlarm) {
+        match alarm {
+            IntakeAlarm::StreamRefused { origin, refusal: Refusal::Forked { .. } | Refusal::BadChain { .. } | Refusal::DigestMismatch { .. }, .. } => self.ledger.saw(*origin, Seen::Refused),
+            IntakeAlarm::StreamRefused { .. } | IntakeAlarm::PeerMisbehaved { .. } | IntakeAlarm::OutcomeOutOfPlace { .. } => {
+                self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(parent)));
+            }
+        }
+    }
+
+    fn count_said(&mut self, frame: &ParentFrame) {
+        let step = match frame {
+            ParentFrame::Welcome(welcome) => {
+                if welcome.register.is_some() {
+                    self.counts.step(Step::WelcomedWithRegister);
+                }
+                Step::Welcomed
+            }
+            ParentFrame::Redirect { .. } => Step::Redirected,
+            ParentFrame::Cursors { .. } => Step::CursorsSent,
+            ParentFrame::Adopted { .. } => Step::AdoptedSent,
+            ParentFrame::TransferWants { status: TransferStatus::WantsPiece { .. }, .. } => Step::WantsPieceSent,
+            ParentFrame::TransferWants { status: TransferStatus::WantsBatches { .. }, .. } => Step::WantsBatchesSent,
+            ParentFrame::Refused { refusal, .. } => match refusal {
+                Refusal::Gap { .. } => Step::GapRefused,
+                Refusal::Transfer { .. } => Step::TransferRefused,
+                Refusal::Forked { .. } | Refusal::BadChain { .. } | Refusal::DigestMismatch { .. } => Step::ForkRefused,
+                Refusal::OtherEpoch { .. } => Step::EpochRefused,
+                _ => return,
+            },
+            ParentFrame::Busy { .. } => Step::BusySent,
+            ParentFrame::Register(_) => Step::RegisterSent,
+            ParentFrame::Goodbye(Goodbye::NoLeader) => Step::ByeNoLeader,
+            ParentFrame::Goodbye(Goodbye::Busy { .. }) => Step::ByeBusy,
+            ParentFrame::Goodbye(Goodbye::NotParent { .. }) => Step::ByeNotParent,
+            ParentFrame::Goodbye(_) => return,
+        };
+        self.counts.step(step);
+    }
+
+    /// After a read index: only a site with a leader can say where it stands.
+    pub(super) fn cursors_read(&mut self, number: LineNo, origins: &[OriginId]) {
+        let Some(parent) = self.lines.get(&number).map(|line| line.parent) else { return };
+        let busy = self.comes_once_in(self.plan.loss_one_in);
+        let result = if self.site(parent).leader.is_none() || busy {
+            Err(ProposeFailure::Busy { retry_after_ms: 300 })
+        } else {
+            let site = self.site(parent);
+            let cursors = origins.iter().filter_map(|origin| Some(site.disk.origin(*origin)?.cursor(*origin))).collect();
+            let transfers = site.disk.warehouse.transfers().expect("a memory does not fail");
+            let transfers = transfers.iter().filter(|transfer| origins.contains(&transfer.start.origin)).map(Transfer::status).collect();
+            Ok(CursorsHeld { cursors, transfers })
+        };
+        self.tell_intake(number, IntakeInput::CursorsRead(result));
+    }
+
+    /// The register as a site has it, with its signature.
+    pub(super) fn registers_of(&mut self, id: SiteId) -> (Arc<VerifiedRegister>, Arc<SignedRegister>) {
+        let warehouse = &self.site(id).disk.warehouse;
+        let verified = warehouse.register().as_ref().clone().expect("every site got one by hand");
+        let signed = warehouse.signed_register().expect("a memory does not fail").expect("every site got one by hand");
+        (Arc::new(verified), Arc::new(signed))
+    }
+
+    /// Tells the intakes of a site's nodes of a newer register.
+    pub(super) fn tell_intakes_register(&mut self, id: SiteId) {
+        let lines: Vec<_> = self.lines.iter().filter(|(_, line)| line.parent == id && line.intake.is_some()).map(|(number, _)| *number).collect();
+        for number in lines {
+            let (register, signed) = self.registers_of(id);
+            self.tell_intake(number, IntakeInput::RegisterChanged { register, signed });
+        }
+    }
+
+    /// Children that carry an origin to a site at the moment.
+    pub(super) fn note_carrier(&mut self, id: SiteId, line: LineNo, origin: OriginId) {
+        let Some(Caller::Uplink { .. }) = self.lines.get(&line).map(|line| &line.caller) else { return };
+        let child = self.lines[&line].child;
+        let carriers = self.site(id).carriers.entry(origin).or_default();
+        if carriers.insert(child) && carriers.len() > 1 {
+            self.counts.step(Step::TwoPaths);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Entry: requests become commands of the author's site, alone or in groups, and are repeated until they are answered.
+
+use kho_replication::intake::ProposeFailure;
+use kho_storage::{
+    command::{Command, Outcome, WriteOutcome},
+    ids::{OriginId, SiteId},
+};
+
+use super::World;
+use crate::{
+    agenda::{Asker, Event, RequestNo},
+    counts::{Fault, Step},
+    ledger::Acknowledged,
+    tree,
+};
+
+/// Requests that one group holds at most.
+const GROUP_MAX: u64 = 3;
+
+impl World {
+    /// New requests, and when the next ones come.
+    pub(super) fn enter(&mut self) {
+        if self.healing {
+            return;
+        }
+        let site = self.dice.pick(&tree::AUTHORS);
+        let requests: Vec<RequestNo> = (0..self.dice.between(1, GROUP_MAX)).map(|_| self.clients.ask(site, &mut self.dice)).collect();
+        self.hand_in(site, requests);
+        let ms = self.dice.between(1, 2 * self.plan.write_interval_ms);
+        self.after(ms, Event::Enter);
+    }
+
+    pub(super) fn enter_again(&mut self, request: RequestNo) {
+        let asked = &self.clients.asked[request];
+        if asked.answered {
+            return;
+        }
+        if asked.proposed > 1 {
+            self.counts.fault(Fault::WriteRepeated);
+        }
+        let site = asked.site;
+        self.hand_in(site, vec![request]);
+    }
+
+    fn hand_in(&mut self, site: SiteId, mut requests: Vec<RequestNo>) {
+        // An impatient client asks twice, and both come into one group or into two.
+        if self.comes_once_in(12) {
+            self.counts.fault(Fault::WriteRepeated);
+            requests.push(requests[0]);
+        } else if self.comes_once_in(12) {
+            self.counts.fault(Fault::WriteRepeated);
+            self.hand_in_group(site, requests.clone());
+        }
+        self.hand_in_group(site, requests);
+    }
+
+    fn hand_in_group(&mut self, site: SiteId, requests: Vec<RequestNo>) {
+        for request in &requests {
+            self.clients.asked[*request].proposed += 1;
+        }
+        let bodies = requests.iter().map(|request| self.clients.asked[*request].request.clone()).collect();
+        let command = Command::Write { site_time: self.clock(site), origin: OriginId(site.0), requests: bodies };
+        self.propose(site, Asker::Clients { requests }, &command);
+    }
+
+    /// Every client of a group hears what became of its request.
+    pub(super) fn clients_hear(&mut self, site: SiteId, requests: &[RequestNo], result: Result<Outcome, ProposeFailure>) {
+        let outcomes = match result {
+            Ok(Outcome::Written(outcomes)) if outcomes.len() == requests.len() => outcomes,
+            Ok(other) => self.violated(format!("a write came to {other:?}")),
+            Err(_) => {
+                for request in requests {
+                    let ms = self.dice.between(200, 2_000);
+                    self.after(ms, Event::EnterAgain(*request));
+                }
+                return;
+            }
+        };
+        for (request, outcome) in requests.iter().zip(outcomes) {
+            self.client_hears(site, *request, &outcome);
+        }
+    }
+
+    fn client_hears(&mut self, site: SiteId, request: RequestNo, outcome: &WriteOutcome) {
+        let origin = OriginId(site.0);
+        match outcome {
+            WriteOutcome::Committed { epoch, seq, repeated, .. } => {
+                if *repeated {
+                    self.counts.step(Step::RequestRepeated);
+                }
+                let key = self.clients.asked[request].request.key.clone();
+                if let Err(why) = self.ledger.acknowledge(origin, &key, Acknowledged { epoch: *epoch, seq: *seq }) {
+                    self.violated(format!("{}: {why}", tree::name(site)));
+                }
+            }
+            WriteOutcome::RowMissing { .. } => self.counts.step(Step::RowMissing),
+            WriteOutcome::Busy => return self.after(300, Event::EnterAgain(request)),
+            WriteOutcome::RequestKeyReused { .. } | WriteOutcome::NotAuthor => self.violated(format!("{}: request {request} came to {outcome:?}", tree::name(site))),
+        }
+        self.clients.asked[request].answered = true;
+    }
+}

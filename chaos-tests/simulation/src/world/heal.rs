@@ -1,0 +1,58 @@
+//! Faults end, lines heal, and everything comes together within a bound of virtual time.
+
+use kho_replication::link_time::LinkTime;
+use kho_storage::command::Command;
+
+use super::World;
+use crate::{oracle, tree};
+
+/// Within so long after the last fault.
+const HEALED_MS_MAX: u64 = 180_000;
+/// Between two looks.
+const LOOK_MS: u64 = 1_000;
+
+impl World {
+    pub(super) fn heal(&mut self) {
+        self.note(|| "-- everything is well from here on".into());
+        self.healing = true;
+        for id in tree::sites() {
+            let site = self.site(id);
+            (site.cut_off, site.disk_full) = (false, false);
+            site.down.clear();
+            site.clock.skew_ms = 0;
+        }
+        self.lines.values_mut().for_each(|line| line.slow_ms = 0);
+        self.issue_again();
+        let since = (!self.ledger.clocks_set).then(|| self.clock(tree::CENTRE));
+        let until = self.now.after_ms(HEALED_MS_MAX);
+        loop {
+            self.run_until(self.now.after_ms(LOOK_MS));
+            match oracle::convergence::judge(self, since).and_then(|()| oracle::histories::judge(self)) {
+                Ok(()) => break,
+                Err(why) if self.now >= until => self.violated(format!("{} s after the last fault: {why}", HEALED_MS_MAX / 1000)),
+                Err(_) => {}
+            }
+        }
+        self.judge_the_end();
+    }
+
+    /// A centre that was set back may have lost its newest register: whoever issued it applies it again.
+    fn issue_again(&mut self) {
+        if self.site(tree::CENTRE).register_version() < self.parents.version() {
+            let command = Command::AdoptRegister { site_time: self.clock(tree::CENTRE), signed: (*self.signed).clone() };
+            self.commit_now(tree::CENTRE, &command);
+        }
+    }
+
+    fn judge_the_end(&mut self) {
+        let judged = oracle::replicas::judge(self).and_then(|()| oracle::requests::judge(self));
+        if let Err(why) = judged {
+            self.violated(why);
+        }
+    }
+
+    /// How long the run took in virtual time.
+    pub fn ended_at(&self) -> LinkTime {
+        self.now
+    }
+}

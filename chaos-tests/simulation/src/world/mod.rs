@@ -1,0 +1,216 @@
+//! The world of one run: sites, lines and clients in virtual time. It carries out what the machines decide, as the tasks of a
+//! node do, and is in charge of everything that they do not decide: when, and whether at all.
+//!
+//! ```text
+//! agenda ──event──▶ World ──input──▶ Uplink, Intake (real) ──action──▶ World ──event, later──▶ agenda
+//!                     └──committed entry──▶ Warehouse (real) ──outcome──▶ oracles, asker
+//! ```
+//! Simulated: the network (`lines.rs`), the order of a site's log (`propose.rs`), disks (`../disk.rs`), clocks (`../site.rs`).
+//! Real: everything else.
+
+mod children;
+mod clients;
+mod commit;
+mod crash;
+mod describe;
+mod heal;
+mod lines;
+mod propose;
+mod stranger;
+mod trouble;
+mod upkeep;
+mod upward;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use kho_replication::{
+    link_time::LinkTime,
+    uplink::{Uplink, UplinkInput},
+};
+use kho_storage::{
+    command::Command,
+    ids::{NodeId, SiteId, SiteTime},
+    register::SignedRegister,
+};
+
+pub use self::commit::Applied;
+
+use crate::{
+    agenda::{Agenda, Event, LineNo, Reign},
+    client::Clients,
+    counts::Counts,
+    dice::Dice,
+    ledger::Ledger,
+    line::Line,
+    plan::Plan,
+    site::{Leader, Site},
+    trace::Trace,
+    tree::{self, Parents},
+    violation::violated,
+};
+
+/// Between two ticks of a site's tasks.
+const TICK_MS: u64 = 250;
+
+pub struct World {
+    pub dice: Dice,
+    pub plan: Plan,
+    pub now: LinkTime,
+    agenda: Agenda,
+    sites: Vec<Site>,
+    lines: BTreeMap<LineNo, Line>,
+    last_line: LineNo,
+    clients: Clients,
+    pub ledger: Ledger,
+    pub counts: Counts,
+    pub trace: Trace,
+    /// The newest register that the centre issued.
+    parents: Parents,
+    signed: Arc<SignedRegister>,
+    /// No more faults, no new requests.
+    healing: bool,
+    /// Bytes of the longest segment that was loaded.
+    longest_segment: usize,
+    /// Proposals made so far.
+    proposals: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, traced: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let plan = Plan::draw(&mut dice);
+        let parents = Parents::first();
+        let mut world = Self {
+            dice,
+            plan,
+            now: LinkTime(0),
+            agenda: Agenda::default(),
+            sites: tree::sites().map(Site::new).collect(),
+            lines: BTreeMap::new(),
+            last_line: LineNo(0),
+            clients: Clients::default(),
+            ledger: Ledger::default(),
+            counts: Counts::default(),
+            trace: Trace::new(traced),
+            signed: Arc::new(parents.register()),
+            parents,
+            healing: false,
+            longest_segment: 0,
+            proposals: 0,
+        };
+        world.found();
+        world
+    }
+
+    /// Every site gets its first register by hand and elects its first node.
+    fn found(&mut self) {
+        for site in tree::sites() {
+            let command = Command::AdoptRegister { site_time: self.clock(site), signed: (*self.signed).clone() };
+            self.commit_now(site, &command);
+            self.site(site).disk.take_news();
+            self.elect(site, NodeId(1));
+            let first_tick = self.dice.below(TICK_MS);
+            self.after(first_tick, Event::Tick(site));
+        }
+        self.after(100, Event::Enter);
+        let first_trouble = self.dice.between(500, 3_000);
+        self.after(first_trouble, Event::Trouble);
+    }
+
+    /// Lives through the troubled time, then heals.
+    pub fn live(&mut self) {
+        self.run_until(LinkTime(self.plan.troubled_ms));
+        self.heal();
+    }
+
+    fn run_until(&mut self, until: LinkTime) {
+        while let Some((at, event)) = self.agenda.take(until) {
+            self.now = at;
+            self.happens(event);
+        }
+        self.now = until;
+    }
+
+    fn happens(&mut self, event: Event) {
+        match event {
+            Event::Tick(site) => self.ticks(site),
+            Event::Opens(line) => self.opens(line),
+            Event::DialFails { site, reign, link } => self.tell_uplink(site, reign, UplinkInput::LinkLost { link, why: "no answer".into() }),
+            Event::Up(line) => self.arrives_up(line),
+            Event::Down(line) => self.arrives_down(line),
+            Event::ParentNotices(line) => self.parent_notices(line),
+            Event::ChildNotices(line) => self.child_notices(line),
+            Event::Load { site, reign, action } => self.loads(site, reign, action),
+            Event::Probed { site, reign, parent } => self.probed(site, reign, parent),
+            Event::Commits(proposal) => self.commits(proposal),
+            Event::Decided { site, life, asker, result } => self.decided(site, life, asker, result),
+            Event::CursorsRead { line, origins } => self.cursors_read(line, &origins),
+            Event::News(site) => self.news(site),
+            Event::SignHeads { site, reign } => self.sign_heads(site, reign),
+            Event::Elects(site) => self.elects(site),
+            Event::NodeReturns(site, node) => {
+                self.site(site).down.remove(&node);
+            }
+            Event::Enter => self.enter(),
+            Event::EnterAgain(request) => self.enter_again(request),
+            Event::Trouble => self.trouble(),
+            Event::Reachable(site) => self.site(site).cut_off = false,
+            Event::HasSpace(site) => self.site(site).disk_full = false,
+        }
+    }
+
+    /// `node` leads its site from now on.
+    fn elect(&mut self, id: SiteId, node: NodeId) {
+        let (config, seed) = (self.plan.uplink, self.dice.below(u64::MAX));
+        let site = self.site(id);
+        site.last_reign = Reign(site.last_reign.0 + 1);
+        let reign = site.last_reign;
+        let uplink = Uplink::new(config, id, node, seed);
+        let status = uplink.status();
+        site.leader = Some(Leader { node, reign, uplink, lines: BTreeMap::new(), records: Default::default(), recording: false, status, welcomed_by: None, cut_mid_segment: Vec::new() });
+        self.note(|| format!("{}: node {node} leads", tree::name(id)));
+        self.tell_register(id, reign);
+        let became_leader = self.became_leader(id);
+        self.tell_uplink(id, reign, became_leader);
+    }
+
+    fn site(&mut self, id: SiteId) -> &mut Site {
+        &mut self.sites[id.0 as usize - 1]
+    }
+
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    pub fn parents(&self) -> &Parents {
+        &self.parents
+    }
+
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    fn clock(&mut self, id: SiteId) -> SiteTime {
+        let now = self.now;
+        self.site(id).clock.tell(now)
+    }
+
+    fn after(&mut self, ms: u64, event: Event) {
+        self.agenda.add(self.now.after_ms(ms), event);
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        self.trace.note(self.now, line);
+    }
+
+    /// Ends the run: a promise was broken.
+    fn violated(&mut self, what: String) -> ! {
+        self.note(|| format!("VIOLATED {what}"));
+        violated(what, std::mem::take(&mut self.trace))
+    }
+
+    /// Whether something happens that comes once in `one_in` times; never when that is 0, and never while healing.
+    fn comes_once_in(&mut self, one_in: u64) -> bool {
+        !self.healing && one_in > 0 && self.dice.chance(1, one_in)
+    }
+}

@@ -1,0 +1,74 @@
+//! A node of a child that still lives in another epoch of an origin, as an old machine of a closed epoch would. It says hello, sends
+//! its one segment, and is refused.
+
+use kho_replication::frames::{ChildFrame, Compressed, FrameId, Hello, PROTOCOL_VERSIONS, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, StreamHeld};
+use kho_storage::{
+    digest::DigestSum,
+    ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    stream::{Batch, BatchBody, Head, Segment, SignedHead, chain_next, chain_start},
+};
+
+use super::World;
+use crate::{
+    agenda::LineNo,
+    counts::Fault,
+    line::Caller,
+    tree,
+};
+
+impl World {
+    pub(super) fn stranger_calls(&mut self) {
+        let child = self.dice.pick(&[tree::REGION, tree::P, tree::Q, tree::A, tree::B, tree::D]);
+        let parents = self.parents.of(child).to_vec();
+        let parent = self.dice.pick(&parents);
+        let Some(node) = self.site(parent).leader.as_ref().map(|leader| leader.node) else { return };
+        let origin = OriginId(self.dice.pick(&tree::AUTHORS).0);
+        let first = Epoch::first(tree::TREE, origin);
+        let number = first.number + self.dice.below(2) as u32;
+        let segment = Box::new(segment_of(origin, Epoch { number, id: first.id ^ 1 }));
+        self.opens_line(child, Caller::Stranger { origin, segment }, parent, node);
+    }
+
+    pub(super) fn stranger_greets(&mut self, number: LineNo) {
+        let register_version = self.parents.version();
+        let Some(line) = self.lines.get(&number) else { return };
+        let Caller::Stranger { origin, segment } = &line.caller else { return };
+        let held = StreamHeld { origin: *origin, epoch: segment.head.head.epoch, next: segment.head.head.seq.next(), oldest_kept: segment.first };
+        let hello = Hello { versions: PROTOCOL_VERSIONS, site: line.child, node: NodeId(tree::NODES), register_version, streams: vec![held] };
+        self.says(number, &ChildFrame::Hello(hello));
+    }
+
+    pub(super) fn stranger_hears(&mut self, number: LineNo, frame: &ParentFrame) {
+        let Some(line) = self.lines.get(&number) else { return };
+        let Caller::Stranger { origin, segment } = &line.caller else { return };
+        if matches!(frame, ParentFrame::Welcome(_)) {
+            let packed = Compressed::pack(&**segment, SEGMENT_PLAIN_BYTES_MAX).expect("a short segment can be packed");
+            let frame = ChildFrame::Segment { id: FrameId(1), origin: *origin, segment: packed };
+            self.counts.fault(Fault::OtherEpoch);
+            return self.says(number, &frame);
+        }
+        if matches!(frame, ParentFrame::Adopted { .. }) {
+            let what = format!("a segment of another epoch of origin {origin} was adopted");
+            self.violated(what);
+        }
+        self.breaks(number);
+    }
+
+    fn says(&mut self, number: LineNo, frame: &ChildFrame) {
+        match frame.encode() {
+            Ok(bytes) => self.sends_up(number, bytes),
+            Err(error) => self.violated(format!("a frame is too long: {error}")),
+        }
+    }
+}
+
+/// One batch without rows, in that epoch, signed as the author signs.
+fn segment_of(origin: OriginId, epoch: Epoch) -> Segment {
+    let batch = Batch { origin, epoch, seq: StreamSeq(1), site_time: SiteTime(1), body: BatchBody::Rows { requests: vec![], changes: vec![] } };
+    let bytes = batch.encode().expect("a batch always encodes");
+    let chain = chain_next(chain_start(origin, epoch), &bytes);
+    let head = Head { origin, epoch, seq: StreamSeq(1), chain, digest: DigestSum::default().digest(), rows: 0, site_time: SiteTime(1) };
+    let (author, node) = (SiteId(origin.0), NodeId(1));
+    let head = SignedHead::sign(head, author, node, tree::signing_key(author, node)).expect("an Ed25519 key always signs");
+    Segment { first: StreamSeq(1), batches: vec![bytes], head }
+}

@@ -1,0 +1,158 @@
+//! Faults that come from outside, one after another.
+
+use std::sync::Arc;
+
+use kho_storage::{
+    command::Command,
+    ids::{NodeId, SiteId},
+};
+
+use super::World;
+use crate::{
+    agenda::Event,
+    counts::Fault,
+    disk::Image,
+    plan::Trouble,
+    tree,
+};
+
+/// How far clocks are set wrong, and how far so that nobody believes them, in milliseconds.
+const SKEW_MS: (u64, u64) = (1_000, 120_000);
+const FAR_AHEAD_MS: i64 = 10 * 60_000;
+
+impl World {
+    /// The next fault, and when another comes.
+    pub(super) fn trouble(&mut self) {
+        if self.healing || self.plan.troubles.is_empty() {
+            return;
+        }
+        let trouble = self.dice.pick(&self.plan.troubles);
+        self.befalls(trouble);
+        let ms = self.dice.between(1, 2 * self.plan.trouble_interval_ms);
+        self.after(ms, Event::Trouble);
+    }
+
+    fn befalls(&mut self, trouble: Trouble) {
+        let any = SiteId(self.dice.between(1, u64::from(tree::SITES)) as u32);
+        match trouble {
+            Trouble::CutLine => self.cut_some_line(),
+            Trouble::SlowLine => self.slow_some_line(),
+            Trouble::CutOffSite => self.cut_off(any),
+            Trouble::KillLeader => self.kill_leader(any),
+            Trouble::ChangeLeader => self.change_leader(any),
+            Trouble::StopNode => self.stop_follower(any),
+            Trouble::RestartSite => self.restart_site(any),
+            Trouble::RollBackAdopter => {
+                let site = self.dice.pick(&tree::ADOPTERS);
+                self.roll_back_some(site);
+            }
+            Trouble::RollBackAuthor => {
+                let site = self.dice.pick(&tree::AUTHORS);
+                self.roll_back_some(site);
+            }
+            Trouble::SetClock => self.set_clock(any),
+            Trouble::SetClockFarAhead => {
+                self.counts.fault(Fault::ClockFarAhead);
+                self.skew(any, FAR_AHEAD_MS);
+            }
+            Trouble::FillDisk => {
+                self.counts.fault(Fault::DiskFull);
+                self.note(|| format!("-- {}: the disk is full", tree::name(any)));
+                self.site(any).disk_full = true;
+                let ms = self.dice.between(1_000, 6_000);
+                self.after(ms, Event::HasSpace(any));
+            }
+            Trouble::SwapParents => self.swap_parents(),
+            Trouble::SendOtherEpoch => self.stranger_calls(),
+        }
+    }
+
+    fn some_line(&mut self) -> Option<crate::agenda::LineNo> {
+        let standing: Vec<_> = self.lines.iter().filter(|(_, line)| line.intake.is_some() && !line.broken).map(|(number, _)| *number).collect();
+        if standing.is_empty() { None } else { Some(self.dice.pick(&standing)) }
+    }
+
+    fn cut_some_line(&mut self) {
+        let Some(number) = self.some_line() else { return };
+        self.counts.fault(Fault::LineCut);
+        self.note_line(number, "is cut");
+        self.breaks(number);
+    }
+
+    fn slow_some_line(&mut self) {
+        let Some(number) = self.some_line() else { return };
+        self.counts.fault(Fault::LineSlow);
+        self.note_line(number, "is slow");
+        let ms = self.dice.between(500, 6_000);
+        if let Some(line) = self.lines.get_mut(&number) {
+            line.slow_ms = ms;
+        }
+    }
+
+    fn note_line(&mut self, number: crate::agenda::LineNo, what: &str) {
+        let ends = self.lines.get(&number).map(|line| (line.child, line.parent));
+        self.note(|| ends.map_or_else(String::new, |(child, parent)| format!("-- the line from {} to {} {what}", tree::name(child), tree::name(parent))));
+    }
+
+    fn cut_off(&mut self, id: SiteId) {
+        self.counts.fault(Fault::SiteCutOff);
+        self.note(|| format!("-- {}: cut off", tree::name(id)));
+        self.site(id).cut_off = true;
+        for number in self.lines_of(id) {
+            self.breaks(number);
+        }
+        let ms = self.dice.between(1_000, 8_000);
+        self.after(ms, Event::Reachable(id));
+    }
+
+    fn stop_follower(&mut self, id: SiteId) {
+        let leader = self.site(id).leader.as_ref().map(|leader| leader.node);
+        let up: Vec<NodeId> = (1..=tree::NODES).map(NodeId).filter(|node| Some(*node) != leader && !self.sites[id.0 as usize - 1].down.contains(node)).collect();
+        if !up.is_empty() {
+            self.counts.fault(Fault::NodeDown);
+            let node = self.dice.pick(&up);
+            self.stop_node(id, node);
+        }
+    }
+
+    fn roll_back_some(&mut self, id: SiteId) {
+        let images: Vec<Image> = self.site(id).disk.images().cloned().collect();
+        if !images.is_empty() {
+            let place = self.dice.below(images.len() as u64) as usize;
+            self.roll_back(id, &images[place]);
+        }
+    }
+
+    fn set_clock(&mut self, id: SiteId) {
+        let ms = i64::try_from(self.dice.between(SKEW_MS.0, SKEW_MS.1)).unwrap_or(0);
+        let ahead = self.dice.chance(1, 2);
+        self.counts.fault(if ahead { Fault::ClockAhead } else { Fault::ClockBehind });
+        self.skew(id, if ahead { ms } else { -ms });
+    }
+
+    fn skew(&mut self, id: SiteId, ms: i64) {
+        self.ledger.clocks_set = true;
+        self.note(|| format!("-- {}: the clock is set {ms} ms off", tree::name(id)));
+        self.site(id).clock.skew_ms = ms;
+    }
+
+    /// The centre issues a register in which a site has another active parent.
+    fn swap_parents(&mut self) {
+        let site = self.dice.pick(&[tree::A, tree::B, tree::D, tree::P, tree::Q]);
+        if self.site(tree::CENTRE).register_version() < self.parents.version() {
+            return;
+        }
+        if self.dice.chance(1, 3) {
+            self.counts.fault(Fault::ParentLost);
+            self.parents = self.parents.without_active(site);
+        } else {
+            self.counts.fault(Fault::ParentsSwapped);
+            self.parents = self.parents.swapped(site);
+        }
+        self.signed = Arc::new(self.parents.register());
+        let (version, parent) = (self.parents.version(), self.parents.of(site)[0]);
+        self.note(|| format!("-- register {version}: the active parent of {} is {}", tree::name(site), tree::name(parent)));
+        let command = Command::AdoptRegister { site_time: self.clock(tree::CENTRE), signed: (*self.signed).clone() };
+        self.commit_now(tree::CENTRE, &command);
+    }
+}

@@ -1,0 +1,254 @@
+//! The child's side at work: carries out what an uplink decides, as `node/src/upward.rs` does.
+
+use std::sync::Arc;
+
+use kho_replication::{
+    frames::{ChildFrame, Goodbye},
+    uplink::{LinkId, LinkStatus, LoadFailure, UplinkAction, UplinkAlarm, UplinkInput, UplinkStatus},
+};
+use kho_storage::{
+    command::Command,
+    ids::{OriginId, SiteId},
+    register::SignedRegister,
+    stream::Segment,
+};
+
+use super::{World, describe};
+use crate::{
+    agenda::{Asker, Event, Reign},
+    counts::{Fault, Step},
+    ledger::Seen,
+    line::Caller,
+    moves, tree,
+};
+
+impl World {
+    /// Tells the uplink of that reign; it may be gone.
+    pub(super) fn tell_uplink(&mut self, id: SiteId, reign: Reign, input: UplinkInput) {
+        let now = self.now;
+        let Some(leader) = self.site(id).leader_of(reign) else { return };
+        leader.uplink.handle(input, now);
+        let actions: Vec<UplinkAction> = std::iter::from_fn(|| leader.uplink.poll_action()).collect();
+        let status = leader.uplink.status();
+        let before = std::mem::replace(&mut leader.status, status.clone());
+        if matches!(before.link, LinkStatus::Open { .. }) && !matches!(status.link, LinkStatus::Open { .. }) {
+            leader.cut_mid_segment = before.streams.iter().filter(|stream| stream.in_flight_bytes > 0).map(|stream| stream.origin).collect();
+        }
+        self.observe_uplink(id, &before, &status);
+        for action in actions {
+            // An action may be the last thing that its node did.
+            if self.site(id).reign() == Some(reign) {
+                self.note(|| format!("{}: {}", tree::name(id), describe::uplink_action(&action)));
+                self.carry_out(id, reign, action);
+            }
+        }
+    }
+
+    /// Counts how the machine moved and checks what it bounds.
+    fn observe_uplink(&mut self, id: SiteId, before: &UplinkStatus, after: &UplinkStatus) {
+        self.counts.moved("link", moves::link(&before.link), moves::link(&after.link));
+        for stream in &after.streams {
+            if let Some(was) = before.streams.iter().find(|was| was.origin == stream.origin) {
+                self.counts.moved("stream", moves::stream(&was.state), moves::stream(&stream.state));
+            }
+        }
+        let config = &self.plan.uplink;
+        // A load reserves what it asks for; a segment is longer where its heads lie further apart.
+        let load_bytes = config.segment_bytes_max.min(config.piece_bytes_max);
+        let longest = config.segment_bytes_max.max(2 * config.piece_bytes_max).max(self.longest_segment);
+        if after.in_flight_bytes > longest * (config.in_flight_bytes_max / load_bytes + 1) {
+            self.violated(format!("{} bytes are under way from {}", after.in_flight_bytes, tree::name(id)));
+        }
+    }
+
+    fn carry_out(&mut self, id: SiteId, reign: Reign, action: UplinkAction) {
+        match action {
+            UplinkAction::Dial { link, site, addresses } => self.dials(id, reign, link, site, &addresses),
+            UplinkAction::Hangup { link, reason } => self.hangs_up(id, reign, link, &reason),
+            UplinkAction::SendFrame { link, frame } => {
+                self.count_sent(&frame);
+                let bytes = frame.encode().unwrap_or_else(|error| self.violated(format!("an uplink made a frame that is too long: {error}")));
+                let line = self.site(id).leader_of(reign).and_then(|leader| leader.lines.get(&link).copied());
+                if let Some(line) = line {
+                    self.sends_up(line, bytes);
+                }
+            }
+            action @ (UplinkAction::LoadSegment { .. } | UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. }) => {
+                let ms = self.dice.below(20);
+                self.after(ms, Event::Load { site: id, reign, action });
+            }
+            UplinkAction::RecordParent { parent, cursors } => {
+                self.counts.step(Step::Recorded);
+                if self.is_killed_at(id, Fault::CrashBeforeRecord) {
+                    return;
+                }
+                if let Some(leader) = self.site(id).leader_of(reign) {
+                    leader.records.push_back((parent, cursors));
+                    self.records_next(id, reign);
+                }
+            }
+            UplinkAction::AdoptRegister(signed) => self.offers_register(id, reign, signed),
+            UplinkAction::Probe { site, .. } => {
+                self.counts.step(Step::Probed);
+                let ms = self.dice.between(1, 2 * self.plan.latency_ms_max);
+                self.after(ms, Event::Probed { site: id, reign, parent: site });
+            }
+            UplinkAction::RaiseAlarm(alarm) => self.uplink_alarms(id, &alarm),
+        }
+    }
+
+    fn hangs_up(&mut self, id: SiteId, reign: Reign, link: LinkId, reason: &Goodbye) {
+        match reason {
+            Goodbye::Elsewhere => self.counts.step(Step::HungUpElsewhere),
+            Goodbye::PreferredParentBack => self.counts.step(Step::HungUpPreferred),
+            Goodbye::Silence => self.counts.step(Step::HungUpSilence),
+            Goodbye::NoLongerLeader => self.counts.step(Step::HungUpNotLeading),
+            _ => {}
+        }
+        let line = self.site(id).leader_of(reign).and_then(|leader| leader.lines.remove(&link));
+        if let Some(line) = line {
+            self.child_leaves(line);
+        }
+    }
+
+    fn count_sent(&mut self, frame: &ChildFrame) {
+        match frame {
+            ChildFrame::Streams(_) => self.counts.step(Step::Asked),
+            ChildFrame::TransferStart { .. } => self.counts.step(Step::TransferStartSent),
+            ChildFrame::Piece { .. } => self.counts.step(Step::PieceSent),
+            ChildFrame::Segment { .. } | ChildFrame::Hello(_) | ChildFrame::Goodbye(_) => {}
+        }
+    }
+
+    /// Records are proposed one after another: a later word must not be overtaken by an earlier one.
+    pub(super) fn records_next(&mut self, id: SiteId, reign: Reign) {
+        let Some(leader) = self.site(id).leader_of(reign) else { return };
+        if leader.recording {
+            return;
+        }
+        let Some((parent, cursors)) = leader.records.pop_front() else { return };
+        leader.recording = true;
+        let command = Command::RecordParent { parent, cursors: cursors.clone() };
+        self.propose(id, Asker::Recorder { reign, parent, cursors }, &command);
+    }
+
+    fn offers_register(&mut self, id: SiteId, reign: Reign, signed: SignedRegister) {
+        let held = self.site(id).register_version();
+        let key = tree::warehouse_config(id).register_key;
+        match signed.verify(&key, tree::TREE) {
+            Ok(verified) if verified.version() > held => {
+                self.counts.step(Step::RegisterOffered);
+                let command = Command::AdoptRegister { site_time: self.clock(id), signed: signed.clone() };
+                self.propose(id, Asker::Register { reign, signed }, &command);
+            }
+            Ok(_) => {}
+            Err(error) => self.violated(format!("a register was handed down that is refused: {error}")),
+        }
+    }
+
+    fn uplink_alarms(&mut self, id: SiteId, alarm: &UplinkAlarm) {
+        match alarm {
+            UplinkAlarm::ParentWentBack { .. } => self.counts.step(Step::AlarmWentBack),
+            UplinkAlarm::SiteBehindParent { origin, .. } => {
+                self.counts.step(Step::AlarmSetBack);
+                self.ledger.saw(*origin, Seen::SetBack);
+            }
+            UplinkAlarm::StreamRefused { origin, .. } | UplinkAlarm::Forked { origin, .. } => {
+                self.counts.step(Step::AlarmRefused);
+                self.ledger.saw(*origin, Seen::Refused);
+            }
+            UplinkAlarm::NoParentAnswers { .. } => self.counts.step(Step::AlarmNoParent),
+            UplinkAlarm::PeerMisbehaved { .. } | UplinkAlarm::LocalStorage { .. } => self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(id))),
+        }
+    }
+
+    pub(super) fn loads(&mut self, id: SiteId, reign: Reign, action: UplinkAction) {
+        if self.site(id).reign() != Some(reign) {
+            return;
+        }
+        let site = &self.sites[id.0 as usize - 1];
+        let warehouse = &site.disk.warehouse;
+        let input = match action {
+            UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
+                let state = site.disk.origin(origin).filter(|state| state.epoch == from.epoch);
+                let result = match (state, warehouse.segment(origin, from.next, bytes_max).expect("a memory does not fail")) {
+                    (None, _) => Err(LoadFailure::NoSuchPlace),
+                    (Some(_), Some(segment)) => Ok(segment),
+                    (Some(state), None) if from.next < state.oldest_kept => Err(LoadFailure::NoLongerKept { oldest_kept: state.oldest_kept }),
+                    (Some(_), None) => Err(LoadFailure::NoSuchPlace),
+                };
+                self.count_loaded(&result);
+                UplinkInput::SegmentLoaded { load, result }
+            }
+            UplinkAction::LoadTransferStart { load, origin } => {
+                let start = warehouse.read(|reading| reading.transfer_start(origin)).expect("a memory does not fail");
+                UplinkInput::TransferStartLoaded { load, result: start.ok_or(LoadFailure::NoSuchPlace) }
+            }
+            UplinkAction::LoadPiece { load, origin, epoch, from, bytes_max } => {
+                let piece = warehouse.read(|reading| reading.piece(origin, &from, bytes_max)).expect("a memory does not fail");
+                UplinkInput::PieceLoaded { load, result: piece.filter(|piece| piece.epoch == epoch).ok_or(LoadFailure::NoSuchPlace) }
+            }
+            _ => return,
+        };
+        self.tell_uplink(id, reign, input);
+    }
+
+    fn count_loaded(&mut self, result: &Result<Segment, LoadFailure>) {
+        match result {
+            Ok(segment) if segment.batches.is_empty() => self.counts.step(Step::IdleHeadSent),
+            Ok(segment) => {
+                self.longest_segment = self.longest_segment.max(segment.bytes());
+                self.counts.step(Step::SegmentSent);
+            }
+            Err(_) => self.counts.step(Step::LoadFailed),
+        }
+    }
+
+    pub(super) fn probed(&mut self, id: SiteId, reign: Reign, parent: SiteId) {
+        let reachable = self.is_reachable(id, parent) && self.site(parent).down.len() < tree::NODES as usize;
+        self.tell_uplink(id, reign, UplinkInput::ProbeAnswered { site: parent, reachable });
+    }
+
+    pub(super) fn became_leader(&mut self, id: SiteId) -> UplinkInput {
+        let site = self.site(id);
+        let streams = site.origins().into_iter().filter_map(|origin| site.position(origin)).collect();
+        let register = site.disk.warehouse.register();
+        let parents = register.as_ref().as_ref().and_then(|register| register.site(id)).map(|entry| entry.parents.clone()).unwrap_or_default();
+        let recorded = |parent| site.disk.warehouse.read(|reading| reading.parent_cursors(parent)).expect("a memory does not fail");
+        UplinkInput::BecameLeader { streams, recorded: parents.into_iter().map(|parent| (parent, recorded(parent))).collect() }
+    }
+
+    pub(super) fn tell_register(&mut self, id: SiteId, reign: Reign) {
+        let register = self.site(id).disk.warehouse.register();
+        if let Some(register) = register.as_ref() {
+            self.tell_uplink(id, reign, UplinkInput::RegisterChanged(Arc::new(register.clone())));
+        }
+    }
+
+    pub(super) fn tell_moved(&mut self, id: SiteId, reign: Reign, origins: impl IntoIterator<Item = OriginId>) {
+        for origin in origins {
+            if let Some(position) = self.site(id).position(origin) {
+                self.tell_uplink(id, reign, UplinkInput::StreamAdvanced(position));
+            }
+        }
+    }
+
+    /// After a welcome: whether the child came from another parent in the middle of a segment.
+    pub(super) fn note_welcome(&mut self, id: SiteId, parent: SiteId) {
+        let Some(leader) = self.site(id).leader.as_mut() else { return };
+        let was_sending = std::mem::take(&mut leader.cut_mid_segment);
+        let Some(before) = leader.welcomed_by.replace(parent).filter(|before| *before != parent) else { return };
+        let next = |world: &Self, site: SiteId, origin| world.sites[site.0 as usize - 1].disk.origin(origin).map(|state| state.next);
+        if was_sending.into_iter().any(|origin| next(self, before, origin) != next(self, parent, origin)) {
+            self.counts.fault(Fault::SwitchedMidSegment);
+        }
+    }
+
+    /// The uplink's reign, link and site, when a line is an uplink's that still listens.
+    pub(super) fn listener(&self, line: &crate::line::Line) -> Option<(SiteId, Reign, LinkId)> {
+        match &line.caller {
+            Caller::Uplink { reign, link, open: true, .. } => Some((line.child, *reign, *link)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Bugs planted on purpose are found: a simulation that finds nothing proves nothing.
+
+use std::thread;
+
+use kho_simulation::run;
+use kho_storage::planted::{Bug, plant};
+
+/// So many seeds are tried for each bug.
+const SEEDS_MAX: u64 = 1_500;
+
+/// The first seed that finds the bug, and what it says.
+fn found_by(bug: Bug) -> Option<(u64, String)> {
+    plant(Some(bug));
+    let found = (0..SEEDS_MAX).find_map(|seed| run(seed, false).broken.map(|what| (seed, what)));
+    plant(None);
+    found
+}
+
+#[test]
+fn every_planted_bug_is_found_by_a_seed_that_finds_nothing_without_it() {
+    let missed: Vec<Bug> = thread::scope(|scope| {
+        let halves = [0, 1].map(|half| {
+            scope.spawn(move || {
+                let mine = Bug::ALL.into_iter().enumerate().filter(move |(place, _)| place % 2 == half).map(|(_, bug)| bug);
+                mine.filter(|bug| is_missed(*bug)).collect::<Vec<_>>()
+            })
+        });
+        halves.into_iter().flat_map(|half| half.join().expect("a panic is a failed test")).collect()
+    });
+    assert_eq!(missed, [], "not found within {SEEDS_MAX} seeds");
+}
+
+fn is_missed(bug: Bug) -> bool {
+    let Some((seed, what)) = found_by(bug) else { return true };
+    println!("{bug:?}: seed {seed}: {what}");
+    assert_eq!(run(seed, false).broken, None, "seed {seed} without {bug:?}");
+    false
+}
