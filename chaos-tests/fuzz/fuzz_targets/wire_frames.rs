@@ -1,0 +1,2 @@
+#![no_main]
+kho_fuzz::fuzz!(wire_frames);
