@@ -15,3 +15,11 @@ pub fn build_library(name: &str, source: &str, dir: &Path) -> anyhow::Result<Pat
     run("cc", ["-shared".as_ref(), "-fPIC".as_ref(), "-O1".as_ref(), "-o".as_ref(), library.as_os_str(), file.as_os_str()])?;
     Ok(library)
 }
+
+/// Whether this machine has a C compiler; else why not.
+///
+/// # Errors
+/// The system's reason.
+pub fn may_build() -> Result<(), String> {
+    run("cc", ["--version".as_ref()]).map(drop).map_err(|error| format!("{error:#}"))
+}

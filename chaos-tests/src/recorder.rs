@@ -32,7 +32,7 @@ use crate::{
 
 /// After this long without an answer a request's outcome counts as unknown.
 const PATIENCE: Duration = Duration::from_secs(4);
-const PAUSE: Duration = Duration::from_millis(15);
+const PAUSE: Duration = Duration::from_millis(5);
 const ROWS_PER_REQUEST: u64 = 3;
 /// So many acknowledged rows are asked for by key, spread over all.
 const ROWS_ASKED: usize = 60;

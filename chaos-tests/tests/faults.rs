@@ -4,6 +4,7 @@
 use kho_chaos_tests::{
     mounting::not_run,
     play,
+    preload::may_build,
     scenes::{Scene, power_cut},
 };
 
@@ -30,7 +31,7 @@ async fn promise_1_what_was_acknowledged_outlasts_a_power_cut_of_the_whole_site(
 /// If this were not noticed, the test before it would show nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_on_disks_that_lie_about_their_syncs_is_noticed() {
-    if let Err(why) = Scene::PowerCut.may_be_played() {
+    if let Err(why) = Scene::PowerCut.may_be_played().and_then(|()| may_build()) {
         return not_run("a power cut on disks that lie", &why);
     }
     play(Scene::PowerCut.plan(), async |stage| {

@@ -1,6 +1,8 @@
 //! A disk that runs full: below its reserve a node refuses and says so; with no room at all it stops and says so. Nothing that was
 //! acknowledged is lost, and when there is room again the node goes on from its own disk.
 
+use std::time::Instant;
+
 use anyhow::ensure;
 use kho_ops::client::{CallError, NodeClient};
 use kho_storage::ids::SiteId;
@@ -102,14 +104,16 @@ async fn full_in_the_middle(stage: &mut Stage, folder: &str, role: Role) -> anyh
     let urls: Vec<String> = nodes.iter().filter(|other| *other != at).map(|(site, node)| stage.tree.url(*site, *node)).collect();
     let client = stage.tree.client(&urls, &format!("client-{DISTRICT}"))?;
     let people = People::new("bulk", BIEN_HOA.commune);
-    for batch in 0..BULK_BATCHES_MAX {
-        recorder.enter(&client, DISTRICT, &people, batch * BULK_ROWS..(batch + 1) * BULK_ROWS).await?;
-        if stage.status(*at).await.is_err() {
-            break;
-        }
+    let filled_at = Instant::now();
+    let mut batches = 0;
+    while batches < BULK_BATCHES_MAX && stage.status(*at).await.is_ok() {
+        recorder.enter(&client, DISTRICT, &people, batches * BULK_ROWS..(batches + 1) * BULK_ROWS).await?;
+        batches += 1;
     }
+    println!("after {batches} large requests and {:.1} s the node answers no more", filled_at.elapsed().as_secs_f64());
     // It gives requests under way some seconds before it ends.
     until(&format!("the node whose {folder} finds no room ends"), async || Ok((!stage.runs(*at)).then_some(()))).await?;
+    println!("after {:.1} s it has ended", filled_at.elapsed().as_secs_f64());
     let process = stage.tree.process(at.0, at.1).expect("it was started");
     let (ended, log) = (process.ended(), process.log());
     ensure!(ended.is_some_and(|status| status.code() == Some(1)), "a node without room ends with code 1, not with {ended:?}");

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::{
     loop_disk::may_attach,
     mounting::may_mount,
+    preload::may_build,
     recorder::{Recorded, Source},
     stage::Stage,
     trees::{self, BIEN_HOA, CENTRE, DISTRICT},
@@ -61,7 +62,8 @@ impl Scene {
         match self {
             Self::ReserveReached | Self::LogDiskFull | Self::StateDiskFull => may_mount(),
             Self::PowerCut => may_attach(),
-            Self::Storm | Self::ClocksSet | Self::ByteFlipped => Ok(()),
+            Self::ClocksSet => may_build(),
+            Self::Storm | Self::ByteFlipped => Ok(()),
         }
     }
 

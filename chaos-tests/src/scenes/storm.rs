@@ -64,7 +64,7 @@ pub async fn play(stage: &mut Stage, seed: u64, faults: usize) -> anyhow::Result
         let begin = left > 0 && storm.standing.len() < FAULTS_AT_ONCE_MAX && (storm.standing.is_empty() || storm.chance.random_bool(0.5));
         if begin {
             left -= 1;
-            storm.begin(stage)?;
+            storm.begin(stage).await?;
         } else {
             storm.mend(stage)?;
         }
@@ -87,8 +87,8 @@ struct Storm {
 }
 
 impl Storm {
-    fn begin(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
-        let fault = self.drawn(stage);
+    async fn begin(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
+        let fault = self.drawn(stage).await;
         self.tell("begins", fault);
         match fault {
             Fault::Killed(place) => stage.kill(place)?,
@@ -133,19 +133,30 @@ impl Storm {
         Ok(())
     }
 
-    fn drawn(&mut self, stage: &mut Stage) -> Fault {
+    async fn drawn(&mut self, stage: &mut Stage) -> Fault {
         let places = stage.places();
         // Only what runs and is not paused can be killed or paused.
         let whole: Vec<Place> = places.iter().copied().filter(|place| stage.runs(*place) && !self.is_paused(*place)).collect();
         let place = whole[self.chance.random_range(0..whole.len())];
-        match self.chance.random_range(0..10) {
-            0..=2 => Fault::Killed(place),
-            3 => Fault::SiteKilled(place.0),
-            4 => Fault::Paused(place),
-            5 => Fault::LineCut(place),
-            6 => Fault::CutOff(place),
+        match self.chance.random_range(0..12) {
+            0..=3 => Fault::Killed(self.author_s_leader(stage, &whole).await.unwrap_or(place)),
+            4..=5 => Fault::Killed(place),
+            6 => Fault::SiteKilled(place.0),
+            7 => Fault::Paused(place),
+            8 => Fault::LineCut(place),
+            9 => Fault::CutOff(place),
             _ => Fault::LineSpoiled(place, Quality::bad(self.chance.next_u64())),
         }
+    }
+
+    /// Where requests are under way: whoever leads the site that authors, if somebody does and may be killed.
+    async fn author_s_leader(&self, stage: &Stage, whole: &[Place]) -> Option<Place> {
+        for place in whole.iter().copied().filter(|(site, _)| *site == SiteId(DISTRICT)) {
+            if stage.status(place).await.is_ok_and(|status| status.consensus.role == "leader") {
+                return Some(place);
+            }
+        }
+        None
     }
 
     fn is_paused(&self, place: Place) -> bool {
