@@ -1,9 +1,13 @@
-//! One thread that writes and syncs the log, in the order in which it was asked: whoever waits at that moment shares one write
-//! and one sync.
+//! Writing and syncing the log, in the order in which it was asked, by one thread: whoever waits at that moment shares one write and
+//! one sync. A small append that nothing waits before is written where it is asked for while the disk is quick ([`Pace`]).
 
 use std::{
     io, iter, mem,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -12,7 +16,11 @@ use openraft::storage::LogFlushed;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{log_tail::LogTail, types::SiteRaft};
+use super::{
+    log_tail::LogTail,
+    pace::{Pace, SMALL_BYTES_MAX},
+    types::SiteRaft,
+};
 
 /// Jobs that share one write at most, so that none waits for ever.
 const JOBS_TOGETHER_MAX: usize = 64;
@@ -22,7 +30,7 @@ const JOBS_TOGETHER_MAX: usize = 64;
 #[derive(Clone)]
 pub(super) struct LogWriter {
     thread: Arc<WriterThread>,
-    committed: Arc<Mutex<Option<Vec<u8>>>>,
+    writing: Arc<Writing>,
 }
 
 struct WriterThread {
@@ -56,14 +64,20 @@ impl LogWriter {
     /// The system's, when it gives no thread.
     pub fn start(log: Arc<LogDb>, tail: Arc<LogTail>) -> io::Result<Self> {
         let (jobs, arrived) = mpsc::channel();
-        let committed = Arc::new(Mutex::new(None));
-        let writing = Writing { log, tail, committed: Arc::clone(&committed) };
-        let running = thread::Builder::new().name("kho-log-write".into()).spawn(move || writing.run(&arrived))?;
-        Ok(Self { thread: Arc::new(WriterThread { jobs: Some(jobs), running: Some(running) }), committed })
+        let writing = Arc::new(Writing { log, tail, committed: Mutex::default(), jobs_waiting: AtomicUsize::new(0), turn: Mutex::default(), pace: Pace::unknown() });
+        let running = thread::Builder::new().name("kho-log-write".into()).spawn({
+            let writing = Arc::clone(&writing);
+            move || writing.run(&arrived)
+        })?;
+        Ok(Self { thread: Arc::new(WriterThread { jobs: Some(jobs), running: Some(running) }), writing })
     }
 
-    /// Appends consecutive entries and calls back once they are durable.
+    /// Appends consecutive entries and calls back once they are durable, perhaps before this returns.
     pub fn append(&self, records: Vec<(u64, Vec<u8>)>, flushed: LogFlushed<SiteRaft>) {
+        let bytes: usize = records.iter().map(|(_, entry)| entry.len()).sum();
+        if bytes <= SMALL_BYTES_MAX && self.writing.pace.is_quick() && self.writing.jobs_waiting.load(Ordering::Acquire) == 0 {
+            return self.writing.write(&mut Together { records, flushed: vec![flushed] });
+        }
         if let Err(Job::Append { flushed, .. }) = self.send(Job::Append { records, flushed }) {
             flushed.log_io_completed(Err(io::Error::other(ENDED)));
         }
@@ -82,14 +96,14 @@ impl LogWriter {
     /// Keeps how far the log is known to be committed, together with whatever is written next. A crash before that forgets it, which
     /// costs a restarted node only the time until a leader tells it again.
     pub fn note_committed(&self, committed: Vec<u8>) {
-        *self.committed.lock() = Some(committed);
+        *self.writing.committed.lock() = Some(committed);
     }
 
     fn send(&self, job: Job) -> Result<(), Job> {
-        match &self.thread.jobs {
-            Some(jobs) => jobs.send(job).map_err(|mpsc::SendError(job)| job),
-            None => Err(job),
-        }
+        let Some(jobs) = &self.thread.jobs else { return Err(job) };
+        // Counted BEFORE the thread may take it.
+        self.writing.jobs_waiting.fetch_add(1, Ordering::AcqRel);
+        jobs.send(job).map_err(|mpsc::SendError(job)| job)
     }
 }
 
@@ -104,11 +118,18 @@ pub(super) enum WriteError {
     Ended,
 }
 
-/// What the thread works with.
+/// What the log is written with.
 struct Writing {
     log: Arc<LogDb>,
     tail: Arc<LogTail>,
-    committed: Arc<Mutex<Option<Vec<u8>>>>,
+    /// How far the log is committed, not yet kept.
+    committed: Mutex<Option<Vec<u8>>>,
+    /// Jobs that the thread has not finished. Who appends at once finds none: openraft asks for one thing after the other.
+    jobs_waiting: AtomicUsize,
+    /// One write at a time.
+    turn: Mutex<()>,
+    /// Of an append with its sync.
+    pace: Pace,
 }
 
 /// Appends that share one write.
@@ -122,7 +143,9 @@ impl Writing {
     fn run(&self, arrived: &mpsc::Receiver<Job>) {
         while let Ok(first) = arrived.recv() {
             let mut together = Together::default();
+            let mut jobs = 0;
             for job in iter::once(first).chain(arrived.try_iter().take(JOBS_TOGETHER_MAX - 1)) {
+                jobs += 1;
                 match job {
                     Job::Append { records, flushed } => {
                         together.records.extend(records);
@@ -131,22 +154,36 @@ impl Writing {
                     Job::Change { change, done } => {
                         self.write(&mut together);
                         // Whoever asked and went away learns of a failing disk by the next append.
-                        let _ = done.send(self.write_committed().and_then(|()| change(&self.log)));
+                        let _ = done.send(self.change(change));
                     }
                 }
             }
             self.write(&mut together);
+            self.jobs_waiting.fetch_sub(jobs, Ordering::AcqRel);
         }
+        let _turn = self.turn.lock();
         if let Err(error) = self.write_committed() {
             tracing::warn!(%error, "how far the log is committed could not be kept at the end");
         }
+    }
+
+    fn change(&self, change: Change) -> Result<(), LogDbError> {
+        let _turn = self.turn.lock();
+        self.write_committed()?;
+        change(&self.log)
     }
 
     fn write(&self, together: &mut Together) {
         let Together { records, flushed } = mem::take(together);
         let Some((last, _)) = records.last() else { return };
         let next = last + 1;
-        let outcome = self.write_committed().and_then(|()| self.log.append(records)).and_then(|()| self.log.sync());
+        let turn = self.turn.lock();
+        let outcome = self.pace.timed(|| {
+            self.write_committed()?;
+            self.log.append(records)?;
+            self.log.sync()
+        });
+        drop(turn);
         if outcome.is_ok() {
             self.tail.written(next);
         }

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `types.rs`, `error.rs`, `config.rs`, `status.rs` | the words |
 //! | `disk_mark.rs` | which disk this is: a node that lost its disk is another node |
-//! | `log_store.rs`, `log_tail.rs`, `log_writer.rs` | the log, on `kho_storage::log_db` |
+//! | `log_store.rs`, `log_tail.rs`, `log_writer.rs`, `pace.rs` | the log, on `kho_storage::log_db` |
 //! | `state_machine.rs`, `snapshot_shelf.rs`, `install_gate.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may go |
 //! | `wire.rs`, `peers.rs`, `lane.rs`, `acknowledged.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
@@ -36,6 +36,7 @@ mod log_tail;
 mod log_writer;
 mod members;
 mod network;
+mod pace;
 mod peers;
 mod propose;
 mod read;

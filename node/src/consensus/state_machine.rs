@@ -1,10 +1,13 @@
 //! openraft's state machine, kept by the [`Warehouse`]: it decodes commands, hands them over with their mark, and makes and
 //! installs log snapshots as checkpoints.
+//!
+//! Disk work runs on blocking threads; slight entries are applied where they come while that is quick ([`Pace`]).
 
 use std::sync::Arc;
 
 use kho_storage::{
     codec::{self, Blob, CodecError},
+    command::Command,
     error::StorageError,
     warehouse::{AppliedMark, Warehouse},
 };
@@ -12,8 +15,9 @@ use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, storag
 
 use super::{
     install_gate::InstallGate,
+    pace::{Pace, SMALL_BYTES_MAX},
     snapshot_shelf::{SnapshotDir, SnapshotShelf, link_copy, state_in},
-    types::{Applied, Entry, LogId, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership},
+    types::{Applied, Entry, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership},
 };
 
 /// The state machine as openraft uses it.
@@ -22,6 +26,8 @@ pub(super) struct StateMachine {
     warehouse: Arc<Warehouse>,
     shelf: Arc<SnapshotShelf>,
     gate: InstallGate,
+    /// Of applying entries.
+    pace: Arc<Pace>,
 }
 
 /// What can go wrong below openraft; each stops the node.
@@ -54,7 +60,7 @@ pub(super) fn position_of(mark: &AppliedMark) -> Result<Position, CodecError> {
 
 impl StateMachine {
     pub fn new(warehouse: Arc<Warehouse>, shelf: Arc<SnapshotShelf>, gate: InstallGate) -> Self {
-        Self { warehouse, shelf, gate }
+        Self { warehouse, shelf, gate, pace: Arc::new(Pace::unknown()) }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -64,29 +70,31 @@ impl StateMachine {
     ) -> Result<T, StoreError> {
         let this = self.clone();
         let outcome = tokio::task::spawn_blocking(move || work(&this)).await.map_err(StateFault::from).and_then(|outcome| outcome);
-        outcome.map_err(|fault| {
-            tracing::error!(error = %fault, "the state could not be kept; this node stops taking part");
-            named(AnyError::new(&fault)).into()
-        })
+        outcome.map_err(|fault| stopping(named, &fault))
     }
 
     fn position(&self) -> Result<Position, StateFault> {
         Ok(position_of(&self.warehouse.applied()?.unwrap_or_default())?)
     }
 
-    fn apply_all(&self, entries: Vec<Entry>) -> Result<Vec<Applied>, StateFault> {
+    fn apply_all(&self, entries: Vec<Decoded>) -> Result<Vec<Applied>, StateFault> {
+        // What a large import takes says nothing about slight entries.
+        if entries.iter().all(Decoded::is_slight) { self.pace.timed(|| self.apply_each(entries)) } else { self.apply_each(entries) }
+    }
+
+    fn apply_each(&self, entries: Vec<Decoded>) -> Result<Vec<Applied>, StateFault> {
         let mut membership = self.warehouse.applied()?.unwrap_or_default().membership;
         let mut outcomes = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let command = match &entry.payload {
-                EntryPayload::Blank => None,
-                EntryPayload::Normal(bytes) => Some(bytes.decode()?),
-                EntryPayload::Membership(members) => {
-                    membership = Blob(codec::encode(&StoredMembership::new(Some(entry.log_id), members.clone()))?);
+        for Decoded { log_id, content, .. } in entries {
+            let command = match content {
+                Content::Nothing => None,
+                Content::Command(command) => Some(command),
+                Content::Members(members) => {
+                    membership = Blob(codec::encode(&StoredMembership::new(Some(log_id), members))?);
                     None
                 }
             };
-            let mark = AppliedMark { applied: Blob(codec::encode(&Some(entry.log_id))?), membership: membership.clone() };
+            let mark = AppliedMark { applied: Blob(codec::encode(&Some(log_id))?), membership: membership.clone() };
             outcomes.push(Applied(self.warehouse.apply(&mark, command.as_ref())?));
         }
         Ok(outcomes)
@@ -118,6 +126,53 @@ impl StateMachine {
     }
 }
 
+/// An entry whose command was read.
+struct Decoded {
+    log_id: LogId,
+    bytes: usize,
+    content: Content,
+}
+
+enum Content {
+    Nothing,
+    Command(Command),
+    Members(Membership),
+}
+
+impl Decoded {
+    fn command_bytes(entry: &Entry) -> usize {
+        if let EntryPayload::Normal(command) = &entry.payload { command.as_bytes().len() } else { 0 }
+    }
+
+    /// Whether it takes no longer than its size suggests: trimming, for one, is a few bytes that read thousands of batches.
+    fn is_slight(&self) -> bool {
+        let kind = match &self.content {
+            Content::Nothing | Content::Members(_) => true,
+            Content::Command(command) => matches!(command, Command::Write { .. } | Command::CommitHead { .. } | Command::RecordParent { .. }),
+        };
+        kind && self.bytes <= SMALL_BYTES_MAX
+    }
+}
+
+fn decode_all(entries: Vec<Entry>) -> Result<Vec<Decoded>, StateFault> {
+    let decode = |entry: Entry| {
+        let bytes = Decoded::command_bytes(&entry);
+        let content = match entry.payload {
+            EntryPayload::Blank => Content::Nothing,
+            EntryPayload::Normal(command) => Content::Command(command.decode()?),
+            EntryPayload::Membership(members) => Content::Members(members),
+        };
+        Ok(Decoded { log_id: entry.log_id, bytes, content })
+    };
+    entries.into_iter().map(decode).collect()
+}
+
+/// A fault of the state stops the node; openraft hears it in its own words.
+fn stopping(named: impl FnOnce(AnyError) -> StoreIoError, fault: &StateFault) -> StoreError {
+    tracing::error!(error = %fault, "the state could not be kept; this node stops taking part");
+    named(AnyError::new(fault)).into()
+}
+
 impl RaftStateMachine<SiteRaft> for StateMachine {
     type SnapshotBuilder = Self;
 
@@ -131,6 +186,15 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<_> = entries.into_iter().collect();
+        let bytes: usize = entries.iter().map(Decoded::command_bytes).sum();
+        if bytes > SMALL_BYTES_MAX || !self.pace.is_quick() {
+            return self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(decode_all(entries)?)).await;
+        }
+        let fault = |fault| stopping(StoreIoError::write_state_machine, &fault);
+        let entries = decode_all(entries).map_err(fault)?;
+        if entries.iter().all(Decoded::is_slight) {
+            return self.apply_all(entries).map_err(fault);
+        }
         self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(entries)).await
     }
 

@@ -28,6 +28,7 @@ pub type Raft = openraft::Raft<SiteRaft>;
 pub type Entry = openraft::Entry<SiteRaft>;
 pub type LogId = openraft::LogId<u64>;
 pub type Vote = openraft::Vote<u64>;
+pub type Membership = openraft::Membership<u64, SiteNode>;
 pub type StoredMembership = openraft::StoredMembership<u64, SiteNode>;
 pub type SnapshotMeta = openraft::SnapshotMeta<u64, SiteNode>;
 pub type Snapshot = openraft::Snapshot<SiteRaft>;
