@@ -23,7 +23,7 @@ Examples:
   kho bench site-latency site-singles --seconds 30 --runs 5
   kho bench tree-rows memory wire --no-peers --persons 1000000 --dir /var/tmp
   kho bench start join --rows-held 1000000
-  kho bench --long --json > figures.json
+  kho bench --long --json
 
 Without names, what has a goal is measured, some five minutes a run. --long adds start, join,
 backlog, idle-children and growth, which have none and take an hour and 20 GB of disk at their

@@ -103,10 +103,22 @@ mod tests {
             settings: Settings { measures: vec![Measure::SiteBatches], seconds: 10, persons: 300_000, runs: 1, rows_held: 10_000_000, rows_max: 30_000_000, district_persons: 170_000, children: 700 },
             peers: BTreeMap::from([("etcd", "3.4.23".into())]),
             outcomes: vec![
-                Outcome { target: SITE_BATCHES, kho: rate(12_000.0), peer: Some(PeerFigure { name: "etcd", figure: rate(5_000.0) }), details: json!({ "writes": 7 }), note: Some("said".into()), spread: None },
+                Outcome {
+                    target: SITE_BATCHES,
+                    kho: rate(12_000.0),
+                    peer: Some(PeerFigure { name: "etcd", figure: rate(5_000.0) }),
+                    details: json!({ "writes": 7 }),
+                    note: Some("said".into()),
+                    spread: None,
+                },
                 Outcome { target: MEMORY_IDLE, kho: Figure::new(41e6, Unit::Bytes), peer: None, details: Value::Null, note: None, spread: None },
             ],
-            observations: vec![Observation { measure: Measure::Start, what: "start, 10 rows".into(), points: vec![Point { at: "after kill -9".into(), figures: vec![("ready_after", Figure::new(2.0, Unit::Seconds))] }], notes: vec![] }],
+            observations: vec![Observation {
+                measure: Measure::Start,
+                what: "start, 10 rows".into(),
+                points: vec![Point { at: "after kill -9".into(), figures: vec![("ready_after", Figure::new(2.0, Unit::Seconds))] }],
+                notes: vec![],
+            }],
         }
     }
 

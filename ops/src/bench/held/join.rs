@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use kho_node::api::NodePlace;
 
 use super::site::{FIRST, HeldSite, SECOND};
 use crate::{
@@ -27,23 +28,14 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 pub async fn measure_join(site: &mut HeldSite) -> anyhow::Result<Observation> {
     let rows = site.rows();
     let place = site.prepare_second().await?;
-    let (operator, moved_before, begun) = (site.operator()?, loopback_bytes()?, Instant::now());
-    let joined = async {
-        // The order may take longer than an answer is waited for; whether the node came in is looked at below.
-        let ordered = operator.add_node(&place).await;
-        while !is_level(site).await? {
-            ensure!(begun.elapsed() < PATIENCE, "the second node does not hold what the first does after {} s; the order to take it in came to: {ordered:?}", PATIENCE.as_secs());
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
-        anyhow::Ok(begun.elapsed().as_secs_f64())
-    };
-    let (seconds, level) = tokio::try_join!(joined, time_until_level(site, begun))?;
+    let (moved_before, begun) = (loopback_bytes()?, Instant::now());
+    let (votes_after, level_after) = tokio::try_join!(time_until_it_votes(site, &place, begun), time_until_level(site, begun))?;
     let moved = loopback_bytes()?.saturating_sub(moved_before);
     ensure_equal(site).await?;
     let figures = vec![
-        ("level_after", Figure::new(level, Unit::Seconds)),
-        ("votes_after", Figure::new(seconds, Unit::Seconds)),
-        ("rate", Figure::new(rows as f64 / level, Unit::RowsPerSecond)),
+        ("level_after", Figure::new(level_after, Unit::Seconds)),
+        ("votes_after", Figure::new(votes_after, Unit::Seconds)),
+        ("rate", Figure::new(rows as f64 / level_after, Unit::RowsPerSecond)),
         ("moved", Figure::new(moved as f64, Unit::Bytes)),
         ("disk", Figure::new(site.disk_bytes(SECOND)? as f64, Unit::Bytes)),
         ("resident", Figure::new(site.memory(SECOND)?.resident_bytes as f64, Unit::Bytes)),
@@ -55,6 +47,20 @@ pub async fn measure_join(site: &mut HeldSite) -> anyhow::Result<Observation> {
         points: vec![Point { at: "the new node".into(), figures }],
         notes: vec!["level: it has applied what the first had; moved: all that went over the loopback interface meanwhile; disk: what the new node takes".into()],
     })
+}
+
+/// Orders the site to take the node in until it has a vote. An order may outlast the patience for its answer; given again, it goes on
+/// where it was.
+async fn time_until_it_votes(site: &HeldSite, place: &NodePlace, begun: Instant) -> anyhow::Result<f64> {
+    let operator = site.operator()?;
+    loop {
+        let ordered = operator.add_node(place).await;
+        if site.status(FIRST).await?.consensus.nodes.iter().any(|node| node.node == SECOND.0 && node.voter) {
+            return Ok(begun.elapsed().as_secs_f64());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "the second node has no vote after {} s; the last order to take it in came to: {ordered:?}", PATIENCE.as_secs());
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
 }
 
 async fn time_until_level(site: &HeldSite, begun: Instant) -> anyhow::Result<f64> {
@@ -80,6 +86,13 @@ async fn ensure_equal(site: &HeldSite) -> anyhow::Result<()> {
         streams.into_iter().next().context("the site has a stream")
     };
     let (first, second) = (stream(FIRST).await?, stream(SECOND).await?);
-    ensure!((first.seq, first.rows, &first.digest) == (second.seq, second.rows, &second.digest), "the new node holds {} rows at batch {}, the first {} at {}, or their digests differ", second.rows, second.seq, first.rows, first.seq);
+    ensure!(
+        (first.seq, first.rows, &first.digest) == (second.seq, second.rows, &second.digest),
+        "the new node holds {} rows at batch {}, the first {} at {}, or their digests differ",
+        second.rows,
+        second.seq,
+        first.rows,
+        first.seq
+    );
     Ok(())
 }

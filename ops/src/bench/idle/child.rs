@@ -110,7 +110,8 @@ impl Child {
             UplinkAction::Dial { link, site, addresses } => {
                 let (frames, outgoing) = mpsc::channel(OUTGOING_FRAMES_MAX);
                 *line = Some(Line { link, frames });
-                tokio::spawn(hold_line(self.endpoint.clone(), site, addresses, link, outgoing, inputs.clone(), Arc::clone(&self.view)));
+                let task = LineTask { endpoint: self.endpoint.clone(), site, addresses, link, inputs: inputs.clone(), view: Arc::clone(&self.view) };
+                tokio::spawn(task.hold(outgoing));
             }
             UplinkAction::SendFrame { link, frame } => {
                 let bytes = frame.encode()?;
@@ -129,33 +130,50 @@ impl Child {
     }
 }
 
-/// Dials and moves frames both ways until the line ends, or nothing can be sent on it any more.
-async fn hold_line(endpoint: Endpoint, site: SiteId, addresses: Vec<String>, link: LinkId, outgoing: mpsc::Receiver<Vec<u8>>, inputs: mpsc::UnboundedSender<UplinkInput>, view: Arc<ChildView>) {
-    let Err(error) = move_frames(&endpoint, site, &addresses, link, outgoing, &inputs, &view).await else { return };
-    // The receiver is gone only when the measurement is over.
-    let _ = inputs.send(UplinkInput::LinkLost { link, why: format!("{error:#}") });
+/// What holds a line, and whom it tells.
+struct LineTask {
+    endpoint: Endpoint,
+    site: SiteId,
+    addresses: Vec<String>,
+    link: LinkId,
+    inputs: mpsc::UnboundedSender<UplinkInput>,
+    view: Arc<ChildView>,
 }
 
-async fn move_frames(endpoint: &Endpoint, site: SiteId, addresses: &[String], link: LinkId, mut outgoing: mpsc::Receiver<Vec<u8>>, inputs: &mpsc::UnboundedSender<UplinkInput>, view: &ChildView) -> anyhow::Result<()> {
-    let Some(address) = addresses.first() else { bail!("the register gives no address of site {site}") };
-    let connection = endpoint.connect(address.parse()?, &site_server_name(site), Alpn::Link).await?;
-    let (mut sender, mut receiver) = connection.open_bi().await?;
-    *view.line.lock() = Some(connection.clone());
-    let _ = inputs.send(UplinkInput::LinkOpened { link });
-    loop {
-        tokio::select! {
-            frame = outgoing.recv() => match frame {
-                Some(frame) => sender.send(&frame).await?,
-                None => return Ok(()),
-            },
-            received = receiver.recv() => match received? {
-                Some(bytes) => drop(inputs.send(match ParentFrame::decode(&bytes) {
-                    Ok(frame) => UplinkInput::FrameReceived { link, frame },
-                    Err(error) => UplinkInput::FrameRefused { link, error },
-                })),
-                None => bail!("the parent closed the line"),
-            },
+impl LineTask {
+    /// Dials and moves frames both ways until the line ends, or nothing can be sent on it any more.
+    async fn hold(self, outgoing: mpsc::Receiver<Vec<u8>>) {
+        if let Err(error) = self.move_frames(outgoing).await {
+            self.tell(UplinkInput::LinkLost { link: self.link, why: format!("{error:#}") });
         }
+    }
+
+    async fn move_frames(&self, mut outgoing: mpsc::Receiver<Vec<u8>>) -> anyhow::Result<()> {
+        let Some(address) = self.addresses.first() else { bail!("the register gives no address of site {}", self.site) };
+        let connection = self.endpoint.connect(address.parse()?, &site_server_name(self.site), Alpn::Link).await?;
+        let (mut sender, mut receiver) = connection.open_bi().await?;
+        *self.view.line.lock() = Some(connection.clone());
+        self.tell(UplinkInput::LinkOpened { link: self.link });
+        loop {
+            tokio::select! {
+                frame = outgoing.recv() => match frame {
+                    Some(frame) => sender.send(&frame).await?,
+                    None => return Ok(()),
+                },
+                received = receiver.recv() => match received? {
+                    Some(bytes) => self.tell(match ParentFrame::decode(&bytes) {
+                        Ok(frame) => UplinkInput::FrameReceived { link: self.link, frame },
+                        Err(error) => UplinkInput::FrameRefused { link: self.link, error },
+                    }),
+                    None => bail!("the parent closed the line"),
+                },
+            }
+        }
+    }
+
+    fn tell(&self, input: UplinkInput) {
+        // The receiver is gone only when the measurement is over.
+        let _ = self.inputs.send(input);
     }
 }
 

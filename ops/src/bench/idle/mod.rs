@@ -72,10 +72,7 @@ pub async fn measure_idle_children(bench: &Workbench) -> anyhow::Result<Observat
         measure: Measure::IdleChildren,
         what: format!("idle-children: a parent of one node with {} children that have no news", grouped(children.into())),
         points,
-        notes: vec![
-            "per child: beyond what the parent takes without children; of a core's time".into(),
-            "bytes with the headers of UDP and IP; a silent line is probed by both ends every 5 s".into(),
-        ],
+        notes: vec!["per child: beyond what the parent takes without children; of a core's time".into(), "bytes with the headers of UDP and IP; a silent line is probed by both ends every 5 s".into()],
     })
 }
 

@@ -118,7 +118,15 @@ mod tests {
 
     fn parent(dir: &std::path::Path, child: &SigningKey) -> Warehouse {
         let centre = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
-        let site = |site: u32, tier, parents: &[u32], nodes| SiteEntry { site: SiteId(site), name: "site".into(), tier, parents: parents.iter().copied().map(SiteId).collect(), areas: vec![], addresses: vec![], nodes };
+        let site = |site: u32, tier, parents: &[u32], nodes| SiteEntry {
+            site: SiteId(site),
+            name: "site".into(),
+            tier,
+            parents: parents.iter().copied().map(SiteId).collect(),
+            areas: vec![],
+            addresses: vec![],
+            nodes,
+        };
         let register = Register {
             tree: "bench".into(),
             version: 1,

@@ -47,6 +47,8 @@ pub struct LagReport {
     pub rows_per_second: f64,
     /// How long there was a load.
     pub seconds: f64,
+    /// All that were entered, single ones too. The last of them may still be on their way.
+    pub rows: u64,
     pub lag_seconds: Percentiles,
 }
 
@@ -86,7 +88,13 @@ pub async fn measure_lag<T: Tree>(tree: &T, sight: &mut T::Sight, load: LagLoad)
     };
     let ((rows, seconds_loaded), (), lags) = tokio::try_join!(loaded, probe(prober, load.probes, probed, begun + length), seen)?;
     let lag_seconds = Percentiles::of(lags).context("no record was entered; measure for longer with --seconds")?;
-    let report = LagReport { rows_per_second_wanted: load.rows_per_second, rows_per_second: rate(rows, seconds_loaded, load.rows_per_second), seconds: seconds_loaded, lag_seconds };
+    let report = LagReport {
+        rows_per_second_wanted: load.rows_per_second,
+        rows_per_second: rate(rows, seconds_loaded, load.rows_per_second),
+        seconds: seconds_loaded,
+        rows: rows + lag_seconds.count as u64,
+        lag_seconds,
+    };
     let rate = Figure::new(report.rows_per_second, Unit::RowsPerSecond);
     progress::note(format_args!("tree-lag: {} at 99 %, {} at 50 %, under {rate}", seconds(lag_seconds.p99), seconds(lag_seconds.p50)));
     Ok(report)
