@@ -20,7 +20,8 @@ use crate::{
 const DISK_BYTES: u64 = 96 << 20;
 const RESERVE_MIB: u64 = 32;
 const BULK_ROWS: u64 = 2_000;
-const BULK_BATCHES_MAX: u64 = 60;
+/// More than enough: RocksDB takes the room of a log file in advance, and all of it must be used up first.
+const BULK_BATCHES_MAX: u64 = 200;
 
 /// The reserve: the centre's disk fills up, its children are told to wait and lose nothing; a district's node refuses entry with a
 /// clear error while the others take it. Both go on by themselves.

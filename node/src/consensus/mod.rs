@@ -310,3 +310,22 @@ async fn watch_leadership(raft: Raft, tell_leadership: watch::Sender<Leadership>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_ends_before_a_purged_log_begins_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = LogDb::open(dir.path()).expect("fresh directory");
+        log.append((0..10).map(|index| (index, b"entry"))).expect("consecutive");
+        let fits = |applied| check_log_fits(dir.path(), &log, Some(applied)).is_ok();
+        assert!(fits(3) && fits(9));
+        log.purge_to(5, b"5").expect("writable");
+        assert!(!fits(4) && fits(5), "the log goes on");
+        log.purge_to(9, b"9").expect("writable");
+        assert!(log.extent().is_empty());
+        assert!(!fits(8) && fits(9), "the log is empty");
+    }
+}
