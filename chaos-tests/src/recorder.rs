@@ -145,7 +145,7 @@ impl Recorder {
         let acknowledged = recording.acknowledged().count();
         let batches_read_back = recording.held.iter().map(|held| held.batches.len()).sum();
         let recorded = Recorded { acknowledged, unknown: recording.entries.len() - acknowledged, sightings: recording.sightings.len(), batches_read_back };
-        println!("{recorded:?}");
+        eprintln!("{recorded:?}");
         Ok(recorded)
     }
 }

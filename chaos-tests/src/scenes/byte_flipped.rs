@@ -62,7 +62,7 @@ struct Flipped {
 /// # Errors
 /// Whatever is broken; the seed is printed.
 pub async fn play(stage: &mut Stage, seed: u64, flips: usize) -> anyhow::Result<Recorded> {
-    println!("bits flipped with seed {seed}");
+    eprintln!("bits flipped with seed {seed}");
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let nodes: Vec<Place> = stage.places().into_iter().filter(|at| at.0 == SiteId(DISTRICT)).collect();
     for at in &nodes {
@@ -81,7 +81,7 @@ pub async fn play(stage: &mut Stage, seed: u64, flips: usize) -> anyhow::Result<
         *met.entry((target, outcome)).or_default() += 1;
         recorder.until_more(100).await?;
     }
-    println!("{met:?}");
+    eprintln!("{met:?}");
     for target in [Target::LogEnd, Target::LogManifest, Target::StateTable, Target::StateManifest] {
         ensure!(!met.contains_key(&(target, Outcome::Harmless)), "damage to {target:?} was noticed by nobody");
     }
@@ -97,7 +97,7 @@ async fn hit(stage: &mut Stage, victim: Place, target: Target, chance: &mut ChaC
     let whole = stage.folder("whole");
     run("cp", ["-a".as_ref(), data.as_os_str(), whole.as_os_str()])?;
     let flipped = flip(&target.file(&data, chance)?, target, chance)?;
-    println!("{target:?}: bit at {} of {}", flipped.offset, flipped.file.display());
+    eprintln!("{target:?}: bit at {} of {}", flipped.offset, flipped.file.display());
     let (outcome, told) = judged(stage, victim).await?;
     ensure!(!told.contains("panicked"), "bytes from a disk made the node panic:\n{told}");
     if outcome != Outcome::Harmless {

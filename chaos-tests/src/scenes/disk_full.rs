@@ -111,10 +111,10 @@ async fn full_in_the_middle(stage: &mut Stage, folder: &str, role: Role) -> anyh
         recorder.enter(&client, DISTRICT, &people, batches * BULK_ROWS..(batches + 1) * BULK_ROWS).await?;
         batches += 1;
     }
-    println!("after {batches} large requests and {:.1} s the node answers no more", filled_at.elapsed().as_secs_f64());
+    eprintln!("after {batches} large requests and {:.1} s the node answers no more", filled_at.elapsed().as_secs_f64());
     // It gives requests under way some seconds before it ends.
     until(&format!("the node whose {folder} finds no room ends"), async || Ok((!stage.runs(*at)).then_some(()))).await?;
-    println!("after {:.1} s it has ended", filled_at.elapsed().as_secs_f64());
+    eprintln!("after {:.1} s it has ended", filled_at.elapsed().as_secs_f64());
     let process = stage.tree.process(at.0, at.1).expect("it was started");
     let (ended, log) = (process.ended(), process.log());
     ensure!(ended.is_some_and(|status| status.code() == Some(1)), "a node without room ends with code 1, not with {ended:?}");

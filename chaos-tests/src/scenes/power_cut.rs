@@ -25,7 +25,7 @@ const LYING_DISK: &str = include_str!("../../preload/lying_disk.c");
 /// # Errors
 /// Whatever is broken; the seed is printed.
 pub async fn play(stage: &mut Stage, seed: u64, cuts: usize) -> anyhow::Result<Recorded> {
-    println!("power cuts with seed {seed}");
+    eprintln!("power cuts with seed {seed}");
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let nodes: Vec<Place> = stage.places().into_iter().filter(|at| at.0 == SiteId(DISTRICT)).collect();
     std::fs::create_dir_all(stage.folder("images"))?;
@@ -43,7 +43,7 @@ pub async fn play(stage: &mut Stage, seed: u64, cuts: usize) -> anyhow::Result<R
     for cut in 0..cuts {
         recorder.until_more(chance.random_range(200..1_200)).await?;
         tokio::time::sleep(Duration::from_millis(chance.random_range(0..200))).await;
-        println!("cut {} after {} rows", cut + 1, recorder.acknowledged());
+        eprintln!("cut {} after {} rows", cut + 1, recorder.acknowledged());
         // All stop at one moment and write nothing more; only then is it kept what the disks hold.
         for at in &nodes {
             stage.pause(*at)?;

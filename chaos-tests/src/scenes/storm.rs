@@ -49,7 +49,7 @@ enum Fault {
 /// # Errors
 /// Whatever is broken; the seed is printed.
 pub async fn play(stage: &mut Stage, seed: u64, faults: usize) -> anyhow::Result<Recorded> {
-    println!("storm with seed {seed}, {faults} faults");
+    eprintln!("storm with seed {seed}, {faults} faults");
     let mut lines = Vec::new();
     for site in [CENTRE, REGION, DISTRICT] {
         lines.extend(stage.lines_before(SiteId(site), seed)?);
@@ -182,6 +182,6 @@ impl Storm {
     }
 
     fn tell(&self, what: &str, fault: Fault) {
-        println!("{:7.3} s: {what} {fault:?}", self.begun.elapsed().as_secs_f64());
+        eprintln!("{:7.3} s: {what} {fault:?}", self.begun.elapsed().as_secs_f64());
     }
 }
