@@ -12,8 +12,6 @@ pub enum Bug {
     RowChangedTwiceOverPieces,
     /// A transfer switches the generation at a head that lies before its last piece.
     SwitchedBeforeHeadDecides,
-    /// A dropped transfer takes batches along that belong to the stream.
-    DroppedTransferTakesBatches,
     /// Batches are not checked against the chain hash of their head.
     ChainNotChecked,
     /// A segment's epoch is not checked.
@@ -38,10 +36,12 @@ pub enum Bug {
     OldLineAnswers,
     /// After a line broke, sending goes on where it had stopped.
     NotSentAgain,
-    /// A parent that holds more is not shown the own newest head.
-    AheadNotCompared,
     /// A register that the own site could not take is forgotten.
     RegisterNotOfferedAgain,
+    /// A register that the own site could not take is forgotten when it could not take another one either.
+    OlderRegisterOfferedAgain,
+    /// A parent that stands beyond a segment's end is believed to have compared it.
+    BeyondTakenForCompared,
 }
 
 impl Bug {
@@ -49,7 +49,6 @@ impl Bug {
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
-        Self::DroppedTransferTakesBatches,
         Self::ChainNotChecked,
         Self::EpochNotChecked,
         Self::WatermarkBeyondClock,
@@ -62,8 +61,9 @@ impl Bug {
         Self::CursorAcknowledges,
         Self::OldLineAnswers,
         Self::NotSentAgain,
-        Self::AheadNotCompared,
         Self::RegisterNotOfferedAgain,
+        Self::OlderRegisterOfferedAgain,
+        Self::BeyondTakenForCompared,
     ];
 }
 

@@ -56,6 +56,10 @@ impl Uplink {
         let parent = open.parent;
         let (cursor, held) = (Cursor::of(&cursor), stream.held.cursor());
         let (lies, was_ahead) = (stream.judge(cursor), stream.parent_is_ahead());
+        if lies == Lies::Beyond && frame.placement != stream.placement {
+            // An answer to what was sent from another place: where the stream goes on was settled since.
+            return self.line_proved();
+        }
         // What this site alone writes, nobody can hold more of, unless it said so before. Other streams reach the parent by other
         // paths too.
         let claims_too_much = lies == Lies::InOtherHistory || (lies == Lies::Beyond && !was_ahead && self.is_own(frame.origin));
@@ -73,7 +77,7 @@ impl Uplink {
         // A parent that stands at the segment's end has compared its history with this site's. One that stands beyond it may have
         // forgotten the batches that it would have to compare: its word is a number alone.
         if let Sent::Segment { end, .. } = frame.what
-            && cursor == end
+            && (cursor == end || (cursor > end && planted(Bug::BeyondTakenForCompared)))
         {
             let known = end.max(stream.known_at(parent).unwrap_or_default());
             if stream.learn(parent, known) != Some(known) {

@@ -218,7 +218,7 @@ impl Stream {
         match &self.progress {
             Progress::Unasked => Some(Want::Cursor),
             Progress::Flowing(flow) => flow.wants(&self.held, in_flight_segments_max).then_some(Want::Segment { from: flow.sent }),
-            Progress::Ahead { comparable: true, .. } if !planted(Bug::AheadNotCompared) && self.compared != Some(self.held.cursor()) => Some(Want::Segment { from: self.held.cursor() }),
+            Progress::Ahead { comparable: true, .. } if self.compared != Some(self.held.cursor()) => Some(Want::Segment { from: self.held.cursor() }),
             Progress::Transferring(Step::Start) => Some(Want::TransferStart),
             Progress::Transferring(Step::Piece { from }) => Some(Want::Piece { epoch: self.held.epoch, from: from.clone() }),
             _ => None,
@@ -268,7 +268,10 @@ impl Stream {
         flow.unanswered -= 1;
         match &frame.what {
             Sent::Segment { end, head_time, .. } if cursor >= *end => {
-                flow.time_acknowledged = flow.time_acknowledged.max(Some(*head_time));
+                // One that stands beyond is shown the newest head too, so that it compares.
+                if cursor == *end {
+                    flow.time_acknowledged = flow.time_acknowledged.max(Some(*head_time));
+                }
                 None
             }
             _ => self.ask_again("the parent took less than it was sent", now, config),

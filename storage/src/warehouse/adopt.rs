@@ -59,10 +59,12 @@ impl Warehouse {
         {
             return self.replay_segment(db, site_time, state, transfer.clone(), segment, set);
         }
+        let next = state.next;
         let decided = self.adopt_in_order(db, site_time, state, segment, set)?;
-        // The stream came past the transfer by another path: it is of no more use, and nobody can block an origin by starting one.
+        // The stream moved on by another path: the pieces were compared with an older state of it, so a transfer starts anew, if it
+        // is of use at all by now. Nobody can block an origin by starting one, nor a transfer for longer than there are batches.
         if let (Some(transfer), Ok(Outcome::Adopted(cursor))) = (&transfer, &decided)
-            && cursor.next > transfer.start.kept_after
+            && cursor.next > next
         {
             self.drop_transfer(transfer, cursor.next, set);
         }

@@ -87,6 +87,8 @@ impl Warehouse {
             return Ok(Ok(Outcome::Transfer(transfer.status())));
         }
         if piece.read_at < transfer.start.kept_after {
+            // Its sender was set back since the transfer began, and can never end it: the next one begins anew.
+            self.drop_transfer(&transfer, transfer.start.kept_after.next(), set);
             return Ok(Err(Refusal::Transfer { origin, why: "the piece was read before the batches that follow it start".into() }));
         }
         if let Err(why) = check_piece(piece) {
@@ -118,7 +120,6 @@ impl Warehouse {
     pub(super) fn drop_transfer(&self, transfer: &Transfer, keep_below: StreamSeq, set: &mut WriteSet) {
         let (origin, epoch) = (transfer.start.origin, transfer.start.epoch.number);
         self.remove_generation(origin, transfer.generation, set);
-        let keep_below = if planted(Bug::DroppedTransferTakesBatches) { StreamSeq(0) } else { keep_below };
         let from = transfer.start.kept_after.next().max(keep_below);
         if from < transfer.next {
             set.delete_range(Space::Streams, keys::stream(origin, epoch, from), keys::stream(origin, epoch, transfer.next));

@@ -29,9 +29,9 @@ pub fn judge(world: &mut World, applied: &Applied<'_>) -> Result<(), String> {
         let Some(after) = after else { continue };
         let before = applied.before[origin].as_ref();
         stands_in_a_history(world, *origin, after)?;
-        moves_on(world, *origin, before, after)?;
+        let replaced = !moves_on(world, *origin, before, after)?;
         keeps_time(applied, *origin, before, after)?;
-        world.ledger.stands(applied.site, *origin, after.chain, false);
+        world.ledger.stands(applied.site, *origin, after.chain, replaced);
     }
     match (applied.command, applied.outcome) {
         (Command::AdoptRegister { .. }, _) => keeps_newest_register(world, applied),
@@ -84,20 +84,20 @@ fn stands_in_a_history(world: &World, origin: OriginId, state: &OriginState) -> 
     Ok(())
 }
 
-/// Promise 6: a site never goes back, and never over to another history.
-fn moves_on(world: &mut World, origin: OriginId, before: Option<&OriginState>, after: &OriginState) -> Result<(), String> {
-    let Some(before) = before else { return Ok(()) };
+/// Promise 6: a site never goes back, and never over to another history. `false`: it did, but nothing could tell the two apart.
+fn moves_on(world: &mut World, origin: OriginId, before: Option<&OriginState>, after: &OriginState) -> Result<bool, String> {
+    let Some(before) = before else { return Ok(true) };
     if !world.ledger.goes_on(origin, before.chain, after.chain) {
         if before.generation != after.generation && nothing_tells_apart(world, origin, before, after) {
             world.counts.indistinguishable += 1;
-            return Ok(());
+            return Ok(false);
         }
         return Err(format!("promise 6: origin {origin} went from {} to {} in another history", before.next, after.next));
     }
     if after.oldest_kept > after.next {
         return Err(format!("origin {origin} keeps from {} on and stands at {}", after.oldest_kept, after.next));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The known limit of transfers (`storage/src/warehouse/transfer.rs`): in the other history every row in which the two differed was

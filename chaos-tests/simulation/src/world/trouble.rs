@@ -139,7 +139,9 @@ impl World {
     /// The centre issues a register in which a site has another active parent.
     fn swap_parents(&mut self) {
         let site = self.dice.pick(&[tree::A, tree::B, tree::D, tree::P, tree::Q]);
-        if self.site(tree::CENTRE).register_version() < self.parents.version() {
+        // A known limit: a site that knows none of its parents by the newest register can't be handed that register by any.
+        let newest = self.parents.version();
+        if self.site(tree::CENTRE).register_version() < newest || self.site(site).register_version() < newest {
             return;
         }
         if self.dice.chance(1, 3) {
