@@ -34,6 +34,7 @@ pub mod recording;
 pub mod scenes;
 pub mod shifted_clock;
 pub mod small_disk;
+pub mod soak;
 pub mod stage;
 pub mod trees;
 pub mod watch;

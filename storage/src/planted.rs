@@ -38,14 +38,12 @@ pub enum Bug {
     NotSentAgain,
     /// A register that the own site could not take is forgotten.
     RegisterNotOfferedAgain,
-    /// A register that the own site could not take is forgotten when it could not take another one either.
-    OlderRegisterOfferedAgain,
     /// A parent that stands beyond a segment's end is believed to have compared it.
     BeyondTakenForCompared,
 }
 
 impl Bug {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 17] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -62,7 +60,6 @@ impl Bug {
         Self::OldLineAnswers,
         Self::NotSentAgain,
         Self::RegisterNotOfferedAgain,
-        Self::OlderRegisterOfferedAgain,
         Self::BeyondTakenForCompared,
     ];
 }

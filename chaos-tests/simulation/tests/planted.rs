@@ -11,10 +11,19 @@ use kho_storage::planted::{Bug, plant};
 /// So many seeds are tried for each bug.
 const SEEDS_MAX: u64 = 3_000;
 
+/// Seeds that found the rarest ones are tried first: as long as the simulation draws what it drew then, they find them again.
+fn first_seed(bug: Bug) -> u64 {
+    match bug {
+        Bug::EvidenceOverwritten => 456,
+        Bug::BeyondTakenForCompared => 1_883,
+        _ => 0,
+    }
+}
+
 /// The first seed that finds the bug, and what it says.
 fn found_by(bug: Bug) -> Option<(u64, String)> {
     plant(Some(bug));
-    let found = (0..SEEDS_MAX).find_map(|seed| run(seed, false).broken.map(|what| (seed, what)));
+    let found = (first_seed(bug)..SEEDS_MAX).chain(0..first_seed(bug)).find_map(|seed| run(seed, false).broken.map(|what| (seed, what)));
     plant(None);
     found
 }

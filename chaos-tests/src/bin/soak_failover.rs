@@ -8,6 +8,7 @@ use clap::Parser;
 use kho_chaos_tests::{
     Stage,
     failover::{FailoverReport, measure, plan},
+    soak,
 };
 
 /// Kill the leader of a site under load many times; tell how long it takes until the next write is acknowledged.
@@ -28,17 +29,10 @@ struct SoakArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = SoakArgs::parse();
-    match soak(&args).await.and_then(|report| told(&report, args.json)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:?}");
-            ExitCode::FAILURE
-        }
-    }
+    soak::exit_code(run(&args).await.and_then(|report| told(&report, args.json)))
 }
 
-async fn soak(args: &SoakArgs) -> anyhow::Result<FailoverReport> {
+async fn run(args: &SoakArgs) -> anyhow::Result<FailoverReport> {
     anyhow::ensure!(args.nodes % 2 == 1, "a site has 3 or 5 nodes, not {}", args.nodes);
     let mut stage = Stage::found(plan(args.nodes))?;
     let rounds = usize::try_from(args.rounds)?;

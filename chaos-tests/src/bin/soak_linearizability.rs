@@ -8,6 +8,7 @@ use clap::Parser;
 use kho_chaos_tests::{
     Stage,
     linearizability::{LinearizabilityReport, ReadMode, measure, plan},
+    soak,
 };
 
 /// Record histories of at least 200 calls inside a site whose nodes are killed, paused and cut off; judge whether each is
@@ -32,17 +33,10 @@ struct SoakArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = SoakArgs::parse();
-    match soak(&args).await.and_then(|report| told(&report, args.json)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:?}");
-            ExitCode::FAILURE
-        }
-    }
+    soak::exit_code(run(&args).await.and_then(|report| told(&report, args.json)))
 }
 
-async fn soak(args: &SoakArgs) -> anyhow::Result<LinearizabilityReport> {
+async fn run(args: &SoakArgs) -> anyhow::Result<LinearizabilityReport> {
     let seed = args.seed.unwrap_or_else(rand::random);
     eprintln!("seed {seed}");
     let read = if args.read_local { ReadMode::Local } else { ReadMode::Linearizable };

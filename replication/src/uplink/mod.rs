@@ -220,7 +220,7 @@ impl Uplink {
         if self.registers_again.iter().any(|(_, waiting)| *waiting == register) {
             return;
         }
-        if self.registers_again.len() >= REGISTERS_AGAIN_MAX || planted(Bug::OlderRegisterOfferedAgain) {
+        if self.registers_again.len() >= REGISTERS_AGAIN_MAX {
             self.registers_again.pop_front();
         }
         self.registers_again.push_back((now.after_ms(self.config.register_retry_ms), register));
