@@ -128,6 +128,7 @@ impl Consensus {
         let mut state = StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.shelf), parts.gate.clone());
         let mut log = parts.store;
         apply_committed(&mut log, &mut state).await?;
+        stand_down(&mut log, config.node).await?;
 
         let network = Network { peers: Arc::clone(&peers), shelf: Arc::clone(&parts.shelf), acknowledged: Arc::default() };
         let settings = Arc::new(config::raft_config(&config.group)?);
@@ -284,6 +285,18 @@ async fn apply_committed(log: &mut LogStore, state: &mut StateMachine) -> Result
         let Some(last) = entries.last().map(|entry| entry.log_id.index) else { return Ok(()) };
         state.apply(entries).await.map_err(failed)?;
         next = last + 1;
+    }
+    Ok(())
+}
+
+/// A node that led when it stopped starts as a follower, though openraft would have it lead on at once. What it acknowledged last
+/// is in its log but perhaps not known here to be committed, so that it would give read indexes, cursors and heads that lie too
+/// far back. An election settles what is committed first.
+async fn stand_down(log: &mut LogStore, node: NodeId) -> Result<(), StartError> {
+    let failed = |e: types::StoreError| StartError::Consensus(e.to_string());
+    let Some(vote) = log.read_vote().await.map_err(failed)? else { return Ok(()) };
+    if vote.committed && vote.leader_id.node_id == node.0 {
+        log.save_vote(&types::Vote::new(vote.leader_id.term, node.0)).await.map_err(failed)?;
     }
     Ok(())
 }

@@ -102,6 +102,26 @@ async fn a_linearizable_read_on_a_follower_sees_the_last_acknowledged_write() {
     }
 }
 
+/// One that led on at once would not know which of its last entries are committed, and would confirm reads that lie before them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_restarts_leads_again_only_after_an_election() {
+    let site = Site::new();
+    let mut nodes = site.found(3).await;
+    let leader = leader_of(&nodes).await;
+    write_until_committed(&nodes[leader], "before").await;
+    let term_before = nodes[leader].consensus().leadership().borrow().term;
+    nodes[leader].stop().await;
+    nodes[leader].start(&site).await.expect("its own disk");
+    let leading_term = || nodes.iter().map(|node| node.consensus().leadership().borrow().clone()).find(|leadership| leadership.is_self).map(|leadership| leadership.term);
+    let mut term = None;
+    until("a node leads", || {
+        term = leading_term();
+        term.is_some()
+    })
+    .await;
+    assert!(term > Some(term_before), "it leads on in the term in which it had stopped");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_majority_nothing_is_acknowledged_and_no_read_is_linearizable() {
     let mut site = Site::new();
