@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_cell_shows_its_cube_unit_dimensions_and_amount() {
         let cube = &population().cubes[0];
-        let mut key = keys::cube_prefix(cube.id, OriginId(7), Generation(1));
+        let mut key = keys::cube_prefix(cube.id, OriginId(7), Generation(1)).to_vec();
         key.extend(12_345u32.to_be_bytes());
         cube.dimensions.iter().for_each(|_| key.extend(0u16.to_be_bytes()));
         let shown = line(Space::Cubes, &key, &db::amount_bytes(-4));

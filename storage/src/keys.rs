@@ -188,11 +188,11 @@ pub fn decode_stream(key: &[u8]) -> Option<(OriginId, u32, StreamSeq)> {
 }
 
 /// What all cells of one cube of a generation share; 10 bytes.
-pub fn cube_prefix(cube: CubeId, origin: OriginId, generation: Generation) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(32);
-    bytes.extend(cube.0.to_be_bytes());
-    bytes.extend(origin.0.to_be_bytes());
-    bytes.extend(generation.0.to_be_bytes());
+pub fn cube_prefix(cube: CubeId, origin: OriginId, generation: Generation) -> [u8; CUBE_PREFIX_BYTES] {
+    let mut bytes = [0; CUBE_PREFIX_BYTES];
+    bytes[..2].copy_from_slice(&cube.0.to_be_bytes());
+    bytes[2..6].copy_from_slice(&origin.0.to_be_bytes());
+    bytes[6..].copy_from_slice(&generation.0.to_be_bytes());
     bytes
 }
 

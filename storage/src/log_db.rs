@@ -115,7 +115,7 @@ impl LogDb {
     /// [`LogDbError`]; the fault is local.
     pub fn open(dir: &Path) -> Result<Self, LogDbError> {
         let failed = |reason: String| LogDbError::Io { dir: dir.to_owned(), verb: "opened", reason };
-        let db = DB::open(&options(), dir).map_err(|e| failed(e.to_string()))?;
+        let db = DB::open(&options(dir), dir).map_err(|e| failed(e.to_string()))?;
         let synced = SyncedMark::open(dir).map_err(|e| failed(e.to_string()))?;
         let log = Self { db, dir: dir.to_owned(), tail: Mutex::default(), synced };
         let (wanted, found) = (log.synced.noted(), log.written());

@@ -3,7 +3,10 @@
 use kho_storage::{codec::CodecError, error::StorageError, ids::NodeId, log_db::LogDbError};
 use serde::{Deserialize, Serialize};
 
-use super::types::{DiskId, GroupId};
+use super::{
+    log_tail::LogWriteFailed,
+    types::{DiskId, GroupId},
+};
 
 /// Why the consensus could not be started. The operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -115,4 +118,7 @@ pub enum PeerError {
     Refused(PeerRefusal),
     #[error("the peer's answer could not be read: {0}")]
     Malformed(#[from] CodecError),
+    /// The peer acted on it, but this node must not build on that.
+    #[error(transparent)]
+    OwnLog(#[from] LogWriteFailed),
 }

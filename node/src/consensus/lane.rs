@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     error::PeerError,
+    log_tail::LogTail,
     peers::{PeerTarget, Peers},
     types::{AppendRequest, AppendResponse, LogId, Vote},
     wire::Subject,
@@ -27,6 +28,7 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(super) struct AppendLane {
     peers: Arc<Peers>,
+    tail: Arc<LogTail>,
     target: PeerTarget,
     under_way: Option<UnderWay>,
 }
@@ -46,8 +48,8 @@ impl Drop for UnderWay {
 }
 
 impl AppendLane {
-    pub fn new(peers: Arc<Peers>, target: PeerTarget) -> Self {
-        Self { peers, target, under_way: None }
+    pub fn new(peers: Arc<Peers>, tail: Arc<LogTail>, target: PeerTarget) -> Self {
+        Self { peers, tail, target, under_way: None }
     }
 
     /// Sends `request`, or joins the one under way when it starts at the same place.
@@ -56,7 +58,7 @@ impl AppendLane {
     /// [`PeerError`].
     pub async fn append(&mut self, request: AppendRequest) -> Result<AppendResponse, PeerError> {
         if request.entries.is_empty() {
-            return ask(&self.peers, &self.target, &request).await;
+            return ask(&self.peers, &self.tail, &self.target, &request).await;
         }
         let wanted = request.entries.last().map(|entry| entry.log_id);
         let same_start = |under_way: &UnderWay| (under_way.vote, under_way.previous) == (request.vote, request.prev_log_id);
@@ -64,7 +66,7 @@ impl AppendLane {
             let heartbeat = AppendRequest { entries: Vec::new(), ..request };
             let beat = async {
                 // Whatever comes of the heartbeat: the entries under way decide.
-                let _ = ask(&self.peers, &self.target, &heartbeat).await;
+                let _ = ask(&self.peers, &self.tail, &self.target, &heartbeat).await;
                 std::future::pending::<Result<Result<AppendResponse, PeerError>, JoinError>>().await
             };
             tokio::select! {
@@ -83,9 +85,10 @@ impl AppendLane {
 
 impl AppendLane {
     fn send(&self, request: AppendRequest, last: Option<LogId>) -> UnderWay {
-        let (peers, target, vote, previous) = (Arc::clone(&self.peers), self.target.clone(), request.vote, request.prev_log_id);
+        let (peers, tail, target) = (Arc::clone(&self.peers), Arc::clone(&self.tail), self.target.clone());
+        let (vote, previous) = (request.vote, request.prev_log_id);
         let answer = tokio::spawn(async move {
-            let answered = timeout(APPEND_TIMEOUT, ask(&peers, &target, &request)).await;
+            let answered = timeout(APPEND_TIMEOUT, ask(&peers, &tail, &target, &request)).await;
             answered.unwrap_or_else(|_| Err(PeerError::Lost(format!("no answer within {APPEND_TIMEOUT:?}"))))
         });
         UnderWay { vote, previous, last, answer }
@@ -101,9 +104,22 @@ fn fitted(response: AppendResponse, sent: Option<LogId>, wanted: Option<LogId>) 
     }
 }
 
-async fn ask(peers: &Peers, target: &PeerTarget, request: &AppendRequest) -> Result<AppendResponse, PeerError> {
+/// Asks the follower. What it says to hold counts for openraft as held by this node too, so such an answer waits until this
+/// node's own disk has it.
+pub(super) async fn ask(peers: &Peers, tail: &LogTail, target: &PeerTarget, request: &AppendRequest) -> Result<AppendResponse, PeerError> {
     let answer = peers.ask(target, Subject::AppendEntries, &codec::encode(request)?).await?;
-    Ok(codec::decode(&answer)?)
+    let response = codec::decode(&answer)?;
+    match response {
+        AppendResponse::Success => tail.until_written(end_of(request)).await?,
+        AppendResponse::PartialSuccess(matched) => tail.until_written(matched).await?,
+        AppendResponse::Conflict | AppendResponse::HigherVote(_) => {}
+    }
+    Ok(response)
+}
+
+/// The last entry that whoever agrees to `request` holds.
+pub(super) fn end_of(request: &AppendRequest) -> Option<LogId> {
+    request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id)
 }
 
 #[cfg(test)]

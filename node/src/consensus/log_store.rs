@@ -1,7 +1,18 @@
 //! openraft's log, kept by [`LogDb`].
 //!
-//! An entry can be read as soon as `append` returns, from the [`LogTail`], and counts as held only once the [`LogWriter`] has
-//! synced it. Older ones are read from the disk on blocking threads, so that a slow disk does not stop the heartbeats.
+//! An entry can be read as soon as `append` returns, from the [`LogTail`]. What a leader sends counts as held once the
+//! [`LogWriter`] has synced it. openraft would wait for that before it sends an entry that this node proposes to anyone, one
+//! sync after the other; so it is told at once that such an entry is held ([`Haste::Ahead`]), and what would follow waits for
+//! the disk instead:
+//!
+//! | what | where it waits |
+//! |---|---|
+//! | a follower's answer, by which an entry becomes committed | `network.rs` |
+//! | telling the others how far the log is committed | `network.rs` |
+//! | answering a leader that this node holds an entry | `serve.rs` |
+//! | applying an entry, as a site of one node does without anybody's answer | `state_machine.rs` |
+//!
+//! Older entries are read from the disk on blocking threads, so that a slow disk does not stop the heartbeats.
 
 use std::{
     fmt::Debug,
@@ -12,6 +23,7 @@ use std::{
 
 use kho_storage::{
     codec::{self, CodecError},
+    ids::NodeId,
     log_db::{LogDb, LogDbError, LogRecord, LogWord},
 };
 use openraft::{
@@ -23,13 +35,14 @@ use serde::de::DeserializeOwned;
 use super::{
     install_gate::InstallGate,
     log_tail::{LogTail, SizedEntry, TailRead},
-    log_writer::{LogWriter, WriteError},
+    log_writer::{Haste, HoldUp, LogWriter, WriteError},
     types::{Entry, LogId, SiteRaft, StoreError, StoreIoError, Vote},
 };
 
 /// The log as openraft uses it. Clones read and write the same log.
 #[derive(Clone)]
 pub(super) struct LogStore {
+    node: NodeId,
     log: Arc<LogDb>,
     tail: Arc<LogTail>,
     writer: LogWriter,
@@ -41,11 +54,24 @@ impl LogStore {
     /// Starts the thread that writes the log.
     ///
     /// # Errors
-    /// The system's, when it gives no thread.
-    pub fn start(log: Arc<LogDb>, gate: InstallGate, append_bytes_max: usize) -> io::Result<Self> {
-        let tail = Arc::new(LogTail::default());
+    /// The system's, when it gives no thread; [`LogDbError`] when the log can't be read.
+    pub fn start(node: NodeId, log: Arc<LogDb>, gate: InstallGate, append_bytes_max: usize) -> io::Result<Self> {
+        // A log that was purged to its end says that it holds nothing.
+        let purged = log.purged_to().map_err(io::Error::other)?;
+        let next = purged.map_or(0, |purged| purged + 1).max(log.extent().next);
+        let tail = Arc::new(LogTail::after(next));
         let writer = LogWriter::start(Arc::clone(&log), Arc::clone(&tail))?;
-        Ok(Self { log, tail, writer, gate, append_bytes_max })
+        Ok(Self { node, log, tail, writer, gate, append_bytes_max })
+    }
+
+    /// Tells which entries the disk has.
+    pub fn tail(&self) -> Arc<LogTail> {
+        Arc::clone(&self.tail)
+    }
+
+    /// What tests hold the log up by.
+    pub fn hold_up(&self) -> HoldUp {
+        self.writer.hold_up()
     }
 
     /// Entries of `range` that are there, in order, at most `bytes_max` of them in sum but at least one.
@@ -171,7 +197,7 @@ impl RaftLogStorage<SiteRaft> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StoreError> {
-        self.writer.note_committed(codec::encode(&committed).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?);
+        self.writer.note_committed(committed, codec::encode(&committed).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?);
         Ok(())
     }
 
@@ -185,18 +211,24 @@ impl RaftLogStorage<SiteRaft> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let (mut held, mut records) = (Vec::new(), Vec::new());
+        let mut haste = Haste::Ahead;
         for entry in entries {
+            if entry.log_id.leader_id.node_id != self.node.0 {
+                haste = Haste::OnDisk;
+            }
             let bytes = codec::encode(&entry).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
             records.push((entry.log_id.index, bytes));
             held.push(entry);
         }
         // In the tail BEFORE the thread may tell it that the disk holds them.
         self.tail.push(held.into_iter().zip(&records).map(|(entry, (_, bytes))| SizedEntry { entry, bytes: bytes.len() }).collect());
-        self.writer.append(records, callback);
+        self.writer.append(records, haste, callback);
         Ok(())
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StoreError> {
+        // What was appended ahead is written first, so that the tail hears no more of what is cut off.
+        self.after_all_written(StoreIoError::write_logs).await?;
         self.tail.truncate_from(log_id.index);
         self.change(StoreIoError::write_logs, move |log| log.truncate_from(log_id.index)).await
     }

@@ -1,16 +1,19 @@
 //! The newest entries of the log, in memory.
 //!
 //! What followers are sent and what is applied next was appended a moment ago. It is read from here, without a disk and
-//! without another thread; and an entry can be read as soon as it was appended, before the disk has it.
+//! without another thread; and an entry can be read as soon as it was appended, before the disk has it. What is said or done
+//! about an entry on the strength of this node's log waits for the disk by [`LogTail::until_written`].
 //!
-//! Invariant: an entry that the disk does not hold yet is here (test `what_the_disk_lacks_is_never_dropped`). So whatever lies
-//! before the first entry here can be read from the disk.
+//! Invariants: an entry that the disk does not hold yet is here (test `what_the_disk_lacks_is_never_dropped`), so whatever lies
+//! before the first entry here can be read from the disk; nobody waits for a disk that failed (test
+//! `who_waits_for_an_entry_goes_on_once_the_disk_has_it_or_failed`).
 
 use std::{collections::VecDeque, ops::Range};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
-use super::types::Entry;
+use super::types::{Entry, LogId};
 
 /// Entries that the disk holds too are kept up to this many bytes in sum.
 const TAIL_BYTES_MAX: usize = 8 << 20;
@@ -29,18 +32,27 @@ impl SizedEntry {
 }
 
 /// Consecutive entries up to the log's end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LogTail {
     held: Mutex<Held>,
+    /// The disk holds more, or failed.
+    disk_went_on: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Held {
     entries: VecDeque<SizedEntry>,
     bytes: usize,
     /// First index that the disk may not hold.
     unwritten: u64,
+    /// Why nothing more will be written.
+    failed: Option<LogWriteFailed>,
 }
+
+/// The log could not be written. Nothing that this node holds in memory only counts any more; the node must stop.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the log could not be written: {0}")]
+pub(super) struct LogWriteFailed(pub String);
 
 /// Where the entries of a range are.
 #[derive(Debug)]
@@ -52,6 +64,12 @@ pub(super) struct TailRead {
 }
 
 impl LogTail {
+    /// The tail of a log whose entries before `next` are on the disk.
+    pub fn after(next: u64) -> Self {
+        let held = Held { entries: VecDeque::new(), bytes: 0, unwritten: next, failed: None };
+        Self { held: Mutex::new(held), disk_went_on: Notify::new() }
+    }
+
     /// Adds entries that follow those here and that the disk does not hold yet.
     pub fn push(&self, entries: Vec<SizedEntry>) {
         let mut held = self.held.lock();
@@ -69,9 +87,59 @@ impl LogTail {
         while held.bytes > TAIL_BYTES_MAX && held.entries.front().is_some_and(|first| first.index() < held.unwritten) {
             held.drop_first();
         }
+        drop(held);
+        self.disk_went_on.notify_waiters();
     }
 
-    /// Takes away `index` and all that follow.
+    /// The disk took no more.
+    pub fn write_failed(&self, why: LogWriteFailed) {
+        self.held.lock().failed.get_or_insert(why);
+        self.disk_went_on.notify_waiters();
+    }
+
+    /// Whether the disk still takes entries. After a failed sync it must not be asked again: it may have forgotten what it failed to
+    /// write, and would say that all is well.
+    ///
+    /// # Errors
+    /// [`LogWriteFailed`].
+    pub fn check(&self) -> Result<(), LogWriteFailed> {
+        self.held.lock().failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Why the log can't be written any more, once that is so.
+    pub async fn until_write_failed(&self) -> LogWriteFailed {
+        loop {
+            // Made BEFORE the look, so that nothing is missed between them.
+            let went_on = self.disk_went_on.notified();
+            if let Some(why) = self.held.lock().failed.clone() {
+                return why;
+            }
+            went_on.await;
+        }
+    }
+
+    /// Whether the disk holds every entry up to and including `last`.
+    pub fn is_written(&self, last: Option<LogId>) -> bool {
+        last.is_none_or(|last| last.index < self.held.lock().unwritten)
+    }
+
+    /// Waits until the disk holds every entry up to and including `last`.
+    ///
+    /// # Errors
+    /// [`LogWriteFailed`]: it never will.
+    pub async fn until_written(&self, last: Option<LogId>) -> Result<(), LogWriteFailed> {
+        loop {
+            let went_on = self.disk_went_on.notified();
+            if self.is_written(last) {
+                return Ok(());
+            }
+            self.check()?;
+            went_on.await;
+        }
+    }
+
+    /// Takes away `index` and all that follow. Only while nothing is being written: a late [`Self::written`] would speak of other
+    /// entries than those that take their place.
     pub fn truncate_from(&self, index: u64) {
         let mut held = self.held.lock();
         while held.entries.back().is_some_and(|last| last.index() >= index) {
@@ -87,6 +155,7 @@ impl LogTail {
         while held.entries.front().is_some_and(|first| first.index() <= index) {
             held.drop_first();
         }
+        held.unwritten = held.unwritten.max(index + 1);
     }
 
     /// The entries of `range` that are here, and which are to be read from the disk before them.
@@ -123,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_range_is_read_from_the_disk_up_to_the_first_entry_here() {
-        let tail = LogTail::default();
+        let tail = LogTail::after(0);
         assert_eq!(read(&tail, 3..9), (3..9, vec![]));
         tail.push(entries(5..8, 10));
         assert_eq!(read(&tail, 5..7), (5..5, vec![5, 6]));
@@ -136,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_the_disk_lacks_is_never_dropped() {
-        let tail = LogTail::default();
+        let tail = LogTail::after(0);
         tail.push(entries(1..5, TAIL_BYTES_MAX));
         assert_eq!(read(&tail, 1..5).1, [1, 2, 3, 4]);
         tail.written(4);
@@ -147,7 +216,7 @@ mod tests {
 
     #[test]
     fn truncated_and_purged_entries_are_not_read() {
-        let tail = LogTail::default();
+        let tail = LogTail::after(0);
         tail.push(entries(1..9, 10));
         tail.written(9);
         tail.truncate_from(6);
@@ -158,5 +227,28 @@ mod tests {
         assert_eq!(read(&tail, 3..9), (3..6, vec![6, 7]), "what took the place of truncated entries is not on the disk yet");
         tail.purge_to(20);
         assert_eq!(read(&tail, 21..22), (21..22, vec![]));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_an_entry_goes_on_once_the_disk_has_it_or_failed() {
+        let last = |index| Some(LogId::new(openraft::CommittedLeaderId::new(1, 1), index));
+        let tail = std::sync::Arc::new(LogTail::after(5));
+        tail.until_written(None).await.expect("nothing is asked for");
+        tail.until_written(last(4)).await.expect("the log began after it");
+        tail.push(entries(5..8, 10));
+        let wait = |index| {
+            let tail = std::sync::Arc::clone(&tail);
+            tokio::spawn(async move { tail.until_written(last(index)).await })
+        };
+        let (early, late) = (wait(5), wait(7));
+        tail.written(6);
+        assert_eq!(early.await.expect("ran"), Ok(()));
+        assert!(!late.is_finished());
+        tail.write_failed(LogWriteFailed("full".into()));
+        assert_eq!(late.await.expect("ran"), Err(LogWriteFailed("full".into())));
+        assert_eq!(tail.until_write_failed().await, LogWriteFailed("full".into()));
+        tail.until_written(last(5)).await.expect("the disk has it all the same");
+        tail.truncate_from(5);
+        assert!(tail.until_written(last(5)).await.is_err(), "its place was taken back");
     }
 }

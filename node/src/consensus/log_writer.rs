@@ -1,10 +1,11 @@
 //! Writing and syncing the log, in the order in which it was asked, by one thread: whoever waits at that moment shares one write and
-//! one sync. A small append that nothing waits before is written where it is asked for while the disk is quick ([`Pace`]).
+//! one sync. A small append that nothing waits before is written where it is asked for while the disk is quick ([`Pace`]); one that
+//! nobody waits for there ([`Haste::Ahead`]) is written while the followers are being sent it.
 
 use std::{
     io, iter, mem,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -17,9 +18,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    log_tail::LogTail,
+    log_tail::{LogTail, LogWriteFailed},
     pace::{Pace, SMALL_BYTES_MAX},
-    types::SiteRaft,
+    types::{LogId, SiteRaft},
 };
 
 /// Jobs that share one write at most, so that none waits for ever.
@@ -39,8 +40,18 @@ struct WriterThread {
     running: Option<thread::JoinHandle<()>>,
 }
 
+/// When an append counts as done for openraft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// Once the disk has it.
+    OnDisk,
+    /// At once. Whatever depends on it waits for [`LogTail::until_written`].
+    Ahead,
+}
+
 enum Job {
-    Append { records: Vec<(u64, Vec<u8>)>, flushed: LogFlushed<SiteRaft> },
+    /// Without a callback when that was called already.
+    Append { records: Vec<(u64, Vec<u8>)>, flushed: Option<LogFlushed<SiteRaft>> },
     /// Whatever else changes the log, in its place among the appends.
     Change { change: Change, done: oneshot::Sender<Result<(), LogDbError>> },
 }
@@ -72,14 +83,25 @@ impl LogWriter {
         Ok(Self { thread: Arc::new(WriterThread { jobs: Some(jobs), running: Some(running) }), writing })
     }
 
-    /// Appends consecutive entries and calls back once they are durable, perhaps before this returns.
-    pub fn append(&self, records: Vec<(u64, Vec<u8>)>, flushed: LogFlushed<SiteRaft>) {
+    /// Appends consecutive entries and calls back, perhaps before this returns.
+    pub fn append(&self, records: Vec<(u64, Vec<u8>)>, haste: Haste, flushed: LogFlushed<SiteRaft>) {
+        let flushed = match haste {
+            Haste::Ahead => {
+                flushed.log_io_completed(Ok(()));
+                None
+            }
+            Haste::OnDisk => Some(flushed),
+        };
         let bytes: usize = records.iter().map(|(_, entry)| entry.len()).sum();
-        if bytes <= SMALL_BYTES_MAX && self.writing.pace.is_quick() && self.writing.jobs_waiting.load(Ordering::Acquire) == 0 {
-            return self.writing.write(&mut Together { records, flushed: vec![flushed] });
+        let here = haste == Haste::OnDisk && bytes <= SMALL_BYTES_MAX && self.writing.pace.is_quick() && self.writing.jobs_waiting.load(Ordering::Acquire) == 0;
+        if here {
+            return self.writing.write(&mut Together { records, flushed: flushed.into_iter().collect() });
         }
         if let Err(Job::Append { flushed, .. }) = self.send(Job::Append { records, flushed }) {
-            flushed.log_io_completed(Err(io::Error::other(ENDED)));
+            self.writing.tail.write_failed(LogWriteFailed(ENDED.into()));
+            if let Some(flushed) = flushed {
+                flushed.log_io_completed(Err(io::Error::other(ENDED)));
+            }
         }
     }
 
@@ -93,10 +115,15 @@ impl LogWriter {
         Ok(changed.await.map_err(|_| WriteError::Ended)??)
     }
 
-    /// Keeps how far the log is known to be committed, together with whatever is written next. A crash before that forgets it, which
-    /// costs a restarted node only the time until a leader tells it again.
-    pub fn note_committed(&self, committed: Vec<u8>) {
-        *self.writing.committed.lock() = Some(committed);
+    /// Keeps how far the log is known to be committed, as `bytes`, together with whatever is written once the disk has the log up to
+    /// there. A crash before that forgets it, which costs a restarted node only the time until a leader tells it again.
+    pub fn note_committed(&self, committed: Option<LogId>, bytes: Vec<u8>) {
+        *self.writing.committed.lock() = Some((committed, bytes));
+    }
+
+    /// What tests hold the log up by; it keeps neither the thread nor the log.
+    pub fn hold_up(&self) -> HoldUp {
+        HoldUp(Arc::downgrade(&self.writing))
     }
 
     fn send(&self, job: Job) -> Result<(), Job> {
@@ -104,6 +131,19 @@ impl LogWriter {
         // Counted BEFORE the thread may take it.
         self.writing.jobs_waiting.fetch_add(1, Ordering::AcqRel);
         jobs.send(job).map_err(|mpsc::SendError(job)| job)
+    }
+}
+
+/// Keeps a log from being written, as a disk that hangs does.
+pub(super) struct HoldUp(Weak<Writing>);
+
+impl HoldUp {
+    /// Does `meanwhile` while nothing is written. `None` when the log is closed.
+    pub async fn during<T>(&self, meanwhile: impl Future<Output = T>) -> Option<T> {
+        let writing = self.0.upgrade()?;
+        #[expect(clippy::await_holding_lock, reason = "the writer is to wait for it")]
+        let _turn = writing.turn.lock();
+        Some(meanwhile.await)
     }
 }
 
@@ -123,7 +163,7 @@ struct Writing {
     log: Arc<LogDb>,
     tail: Arc<LogTail>,
     /// How far the log is committed, not yet kept.
-    committed: Mutex<Option<Vec<u8>>>,
+    committed: Mutex<Option<(Option<LogId>, Vec<u8>)>>,
     /// Jobs that the thread has not finished. Who appends at once finds none: openraft asks for one thing after the other.
     jobs_waiting: AtomicUsize,
     /// One write at a time.
@@ -149,7 +189,7 @@ impl Writing {
                 match job {
                     Job::Append { records, flushed } => {
                         together.records.extend(records);
-                        together.flushed.push(flushed);
+                        together.flushed.extend(flushed);
                     }
                     Job::Change { change, done } => {
                         self.write(&mut together);
@@ -178,14 +218,18 @@ impl Writing {
         let Some((last, _)) = records.last() else { return };
         let next = last + 1;
         let turn = self.turn.lock();
-        let outcome = self.pace.timed(|| {
-            self.write_committed()?;
-            self.log.append(records)?;
-            self.log.sync()
+        let outcome = self.tail.check().and_then(|()| {
+            let written = self.pace.timed(|| {
+                self.write_committed()?;
+                self.log.append(records)?;
+                self.log.sync()
+            });
+            written.map_err(|error: LogDbError| LogWriteFailed(error.to_string()))
         });
         drop(turn);
-        if outcome.is_ok() {
-            self.tail.written(next);
+        match &outcome {
+            Ok(()) => self.tail.written(next),
+            Err(failed) => self.tail.write_failed(failed.clone()),
         }
         for callback in flushed {
             callback.log_io_completed(outcome.clone().map_err(io::Error::other));
@@ -193,7 +237,7 @@ impl Writing {
     }
 
     fn write_committed(&self) -> Result<(), LogDbError> {
-        let noted = self.committed.lock().take();
-        noted.map_or(Ok(()), |bytes| self.log.put_word(LogWord::Committed, &bytes, false))
+        let noted = self.committed.lock().take_if(|(committed, _)| self.tail.is_written(*committed));
+        noted.map_or(Ok(()), |(_, bytes)| self.log.put_word(LogWord::Committed, &bytes, false))
     }
 }

@@ -14,7 +14,7 @@
 //! | `log_store.rs`, `log_tail.rs`, `log_writer.rs`, `pace.rs` | the log, on `kho_storage::log_db` |
 //! | `state_machine.rs`, `snapshot_shelf.rs`, `install_gate.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may go |
-//! | `wire.rs`, `peers.rs`, `lane.rs`, `acknowledged.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
+//! | `wire.rs`, `peers.rs`, `lane.rs`, `notices.rs`, `acknowledged.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
 //! | `snapshot_wire.rs`, `snapshot_send.rs`, `snapshot_receive.rs` | a log snapshot on its way |
 //! | `silence.rs`, `election.rs` | when a node stands for election, and whom it lets |
 //! | `propose.rs`, `read.rs`, `members.rs` | what callers ask for |
@@ -36,6 +36,7 @@ mod log_tail;
 mod log_writer;
 mod members;
 mod network;
+mod notices;
 mod pace;
 mod peers;
 mod propose;
@@ -60,7 +61,11 @@ pub use status::{ConsensusStatus, Leadership, Member, NodeRole, QUORUM_SILENCE_M
 pub use types::{DiskId, GroupId};
 pub use wire::COMMAND_BYTES_MAX;
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kho_replication::quic::Endpoint;
 use kho_storage::{
@@ -85,6 +90,8 @@ use election::{Elections, draw};
 use install_gate::InstallGate;
 use log_keeper::LogKeeper;
 use log_store::LogStore;
+use log_tail::LogTail;
+use log_writer::HoldUp;
 use network::Network;
 use peers::{LocalNode, Peers};
 use silence::Silence;
@@ -98,6 +105,8 @@ pub struct Consensus {
     raft: Raft,
     peers: Arc<Peers>,
     silence: Arc<Silence>,
+    log_tail: Arc<LogTail>,
+    log_hold_up: HoldUp,
     snapshots: SnapshotReceiver,
     warehouse: Arc<Warehouse>,
     limits: ConsensusLimits,
@@ -125,12 +134,13 @@ impl Consensus {
         let local = LocalNode { group: config.group.clone(), node: config.node, disk: parts.own.disk };
         let peers = Arc::new(Peers::new(endpoint, local));
         let silence = Arc::new(Silence::new(parts.rank, Instant::now(), draw));
-        let mut state = StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.shelf), parts.gate.clone());
         let mut log = parts.store;
+        let (log_tail, log_hold_up) = (log.tail(), log.hold_up());
+        let mut state = StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.shelf), parts.gate.clone(), Arc::clone(&log_tail));
         apply_committed(&mut log, &mut state).await?;
         stand_down(&mut log, config.node).await?;
 
-        let network = Network { peers: Arc::clone(&peers), shelf: Arc::clone(&parts.shelf), acknowledged: Arc::default() };
+        let network = Network { peers: Arc::clone(&peers), log_tail: Arc::clone(&log_tail), shelf: Arc::clone(&parts.shelf), acknowledged: Arc::default() };
         let settings = Arc::new(config::raft_config(&config.group)?);
         let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
 
@@ -148,7 +158,7 @@ impl Consensus {
         let until_stop = |task| tokio::spawn(run_until(stopping.clone(), task));
         let tasks = vec![
             until_stop(Box::pin(keeper.run())),
-            until_stop(Box::pin(watch_leadership(raft.clone(), tell_leadership, tell_failed))),
+            until_stop(Box::pin(watch_raft(raft.clone(), Arc::clone(&log_tail), tell_leadership, tell_failed))),
             until_stop(Box::pin(elections.run())),
         ];
         Ok(Arc::new(Self {
@@ -156,6 +166,8 @@ impl Consensus {
             raft,
             peers,
             silence,
+            log_tail,
+            log_hold_up,
             warehouse,
             proposed_bytes: Semaphore::new(config.limits.proposed_bytes_max as usize),
             proposed_commands: Semaphore::new(config.limits.proposed_commands_max as usize),
@@ -205,6 +217,12 @@ impl Consensus {
         self.raft.trigger().snapshot().await.map_err(|e| StartError::Consensus(e.to_string()))
     }
 
+    /// Does `meanwhile` while this node's log is not written, as if its disk hung. For tests alone; `None` once the node has stopped.
+    #[doc(hidden)]
+    pub async fn while_log_hangs<T>(&self, meanwhile: impl Future<Output = T>) -> Option<T> {
+        self.log_hold_up.during(meanwhile).await
+    }
+
     /// Stops taking part and puts the state on disk. Proposals under way end as unknown.
     pub async fn shutdown(&self) {
         self.stopping.cancel();
@@ -251,7 +269,7 @@ impl Parts {
         let gate = InstallGate::open();
         Ok(Self {
             own,
-            store: LogStore::start(Arc::clone(&log), gate.clone(), config.limits.append_bytes_max).map_err(failed)?,
+            store: LogStore::start(config.node, Arc::clone(&log), gate.clone(), config.limits.append_bytes_max).map_err(failed)?,
             log,
             gate,
             shelf: Arc::new(SnapshotShelf::open(&config.dir.join("snapshots")).map_err(failed)?),
@@ -306,11 +324,17 @@ async fn run_until(stopping: CancellationToken, task: std::pin::Pin<Box<dyn Futu
     let _ = stopping.run_until_cancelled(task).await;
 }
 
-async fn watch_leadership(raft: Raft, tell_leadership: watch::Sender<Leadership>, tell_failed: watch::Sender<Option<String>>) {
-    let mut metrics = raft.metrics();
+/// How often a leader that is ready is asked whether it still hears a majority.
+const READINESS_LOOK: Duration = Duration::from_millis(100);
+
+/// Tells who leads, and why this node can't go on once that is so.
+async fn watch_raft(raft: Raft, log_tail: Arc<LogTail>, tell_leadership: watch::Sender<Leadership>, tell_failed: watch::Sender<Option<String>>) {
+    // All metrics change with every entry; those of the server only when a leader, a term or the members change.
+    let (mut all, mut server) = (raft.metrics(), raft.server_metrics());
     loop {
+        server.mark_unchanged();
         let (leadership, failure) = {
-            let metrics = metrics.borrow_and_update();
+            let metrics = all.borrow_and_update();
             (status::leadership(&metrics), status::failure(&metrics))
         };
         tell_leadership.send_if_modified(|told| std::mem::replace(told, leadership) != leadership);
@@ -318,7 +342,19 @@ async fn watch_leadership(raft: Raft, tell_leadership: watch::Sender<Leadership>
             tell_failed.send_replace(failure);
             return;
         }
-        if metrics.changed().await.is_err() {
+        let not_ready_yet = leadership.is_self && !leadership.ready;
+        let lives = tokio::select! {
+            changed = all.changed(), if not_ready_yet => changed.is_ok(),
+            changed = server.changed() => changed.is_ok(),
+            () = tokio::time::sleep(READINESS_LOOK) => true,
+            failed = log_tail.until_write_failed() => {
+                tell_failed.send_replace(Some(failed.to_string()));
+                return;
+            }
+        };
+        if !lives {
+            // openraft has ended and said why.
+            tell_failed.send_replace(status::failure(&raft.metrics().borrow()));
             return;
         }
     }

@@ -1,6 +1,10 @@
 //! openraft's network: its questions go over the lines of [`Peers`].
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kho_storage::{codec, ids::NodeId};
 use openraft::{
@@ -13,6 +17,8 @@ use super::{
     acknowledged::Acknowledged,
     error::{PeerError, PeerRefusal},
     lane::AppendLane,
+    log_tail::LogTail,
+    notices::{Asked, Notices},
     peers::{PeerTarget, Peers},
     snapshot_send,
     snapshot_shelf::SnapshotShelf,
@@ -28,6 +34,7 @@ const UNREACHABLE_BACKOFF: Duration = Duration::from_millis(200);
 /// Makes a line for each task of openraft that talks to a peer.
 pub(super) struct Network {
     pub peers: Arc<Peers>,
+    pub log_tail: Arc<LogTail>,
     pub shelf: Arc<SnapshotShelf>,
     pub acknowledged: Arc<Acknowledged>,
 }
@@ -35,10 +42,12 @@ pub(super) struct Network {
 /// One task's line to one peer.
 pub(super) struct PeerNetwork {
     peers: Arc<Peers>,
+    log_tail: Arc<LogTail>,
     shelf: Arc<SnapshotShelf>,
     acknowledged: Arc<Acknowledged>,
     target: PeerTarget,
     lane: AppendLane,
+    notices: Notices,
 }
 
 /// The peer that a member's record names.
@@ -51,13 +60,15 @@ impl RaftNetworkFactory<SiteRaft> for Network {
 
     async fn new_client(&mut self, target: u64, node: &SiteNode) -> PeerNetwork {
         let target = target_of(target, node);
-        let lane = AppendLane::new(Arc::clone(&self.peers), target.clone());
+        let lane = AppendLane::new(Arc::clone(&self.peers), Arc::clone(&self.log_tail), target.clone());
         PeerNetwork {
             peers: Arc::clone(&self.peers),
+            log_tail: Arc::clone(&self.log_tail),
             shelf: Arc::clone(&self.shelf),
             acknowledged: Arc::clone(&self.acknowledged),
             target,
             lane,
+            notices: Notices::default(),
         }
     }
 }
@@ -65,16 +76,24 @@ impl RaftNetworkFactory<SiteRaft> for Network {
 /// What can't be reached, or refuses us, is left alone for a while; what was lost is asked again at once.
 fn sorted(error: PeerError) -> RPCError<u64, SiteNode, RaftError<u64>> {
     match &error {
-        PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::Malformed(_) => RPCError::Unreachable(Unreachable::new(&error)),
+        PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::Malformed(_) | PeerError::OwnLog(_) => RPCError::Unreachable(Unreachable::new(&error)),
         PeerError::Lost(_) => RPCError::Network(NetworkError::new(&error)),
     }
 }
 
 impl RaftNetwork<SiteRaft> for PeerNetwork {
     async fn append_entries(&mut self, rpc: AppendRequest, _option: RPCOption) -> RpcResult<AppendResponse> {
-        let (vote, previous, last) = (rpc.vote, rpc.prev_log_id, rpc.entries.last().map(|entry| entry.log_id));
+        if self.notices.may_wait(&rpc, Instant::now()) {
+            self.notices.owe(rpc, &self.peers, &self.log_tail, &self.target);
+            return Ok(AppendResponse::Success);
+        }
+        self.notices.sending();
+        // A site of one voter commits by its own log alone: nobody may hear of it before the disk has it.
+        self.log_tail.until_written(rpc.leader_commit).await.map_err(|e| sorted(e.into()))?;
+        let asked = Asked::of(&rpc);
         let response = self.lane.append(rpc).await.map_err(sorted)?;
-        if self.acknowledged.is_consistent(self.target.node, vote, previous, last, &response) {
+        if self.acknowledged.is_consistent(self.target.node, asked.vote, asked.previous, asked.end, &response) {
+            self.notices.heard(asked, &response, Instant::now());
             return Ok(response);
         }
         tracing::error!(node = %self.target.node, "{}", PeerRefusal::LogTurnedBack);

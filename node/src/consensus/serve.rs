@@ -13,8 +13,9 @@ use super::{
     Consensus,
     election::draw,
     error::PeerRefusal,
+    lane::end_of,
     read::NotConfirmed,
-    types::{AppendRequest, CommandBytes, DiskId, VoteRequest},
+    types::{AppendRequest, AppendResponse, CommandBytes, DiskId, VoteRequest},
     wire::{self, Envelope, Expectation, HelloAnswer, Subject, Verdict, WireError},
 };
 
@@ -104,10 +105,17 @@ impl Consensus {
     }
 
     async fn append(&self, request: AppendRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+        let end = end_of(&request);
         let response = self.raft.append_entries(request).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
-        if !matches!(response, super::types::AppendResponse::HigherVote(_)) {
+        if !matches!(response, AppendResponse::HigherVote(_)) {
             self.silence.note_leader(Instant::now(), draw);
         }
+        let held = match response {
+            AppendResponse::Success => end,
+            AppendResponse::PartialSuccess(matched) => matched,
+            AppendResponse::Conflict | AppendResponse::HigherVote(_) => None,
+        };
+        self.log_tail.until_written(held).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
         Ok(codec::encode(&response))
     }
 

@@ -15,6 +15,7 @@ use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, storag
 
 use super::{
     install_gate::InstallGate,
+    log_tail::LogTail,
     pace::{Pace, SMALL_BYTES_MAX},
     snapshot_shelf::{SnapshotDir, SnapshotShelf, link_copy, state_in},
     types::{Applied, Entry, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership},
@@ -26,6 +27,7 @@ pub(super) struct StateMachine {
     warehouse: Arc<Warehouse>,
     shelf: Arc<SnapshotShelf>,
     gate: InstallGate,
+    tail: Arc<LogTail>,
     /// Of applying entries.
     pace: Arc<Pace>,
 }
@@ -59,8 +61,8 @@ pub(super) fn position_of(mark: &AppliedMark) -> Result<Position, CodecError> {
 }
 
 impl StateMachine {
-    pub fn new(warehouse: Arc<Warehouse>, shelf: Arc<SnapshotShelf>, gate: InstallGate) -> Self {
-        Self { warehouse, shelf, gate, pace: Arc::new(Pace::unknown()) }
+    pub fn new(warehouse: Arc<Warehouse>, shelf: Arc<SnapshotShelf>, gate: InstallGate, tail: Arc<LogTail>) -> Self {
+        Self { warehouse, shelf, gate, tail, pace: Arc::new(Pace::unknown()) }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -186,6 +188,7 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<_> = entries.into_iter().collect();
+        self.tail.until_written(entries.last().map(|entry| entry.log_id)).await.map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
         let bytes: usize = entries.iter().map(Decoded::command_bytes).sum();
         if bytes > SMALL_BYTES_MAX || !self.pace.is_quick() {
             return self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(decode_all(entries)?)).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kho_storage::{
     db::DbLimits,
-    ids::SiteId,
+    ids::{NodeId, SiteId},
     log_db::LogDb,
     schema::population,
     signature::{SignatureAlgorithm, SigningKey},
@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::{
     install_gate::InstallGate,
     log_store::LogStore,
+    log_tail::LogTail,
     snapshot_shelf::SnapshotShelf,
     state_machine::StateMachine,
     types::{SiteRaft, StoreError},
@@ -37,8 +38,10 @@ impl StoreBuilder<SiteRaft, LogStore, StateMachine, TempDir> for OnDisk {
             limits: DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 4 << 20 },
         };
         let warehouse = Arc::new(Warehouse::open(&dir.path().join("state"), config).expect("empty"));
-        let store = LogStore::start(log, gate.clone(), 4 << 20).expect("a thread");
-        Ok((dir, store, StateMachine::new(warehouse, shelf, gate)))
+        let store = LogStore::start(NodeId(0), log, gate.clone(), 4 << 20).expect("a thread");
+        // The suite applies entries that it never appended.
+        let all_on_disk = Arc::new(LogTail::after(u64::MAX));
+        Ok((dir, store, StateMachine::new(warehouse, shelf, gate, all_on_disk)))
     }
 }
 

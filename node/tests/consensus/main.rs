@@ -90,6 +90,34 @@ async fn promise_1_a_lost_leader_costs_no_acknowledged_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promise_1_nothing_is_acknowledged_or_applied_before_the_leaders_own_disk_has_it() {
+    let site = Site::new();
+    for size in [1, 3] {
+        let nodes = site.found(size).await;
+        let leader = nodes[leader_of(&nodes).await].consensus();
+        let asked = nodes.last().expect("a node").consensus();
+        assert!(is_committed(&write_through(Arc::clone(asked), "before".into()).await));
+        until_equal(&nodes).await;
+        let last_entries = || nodes.iter().map(|node| node.consensus().status().last_log).collect::<Vec<_>>();
+        let before = last_entries();
+        let write = leader.while_log_hangs(async {
+            let write = tokio::spawn(write_through(Arc::clone(asked), "held up".into()));
+            until("the entry to be sent to all", || last_entries().iter().zip(&before).all(|(now, before)| now > before)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(!write.is_finished(), "acknowledged in a site of {size}");
+            for node in &nodes {
+                assert_eq!(node.origin().expect("written").rows, 1, "applied at {} in a site of {size}", node.id);
+            }
+            write
+        });
+        let write = write.await.expect("it runs");
+        assert!(is_committed(&write.await.expect("it ran")));
+        until_equal(&nodes).await;
+        assert_eq!(nodes[0].origin().expect("written").rows, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_linearizable_read_on_a_follower_sees_the_last_acknowledged_write() {
     let site = Site::new();
     let nodes = site.found(3).await;

@@ -10,6 +10,15 @@ use rocksdb::{
 use super::{DbLimits, Operation, WriteSet, amount, amount_bytes, failed};
 use crate::{error::StorageError, keys::Space};
 
+/// The fastest level: rows are compressed by it while the node has other things to do.
+const ZSTD_LEVEL: i32 = 1;
+/// RocksDB wants these beside the level; zstd does not use them.
+const ZLIB_WINDOW_BITS: i32 = -14;
+const ZLIB_STRATEGY: i32 = 0;
+const NO_DICTIONARY: i32 = 0;
+/// Part of a memtable that its filter may take.
+const MEMTABLE_FILTER_PART: f64 = 0.05;
+
 /// A database in a directory.
 pub struct RocksDb {
     db: rocksdb::DB,
@@ -107,6 +116,7 @@ fn families(cache: &Cache, limits: DbLimits) -> Vec<ColumnFamilyDescriptor> {
 }
 
 fn space_options(space: Space, cache: &Cache, limits: DbLimits) -> Options {
+    let mut options = Options::default();
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_block_size(16 << 10);
@@ -115,11 +125,18 @@ fn space_options(space: Space, cache: &Cache, limits: DbLimits) -> Options {
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     if matches!(space, Space::Rows | Space::Meta) {
         table.set_bloom_filter(10.0, false);
+        // Most rows that are written are new: the filter says so without a search in the memtable.
+        options.set_memtable_prefix_bloom_ratio(MEMTABLE_FILTER_PART);
+        options.set_memtable_whole_key_filtering(true);
     }
-    let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    // Batches of a stream come in the order of their keys and are trimmed once they are acknowledged. With one compression on all
+    // levels their files are moved down as they are; with two, each would be written again.
+    if space != Space::Streams {
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        options.set_bottommost_compression_options(ZLIB_WINDOW_BITS, ZSTD_LEVEL, ZLIB_STRATEGY, NO_DICTIONARY, true);
+    }
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_write_buffer_size(limits.write_buffer_bytes_max / 2);
     options.set_max_write_buffer_number(3);

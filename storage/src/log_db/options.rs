@@ -1,6 +1,9 @@
 //! How RocksDB keeps the log.
 
+use std::{fs, os::unix::fs::OpenOptionsExt as _, path::Path};
+
 use rocksdb::{BlockBasedOptions, Cache, Options};
+use rustix::fs::OFlags;
 
 /// Entries collect in memory up to this size before they become a file.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
@@ -9,7 +12,8 @@ const BLOCK_CACHE_BYTES: usize = 4 << 20;
 /// Beyond this the oldest write-ahead log is given up by flushing what it holds.
 const WAL_BYTES_MAX: u64 = 64 << 20;
 
-pub(super) fn options() -> Options {
+/// The options for a log in `dir`, which may not exist yet.
+pub(super) fn options(dir: &Path) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
     let mut options = Options::default();
@@ -17,6 +21,8 @@ pub(super) fn options() -> Options {
     options.set_block_based_table_factory(&blocks);
     // Entries live for minutes and go with their files: compressing them costs more than the disk they would save.
     options.set_compression_type(rocksdb::DBCompressionType::None);
+    // What leaves memory is hardly read again: it need not pass through the system's cache.
+    options.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(dir));
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(2);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
@@ -25,4 +31,14 @@ pub(super) fn options() -> Options {
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
     options
+}
+
+/// Whether files in `dir` can be written past the system's cache; some file systems can't.
+fn takes_direct_writes(dir: &Path) -> bool {
+    let probe = dir.join("direct-write-probe");
+    let flags = OFlags::DIRECT.bits().cast_signed();
+    let opened = fs::create_dir_all(dir).and_then(|()| fs::OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(&probe));
+    // Left behind, it does no harm: RocksDB does not know the name.
+    let _ = fs::remove_file(&probe);
+    opened.is_ok()
 }

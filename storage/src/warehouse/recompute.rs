@@ -85,7 +85,7 @@ impl Warehouse {
                     rows += 1;
                     *by_table.entry(table.0).or_default() += 1;
                     for cube in cubes {
-                        let mut cell = keys::cube_prefix(cube.id, origin, state.generation);
+                        let mut cell = keys::cube_prefix(cube.id, origin, state.generation).to_vec();
                         if let Some(amount) = cube.cell(&RowCells::trusted(row.cells), &mut cell) {
                             *cells.entry(cell).or_default() += amount;
                         }
@@ -122,7 +122,7 @@ impl Warehouse {
         };
         for cube in &self.schema().cubes {
             reading.cube_cells(cube.id, origin, state, |cell| {
-                let mut key = keys::cube_prefix(cube.id, origin, state.generation);
+                let mut key = keys::cube_prefix(cube.id, origin, state.generation).to_vec();
                 key.extend((cell.catalogue << 24 | cell.area).to_be_bytes());
                 cell.dimensions.iter().for_each(|number| key.extend(number.to_be_bytes()));
                 note(cube.id, &key, cell.amount, recomputed.remove(&key).unwrap_or(0));

@@ -58,11 +58,13 @@ pub(super) struct RowsChange<'w> {
     /// Rows as this command leaves them, by stored key.
     written: HashMap<Vec<u8>, Option<Vec<u8>>>,
     cells: HashMap<Vec<u8>, i64>,
+    /// The key of the cell that is being counted.
+    cell: Vec<u8>,
 }
 
 impl<'w> RowsChange<'w> {
     pub fn new(warehouse: &'w Warehouse, db: &'w Db, origin: OriginId, generation: Generation, sum: DigestSum, rows: u64) -> Self {
-        Self { schema: &warehouse.compiled, db, origin, generation, sum, rows, written: HashMap::new(), cells: HashMap::new() }
+        Self { schema: &warehouse.compiled, db, origin, generation, sum, rows, written: HashMap::new(), cells: HashMap::new(), cell: Vec::new() }
     }
 
     /// Whether a row stands there now, counting what this command did before.
@@ -142,10 +144,16 @@ impl<'w> RowsChange<'w> {
     fn count(&mut self, table: TableId, row: &StoredRow<'_>, sign: i64) {
         let cells = RowCells::trusted(row.cells);
         for cube in self.schema.cubes(table) {
-            let mut cell = keys::cube_prefix(cube.id, self.origin, self.generation);
-            if let Some(amount) = cube.cell(&cells, &mut cell) {
-                let sum = self.cells.entry(cell).or_default();
-                *sum = sum.saturating_add(amount.saturating_mul(sign));
+            self.cell.clear();
+            self.cell.extend(keys::cube_prefix(cube.id, self.origin, self.generation));
+            let Some(amount) = cube.cell(&cells, &mut self.cell) else { continue };
+            let amount = amount.saturating_mul(sign);
+            // Rows of one commune share most of their cells.
+            match self.cells.get_mut(&self.cell) {
+                Some(sum) => *sum = sum.saturating_add(amount),
+                None => {
+                    self.cells.insert(self.cell.clone(), amount);
+                }
             }
         }
     }

@@ -224,7 +224,7 @@ impl Warehouse {
         for cube in &self.schema().cubes {
             let prefix = keys::cube_prefix(cube.id, origin, generation);
             let end = keys::successor(&prefix);
-            set.delete_range(Space::Cubes, prefix, end);
+            set.delete_range(Space::Cubes, prefix.to_vec(), end);
         }
     }
 }

@@ -43,7 +43,7 @@ pub fn stored(bytes: &[u8]) {
         }
         Space::Cubes => {
             if let Some((cube, origin, generation, area, dimensions)) = keys::decode_cube(key) {
-                let mut again = keys::cube_prefix(cube, origin, generation);
+                let mut again = keys::cube_prefix(cube, origin, generation).to_vec();
                 again.extend(area.to_be_bytes());
                 dimensions.iter().for_each(|dimension| again.extend(dimension.to_be_bytes()));
                 assert_eq!(again, key);
