@@ -109,12 +109,17 @@ fn fitted(response: AppendResponse, sent: Option<LogId>, wanted: Option<LogId>) 
 pub(super) async fn ask(peers: &Peers, tail: &LogTail, target: &PeerTarget, request: &AppendRequest) -> Result<AppendResponse, PeerError> {
     let answer = peers.ask(target, Subject::AppendEntries, &codec::encode(request)?).await?;
     let response = codec::decode(&answer)?;
-    match response {
-        AppendResponse::Success => tail.until_written(end_of(request)).await?,
-        AppendResponse::PartialSuccess(matched) => tail.until_written(matched).await?,
-        AppendResponse::Conflict | AppendResponse::HigherVote(_) => {}
-    }
+    tail.until_written(held_by(&response, end_of(request))).await?;
     Ok(response)
+}
+
+/// The last entry that a follower says to hold by its answer to a question that reached to `end`; nothing when it does not agree.
+pub(super) fn held_by(response: &AppendResponse, end: Option<LogId>) -> Option<LogId> {
+    match response {
+        AppendResponse::Success => end,
+        AppendResponse::PartialSuccess(matched) => *matched,
+        AppendResponse::Conflict | AppendResponse::HigherVote(_) => None,
+    }
 }
 
 /// The last entry that whoever agrees to `request` holds.

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    lane::{ask, end_of},
+    lane::{ask, end_of, held_by},
     log_tail::LogTail,
     peers::{PeerTarget, Peers},
     types::{AppendRequest, AppendResponse, LogId, Vote},
@@ -80,15 +80,8 @@ impl Notices {
 
     /// The follower answered a question that began as `asked`.
     pub fn heard(&mut self, asked: Asked, response: &AppendResponse, now: Instant) {
-        let matching = match response {
-            AppendResponse::Success => asked.end,
-            AppendResponse::PartialSuccess(matching) => *matching,
-            AppendResponse::Conflict | AppendResponse::HigherVote(_) => {
-                self.heard = None;
-                return;
-            }
-        };
-        self.heard = Some(Heard { at: now, vote: asked.vote, matching, committed: asked.committed });
+        let matching = held_by(response, asked.end);
+        self.heard = matching.is_some().then_some(Heard { at: now, vote: asked.vote, matching, committed: asked.committed });
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     Consensus,
     election::draw,
     error::PeerRefusal,
-    lane::end_of,
+    lane::{end_of, held_by},
     read::NotConfirmed,
     types::{AppendRequest, AppendResponse, CommandBytes, DiskId, VoteRequest},
     wire::{self, Envelope, Expectation, HelloAnswer, Subject, Verdict, WireError},
@@ -110,12 +110,7 @@ impl Consensus {
         if !matches!(response, AppendResponse::HigherVote(_)) {
             self.silence.note_leader(Instant::now(), draw);
         }
-        let held = match response {
-            AppendResponse::Success => end,
-            AppendResponse::PartialSuccess(matched) => matched,
-            AppendResponse::Conflict | AppendResponse::HigherVote(_) => None,
-        };
-        self.log_tail.until_written(held).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
+        self.log_tail.until_written(held_by(&response, end)).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
         Ok(codec::encode(&response))
     }
 

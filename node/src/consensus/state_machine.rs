@@ -79,9 +79,10 @@ impl StateMachine {
         Ok(position_of(&self.warehouse.applied()?.unwrap_or_default())?)
     }
 
-    fn apply_all(&self, entries: Vec<Decoded>) -> Result<Vec<Applied>, StateFault> {
-        // What a large import takes says nothing about slight entries.
-        if entries.iter().all(Decoded::is_slight) { self.pace.timed(|| self.apply_each(entries)) } else { self.apply_each(entries) }
+    /// Applies entries and remembers how long it took, if they are `small` and slight: what a large import takes says nothing about
+    /// others.
+    fn apply_all(&self, entries: Vec<Decoded>, small: bool) -> Result<Vec<Applied>, StateFault> {
+        if small && entries.iter().all(Decoded::is_slight) { self.pace.timed(|| self.apply_each(entries)) } else { self.apply_each(entries) }
     }
 
     fn apply_each(&self, entries: Vec<Decoded>) -> Result<Vec<Applied>, StateFault> {
@@ -131,7 +132,6 @@ impl StateMachine {
 /// An entry whose command was read.
 struct Decoded {
     log_id: LogId,
-    bytes: usize,
     content: Content,
 }
 
@@ -142,29 +142,27 @@ enum Content {
 }
 
 impl Decoded {
-    fn command_bytes(entry: &Entry) -> usize {
-        if let EntryPayload::Normal(command) = &entry.payload { command.as_bytes().len() } else { 0 }
-    }
-
     /// Whether it takes no longer than its size suggests: trimming, for one, is a few bytes that read thousands of batches.
     fn is_slight(&self) -> bool {
-        let kind = match &self.content {
+        match &self.content {
             Content::Nothing | Content::Members(_) => true,
             Content::Command(command) => matches!(command, Command::Write { .. } | Command::CommitHead { .. } | Command::RecordParent { .. }),
-        };
-        kind && self.bytes <= SMALL_BYTES_MAX
+        }
     }
+}
+
+fn command_bytes(entry: &Entry) -> usize {
+    if let EntryPayload::Normal(command) = &entry.payload { command.as_bytes().len() } else { 0 }
 }
 
 fn decode_all(entries: Vec<Entry>) -> Result<Vec<Decoded>, StateFault> {
     let decode = |entry: Entry| {
-        let bytes = Decoded::command_bytes(&entry);
         let content = match entry.payload {
             EntryPayload::Blank => Content::Nothing,
             EntryPayload::Normal(command) => Content::Command(command.decode()?),
             EntryPayload::Membership(members) => Content::Members(members),
         };
-        Ok(Decoded { log_id: entry.log_id, bytes, content })
+        Ok(Decoded { log_id: entry.log_id, content })
     };
     entries.into_iter().map(decode).collect()
 }
@@ -189,16 +187,16 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
     {
         let entries: Vec<_> = entries.into_iter().collect();
         self.tail.until_written(entries.last().map(|entry| entry.log_id)).await.map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
-        let bytes: usize = entries.iter().map(Decoded::command_bytes).sum();
-        if bytes > SMALL_BYTES_MAX || !self.pace.is_quick() {
-            return self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(decode_all(entries)?)).await;
+        let small = entries.iter().map(command_bytes).sum::<usize>() <= SMALL_BYTES_MAX;
+        if !small || !self.pace.is_quick() {
+            return self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(decode_all(entries)?, small)).await;
         }
         let fault = |fault| stopping(StoreIoError::write_state_machine, &fault);
         let entries = decode_all(entries).map_err(fault)?;
         if entries.iter().all(Decoded::is_slight) {
-            return self.apply_all(entries).map_err(fault);
+            return self.apply_all(entries, small).map_err(fault);
         }
-        self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(entries)).await
+        self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(entries, small)).await
     }
 
     async fn get_snapshot_builder(&mut self) -> Self {

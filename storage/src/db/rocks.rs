@@ -130,9 +130,10 @@ fn space_options(space: Space, cache: &Cache, limits: DbLimits) -> Options {
         options.set_memtable_whole_key_filtering(true);
     }
     options.set_block_based_table_factory(&table);
-    options.set_compression_type(DBCompressionType::Lz4);
-    // Batches of a stream come in the order of their keys and are trimmed once they are acknowledged. With one compression on all
-    // levels their files are moved down as they are; with two, each would be written again.
+    // What leaves memory is soon merged with what is older, and compressed then.
+    options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
+    // Batches of a stream come in the order of their keys and are trimmed once they are acknowledged. With one compression from there
+    // on their files are moved down as they are; with two, each would be written again.
     if space != Space::Streams {
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
         options.set_bottommost_compression_options(ZLIB_WINDOW_BITS, ZSTD_LEVEL, ZLIB_STRATEGY, NO_DICTIONARY, true);

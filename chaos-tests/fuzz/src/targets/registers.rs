@@ -33,6 +33,10 @@ pub fn register(bytes: &[u8]) {
         assert!(sites.insert(entry.site), "a whole register names each site once");
         assert!(verified.subtree(entry.site).len() <= register.sites.len());
         assert!(!verified.is_parent_of(entry.site, entry.site), "nobody is its own parent");
+        for parent in &entry.parents {
+            let above = register.sites.iter().find(|site| site.site == *parent);
+            assert!(above.is_some_and(|above| above.tier > entry.tier), "a parent is there and of a higher tier");
+        }
         assert!(verified.active_parent(entry.site).is_none_or(|parent| verified.is_parent_of(parent, entry.site)));
     }
     for origin in &register.origins {
