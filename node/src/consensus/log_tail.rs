@@ -37,6 +37,7 @@ pub(super) struct LogTail {
     held: Mutex<Held>,
     /// The disk holds more, or failed.
     disk_went_on: Notify,
+    disk_failed: Notify,
 }
 
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl LogTail {
     /// The tail of a log whose entries before `next` are on the disk.
     pub fn after(next: u64) -> Self {
         let held = Held { entries: VecDeque::new(), bytes: 0, unwritten: next, failed: None };
-        Self { held: Mutex::new(held), disk_went_on: Notify::new() }
+        Self { held: Mutex::new(held), disk_went_on: Notify::new(), disk_failed: Notify::new() }
     }
 
     /// Adds entries that follow those here and that the disk does not hold yet.
@@ -95,6 +96,7 @@ impl LogTail {
     pub fn write_failed(&self, why: LogWriteFailed) {
         self.held.lock().failed.get_or_insert(why);
         self.disk_went_on.notify_waiters();
+        self.disk_failed.notify_waiters();
     }
 
     /// Whether the disk still takes entries. After a failed sync it must not be asked again: it may have forgotten what it failed to
@@ -110,11 +112,11 @@ impl LogTail {
     pub async fn until_write_failed(&self) -> LogWriteFailed {
         loop {
             // Made BEFORE the look, so that nothing is missed between them.
-            let went_on = self.disk_went_on.notified();
-            if let Some(why) = self.held.lock().failed.clone() {
+            let failed = self.disk_failed.notified();
+            if let Err(why) = self.check() {
                 return why;
             }
-            went_on.await;
+            failed.await;
         }
     }
 

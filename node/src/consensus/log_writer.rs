@@ -164,7 +164,7 @@ struct Writing {
     tail: Arc<LogTail>,
     /// How far the log is committed, not yet kept.
     committed: Mutex<Option<(Option<LogId>, Vec<u8>)>>,
-    /// Jobs that the thread has not finished. Who appends at once finds none: openraft asks for one thing after the other.
+    /// Jobs that the thread has not finished. Who finds one waits in line behind it.
     jobs_waiting: AtomicUsize,
     /// One write at a time.
     turn: Mutex<()>,
