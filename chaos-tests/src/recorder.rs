@@ -116,6 +116,8 @@ impl Recorder {
         let entries = self.entry.iter().flat_map(SteadyEntry::records).collect();
         let mut recording = Recording { entries, ..Recording::default() };
         let register = verified_register(stage)?;
+        // A follower may learn a moment later than the leader what is committed; after a linearizable read it knows.
+        stage.tree.client(&[stage.tree.url(at.0, at.1)], &format!("client-{}", at.0))?.row("person", "nobody", None).await?;
         for source in &self.sources {
             let seq = recording.acknowledged().filter_map(|entry| if let EntryOutcome::Acknowledged { seq, .. } = entry.outcome { Some(seq) } else { None }).max().unwrap_or(0);
             let held = stage.stream(at, source.site).await?.seq;
