@@ -157,11 +157,12 @@ fn end_alarms(node: &Node, status: &UplinkStatus) {
     }
 }
 
-/// Records one after another what parents acknowledged: a later word must not be overtaken by an earlier one.
+/// Records one after another what parents acknowledged: a later word must not be overtaken by an earlier one. That holds across
+/// leaders too: a leader that was cut off would otherwise have its successor record what the parent said long ago.
 async fn record_in_order(node: Arc<Node>, mut records: mpsc::UnboundedReceiver<(SiteId, Vec<ParentCursor>)>, inputs: Inputs) {
     while let Some((parent, cursors)) = records.recv().await {
         let command = Command::RecordParent { parent, cursors: cursors.clone() };
-        if !matches!(node.consensus.propose(&command).await, Ok(Outcome::Recorded)) {
+        if !matches!(node.consensus.propose_as_leader(&command).await, Ok(Outcome::Recorded)) {
             // The receiver is gone only when the node stops.
             let _ = inputs.send(UplinkInput::RecordFailed { parent, cursors });
         }

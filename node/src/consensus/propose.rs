@@ -53,12 +53,8 @@ impl Consensus {
     /// # Errors
     /// [`ProposeError`]; all but `Unknown` and `Fatal` mean that nothing was changed.
     pub async fn propose(&self, command: &Command) -> Result<Outcome, ProposeError> {
-        let bytes = CommandBytes::encode(command).map_err(|e| ProposeError::Fatal { why: e.to_string() })?;
-        let size = bytes.as_bytes().len();
-        if size > COMMAND_BYTES_MAX {
-            return Err(ProposeError::TooLarge { bytes: size, bytes_max: COMMAND_BYTES_MAX });
-        }
-        let _room = self.room_for(size)?;
+        let bytes = encoded(command)?;
+        let _room = self.room_for(bytes.as_bytes().len())?;
         let repeatable = matches!(command, Command::Write { .. });
         let (deadline, leader_deadline) = (Instant::now() + self.limits.propose_timeout, Instant::now() + self.limits.leader_patience);
         let mut unknown = None;
@@ -79,6 +75,22 @@ impl Consensus {
             let mut leadership = self.leadership.clone();
             // Whichever comes first: word of another leader, or the time for another look.
             let _ = timeout(LEADER_LOOK, leadership.changed()).await;
+        }
+    }
+
+    /// As [`Self::propose`], but as the leader or not at all. A word about what this leadership saw must not be passed on to a later
+    /// one: it would arrive behind newer words and take their place.
+    ///
+    /// # Errors
+    /// [`ProposeError`]; `NoLeader` when this node does not lead.
+    pub async fn propose_as_leader(&self, command: &Command) -> Result<Outcome, ProposeError> {
+        let bytes = encoded(command)?;
+        let _room = self.room_for(bytes.as_bytes().len())?;
+        match timeout(self.limits.propose_timeout, self.write(bytes)).await {
+            Ok(AtLeader::Outcome(outcome)) => Ok(outcome),
+            Ok(AtLeader::NotLeader(_)) => Err(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS }),
+            Ok(AtLeader::Failed(error)) => Err(error),
+            Err(_) => Err(no_answer(self.limits.propose_timeout)),
         }
     }
 
@@ -158,6 +170,15 @@ impl Consensus {
         let metrics = metrics.borrow();
         metrics.membership_config.nodes().find(|(id, _)| **id == node.0).map(|(id, record)| target_of(*id, record))
     }
+}
+
+fn encoded(command: &Command) -> Result<CommandBytes, ProposeError> {
+    let bytes = CommandBytes::encode(command).map_err(|e| ProposeError::Fatal { why: e.to_string() })?;
+    let size = bytes.as_bytes().len();
+    if size > COMMAND_BYTES_MAX {
+        return Err(ProposeError::TooLarge { bytes: size, bytes_max: COMMAND_BYTES_MAX });
+    }
+    Ok(bytes)
 }
 
 fn no_answer(after: Duration) -> ProposeError {

@@ -118,6 +118,19 @@ async fn promise_1_nothing_is_acknowledged_or_applied_before_the_leaders_own_dis
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_a_leader_may_say_is_never_passed_on_to_another() {
+    let site = Site::new();
+    let nodes = site.found(3).await;
+    let leader = leader_of(&nodes).await;
+    let outcome = nodes[leader].consensus().propose_as_leader(&write("by the leader", 1)).await.expect("it leads");
+    assert!(is_committed(&outcome));
+    let refused = some_follower(&nodes, leader).consensus().propose_as_leader(&write("by a follower", 1)).await;
+    assert!(matches!(refused, Err(ProposeError::NoLeader { .. })), "{refused:?}");
+    until_equal(&nodes).await;
+    assert_eq!(nodes[0].origin().expect("written").rows, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_linearizable_read_on_a_follower_sees_the_last_acknowledged_write() {
     let site = Site::new();
     let nodes = site.found(3).await;
