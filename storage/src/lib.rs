@@ -10,6 +10,7 @@ pub mod codec;
 pub mod command;
 pub mod db;
 pub mod digest;
+mod direct_writes;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;

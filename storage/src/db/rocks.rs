@@ -8,7 +8,7 @@ use rocksdb::{
 };
 
 use super::{DbLimits, Operation, WriteSet, amount, amount_bytes, failed};
-use crate::{error::StorageError, keys::Space};
+use crate::{direct_writes::takes_direct_writes, error::StorageError, keys::Space};
 
 /// The fastest level: rows are compressed by it while the node has other things to do.
 const ZSTD_LEVEL: i32 = 1;
@@ -44,6 +44,8 @@ impl RocksDb {
         options.set_keep_log_file_num(3);
         options.set_max_log_file_size(4 << 20);
         options.set_bytes_per_sync(1 << 20);
+        // What is written here is read again by merging at most, but for few rows: the block cache holds those.
+        options.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(place));
         let db = rocksdb::DB::open_cf_descriptors(&options, place, families(&cache, limits)).map_err(|e| failed(place, e))?;
         Ok(Self { db, place: place.into() })
     }

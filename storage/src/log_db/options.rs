@@ -1,9 +1,10 @@
 //! How RocksDB keeps the log.
 
-use std::{fs, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::path::Path;
 
 use rocksdb::{BlockBasedOptions, Cache, Options};
-use rustix::fs::OFlags;
+
+use crate::direct_writes::takes_direct_writes;
 
 /// Entries collect in memory up to this size before they become a file.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
@@ -31,14 +32,4 @@ pub(super) fn options(dir: &Path) -> Options {
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
     options
-}
-
-/// Whether files in `dir` can be written past the system's cache; some file systems can't.
-fn takes_direct_writes(dir: &Path) -> bool {
-    let probe = dir.join("direct-write-probe");
-    let flags = OFlags::DIRECT.bits().cast_signed();
-    let opened = fs::create_dir_all(dir).and_then(|()| fs::OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(&probe));
-    // Left behind, it does no harm: RocksDB does not know the name.
-    let _ = fs::remove_file(&probe);
-    opened.is_ok()
 }
