@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
+use crate::moves;
+
 macro_rules! counted {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
@@ -173,8 +175,11 @@ impl Counts {
         let of = |count: Option<&u64>| count.copied().unwrap_or(0);
         let faults = Fault::ALL.iter().map(|fault| ("fault", fault.text().to_string(), of(self.faults.get(fault))));
         let steps = Step::ALL.iter().map(|step| ("step", step.text().to_string(), of(self.steps.get(step))));
-        let moves = crate::moves::ALL.iter().map(|at| (at.machine, format!("{} → {}", at.from, at.to), of(self.moves.get(at))));
-        faults.chain(steps).chain(moves).collect()
+        faults.chain(steps).chain(self.moves_of(moves::ALL)).collect()
+    }
+
+    fn moves_of<'a>(&'a self, moves: &'a [Move]) -> impl Iterator<Item = (&'static str, String, u64)> + 'a {
+        moves.iter().map(|at| (at.machine, format!("{} → {}", at.from, at.to), self.moves.get(at).copied().unwrap_or(0)))
     }
 
     /// What happened less than `at_least` times.
@@ -184,7 +189,7 @@ impl Counts {
 
     /// Moves that no diagram has: a machine went a way that nobody thought of.
     pub fn unforeseen(&self) -> Vec<String> {
-        self.moves.iter().filter(|(at, _)| !crate::moves::ALL.contains(at) && !crate::moves::SELDOM.contains(at)).map(|(at, count)| format!("{}: {} → {}: {count}", at.machine, at.from, at.to)).collect()
+        self.moves.iter().filter(|(at, _)| !moves::ALL.contains(at) && !moves::SELDOM.contains(at)).map(|(at, count)| format!("{}: {} → {}: {count}", at.machine, at.from, at.to)).collect()
     }
 
     /// The table that is printed.
@@ -192,7 +197,8 @@ impl Counts {
         let mut table = Table::new();
         table.load_style(UTF8_HORIZONTAL_ONLY);
         table.set_header(["kind", "what", "times"]);
-        for (group, what, count) in self.rows() {
+        let seldom = self.moves_of(moves::SELDOM).map(|(group, what, count)| (group, format!("{what} (not asked for)"), count));
+        for (group, what, count) in self.rows().into_iter().chain(seldom) {
             table.add_row([Cell::new(group), Cell::new(what), Cell::new(count).set_alignment(CellAlignment::Right)]);
         }
         table

@@ -49,17 +49,21 @@ impl Disk {
         self.log.push(entry);
     }
 
+    /// The first entry that is not applied yet.
+    pub fn next_entry(&self) -> Option<&[u8]> {
+        self.log.get(self.applied).map(Vec::as_slice)
+    }
+
     /// Applies the next entry, if there is one.
     ///
     /// # Errors
     /// [`StorageError`]: a real node would stop.
-    pub fn apply_next(&mut self) -> Result<Option<(Command, Outcome)>, StorageError> {
+    pub fn apply_next(&mut self) -> Result<Option<Outcome>, StorageError> {
         let Some(entry) = self.log.get(self.applied) else { return Ok(None) };
         let command: Command = codec::decode(entry)?;
         self.applied += 1;
         let mark = AppliedMark { applied: Blob((self.applied as u64).to_be_bytes().to_vec()), membership: Blob::default() };
-        let outcome = self.warehouse.apply(&mark, Some(&command))?;
-        Ok(outcome.map(|outcome| (command, outcome)))
+        self.warehouse.apply(&mark, Some(&command))
     }
 
     /// What the listener heard since the last call.

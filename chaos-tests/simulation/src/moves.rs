@@ -80,5 +80,6 @@ pub const ALL: &[Move] = &[
     at("stream", "transferring", "waiting"),
 ];
 
-/// Ways that are gone too seldom to be asked for: a transfer's receiver got further by another path, or nowhere, in one step.
+/// Ways that are gone too seldom to be asked for: a transfer's receiver got further by another path (a dozen times in ten thousand
+/// runs), or nowhere, in one step (never yet). They are counted beside the others.
 pub const SELDOM: &[Move] = &[at("stream", "transferring", "parent ahead"), at("stream", "transferring", "parked")];

@@ -6,9 +6,7 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Instant};
 
 use clap::Parser;
-use kho_chaos_tests::{Stage, recorder::Recorded, scenes::Scene};
-use rand::{Rng as _, RngCore as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
+use kho_chaos_tests::{Stage, recorder::Recorded, scenes::{Round, Scene}};
 use serde::Serialize;
 
 /// Play fault scenes at random on real processes: kills, cut and spoiled lines, full disks, clocks, flipped bits, power cuts.
@@ -63,15 +61,15 @@ async fn soak(args: &SoakArgs) -> FaultsReport {
     let mut report = FaultsReport { first_seed, rounds: args.rounds, ..FaultsReport::default() };
     for round in 0..args.rounds {
         let seed = first_seed + u64::from(round);
-        let mut chance = ChaCha8Rng::seed_from_u64(seed);
-        let scene = Scene::drawn(&mut chance);
+        let drawn = Round::drawn(seed);
+        let scene = drawn.scene;
         if let Err(why) = scene.may_be_played() {
             eprintln!("round {} of {}, seed {seed}, {scene:?}: not run: {why}", round + 1, args.rounds);
             *report.not_run.entry(scene).or_default() += 1;
             continue;
         }
         let begun = Instant::now();
-        let outcome = play(scene, &mut chance).await;
+        let outcome = play(drawn).await;
         let took = begun.elapsed().as_secs_f64();
         eprintln!("round {} of {}, seed {seed}, {scene:?}: {} after {took:.0} s", round + 1, args.rounds, if outcome.is_ok() { "held" } else { "BROKEN" });
         match outcome {
@@ -90,11 +88,9 @@ async fn soak(args: &SoakArgs) -> FaultsReport {
 }
 
 /// What failed is told with the ends of the nodes' logs.
-async fn play(scene: Scene, chance: &mut ChaCha8Rng) -> Result<Recorded, String> {
-    let mut stage = Stage::found(scene.plan()).map_err(|error| format!("{error:#}"))?;
-    let (seed, length) = (chance.next_u64(), chance.random_range(4..16));
-    let length = if scene == Scene::Storm { length } else { length / 2 };
-    let outcome = scene.play(&mut stage, seed, length).await;
+async fn play(round: Round) -> Result<Recorded, String> {
+    let mut stage = Stage::found(round.scene.plan()).map_err(|error| format!("{error:#}"))?;
+    let outcome = round.play(&mut stage).await;
     outcome.map_err(|error| format!("{error:#}\n{}", stage.logs()))
 }
 

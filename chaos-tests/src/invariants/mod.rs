@@ -25,9 +25,11 @@ pub use cursors_forward::cursors_forward;
 pub use digests_equal::digests_equal;
 pub use no_gap::no_gap;
 
+use std::collections::BTreeSet;
+
 use anyhow::ensure;
 
-use crate::recording::Recording;
+use crate::recording::{Recording, Sighting};
 
 /// Findings beyond these say nothing more.
 const FINDINGS_MAX: usize = 20;
@@ -46,10 +48,14 @@ const ALL: [(&str, Invariant); 5] = [
 /// Checks everything.
 ///
 /// # Errors
-/// Every invariant that is broken, with what was found; or that the recording is empty and shows nothing.
+/// Every invariant that is broken, with what was found; or that the recording shows nothing of what they ask for.
 pub fn check_all(recording: &Recording) -> anyhow::Result<()> {
     ensure!(recording.acknowledged().next().is_some(), "nothing was acknowledged, so the recording shows nothing");
     ensure!(!recording.sightings.is_empty() && !recording.held.is_empty(), "no node was seen, so the recording shows nothing");
+    let sites = |of: &dyn Fn(&&Sighting) -> bool| recording.sightings.iter().filter(of).map(|sighting| sighting.at.0).collect::<BTreeSet<_>>();
+    let (seen, ready) = (sites(&|_| true), sites(&|sighting| sighting.ready));
+    ensure!(seen == ready, "of the sites {seen:?} only {ready:?} had a ready node, and what others show binds nobody");
+    ensure!(recording.sightings.iter().any(|sighting| sighting.ready && sighting.acknowledged > Some(0)), "no site was seen whose parent had acknowledged anything");
     let broken: Vec<String> = ALL.iter().map(|(name, invariant)| (name, invariant(recording))).filter(|(_, findings)| !findings.is_empty()).map(told).collect();
     ensure!(broken.is_empty(), "{}", broken.join("\n"));
     Ok(())
@@ -71,6 +77,12 @@ mod tests {
         assert!(check_all(&Recording::default()).is_err());
         let unseen = Recording { sightings: vec![], ..sample::good() };
         assert!(check_all(&unseen).is_err());
+        let mut unready = sample::good();
+        unready.sightings.iter_mut().for_each(|sighting| sighting.ready = false);
+        assert!(check_all(&unready).is_err());
+        let mut unacknowledged = sample::good();
+        unacknowledged.sightings.iter_mut().for_each(|sighting| sighting.acknowledged = None);
+        assert!(check_all(&unacknowledged).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod power_cut;
 pub mod storm;
 
 use kho_ops::local_tree::{PlannedSite, TreePlan};
-use rand::Rng as _;
+use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
@@ -37,14 +37,35 @@ pub enum Scene {
     PowerCut,
 }
 
+/// A round of the soak: which scene is played, with which seed, and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Round {
+    pub scene: Scene,
+    pub seed: u64,
+    pub length: usize,
+}
+
+impl Round {
+    /// The round of this number. Every other one is a storm, which holds most kinds of faults.
+    pub fn drawn(number: u64) -> Self {
+        let mut chance = ChaCha8Rng::seed_from_u64(number);
+        let scene = if chance.random_bool(0.5) { Scene::Storm } else { Scene::ALL[chance.random_range(0..Scene::ALL.len())] };
+        let (seed, length) = (chance.next_u64(), chance.random_range(4..16));
+        Self { scene, seed, length: if scene == Scene::Storm { length } else { length / 2 } }
+    }
+
+    /// Plays it.
+    ///
+    /// # Errors
+    /// Whatever is broken.
+    pub async fn play(self, stage: &mut Stage) -> anyhow::Result<Recorded> {
+        self.scene.play(stage, self.seed, self.length).await
+    }
+}
+
 impl Scene {
     /// Every kind.
     pub const ALL: [Self; 7] = [Self::Storm, Self::ReserveReached, Self::LogDiskFull, Self::StateDiskFull, Self::ClocksSet, Self::ByteFlipped, Self::PowerCut];
-
-    /// Any of them; every other one is a storm, which holds most kinds of faults.
-    pub fn drawn(chance: &mut ChaCha8Rng) -> Self {
-        if chance.random_bool(0.5) { Self::Storm } else { Self::ALL[chance.random_range(0..Self::ALL.len())] }
-    }
 
     /// The tree that it plays on.
     pub fn plan(self) -> TreePlan {

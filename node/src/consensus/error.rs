@@ -1,5 +1,7 @@
 //! What can go wrong, as plain values for the callers: whose fault it is decides between retry, refusal, alarm and stop.
 
+use std::time::Duration;
+
 use kho_storage::{codec::CodecError, error::StorageError, ids::NodeId, log_db::LogDbError};
 use serde::{Deserialize, Serialize};
 
@@ -121,4 +123,7 @@ pub enum PeerError {
     /// The peer acted on it, but this node must not build on that.
     #[error(transparent)]
     OwnLog(#[from] LogWriteFailed),
+    /// Nothing was asked.
+    #[error("this node's disk has not taken a write to the log for {stalled:?}; it does not lead on until it does")]
+    OwnDiskHangs { stalled: Duration },
 }

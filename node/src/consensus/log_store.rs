@@ -8,7 +8,7 @@
 //! | what | where it waits |
 //! |---|---|
 //! | a follower's answer, by which an entry becomes committed | `lane.rs` |
-//! | telling the others how far the log is committed | `network.rs` |
+//! | telling the others how far the log is committed | `lane.rs` |
 //! | answering a leader that this node holds an entry | `serve.rs` |
 //! | applying an entry, as a site of one node does without anybody's answer | `state_machine.rs` |
 //!

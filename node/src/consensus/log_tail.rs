@@ -8,7 +8,11 @@
 //! before the first entry here can be read from the disk; nobody waits for a disk that failed (test
 //! `who_waits_for_an_entry_goes_on_once_the_disk_has_it_or_failed`).
 
-use std::{collections::VecDeque, ops::Range};
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -46,6 +50,8 @@ struct Held {
     bytes: usize,
     /// First index that the disk may not hold.
     unwritten: u64,
+    /// When the disk last took something, or was first asked to after it had taken everything.
+    went_on_at: Instant,
     /// Why nothing more will be written.
     failed: Option<LogWriteFailed>,
 }
@@ -67,7 +73,7 @@ pub(super) struct TailRead {
 impl LogTail {
     /// The tail of a log whose entries before `next` are on the disk.
     pub fn after(next: u64) -> Self {
-        let held = Held { entries: VecDeque::new(), bytes: 0, unwritten: next, failed: None };
+        let held = Held { entries: VecDeque::new(), bytes: 0, unwritten: next, went_on_at: Instant::now(), failed: None };
         Self { held: Mutex::new(held), disk_went_on: Notify::new(), disk_failed: Notify::new() }
     }
 
@@ -77,6 +83,9 @@ impl LogTail {
         if let (true, Some(first)) = (held.entries.is_empty(), entries.first()) {
             held.unwritten = first.index();
         }
+        if !held.awaits_disk() {
+            held.went_on_at = Instant::now();
+        }
         held.bytes += entries.iter().map(|entry| entry.bytes).sum::<usize>();
         held.entries.extend(entries);
     }
@@ -85,6 +94,7 @@ impl LogTail {
     pub fn written(&self, next: u64) {
         let mut held = self.held.lock();
         held.unwritten = held.unwritten.max(next);
+        held.went_on_at = Instant::now();
         while held.bytes > TAIL_BYTES_MAX && held.entries.front().is_some_and(|first| first.index() < held.unwritten) {
             held.drop_first();
         }
@@ -118,6 +128,12 @@ impl LogTail {
             }
             failed.await;
         }
+    }
+
+    /// For how long the disk has taken nothing, though it was asked to.
+    pub fn stalls_for(&self, now: Instant) -> Duration {
+        let held = self.held.lock();
+        if held.awaits_disk() { now.saturating_duration_since(held.went_on_at) } else { Duration::ZERO }
     }
 
     /// Whether the disk holds every entry up to and including `last`.
@@ -171,6 +187,11 @@ impl LogTail {
 }
 
 impl Held {
+    /// Whether an entry is not on the disk yet.
+    fn awaits_disk(&self) -> bool {
+        self.entries.back().is_some_and(|last| last.index() >= self.unwritten)
+    }
+
     fn drop_first(&mut self) {
         let first = self.entries.pop_front();
         self.bytes -= first.map_or(0, |first| first.bytes);
@@ -229,6 +250,20 @@ mod tests {
         assert_eq!(read(&tail, 3..9), (3..6, vec![6, 7]), "what took the place of truncated entries is not on the disk yet");
         tail.purge_to(20);
         assert_eq!(read(&tail, 21..22), (21..22, vec![]));
+    }
+
+    #[test]
+    fn a_disk_stalls_only_while_it_is_asked_for_something_and_takes_nothing() {
+        let tail = LogTail::after(1);
+        let soon = Instant::now() + Duration::from_secs(60);
+        assert_eq!(tail.stalls_for(soon), Duration::ZERO, "it was asked for nothing");
+        tail.push(entries(1..4, 10));
+        assert!(tail.stalls_for(soon) > Duration::from_secs(59));
+        tail.written(4);
+        assert_eq!(tail.stalls_for(soon), Duration::ZERO, "it took everything");
+        tail.push(entries(4..5, 10));
+        assert_eq!(tail.stalls_for(Instant::now() - Duration::from_secs(1)), Duration::ZERO, "it was asked just now");
+        assert!(tail.stalls_for(soon) > Duration::from_secs(59));
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ enum Job {
     /// Without a callback when that was called already.
     Append { records: Vec<(u64, Vec<u8>)>, flushed: Option<LogFlushed<SiteRaft>> },
     /// Whatever else changes the log, in its place among the appends.
-    Change { change: Change, done: oneshot::Sender<Result<(), LogDbError>> },
+    Change { change: Change, done: oneshot::Sender<Result<(), WriteError>> },
 }
 
 type Change = Box<dyn FnOnce(&LogDb) -> Result<(), LogDbError> + Send>;
@@ -108,11 +108,11 @@ impl LogWriter {
     /// Changes the log after everything asked for before.
     ///
     /// # Errors
-    /// The change's own.
+    /// The change's own, or why nothing is written any more.
     pub async fn change(&self, change: impl FnOnce(&LogDb) -> Result<(), LogDbError> + Send + 'static) -> Result<(), WriteError> {
         let (done, changed) = oneshot::channel();
         self.send(Job::Change { change: Box::new(change), done }).map_err(|_| WriteError::Ended)?;
-        Ok(changed.await.map_err(|_| WriteError::Ended)??)
+        changed.await.map_err(|_| WriteError::Ended)?
     }
 
     /// Keeps how far the log is known to be committed, as `bytes`, together with whatever is written once the disk has the log up to
@@ -154,6 +154,8 @@ const ENDED: &str = "the log's thread has ended";
 pub(super) enum WriteError {
     #[error(transparent)]
     Log(#[from] LogDbError),
+    #[error(transparent)]
+    FailedBefore(#[from] LogWriteFailed),
     #[error("{ENDED}")]
     Ended,
 }
@@ -201,16 +203,16 @@ impl Writing {
             self.write(&mut together);
             self.jobs_waiting.fetch_sub(jobs, Ordering::AcqRel);
         }
-        let _turn = self.turn.lock();
-        if let Err(error) = self.write_committed() {
+        if let Err(error) = self.change(Box::new(|_| Ok(()))) {
             tracing::warn!(%error, "how far the log is committed could not be kept at the end");
         }
     }
 
-    fn change(&self, change: Change) -> Result<(), LogDbError> {
+    fn change(&self, change: Change) -> Result<(), WriteError> {
         let _turn = self.turn.lock();
+        self.tail.check()?;
         self.write_committed()?;
-        change(&self.log)
+        Ok(change(&self.log)?)
     }
 
     fn write(&self, together: &mut Together) {

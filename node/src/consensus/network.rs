@@ -76,7 +76,7 @@ impl RaftNetworkFactory<SiteRaft> for Network {
 /// What can't be reached, or refuses us, is left alone for a while; what was lost is asked again at once.
 fn sorted(error: PeerError) -> RPCError<u64, SiteNode, RaftError<u64>> {
     match &error {
-        PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::Malformed(_) | PeerError::OwnLog(_) => RPCError::Unreachable(Unreachable::new(&error)),
+        PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::Malformed(_) | PeerError::OwnLog(_) | PeerError::OwnDiskHangs { .. } => RPCError::Unreachable(Unreachable::new(&error)),
         PeerError::Lost(_) => RPCError::Network(NetworkError::new(&error)),
     }
 }
@@ -88,8 +88,6 @@ impl RaftNetwork<SiteRaft> for PeerNetwork {
             return Ok(AppendResponse::Success);
         }
         self.notices.sending();
-        // A site of one voter commits by its own log alone: nobody may hear of it before the disk has it.
-        self.log_tail.until_written(rpc.leader_commit).await.map_err(|e| sorted(e.into()))?;
         let asked = Asked::of(&rpc);
         let response = self.lane.append(rpc).await.map_err(sorted)?;
         if self.acknowledged.is_consistent(self.target.node, asked.vote, asked.previous, asked.end, &response) {

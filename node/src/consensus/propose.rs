@@ -159,7 +159,7 @@ impl Consensus {
             Ok(AtLeader::Failed(ProposeError::Fatal { why })) => Attempt::Failed(ProposeError::Unknown { why }),
             Ok(AtLeader::Failed(error)) => Attempt::Failed(error),
             Err(PeerError::Refused(PeerRefusal::Busy)) => Attempt::Failed(ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS }),
-            Err(PeerError::Unreachable(_) | PeerError::Refused(_)) => Attempt::Undelivered,
+            Err(PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::OwnDiskHangs { .. }) => Attempt::Undelivered,
             Err(error @ (PeerError::Lost(_) | PeerError::Malformed(_) | PeerError::OwnLog(_))) => Attempt::Failed(ProposeError::Unknown { why: error.to_string() }),
         }
     }

@@ -92,21 +92,29 @@ async fn promise_1_a_lost_leader_costs_no_acknowledged_write() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promise_1_nothing_is_acknowledged_or_applied_before_the_leaders_own_disk_has_it() {
     let site = Site::new();
-    for size in [1, 3] {
-        let nodes = site.found(size).await;
+    for (voters, learners) in [(1, 0), (1, 1), (3, 0)] {
+        let size = format!("a site of {voters} and {learners} learning");
+        let mut nodes = site.found(voters).await;
+        for id in (1..=learners).map(|place| voters + place) {
+            let mut learner = site.node(id);
+            learner.start(&site).await.expect("a fresh disk");
+            nodes[0].consensus().add_learner(NodeId(id), learner.address()).await.expect("catches up");
+            nodes.push(learner);
+        }
         let leader = nodes[leader_of(&nodes).await].consensus();
         let asked = nodes.last().expect("a node").consensus();
         assert!(is_committed(&write_through(Arc::clone(asked), "before".into()).await));
         until_equal(&nodes).await;
-        let last_entries = || nodes.iter().map(|node| node.consensus().status().last_log).collect::<Vec<_>>();
+        // A sole voter tells nobody of an entry that it calls committed before its disk has it.
+        let last_entries = || nodes[..voters as usize].iter().map(|node| node.consensus().status().last_log).collect::<Vec<_>>();
         let before = last_entries();
         let write = leader.while_log_hangs(async {
             let write = tokio::spawn(write_through(Arc::clone(asked), "held up".into()));
-            until("the entry to be sent to all", || last_entries().iter().zip(&before).all(|(now, before)| now > before)).await;
+            until("the voters to have the entry", || last_entries().iter().zip(&before).all(|(now, before)| now > before)).await;
             tokio::time::sleep(Duration::from_millis(300)).await;
-            assert!(!write.is_finished(), "acknowledged in a site of {size}");
+            assert!(!write.is_finished(), "acknowledged in {size}");
             for node in &nodes {
-                assert_eq!(node.origin().expect("written").rows, 1, "applied at {} in a site of {size}", node.id);
+                assert_eq!(node.origin().expect("written").rows, 1, "applied at {} in {size}", node.id);
             }
             write
         });
@@ -115,6 +123,29 @@ async fn promise_1_nothing_is_acknowledged_or_applied_before_the_leaders_own_dis
         until_equal(&nodes).await;
         assert_eq!(nodes[0].origin().expect("written").rows, 2);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_leader_whose_disk_hangs_is_replaced_and_follows_once_it_writes_again() {
+    let site = Site::new();
+    let nodes = site.found(3).await;
+    let leader = leader_of(&nodes).await;
+    assert!(is_committed(&write_until_committed(&nodes[leader], "before").await));
+    let hung = nodes[leader].consensus();
+    let survivor = some_follower(&nodes, leader);
+    let meanwhile = hung.while_log_hangs(async {
+        let held_up = tokio::spawn(write_through(Arc::clone(survivor.consensus()), "held up".into()));
+        until("another leads", || nodes.iter().any(|node| node.id != nodes[leader].id && node.consensus().leadership().borrow().ready)).await;
+        assert!(!hung.leadership().borrow().ready, "it still takes itself for a leader that may give cursors");
+        assert!(is_committed(&held_up.await.expect("it ran")));
+        assert!(is_committed(&write_until_committed(survivor, "without it").await));
+        assert_eq!(survivor.consensus().read_index().await.map(|_| survivor.origin().expect("written").rows), Ok(3));
+    });
+    meanwhile.await.expect("it runs");
+    until_equal(&nodes).await;
+    assert!(is_committed(&write_until_committed(&nodes[leader], "after").await));
+    until_equal(&nodes).await;
+    assert_eq!(nodes[leader].origin().expect("written").rows, 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -64,6 +64,8 @@ pub struct Workbench {
     dir: TempDir,
     /// Where the measurement that is under way lies.
     place: PathBuf,
+    /// Of what has a goal, from 1.
+    run: usize,
 }
 
 impl Workbench {
@@ -78,7 +80,7 @@ impl Workbench {
         let etcd = if wanted.with_peers { Etcd::find() } else { Err(unwanted()) };
         let postgres = if wanted.with_peers { Postgres::find() } else { Err(unwanted()) };
         let place = made.path().into();
-        Ok(Self { wanted, etcd, postgres, dir: made, place })
+        Ok(Self { wanted, etcd, postgres, dir: made, place, run: 1 })
     }
 
     pub fn wants(&self, measure: Measure) -> bool {
@@ -88,6 +90,19 @@ impl Workbench {
     /// The folder in which everything lies.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Whether the peer is measured before Kho in this run: whoever comes second finds a disk that was just written to.
+    pub fn peer_goes_first(&self) -> bool {
+        self.run.is_multiple_of(2)
+    }
+
+    /// Waits until the disk has taken what the last system left behind, so that the next one does not have to.
+    ///
+    /// # Errors
+    /// When the task that waits failed.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        tokio::task::spawn_blocking(rustix::fs::sync).await.context("waiting for the disk failed")
     }
 
     /// A folder for one of the systems; it is not made yet.
@@ -116,6 +131,7 @@ impl Workbench {
                 if self.wanted.runs > 1 {
                     progress::begin(format_args!("Run {run} of {}", self.wanted.runs));
                 }
+                self.run = run;
                 self.begin(&format!("run-{run}"))?;
                 let mut outcomes = measure_site(self).await?;
                 outcomes.extend(measure_tree(self).await?);

@@ -6,7 +6,7 @@ use crate::{
     command::{ParentCursor, RowPlace, TransferStart, TransferStatus},
     digest::DigestSum,
     ids::{Epoch, Generation, Hash32, OriginId, SiteTime, StreamSeq},
-    stream::chain_start,
+    stream::{Head, chain_start},
 };
 
 /// Where an origin stands at this site; written in the same atomic write as the rows.
@@ -119,9 +119,18 @@ pub struct Transfer {
     /// The batch of the first row that the replica which is read does not hold alike, though it holds that batch: a row of another
     /// history, if the head vouches for it.
     pub stranger: Option<StreamSeq>,
+    /// The newest batch that a row of the pieces names, and its time.
+    pub newest: (StreamSeq, SiteTime),
 }
 
 impl Transfer {
+    /// Whether the pieces were read from a history that the author does not have any more: its head is complete up to a time at which
+    /// they hold more than it does.
+    pub fn is_contradicted_by(&self, head: &Head) -> bool {
+        let (seq, time) = self.newest;
+        seq > head.seq && time < head.site_time
+    }
+
     pub fn status(&self) -> TransferStatus {
         let (origin, epoch) = (self.start.origin, self.start.epoch);
         match &self.wanted {

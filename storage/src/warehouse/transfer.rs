@@ -67,6 +67,7 @@ impl Warehouse {
             chain: start.kept_after_chain,
             kept_bytes: 0,
             stranger: None,
+            newest: Default::default(),
         };
         state.next_generation = Generation(state.next_generation.0 + 1);
         put_meta(set, &Meta::Origin(origin), &state)?;
@@ -104,6 +105,7 @@ impl Warehouse {
         (transfer.sum, transfer.rows) = rows.finish(set);
         transfer.wanted = piece.next.clone();
         transfer.until = transfer.until.max(piece.read_at);
+        transfer.newest = piece.rows.iter().map(|row| (row.seq, row.time)).fold(transfer.newest, Ord::max);
         put_meta(set, &Meta::Transfer(origin), &transfer)?;
         Ok(Ok(Outcome::Transfer(transfer.status())))
     }
@@ -180,6 +182,11 @@ impl Warehouse {
             self.keep_evidence(site_time, segment, Witness::Author, "the rows of a transfer belong to another history than those held", Some((state.chain, state.sum.digest())), set)?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::Forked { origin, seq }));
+        }
+        if !decides && transfer.is_contradicted_by(head) {
+            // The author was set back since: no head of its present history can decide, so the next transfer begins anew.
+            self.drop_transfer(&transfer, transfer.start.kept_after.next(), set);
+            return Ok(Err(Refusal::Transfer { origin, why: "its rows are newer than all that the author had written later".into() }));
         }
         *set = replayed;
         rows.finish(set);

@@ -12,9 +12,13 @@ use crate::{
     stream::{Change, Segment},
 };
 
-/// A district that holds eight batches with heads but keeps only those after the fifth.
+/// A district that holds eight batches with heads but keeps only those after the fifth. Whatever it is called, they are the same.
 fn trimmed_district(tree: &Tree) -> Node {
-    let mut district = tree.node("d", 3);
+    trimmed_district_called("d", tree)
+}
+
+fn trimmed_district_called(name: &str, tree: &Tree) -> Node {
+    let mut district = tree.node(name, 3);
     for n in 0..8u32 {
         district.write(i64::from(10 + n), vec![request(&n.to_string(), (0..5).map(|i| person(&format!("p{n}{i}"), n + 1, i % 2, "1980-05")).collect())]);
         tree.head(&mut district, i64::from(30 + n));
@@ -156,6 +160,25 @@ fn a_piece_read_before_the_batches_that_follow_it_start_is_refused() {
     piece.read_at = StreamSeq(4);
     piece.rows.clear();
     assert!(matches!(province.apply(&Command::AdoptPiece { piece }), Outcome::Refused(Refusal::Transfer { .. })));
+}
+
+#[test]
+fn promise_7_a_transfer_of_what_its_author_has_lost_since_gives_way_to_a_new_one() {
+    let tree = Tree::new();
+    let (mut whole, mut set_back, mut province) = (trimmed_district(&tree), trimmed_district_called("set back", &tree), tree.node("p", 2));
+    whole.write(50, vec![request("lost", vec![person("lost", 1, 0, "1980")])]);
+    tree.head(&mut whole, 51);
+    begin(&mut province, &whole);
+    province.apply(&Command::AdoptPiece { piece: piece_of(&whole, &RowPlace::default(), usize::MAX) });
+    let waits = province.apply(&tree.adopt(set_back.segment(6)));
+    assert!(matches!(waits, Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(9), until: StreamSeq(9), .. })), "the ninth batch may still come: {waits:?}");
+    tree.head(&mut set_back, 60);
+    let told = province.apply(&tree.adopt(set_back.segment(6)));
+    assert!(matches!(told, Outcome::Refused(Refusal::Transfer { .. })), "{told:?}");
+    assert!(province.warehouse.transfers().expect("reads").is_empty());
+    assert!(matches!(transfer_whole(&tree, &set_back, &mut province), Outcome::Adopted(_)));
+    assert_eq!((province.replica(), province.evidence()), (set_back.replica(), 0));
+    province.prove();
 }
 
 #[test]

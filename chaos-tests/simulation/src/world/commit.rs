@@ -37,25 +37,38 @@ impl World {
         self.commit_entry(id, entry)
     }
 
-    /// Appends and applies an entry, and judges what it did.
+    /// Appends an entry and applies all that is committed. What this one came to.
     pub(super) fn commit_entry(&mut self, id: SiteId, entry: Vec<u8>) -> Outcome {
-        let command: Command = codec::decode(&entry).unwrap_or_else(|error| self.violated(format!("an entry can't be decoded: {error}")));
-        let touched = self.touched(id, &command);
+        self.site(id).disk.append(entry);
+        self.apply_all(id).unwrap_or_else(|| self.violated("an entry was applied without an outcome".into()))
+    }
+
+    /// Applies whatever is committed and not applied yet. What the last of it came to.
+    pub(super) fn apply_all(&mut self, id: SiteId) -> Option<Outcome> {
+        let mut last = None;
+        while let Some(entry) = self.site(id).disk.next_entry() {
+            let command: Command = codec::decode(entry).unwrap_or_else(|error| self.violated(format!("an entry can't be decoded: {error}")));
+            last = Some(self.apply_next(id, &command));
+        }
+        last
+    }
+
+    /// Applies the next entry, which is `command`, and judges what it did.
+    fn apply_next(&mut self, id: SiteId, command: &Command) -> Outcome {
+        let touched = self.touched(id, command);
         let states = |world: &mut Self| touched.iter().map(|origin| (*origin, world.site(id).disk.origin(*origin))).collect::<BTreeMap<_, _>>();
         let before = states(self);
         let register_before = self.site(id).register_version();
-        self.count_record(id, &command);
-        let transfer_before = self.transfer_under_way(id, &command);
-        let disk = &mut self.site(id).disk;
-        disk.append(entry);
-        let outcome = match disk.apply_next() {
-            Ok(Some((_, outcome))) => outcome,
+        self.count_record(id, command);
+        let transfer_before = self.transfer_under_way(id, command);
+        let outcome = match self.site(id).disk.apply_next() {
+            Ok(Some(outcome)) => outcome,
             Ok(None) => self.violated("an entry was applied without an outcome".into()),
             Err(error) => self.violated(format!("a node of {} stopped: {error}", tree::name(id))),
         };
         let after = states(self);
-        self.note(|| format!("{}: = {} → {}", tree::name(id), describe::command(&command), describe::outcome(&outcome)));
-        let applied = Applied { site: id, command: &command, outcome: &outcome, before: &before, after: &after, register_before };
+        self.note(|| format!("{}: = {} → {}", tree::name(id), describe::command(command), describe::outcome(&outcome)));
+        let applied = Applied { site: id, command, outcome: &outcome, before: &before, after: &after, register_before };
         if let Err(why) = oracle::entry::judge(self, &applied) {
             self.violated(format!("{}: {why}", tree::name(id)));
         }

@@ -159,8 +159,9 @@ impl World {
         }
     }
 
-    /// `node` leads its site from now on.
+    /// `node` leads its site from now on, once it has applied everything that its predecessors had committed.
     fn elect(&mut self, id: SiteId, node: NodeId) {
+        self.apply_all(id);
         let (config, seed) = (self.plan.uplink, self.dice.below(u64::MAX));
         let site = self.site(id);
         site.last_reign = Reign(site.last_reign.0 + 1);

@@ -107,12 +107,17 @@ impl World {
         if self.is_killed_at(id, if is_record { Fault::CrashBeforeRecorded } else { Fault::CrashBeforeAppend }) {
             return self.decides(id, proposal.asker, PATIENCE_MS.0, Err(ProposeFailure::OutcomeUnknown));
         }
-        let outcome = self.commit_entry(id, proposal.entry);
+        self.site(id).disk.append(proposal.entry);
+        // A majority holds it now: whoever leads next applies it, though nobody is told.
+        if self.is_killed_at(id, Fault::CrashBeforeApply) {
+            return self.decides(id, proposal.asker, PATIENCE_MS.0, Err(ProposeFailure::OutcomeUnknown));
+        }
+        let outcome = self.apply_all(id).unwrap_or_else(|| self.violated("an entry was applied without an outcome".into()));
         if let (Asker::Intake { line, .. }, Outcome::Adopted(cursor)) = (&proposal.asker, &outcome) {
             self.note_carrier(id, *line, cursor.origin);
         }
         let ms = self.dice.between(1, 20);
-        if self.is_killed_at(id, Fault::CrashBeforeApply) || self.is_killed_at(id, Fault::CrashBeforeOutcome) {
+        if self.is_killed_at(id, Fault::CrashBeforeOutcome) {
             return self.decides(id, proposal.asker, PATIENCE_MS.0, Err(ProposeFailure::OutcomeUnknown));
         }
         if self.comes_once_in(self.plan.loss_one_in) {

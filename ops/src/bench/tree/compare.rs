@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kho_storage::ids::Tier;
+use serde::Serialize;
 
 use super::{
     Supply, Tree, TreeRows, bring_one_through,
@@ -16,9 +17,19 @@ const TIERS: [Tier; 4] = [Tier::Central, Tier::Region, Tier::Province, Tier::Dis
 /// How long a node idles before its memory is read.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// Of a district that has nothing to do.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct IdleMemory {
+    /// It never held a row.
+    pub empty: ProcessMemory,
+    /// It was started again with all that was entered.
+    pub holding: ProcessMemory,
+    pub rows_held: u64,
+}
+
 /// What Kho came to.
 pub struct KhoRun {
-    pub idle: Option<ProcessMemory>,
+    pub idle: Option<IdleMemory>,
     pub rows: RowsReport,
     /// Of the district after the bulk.
     pub loaded: ProcessMemory,
@@ -50,19 +61,27 @@ pub async fn run_kho(bench: &Workbench, rows: &TreeRows) -> anyhow::Result<KhoRu
     progress::begin("Kho: district, province, region and centre, one node each");
     let mut tree = KhoTree::start(&bench.folder("kho-tree"), &TIERS).await?;
     let district = tree.district();
-    let idle = if bench.wants(Measure::Memory) {
-        tokio::time::sleep(IDLE).await;
-        Some(tree.memory(district)?)
-    } else {
-        None
-    };
+    let empty = if bench.wants(Measure::Memory) { Some(idle_memory(&mut tree).await?) } else { None };
     let mut supply = Supply::of(&rows.more);
     let (mut sight, sent_before) = (bring_one_through(&tree, &mut supply).await?, tree.district_sent_bytes().await?);
     let report = measure_rows(&tree, &mut sight, &rows.bulk).await?;
     let (loaded, sent_bytes) = (tree.memory(district)?, tree.district_sent_bytes().await? - sent_before);
     let lag = measure_lag_if_wanted(bench, &tree, &mut sight, &mut supply, report.rows_per_second / 2.0).await?;
     tree.stop()?;
+    let idle = if let Some(empty) = empty {
+        tree.start_again().await?;
+        let holding = idle_memory(&mut tree).await?;
+        tree.stop()?;
+        Some(IdleMemory { empty, holding, rows_held: supply.next + report.rows })
+    } else {
+        None
+    };
     Ok(KhoRun { idle, rows: report, loaded, sent_bytes, lag, lag_at_peer_rate: None, tree, next_row: supply.next })
+}
+
+async fn idle_memory(tree: &mut KhoTree) -> anyhow::Result<ProcessMemory> {
+    tokio::time::sleep(IDLE).await;
+    tree.memory(tree.district())
 }
 
 impl KhoRun {

@@ -110,6 +110,7 @@ pub async fn measure_tree(bench: &Workbench) -> anyhow::Result<Vec<Outcome>> {
     }
     let rows = make_rows(bench).await?;
     let mut kho = run_kho(bench, &rows).await?;
+    bench.settle().await?;
     let with_peer = bench.wants(Measure::TreeRows) || bench.wants(Measure::TreeLag);
     let peer = if with_peer { run_peer(bench, &rows, kho.rows.rows_per_second).await? } else { None };
     if let Some(rows_per_second) = peer.as_ref().and_then(|peer| peer.kept_up_with) {

@@ -4,15 +4,18 @@ use serde_json::{Value, json};
 
 use super::{
     TreeRows,
-    compare::{KhoRun, PeerRun},
+    compare::{IdleMemory, KhoRun, PeerRun},
     lag::LagReport,
 };
-use crate::bench::{
-    figure::{Figure, Unit},
-    measure::{MEMORY_IDLE, MEMORY_LOADED, TREE_LAG, TREE_ROWS, WIRE},
-    outcome::{Outcome, PeerFigure},
-    process_use::ProcessMemory,
-    workbench::Workbench,
+use crate::{
+    bench::{
+        figure::{Figure, Unit},
+        measure::{MEMORY_IDLE, MEMORY_LOADED, TREE_LAG, TREE_ROWS, WIRE},
+        outcome::{Outcome, PeerFigure},
+        process_use::ProcessMemory,
+        workbench::Workbench,
+    },
+    commands::print::grouped,
 };
 
 const PEER: &str = "PostgreSQL";
@@ -57,9 +60,10 @@ fn load(lag: &LagReport) -> String {
     format!("{} ({} came about)", rate(lag.rows_per_second_wanted), rate(lag.rows_per_second))
 }
 
-fn idle(memory: ProcessMemory) -> Outcome {
-    let kho = Figure::new(memory.resident_bytes as f64, Unit::Bytes);
-    Outcome { target: MEMORY_IDLE, kho, peer: None, details: json!({ "kho": memory }), note: None, spread: None }
+fn idle(memory: IdleMemory) -> Outcome {
+    let figure = |memory: ProcessMemory| Figure::new(memory.resident_bytes as f64, Unit::Bytes);
+    let note = format!("of a district that was started again with {} rows; an empty one takes {}", grouped(memory.rows_held), figure(memory.empty));
+    Outcome { target: MEMORY_IDLE, kho: figure(memory.holding), peer: None, details: json!({ "kho": memory }), note: Some(note), spread: None }
 }
 
 fn loaded(kho: &KhoRun) -> Outcome {
