@@ -91,7 +91,12 @@ fn configuration() -> Configuration<LittleEndian, Varint, Limit<VALUE_BYTES_MAX>
 /// # Errors
 /// [`CodecError::Unwritable`] when the value can't be expressed.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = Vec::with_capacity(128);
+    encode_sized(value, 128)
+}
+
+/// As [`encode`], for a value of about so many bytes: a large one is then not moved again and again while it grows.
+pub fn encode_sized<T: Serialize + ?Sized>(value: &T, bytes_about: usize) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = Vec::with_capacity(bytes_about);
     encode_into(value, &mut bytes)?;
     Ok(bytes)
 }

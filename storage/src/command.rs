@@ -36,6 +36,20 @@ pub enum Command {
     ResumeOrigin { origin: OriginId },
 }
 
+impl Command {
+    /// Roughly what the command takes when it is encoded, in bytes; no less than that by much.
+    pub fn bytes(&self) -> usize {
+        const OTHER: usize = 128;
+        let variable = match self {
+            Self::Write { requests, .. } => requests.iter().map(|request| OTHER + request.changes.iter().map(Change::bytes).sum::<usize>()).sum(),
+            Self::AdoptSegment { segment, .. } => segment.batches.iter().map(|batch| batch.len() + 8).sum(),
+            Self::AdoptPiece { piece } => piece.rows.iter().map(|row| row.key.len() + row.cells.len() + 24).sum(),
+            _ => 0,
+        };
+        OTHER + variable
+    }
+}
+
 /// A client's whole request: taken whole or refused whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteRequest {

@@ -8,6 +8,8 @@
 //!                          head (seq 3, h(3), digest after batch 3, site time, signature)
 //! ```
 
+use std::borrow::Borrow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -26,6 +28,8 @@ pub const HEAD_DISTANCE_BYTES_MAX: usize = 4 << 20;
 pub const HEADLESS_BYTES_MAX: usize = 2 * HEAD_DISTANCE_BYTES_MAX;
 /// The longest segment: what lies between two heads, plus one batch that was under way.
 pub const SEGMENT_BYTES_MAX: usize = 16 << 20;
+/// More than what a batch takes beside its requests and changes.
+const BATCH_OVERHEAD_BYTES: usize = 256;
 /// The longest key of a row, in bytes.
 pub const KEY_BYTES_MAX: usize = 128;
 /// The longest request key, in bytes.
@@ -58,20 +62,27 @@ pub struct RequestMark {
     pub changes: u32,
 }
 
-/// One committed batch.
+impl RequestMark {
+    /// Roughly what the mark takes in a batch, in bytes.
+    fn bytes(&self) -> usize {
+        40 + self.key.len()
+    }
+}
+
+/// One committed batch. Its changes are its own, or lent to it by requests while it is encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Batch {
+pub struct Batch<C = Change> {
     pub origin: OriginId,
     pub epoch: Epoch,
     pub seq: StreamSeq,
     pub site_time: SiteTime,
-    pub body: BatchBody,
+    pub body: BatchBody<C>,
 }
 
 /// What a batch is about. Variants are only appended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BatchBody {
-    Rows { requests: Vec<RequestMark>, changes: Vec<Change> },
+pub enum BatchBody<C = Change> {
+    Rows { requests: Vec<RequestMark>, changes: Vec<C> },
     /// Opens `Batch::epoch` on the base it names.
     EpochOpened { base: EpochBase },
 }
@@ -85,11 +96,17 @@ pub struct EpochBase {
     pub digest: Hash32,
 }
 
-impl Batch {
+impl<C: Serialize + Borrow<Change>> Batch<C> {
     pub fn encode(&self) -> Result<Blob, CodecError> {
-        codec::encode(self).map(Blob)
+        let bytes: usize = match &self.body {
+            BatchBody::Rows { requests, changes } => requests.iter().map(RequestMark::bytes).chain(changes.iter().map(|change| change.borrow().bytes())).sum(),
+            BatchBody::EpochOpened { .. } => 0,
+        };
+        codec::encode_sized(self, BATCH_OVERHEAD_BYTES + bytes).map(Blob)
     }
+}
 
+impl Batch {
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode(bytes)
     }

@@ -71,7 +71,7 @@ impl SiteValue {
             Self::SnapshotPiece => rewritten::<Piece>(bytes),
             Self::Entry => rewritten::<Entry>(bytes),
             Self::Command => {
-                let command = CommandBytes::from_wire(bytes).decode().ok()?;
+                let command = CommandBytes::from_wire(bytes.to_vec()).decode().ok()?;
                 CommandBytes::encode(&command).ok().map(|bytes| bytes.as_bytes().to_vec())
             }
             Self::Vote => rewritten::<Vote>(bytes),

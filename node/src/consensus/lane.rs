@@ -20,7 +20,7 @@ use super::{
     error::PeerError,
     log_tail::LogTail,
     peers::{PeerTarget, Peers},
-    types::{AppendRequest, AppendResponse, LogId, Vote},
+    types::{AppendRequest, AppendResponse, LogId, Vote, entry_bytes},
     wire::Subject,
 };
 
@@ -28,6 +28,9 @@ use super::{
 pub(super) const DISK_STALL_MAX: Duration = Duration::from_secs(2);
 /// Entries that have not arrived after this long are given up: 21 MiB at 1.5 Mbit/s.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// More than what a question takes beside its entries.
+const REQUEST_OVERHEAD_BYTES: usize = 128;
 
 /// The entries under way to one follower.
 #[derive(Debug)]
@@ -117,7 +120,8 @@ pub(super) async fn ask(peers: &Peers, tail: &LogTail, target: &PeerTarget, requ
         return Err(PeerError::OwnDiskHangs { stalled });
     }
     tail.until_written(request.leader_commit).await?;
-    let answer = peers.ask(target, Subject::AppendEntries, &codec::encode(request)?).await?;
+    let bytes = REQUEST_OVERHEAD_BYTES + request.entries.iter().map(entry_bytes).sum::<usize>();
+    let answer = peers.ask(target, Subject::AppendEntries, &codec::encode_sized(request, bytes)?).await?;
     let response = codec::decode(&answer)?;
     tail.until_written(held_by(&response, end_of(request))).await?;
     Ok(response)

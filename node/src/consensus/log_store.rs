@@ -36,7 +36,7 @@ use super::{
     install_gate::InstallGate,
     log_tail::{LogTail, SizedEntry, TailRead},
     log_writer::{Haste, HoldUp, LogWriter, WriteError},
-    types::{Entry, LogId, SiteRaft, StoreError, StoreIoError, Vote},
+    types::{Entry, LogId, SiteRaft, StoreError, StoreIoError, Vote, entry_bytes},
 };
 
 /// The log as openraft uses it. Clones read and write the same log.
@@ -216,7 +216,7 @@ impl RaftLogStorage<SiteRaft> for LogStore {
             if entry.log_id.leader_id.node_id != self.node.0 {
                 haste = Haste::OnDisk;
             }
-            let bytes = codec::encode(&entry).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
+            let bytes = codec::encode_sized(&entry, entry_bytes(&entry)).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
             records.push((entry.log_id.index, bytes));
             held.push(entry);
         }

@@ -91,7 +91,7 @@ impl Consensus {
             Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
             Subject::WouldVote => codec::encode(&self.would_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
             Subject::Hello => codec::encode(&HelloAnswer { disk: self.disk(), fresh: self.is_fresh() }),
-            Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(&body)).await),
+            Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(body)).await),
             Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),
             Subject::ReadIndex => match self.confirm_here().await {
                 Ok(position) => codec::encode(&position),

@@ -18,7 +18,7 @@ use super::{
     log_tail::LogTail,
     pace::{Pace, SMALL_BYTES_MAX},
     snapshot_shelf::{SnapshotDir, SnapshotShelf, link_copy, state_in},
-    types::{Applied, Entry, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership},
+    types::{Applied, Entry, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership, command_bytes},
 };
 
 /// The state machine as openraft uses it.
@@ -149,10 +149,6 @@ impl Decoded {
             Content::Command(command) => matches!(command, Command::Write { .. } | Command::CommitHead { .. } | Command::RecordParent { .. }),
         }
     }
-}
-
-fn command_bytes(entry: &Entry) -> usize {
-    if let EntryPayload::Normal(command) = &entry.payload { command.as_bytes().len() } else { 0 }
 }
 
 fn decode_all(entries: Vec<Entry>) -> Result<Vec<Decoded>, StateFault> {

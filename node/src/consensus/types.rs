@@ -1,7 +1,8 @@
 //! The types that openraft is instantiated with, and what a group of nodes is known by.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
+use bytes::Bytes;
 use kho_storage::{
     codec::{self, CodecError},
     command::{Command, Outcome},
@@ -80,17 +81,28 @@ pub struct SiteNode {
     pub retired_up_to: NodeId,
 }
 
+/// What the entry's command takes, in bytes.
+pub fn command_bytes(entry: &Entry) -> usize {
+    if let openraft::EntryPayload::Normal(command) = &entry.payload { command.as_bytes().len() } else { 0 }
+}
+
+/// Roughly what an entry takes when it is encoded, in bytes.
+pub fn entry_bytes(entry: &Entry) -> usize {
+    const OTHER: usize = 64;
+    OTHER + command_bytes(entry)
+}
+
 /// An encoded [`Command`]: encoded once by its proposer, decoded by each node that applies it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CommandBytes(Arc<[u8]>);
+pub struct CommandBytes(Bytes);
 
 impl CommandBytes {
     pub fn encode(command: &Command) -> Result<Self, CodecError> {
-        codec::encode(command).map(|bytes| Self(bytes.into()))
+        codec::encode_sized(command, command.bytes()).map(|bytes| Self(bytes.into()))
     }
 
     /// Takes bytes of a peer. Whether they are a command shows when they are decoded.
-    pub fn from_wire(bytes: &[u8]) -> Self {
+    pub fn from_wire(bytes: Vec<u8>) -> Self {
         Self(bytes.into())
     }
 
@@ -130,7 +142,7 @@ impl<'de> Deserialize<'de> for CommandBytes {
                 f.write_str("an encoded command")
             }
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<CommandBytes, E> {
-                Ok(CommandBytes(bytes.into()))
+                Ok(CommandBytes(Bytes::copy_from_slice(bytes)))
             }
             fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<CommandBytes, E> {
                 Ok(CommandBytes(bytes.into()))

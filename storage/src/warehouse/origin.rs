@@ -85,11 +85,11 @@ pub(super) const UNKNOWN_DIGEST: Hash32 = Hash32::ZERO;
 
 /// A batch as it is kept, with what stood after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamRecord {
+pub struct StreamRecord<B = Vec<u8>> {
     pub chain: Hash32,
     pub digest: Hash32,
     pub rows: u64,
-    pub batch: Vec<u8>,
+    pub batch: B,
 }
 
 /// An applied client request.

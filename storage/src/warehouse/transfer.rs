@@ -162,7 +162,7 @@ impl Warehouse {
             // Below `until` rows of later states lie among these: the sum stands for no state.
             let known = batch.seq >= transfer.until;
             let digest = if known { rows.sum.digest() } else { UNKNOWN_DIGEST };
-            let record = StreamRecord { chain: at.chain, digest, rows: if known { rows.rows } else { 0 }, batch: bytes.0.clone() };
+            let record = StreamRecord { chain: at.chain, digest, rows: if known { rows.rows } else { 0 }, batch: &bytes.0 };
             replayed.put(Space::Streams, keys::stream(origin, batch.epoch.number, batch.seq), encode_stream_record(&record));
         }
         if at.chain != head.chain || at.last() != head.seq {

@@ -35,13 +35,14 @@ pub(crate) fn decode_row_value<'a>(key: &[u8], value: &'a [u8]) -> Result<Stored
     read().ok_or_else(|| StorageError::damaged(format!("row {}", data_encoding::HEXLOWER.encode(key)), "no row value"))
 }
 
-pub(crate) fn encode_stream_record(record: &StreamRecord) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(80 + record.batch.len());
+pub(crate) fn encode_stream_record<B: AsRef<[u8]>>(record: &StreamRecord<B>) -> Vec<u8> {
+    let batch = record.batch.as_ref();
+    let mut bytes = Vec::with_capacity(80 + batch.len());
     bytes.push(FORMAT);
     bytes.extend(record.chain.0);
     bytes.extend(record.digest.0);
     put_varint(&mut bytes, record.rows);
-    bytes.extend_from_slice(&record.batch);
+    bytes.extend_from_slice(batch);
     bytes
 }
 

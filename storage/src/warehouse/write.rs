@@ -38,7 +38,7 @@ impl Warehouse {
         let mut outcomes = Vec::with_capacity(requests.len());
         let mut accepted: BTreeMap<&str, (RequestRecord, usize)> = BTreeMap::new();
         let mut marks = Vec::new();
-        let mut changes = Vec::new();
+        let mut changes: Vec<&Change> = Vec::new();
         for request in requests {
             let earlier = match accepted.get(request.key.as_str()) {
                 Some((record, _)) => Some(record.clone()),
@@ -61,7 +61,7 @@ impl Warehouse {
             let record = RequestRecord { body_hash: request.body_hash, epoch: state.epoch, seq: state.next, changes: count };
             accepted.insert(&request.key, (record, outcomes.len()));
             marks.push(RequestMark { key: request.key.clone(), body_hash: request.body_hash, changes: count });
-            changes.extend_from_slice(&request.changes);
+            changes.extend(&request.changes);
             outcomes.push(WriteOutcome::Committed { epoch: state.epoch, seq: state.next, changes: count, repeated: false });
         }
         if accepted.is_empty() {
@@ -118,9 +118,9 @@ fn missing_row(rows: &RowsChange<'_>, changes: &[Change]) -> Result<Option<u32>,
 }
 
 /// Moves an origin's state past `batch` and keeps the batch. The digest sum must already stand after it.
-pub(super) fn advance(state: &mut OriginState, batch: &Batch, bytes: &[u8], set: &mut WriteSet) {
+pub(super) fn advance<C>(state: &mut OriginState, batch: &Batch<C>, bytes: &[u8], set: &mut WriteSet) {
     state.chain = chain_next(state.chain, bytes);
-    let record = StreamRecord { chain: state.chain, digest: state.sum.digest(), rows: state.rows, batch: bytes.to_vec() };
+    let record = StreamRecord { chain: state.chain, digest: state.sum.digest(), rows: state.rows, batch: bytes };
     set.put(Space::Streams, keys::stream(batch.origin, batch.epoch.number, batch.seq), encode_stream_record(&record));
     state.next = StreamSeq(batch.seq.0 + 1);
     state.kept_bytes += bytes.len() as u64;

@@ -64,7 +64,7 @@ impl World {
 
 /// One batch without rows, in that epoch, signed as the author signs.
 fn segment_of(origin: OriginId, epoch: Epoch) -> Segment {
-    let batch = Batch { origin, epoch, seq: StreamSeq(1), site_time: SiteTime(1), body: BatchBody::Rows { requests: vec![], changes: vec![] } };
+    let batch: Batch = Batch { origin, epoch, seq: StreamSeq(1), site_time: SiteTime(1), body: BatchBody::Rows { requests: vec![], changes: vec![] } };
     let bytes = batch.encode().expect("a batch always encodes");
     let chain = chain_next(chain_start(origin, epoch), &bytes);
     let head = Head { origin, epoch, seq: StreamSeq(1), chain, digest: DigestSum::default().digest(), rows: 0, site_time: SiteTime(1) };
