@@ -74,9 +74,8 @@ pub async fn play(stage: &mut Stage, seed: u64, flips: usize) -> anyhow::Result<
     let mut met: BTreeMap<(Target, Outcome), usize> = BTreeMap::new();
     for flip in 0..flips {
         let target = IN_TURN.get(flip).copied().unwrap_or(Target::AnyFile);
-        let leader = stage.tree.leader(SiteId(DISTRICT)).await?;
-        let followers: Vec<Place> = nodes.iter().copied().filter(|(_, node)| *node != leader).collect();
-        let victim = followers[chance.random_range(0..followers.len())];
+        // Now and then the leader.
+        let victim = nodes[chance.random_range(0..nodes.len())];
         let outcome = hit(stage, victim, target, &mut chance).await.with_context(|| format!("{target:?} of node {}", victim.1))?;
         *met.entry((target, outcome)).or_default() += 1;
         recorder.until_more(100).await?;
