@@ -26,10 +26,10 @@ Examples:
   kho bench --long --json
 
 Without names, what has a goal is measured, some five minutes a run. --long adds start, join,
-backlog, idle-children and growth, which have none and take an hour and 20 GB of disk at their
-full size.
+backlog, idle-children and growth, which have none and take some 20 minutes and 20 GB of disk at
+their full size.
 
-Everything runs on this machine, on free ports of 127.0.0.1: Kho first, then the peer, under the
+Everything runs on this machine, on free ports of 127.0.0.1: Kho and its peer in turn, under the
 same load. Peers are etcd (three members) and PostgreSQL (logical replication through four tiers)
 where they are installed; servers that run already are left alone. Syncs to the disk and TLS are on
 everywhere. A missed goal is no error: the exit code tells only whether all was measured.";
