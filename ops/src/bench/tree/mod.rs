@@ -113,6 +113,7 @@ pub async fn measure_tree(bench: &Workbench) -> anyhow::Result<Vec<Outcome>> {
     bench.settle().await?;
     let with_peer = bench.wants(Measure::TreeRows) || bench.wants(Measure::TreeLag);
     let peer = if with_peer { run_peer(bench, &rows, kho.rows.rows_per_second).await? } else { None };
+    bench.settle().await?;
     if let Some(rows_per_second) = peer.as_ref().and_then(|peer| peer.kept_up_with) {
         kho.measure_lag_again(bench, &rows, rows_per_second).await?;
     }
