@@ -34,12 +34,12 @@ impl World {
     /// Has a site agree on a command at once, as when it is founded.
     pub(super) fn commit_now(&mut self, id: SiteId, command: &Command) -> Outcome {
         let entry = codec::encode(command).unwrap_or_else(|error| self.violated(format!("a command can't be encoded: {error}")));
-        self.commit_entry(id, entry)
+        self.site(id).disk.append(entry);
+        self.apply_newest(id)
     }
 
-    /// Appends an entry and applies all that is committed. What this one came to.
-    pub(super) fn commit_entry(&mut self, id: SiteId, entry: Vec<u8>) -> Outcome {
-        self.site(id).disk.append(entry);
+    /// Applies all that is committed, to the entry that was just appended. What that came to.
+    pub(super) fn apply_newest(&mut self, id: SiteId) -> Outcome {
         self.apply_all(id).unwrap_or_else(|| self.violated("an entry was applied without an outcome".into()))
     }
 

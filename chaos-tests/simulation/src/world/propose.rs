@@ -112,7 +112,7 @@ impl World {
         if self.is_killed_at(id, Fault::CrashBeforeApply) {
             return self.decides(id, proposal.asker, PATIENCE_MS.0, Err(ProposeFailure::OutcomeUnknown));
         }
-        let outcome = self.apply_all(id).unwrap_or_else(|| self.violated("an entry was applied without an outcome".into()));
+        let outcome = self.apply_newest(id);
         if let (Asker::Intake { line, .. }, Outcome::Adopted(cursor)) = (&proposal.asker, &outcome) {
             self.note_carrier(id, *line, cursor.origin);
         }
