@@ -77,9 +77,10 @@ pub enum Event {
     /// A client asks again.
     EnterAgain(RequestNo),
     Trouble,
-    /// A site answers again, has space again.
+    /// A site answers again, has space again, can read its disk again.
     Reachable(SiteId),
     HasSpace(SiteId),
+    Readable(SiteId),
 }
 
 struct Entry {

@@ -78,8 +78,6 @@ pub const ALL: &[Move] = &[
     at("stream", "transferring", "unknown"),
     at("stream", "transferring", "sending"),
     at("stream", "transferring", "waiting"),
+    at("stream", "transferring", "parked"),
+    at("stream", "transferring", "parent ahead"),
 ];
-
-/// Ways that are gone too seldom to be asked for: a transfer's receiver got further by another path (a dozen times in ten thousand
-/// runs), or nowhere, in one step (never yet). They are counted beside the others.
-pub const SELDOM: &[Move] = &[at("stream", "transferring", "parent ahead"), at("stream", "transferring", "parked")];

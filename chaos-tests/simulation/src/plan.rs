@@ -22,12 +22,14 @@ pub enum Trouble {
     SetClock,
     SetClockFarAhead,
     FillDisk,
+    FailReads,
     SwapParents,
+    CrossTransfers,
     SendOtherEpoch,
 }
 
 /// How often each kind comes, in a run that has it.
-const TROUBLES: [(Trouble, u64); 14] = [
+const TROUBLES: [(Trouble, u64); 15] = [
     (Trouble::CutLine, 8),
     (Trouble::SlowLine, 3),
     (Trouble::CutOffSite, 4),
@@ -40,9 +42,13 @@ const TROUBLES: [(Trouble, u64); 14] = [
     (Trouble::SetClock, 2),
     (Trouble::SetClockFarAhead, 1),
     (Trouble::FillDisk, 2),
+    (Trouble::FailReads, 2),
     (Trouble::SwapParents, 3),
     (Trouble::SendOtherEpoch, 1),
 ];
+
+/// One run in so many is about two carriers that transfer one origin to one parent at the same time: by themselves they seldom do.
+const CROSSED_ONE_IN: u64 = 6;
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -79,7 +85,7 @@ impl Plan {
             }
         }
         let segment_bytes_max = dice.pick(&[150, 400, 1_000, 4_000]);
-        Self {
+        let plan = Self {
             uplink: UplinkConfig {
                 segment_bytes_max,
                 piece_bytes_max: dice.pick(&[60, 150, 400]),
@@ -120,6 +126,20 @@ impl Plan {
             loss_one_in: dice.pick(&[0, 12, 60]),
             latency_ms_max: dice.pick(&[20, 200, 600]),
             commit_ms_max: dice.pick(&[10, 100, 400]),
+        };
+        if dice.chance(1, CROSSED_ONE_IN) { plan.with_crossed_transfers() } else { plan }
+    }
+
+    /// Streams grow and are trimmed fast, and a parent comes back older again and again: it takes transfers most of the time.
+    fn with_crossed_transfers(self) -> Self {
+        Self {
+            keep_bytes: 0,
+            trim_interval_ms: 500,
+            troubled_ms: 30_000,
+            write_interval_ms: 300,
+            trouble_interval_ms: 1_500,
+            troubles: vec![Trouble::CrossTransfers, Trouble::CrossTransfers, Trouble::CrossTransfers, Trouble::CutLine, Trouble::SlowLine],
+            ..self
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Site {
     pub down: BTreeSet<NodeId>,
     pub clock: Clock,
     pub disk_full: bool,
+    /// What a line asks to be read comes back as an error of the disk.
+    pub reads_fail: bool,
     /// Answers nobody and reaches nobody.
     pub cut_off: bool,
     /// When the last proposal of each source is committed: those of one source keep their order.
@@ -99,6 +101,7 @@ impl Site {
             down: BTreeSet::new(),
             clock: Clock::default(),
             disk_full: false,
+            reads_fail: false,
             cut_off: false,
             order: BTreeMap::new(),
             committed: BTreeMap::new(),

@@ -17,7 +17,7 @@ impl World {
         self.healing = true;
         for id in tree::sites() {
             let site = self.site(id);
-            (site.cut_off, site.disk_full) = (false, false);
+            (site.cut_off, site.disk_full, site.reads_fail) = (false, false, false);
             site.down.clear();
             site.clock.skew_ms = 0;
         }

@@ -156,6 +156,7 @@ impl World {
             Event::Trouble => self.trouble(),
             Event::Reachable(site) => self.site(site).cut_off = false,
             Event::HasSpace(site) => self.site(site).disk_full = false,
+            Event::Readable(site) => self.site(site).reads_fail = false,
         }
     }
 

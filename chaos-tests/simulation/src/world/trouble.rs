@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kho_storage::{
     command::Command,
-    ids::{NodeId, SiteId},
+    ids::{NodeId, OriginId, SiteId},
 };
 
 use super::World;
@@ -62,7 +62,18 @@ impl World {
                 let ms = self.dice.between(1_000, 6_000);
                 self.after(ms, Event::HasSpace(any));
             }
-            Trouble::SwapParents => self.swap_parents(),
+            Trouble::FailReads => {
+                self.counts.fault(Fault::DiskUnreadable);
+                self.note(|| format!("-- {}: the disk can't be read", tree::name(any)));
+                self.site(any).reads_fail = true;
+                let ms = self.dice.between(1_000, 4_000);
+                self.after(ms, Event::Readable(any));
+            }
+            Trouble::SwapParents => {
+                let site = self.dice.pick(&[tree::A, tree::B, tree::D, tree::P, tree::Q]);
+                self.swap_parents(site);
+            }
+            Trouble::CrossTransfers => self.cross_transfers(),
             Trouble::SendOtherEpoch => self.stranger_calls(),
         }
     }
@@ -123,6 +134,20 @@ impl World {
         }
     }
 
+    /// D's stream reaches the region directly and by Q, which was D's parent once and holds less of it; the region's disks come back
+    /// older than what either still keeps, so that both transfer it. Until the tree is such, D changes its parents.
+    fn cross_transfers(&mut self) {
+        let is_direct = self.parents.of(tree::D).first() == Some(&tree::REGION);
+        let held_at = |site: SiteId| self.sites[site.0 as usize - 1].disk.origin(OriginId(tree::D.0));
+        let (Some(author), Some(carrier)) = (held_at(tree::D), held_at(tree::Q)) else { return self.swap_parents(tree::D) };
+        if !is_direct || carrier.next == author.next {
+            self.swap_parents(tree::D);
+        } else if carrier.next < author.oldest_kept {
+            let oldest = self.site(tree::REGION).disk.images().next().cloned();
+            oldest.iter().for_each(|image| self.roll_back(tree::REGION, image));
+        }
+    }
+
     fn set_clock(&mut self, id: SiteId) {
         let ms = i64::try_from(self.dice.between(SKEW_MS.0, SKEW_MS.1)).unwrap_or(0);
         let ahead = self.dice.chance(1, 2);
@@ -136,9 +161,8 @@ impl World {
         self.site(id).clock.skew_ms = ms;
     }
 
-    /// The centre issues a register in which a site has another active parent.
-    fn swap_parents(&mut self) {
-        let site = self.dice.pick(&[tree::A, tree::B, tree::D, tree::P, tree::Q]);
+    /// The centre issues a register in which the site has another active parent.
+    fn swap_parents(&mut self, site: SiteId) {
         // A known limit: a site that knows none of its parents by the newest register can't be handed that register by any.
         let newest = self.parents.version();
         if self.site(tree::CENTRE).register_version() < newest || self.site(site).register_version() < newest {

@@ -158,6 +158,7 @@ impl World {
                 self.ledger.saw(*origin, Seen::Refused);
             }
             UplinkAlarm::NoParentAnswers { .. } => self.counts.step(Step::AlarmNoParent),
+            UplinkAlarm::LocalStorage { .. } if self.site(id).reads_fail => self.counts.step(Step::AlarmUnreadable),
             UplinkAlarm::PeerMisbehaved { .. } | UplinkAlarm::LocalStorage { .. } => self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(id))),
         }
     }
@@ -168,7 +169,11 @@ impl World {
         }
         let site = &self.sites[id.0 as usize - 1];
         let warehouse = &site.disk.warehouse;
+        let unreadable = || LoadFailure::LocalStorage("the disk can't be read".into());
         let input = match action {
+            UplinkAction::LoadSegment { load, .. } if site.reads_fail => UplinkInput::SegmentLoaded { load, result: Err(unreadable()) },
+            UplinkAction::LoadTransferStart { load, .. } if site.reads_fail => UplinkInput::TransferStartLoaded { load, result: Err(unreadable()) },
+            UplinkAction::LoadPiece { load, .. } if site.reads_fail => UplinkInput::PieceLoaded { load, result: Err(unreadable()) },
             UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
                 let state = site.disk.origin(origin).filter(|state| state.epoch == from.epoch);
                 let result = match (state, warehouse.segment(origin, from.next, bytes_max).expect("a memory does not fail")) {
