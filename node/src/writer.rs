@@ -27,8 +27,6 @@ use crate::{
 const GROUPS_UNDER_WAY_MAX: usize = 3;
 /// Bytes of groups under way at a time; one group may pass it.
 const UNDER_WAY_BYTES_MAX: usize = 3 << 20;
-/// What a request takes in a batch beside its key and changes.
-const REQUEST_MARK_BYTES: usize = 64;
 /// A group of requests closes here, so that its batch stays within its bound with what encoding adds.
 const GROUP_BYTES_MAX: usize = BATCH_BYTES_MAX - (64 << 10);
 /// How long a request waits for a head before it is told to come back.
@@ -64,7 +62,7 @@ impl Writer {
     /// # Errors
     /// [`ProposeError`]: busy or without a leader means that nothing changed; unknown means try again with the same request key.
     pub async fn write(&self, origin: OriginId, request: WriteRequest) -> Result<WriteOutcome, ProposeError> {
-        let bytes = REQUEST_MARK_BYTES + request.key.len() + request.changes.iter().map(kho_storage::stream::Change::bytes).sum::<usize>();
+        let bytes = request.bytes();
         let (reply, outcome) = oneshot::channel();
         self.queue.try_send(Waiting { origin, request, bytes, reply }).map_err(|_| ProposeError::Busy { retry_after_ms: QUEUE_RETRY_MS })?;
         outcome.await.unwrap_or_else(|_| Err(ProposeError::Unknown { why: "the node is stopping".into() }))

@@ -41,7 +41,7 @@ impl Command {
     pub fn bytes(&self) -> usize {
         const OTHER: usize = 128;
         let variable = match self {
-            Self::Write { requests, .. } => requests.iter().map(|request| OTHER + request.changes.iter().map(Change::bytes).sum::<usize>()).sum(),
+            Self::Write { requests, .. } => requests.iter().map(WriteRequest::bytes).sum(),
             Self::AdoptSegment { segment, .. } => segment.batches.iter().map(|batch| batch.len() + 8).sum(),
             Self::AdoptPiece { piece } => piece.rows.iter().map(|row| row.key.len() + row.cells.len() + 24).sum(),
             _ => 0,
@@ -56,6 +56,14 @@ pub struct WriteRequest {
     pub key: String,
     pub body_hash: Hash32,
     pub changes: Vec<Change>,
+}
+
+impl WriteRequest {
+    /// Roughly what the request takes in a batch, in bytes; no less than that.
+    pub fn bytes(&self) -> usize {
+        const MARK: usize = 64;
+        MARK + self.key.len() + self.changes.iter().map(Change::bytes).sum::<usize>()
+    }
 }
 
 /// The next batch that a parent wants of an origin.

@@ -21,6 +21,8 @@ use super::types::{Entry, LogId};
 
 /// Entries that the disk holds too are kept up to this many bytes in sum.
 const TAIL_BYTES_MAX: usize = 8 << 20;
+/// A disk that takes nothing for longer, though it was asked to, hangs.
+const DISK_STALL_MAX: Duration = Duration::from_secs(2);
 
 /// An entry and the bytes that it has on disk.
 #[derive(Debug, Clone)]
@@ -130,10 +132,11 @@ impl LogTail {
         }
     }
 
-    /// For how long the disk has taken nothing, though it was asked to.
-    pub fn stalls_for(&self, now: Instant) -> Duration {
+    /// For how long the disk has taken nothing, when that is so long that it hangs.
+    pub fn hangs_for(&self, now: Instant) -> Option<Duration> {
         let held = self.held.lock();
-        if held.awaits_disk() { now.saturating_duration_since(held.went_on_at) } else { Duration::ZERO }
+        let stalled = now.saturating_duration_since(held.went_on_at);
+        (held.awaits_disk() && stalled > DISK_STALL_MAX).then_some(stalled)
     }
 
     /// Whether the disk holds every entry up to and including `last`.
@@ -253,17 +256,17 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_stalls_only_while_it_is_asked_for_something_and_takes_nothing() {
+    fn a_disk_hangs_only_while_it_is_asked_for_something_and_takes_nothing() {
         let tail = LogTail::after(1);
         let soon = Instant::now() + Duration::from_secs(60);
-        assert_eq!(tail.stalls_for(soon), Duration::ZERO, "it was asked for nothing");
+        assert_eq!(tail.hangs_for(soon), None, "it was asked for nothing");
         tail.push(entries(1..4, 10));
-        assert!(tail.stalls_for(soon) > Duration::from_secs(59));
+        assert!(tail.hangs_for(soon) > Some(Duration::from_secs(59)));
         tail.written(4);
-        assert_eq!(tail.stalls_for(soon), Duration::ZERO, "it took everything");
+        assert_eq!(tail.hangs_for(soon), None, "it took everything");
         tail.push(entries(4..5, 10));
-        assert_eq!(tail.stalls_for(Instant::now() - Duration::from_secs(1)), Duration::ZERO, "it was asked just now");
-        assert!(tail.stalls_for(soon) > Duration::from_secs(59));
+        assert_eq!(tail.hangs_for(Instant::now() + Duration::from_secs(1)), None, "it was asked just now");
+        assert!(tail.hangs_for(soon) > Some(Duration::from_secs(59)));
     }
 
     #[tokio::test]

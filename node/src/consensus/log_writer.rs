@@ -25,6 +25,9 @@ use super::{
 
 /// Jobs that share one write at most, so that none waits for ever.
 const JOBS_TOGETHER_MAX: usize = 64;
+/// Once they have so many bytes, they are written without those that follow: while it writes, the disk tells nobody that it goes on
+/// ([`LogTail::hangs_for`]).
+const TOGETHER_BYTES_MAX: usize = 4 << 20;
 
 /// The handle of the writing thread. The thread ends with its last handle, which waits for it: a process must not end while a
 /// thread still holds a database.
@@ -92,10 +95,9 @@ impl LogWriter {
             }
             Haste::OnDisk => Some(flushed),
         };
-        let bytes: usize = records.iter().map(|(_, entry)| entry.len()).sum();
-        let here = haste == Haste::OnDisk && bytes <= SMALL_BYTES_MAX && self.writing.pace.is_quick() && self.writing.jobs_waiting.load(Ordering::Acquire) == 0;
+        let here = haste == Haste::OnDisk && bytes_of(&records) <= SMALL_BYTES_MAX && self.writing.pace.is_quick() && self.writing.jobs_waiting.load(Ordering::Acquire) == 0;
         if here {
-            return self.writing.write(&mut Together { records, flushed: flushed.into_iter().collect() });
+            return self.writing.write(&mut Together::of(records, flushed));
         }
         if let Err(Job::Append { flushed, .. }) = self.send(Job::Append { records, flushed }) {
             self.writing.tail.write_failed(LogWriteFailed(ENDED.into()));
@@ -178,7 +180,24 @@ struct Writing {
 #[derive(Default)]
 struct Together {
     records: Vec<(u64, Vec<u8>)>,
+    bytes: usize,
     flushed: Vec<LogFlushed<SiteRaft>>,
+}
+
+impl Together {
+    fn of(records: Vec<(u64, Vec<u8>)>, flushed: Option<LogFlushed<SiteRaft>>) -> Self {
+        Self { bytes: bytes_of(&records), records, flushed: flushed.into_iter().collect() }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.records.extend(other.records);
+        self.bytes += other.bytes;
+        self.flushed.extend(other.flushed);
+    }
+}
+
+fn bytes_of(records: &[(u64, Vec<u8>)]) -> usize {
+    records.iter().map(|(_, entry)| entry.len()).sum()
 }
 
 impl Writing {
@@ -190,8 +209,10 @@ impl Writing {
                 jobs += 1;
                 match job {
                     Job::Append { records, flushed } => {
-                        together.records.extend(records);
-                        together.flushed.extend(flushed);
+                        together.add(Together::of(records, flushed));
+                        if together.bytes >= TOGETHER_BYTES_MAX {
+                            self.write(&mut together);
+                        }
                     }
                     Job::Change { change, done } => {
                         self.write(&mut together);
@@ -216,7 +237,7 @@ impl Writing {
     }
 
     fn write(&self, together: &mut Together) {
-        let Together { records, flushed } = mem::take(together);
+        let Together { records, flushed, .. } = mem::take(together);
         let Some((last, _)) = records.last() else { return };
         let next = last + 1;
         let turn = self.turn.lock();

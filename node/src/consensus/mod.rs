@@ -88,7 +88,6 @@ use config::rank_of;
 use disk_mark::OwnDirectory;
 use election::{Elections, draw};
 use install_gate::InstallGate;
-use lane::DISK_STALL_MAX;
 use log_keeper::LogKeeper;
 use log_store::LogStore;
 use log_tail::LogTail;
@@ -332,16 +331,16 @@ const READINESS_LOOK: Duration = Duration::from_millis(100);
 async fn watch_raft(raft: Raft, log_tail: Arc<LogTail>, tell_leadership: watch::Sender<Leadership>, tell_failed: watch::Sender<Option<String>>) {
     // All metrics change with every entry; those of the server only when a leader, a term or the members change.
     let (mut all, mut server) = (raft.metrics(), raft.server_metrics());
-    let mut stalls = false;
+    let mut hangs = false;
     loop {
         server.mark_unchanged();
-        stalls = tell_stall(stalls, log_tail.stalls_for(Instant::now()));
+        hangs = tell_stall(hangs, log_tail.hangs_for(Instant::now()));
         let (mut leadership, failure) = {
             let metrics = all.borrow_and_update();
             (status::leadership(&metrics), status::failure(&metrics))
         };
         // openraft waits for the disk too, and goes on calling itself the leader meanwhile.
-        leadership.ready &= !stalls;
+        leadership.ready &= !hangs;
         tell_leadership.send_if_modified(|told| std::mem::replace(told, leadership) != leadership);
         if failure.is_some() {
             tell_failed.send_replace(failure);
@@ -366,14 +365,13 @@ async fn watch_raft(raft: Raft, log_tail: Arc<LogTail>, tell_leadership: watch::
 }
 
 /// Tells the operator when the disk begins to hang and when that is over. Whether it hangs.
-fn tell_stall(hung_before: bool, stalled: Duration) -> bool {
-    let hangs = stalled > DISK_STALL_MAX;
-    match (hung_before, hangs) {
-        (false, true) => tracing::error!(?stalled, "the disk takes no write to the log; this node leads and agrees to nothing until it does: check the disk"),
-        (true, false) => tracing::info!("the disk takes writes to the log again"),
+fn tell_stall(hung_before: bool, hangs_for: Option<Duration>) -> bool {
+    match (hung_before, hangs_for) {
+        (false, Some(stalled)) => tracing::error!(?stalled, "the disk takes no write to the log; this node leads and agrees to nothing until it does: check the disk"),
+        (true, None) => tracing::info!("the disk takes writes to the log again"),
         _ => {}
     }
-    hangs
+    hangs_for.is_some()
 }
 
 #[cfg(test)]
