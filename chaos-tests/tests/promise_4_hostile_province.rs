@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum as _;
 use kho_chaos_tests::{
     People, Stage,
-    hostile::{Alarmed, Deed, Ending, HostileProvince, Kept},
+    hostile::{Alarmed, Answer, Deed, Ending, HostileProvince, Kept},
     play,
     stage::{Place, program},
     until,
@@ -148,7 +148,7 @@ impl Centre {
             Kept::AsFile => (0, 1),
         };
         ensure!((new_states, new_files) == expected, "{new_states} pieces of evidence were kept in the state and {new_files} as files, not {expected:?}");
-        alarmed(&stage.status(self.at).await?, deed, origin)?;
+        alarmed(stage, self.at, &answer, deed, origin).await?;
 
         // Other origins go on, by the same carrier.
         province.carry_honestly(OriginId(HONEST), 1).await?;
@@ -159,17 +159,26 @@ impl Centre {
     }
 }
 
-/// The alarm names the origin with its carrier, or the carrier itself; nobody says that a district has two histories.
-fn alarmed(status: &StatusReport, deed: Deed, origin: u32) -> anyhow::Result<()> {
-    let alarm = |code: &str| status.alarms.iter().find(|alarm| alarm.code == code).with_context(|| format!("no alarm about {code}: {:?}", status.alarms));
-    match deed.alarmed() {
-        Alarmed::Nobody => {}
-        Alarmed::Origin => {
-            let said = &alarm(&format!("origin {origin}"))?.message;
-            ensure!(said.contains(&format!("carried by site {PROVINCE}")), "the alarm does not name who carried it: {said}");
-        }
-        Alarmed::Carrier => drop(alarm(&format!("child {PROVINCE}"))?),
-    }
+/// The alarm says what this deed was, of the origin with its carrier, or of the carrier itself: one that stands from another deed says
+/// something else. Nobody says that a district has two histories.
+async fn alarmed(stage: &Stage, centre: Place, answer: &Answer, deed: Deed, origin: u32) -> anyhow::Result<()> {
+    let (code, words) = match (deed.alarmed(), answer) {
+        (Alarmed::Origin, Answer::Refused(refusal)) => (format!("origin {origin}"), vec![format!("carried by site {PROVINCE}"), refusal.to_string()]),
+        (Alarmed::Carrier, Answer::Misbehaved(said)) => (format!("child {PROVINCE}"), said.iter().cloned().collect()),
+        (Alarmed::Nobody, _) => return nobody_is_blamed(&stage.status(centre).await?),
+        (_, answer) => bail!("an alarm should tell of {answer:?}"),
+    };
+    let status = until("the alarm tells of it", async || {
+        let status = stage.status(centre).await?;
+        let tells = status.alarms.iter().any(|alarm| alarm.code == code && words.iter().all(|word| alarm.message.contains(word)));
+        Ok(tells.then_some(status))
+    })
+    .await
+    .with_context(|| format!("the alarm about {code} should say {words:?}"))?;
+    nobody_is_blamed(&status)
+}
+
+fn nobody_is_blamed(status: &StatusReport) -> anyhow::Result<()> {
     let blamed = status.alarms.iter().find(|alarm| alarm.message.contains("two histories"));
     ensure!(blamed.is_none(), "a district is blamed: {blamed:?}");
     Ok(())

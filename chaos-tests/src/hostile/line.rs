@@ -29,8 +29,8 @@ pub enum Answer {
     Wants(TransferStatus),
     Refused(Refusal),
     Busy,
-    /// It ended the connection, for the protocol was broken; in its own words.
-    Misbehaved(String),
+    /// It ended the connection, for the protocol was broken; in its own words, when they arrived.
+    Misbehaved(Option<String>),
     /// It ended the connection for another reason, or without a word.
     Left(String),
 }
@@ -185,7 +185,7 @@ impl HostileLine {
         Ok(match heard {
             Ok(Some(bytes)) => Ok(ParentFrame::decode(&bytes)?),
             Ok(None) => Err(Answer::Left("the parent ended the stream".into())),
-            Err(FrameError::CancelledByPeer { code }) if code == CloseCode::MISBEHAVED => Err(Answer::Misbehaved("it stopped reading".into())),
+            Err(FrameError::CancelledByPeer { code }) if code == CloseCode::MISBEHAVED => Err(Answer::Misbehaved(None)),
             Err(error) => Err(Answer::Left(error.to_string())),
         })
     }
@@ -198,7 +198,7 @@ impl HostileLine {
 
 fn ended(reason: Goodbye) -> Answer {
     match reason {
-        Goodbye::PeerMisbehaved(what) => Answer::Misbehaved(what),
+        Goodbye::PeerMisbehaved(what) => Answer::Misbehaved(Some(what)),
         other => Answer::Left(other.to_string()),
     }
 }
