@@ -164,7 +164,7 @@ impl Drop for SteadyEntry {
 /// When it is refused and there is no patience.
 pub async fn enter_recorded(client: &NodeClient, origin: u32, people: &People, numbers: Range<u64>, patience: Option<Duration>) -> anyhow::Result<EntryRecord> {
     let outcome = enter(client, people, &numbers, patience).await?;
-    Ok(EntryRecord { origin, request_key: people.request_key(&numbers), rows: numbers.map(|number| people.key(number)).collect(), outcome })
+    Ok(EntryRecord { origin, request_key: people.request_key(&numbers), rows: numbers.map(|number| people.row(number)).collect(), outcome })
 }
 
 async fn enter(client: &NodeClient, people: &People, numbers: &Range<u64>, patience: Option<Duration>) -> anyhow::Result<EntryOutcome> {

@@ -10,8 +10,12 @@ use std::{
 use bytes::Bytes;
 use kho_ops::client::BatchUpload;
 
-/// Columns of a person's row in CSV.
-const HEADER: &str = "person_id,household_id,seq,full_name,birth_date,sex,marital,residence_status,commune_code,catalogue_version\n";
+/// Columns of a person's row in CSV, the key first.
+pub const COLUMNS: [&str; 10] = ["person_id", "household_id", "seq", "full_name", "birth_date", "sex", "marital", "residence_status", "commune_code", "catalogue_version"];
+
+fn header() -> String {
+    format!("{}\n", COLUMNS.join(","))
+}
 
 /// Persons of one commune. They are invented: `name` sets the keys of one source apart from another's.
 #[derive(Debug, Clone)]
@@ -37,7 +41,7 @@ impl People {
 
     /// CSV of these persons, with its header.
     pub fn csv(&self, numbers: Range<u64>) -> String {
-        let mut text = String::from(HEADER);
+        let mut text = header();
         for number in numbers {
             self.add_row(&mut text, number);
         }
@@ -52,7 +56,7 @@ impl People {
         std::fs::create_dir_all(dir)?;
         let path = dir.join("person.csv");
         let mut file = BufWriter::new(std::fs::File::create(&path)?);
-        file.write_all(HEADER.as_bytes())?;
+        file.write_all(header().as_bytes())?;
         let mut row = String::new();
         for number in numbers {
             row.clear();
@@ -71,6 +75,13 @@ impl People {
     /// A batch of these persons. The request key follows from the numbers, so a retry is known as one.
     pub fn batch(&self, numbers: Range<u64>) -> BatchUpload {
         BatchUpload { request_key: self.request_key(&numbers), table: Some("person".into()), content_type: "text/csv", body: Bytes::from(self.csv(numbers)) }
+    }
+
+    /// The row of person `number`, as CSV without its end.
+    pub fn row(&self, number: u64) -> String {
+        let mut text = String::new();
+        self.add_row(&mut text, number);
+        text.trim_end().to_owned()
     }
 
     fn add_row(&self, text: &mut String, number: u64) {

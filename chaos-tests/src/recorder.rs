@@ -8,7 +8,7 @@
 //! ```
 //! A request without an acknowledgement is unknown: it is never asked for again, and never counted as lost.
 
-use std::{io::Cursor, ops::Range, time::Duration};
+use std::{collections::BTreeMap, io::Cursor, ops::Range, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use futures::future::try_join_all;
@@ -17,14 +17,16 @@ use kho_replication::bundle::BundleReader;
 use kho_storage::{
     ids::{OriginId, SiteId, StreamSeq},
     register::VerifiedRegister,
+    row::RowCells,
+    schema::population,
     signature::SigningKey,
-    stream::{Batch, BatchBody},
+    stream::{Batch, BatchBody, Change},
 };
 
 use crate::{
     entry::{Pace, SteadyEntry, enter_recorded},
     invariants::{acknowledged_kept, check_all},
-    people::People,
+    people::{COLUMNS, People},
     recording::{EntryOutcome, EntryRecord, HeldBatch, HeldStream, Recording},
     stage::{Place, Stage},
     watch::{CursorWatch, until},
@@ -199,8 +201,23 @@ async fn read_back(stage: &Stage, register: &VerifiedRegister, at: Place, origin
 
 fn held_batch(batch: &Batch) -> anyhow::Result<HeldBatch> {
     let BatchBody::Rows { requests, changes } = &batch.body else { anyhow::bail!("batch {} opens an epoch, and nobody ordered one", batch.seq) };
-    let rows = changes.iter().map(|change| String::from_utf8(change.key.to_vec())).collect::<Result<_, _>>()?;
-    Ok(HeldBatch { epoch: batch.epoch.to_string(), seq: batch.seq.0, requests: requests.iter().map(|request| request.key.clone()).collect(), rows })
+    let rows = changes.iter().map(row_text).collect::<Result<_, _>>()?;
+    Ok(HeldBatch { epoch: batch.epoch.to_string(), seq: batch.seq.0, site_time: batch.site_time, requests: requests.iter().map(|request| request.key.clone()).collect(), rows })
+}
+
+/// The row that a change puts, as CSV in the order in which it was entered.
+fn row_text(change: &Change) -> anyhow::Result<String> {
+    let schema = population();
+    let table = schema.table_named("person").context("the schema has no persons")?;
+    let cells = change.cells.as_ref().context("a row is taken away, and nobody ordered that")?;
+    let mut columns = BTreeMap::from([(table.key.as_str(), String::from_utf8(change.key.to_vec())?)]);
+    for (id, value) in RowCells::check(cells)?.iter() {
+        let column = table.column(id).with_context(|| format!("a row has a column {id}, and nobody entered one"))?;
+        columns.insert(&column.name, value.to_text(schema, column));
+    }
+    let texts: Vec<String> = COLUMNS.iter().map(|name| columns.remove(name).unwrap_or_default()).collect();
+    ensure!(columns.is_empty(), "a row has columns that nobody entered: {columns:?}");
+    Ok(texts.join(","))
 }
 
 /// Asks the site that authors them for some of the acknowledged rows, as a client does.
@@ -209,7 +226,7 @@ async fn ensure_rows_answer(stage: &Stage, recording: &Recording) -> anyhow::Res
     for entry in acknowledged.iter().step_by(acknowledged.len().div_ceil(ROWS_ASKED).max(1)) {
         let client = stage.tree.client(&stage.tree.urls(SiteId(entry.origin)), &format!("client-{}", entry.origin))?;
         let EntryOutcome::Acknowledged { seq, .. } = entry.outcome else { continue };
-        for row in &entry.rows {
+        for row in entry.rows.iter().filter_map(|row| row.split(',').next()) {
             let found = client.row("person", row, None).await?.found;
             ensure!(found.len() == 1 && found[0].seq == seq, "person {row} was acknowledged in batch {seq} and is found as {found:?}");
         }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use kho_storage::ids::SiteTime;
+
 use crate::stage::Place;
 
 /// All that a scene recorded.
@@ -20,7 +22,7 @@ pub struct Recording {
 pub struct EntryRecord {
     pub origin: u32,
     pub request_key: String,
-    /// Keys of the rows that it put.
+    /// The rows that it put, as CSV: key and contents.
     pub rows: Vec<String>,
     pub outcome: EntryOutcome,
 }
@@ -72,8 +74,9 @@ pub struct HeldStream {
 pub struct HeldBatch {
     pub epoch: String,
     pub seq: u64,
+    pub site_time: SiteTime,
     pub requests: Vec<String>,
-    /// Keys of the rows that it put.
+    /// The rows that it put, as CSV: key and contents.
     pub rows: Vec<String>,
 }
 

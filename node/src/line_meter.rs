@@ -7,16 +7,17 @@ use kho_replication::quic::Connection;
 /// The count is behind the line by no more than this.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Counts one connection as long as it lives; what it sent last is counted when the meter is dropped.
+/// Counts one connection as long as it lives; what it carried last is counted when the meter is dropped.
 pub struct LineMeter<'a> {
     connection: &'a Connection,
-    counted_bytes: u64,
+    sent_bytes: u64,
+    received_bytes: u64,
 }
 
 impl<'a> LineMeter<'a> {
     /// Counts from the connection's first byte on.
     pub fn new(connection: &'a Connection) -> Self {
-        Self { connection, counted_bytes: 0 }
+        Self { connection, sent_bytes: 0, received_bytes: 0 }
     }
 
     /// Counts until it is dropped.
@@ -29,9 +30,10 @@ impl<'a> LineMeter<'a> {
     }
 
     fn count(&mut self) {
-        let sent_bytes = self.connection.wire_bytes_sent();
-        metrics::counter!("kho_uplink_sent_bytes_total").increment(sent_bytes.saturating_sub(self.counted_bytes));
-        self.counted_bytes = sent_bytes;
+        let (sent, received) = (self.connection.wire_bytes_sent(), self.connection.wire_bytes_received());
+        metrics::counter!("kho_uplink_sent_bytes_total").increment(sent.saturating_sub(self.sent_bytes));
+        metrics::counter!("kho_uplink_received_bytes_total").increment(received.saturating_sub(self.received_bytes));
+        (self.sent_bytes, self.received_bytes) = (sent, received);
     }
 }
 

@@ -71,6 +71,8 @@ pub enum Event {
     News(SiteId),
     SignHeads { site: SiteId, reign: Reign },
     Elects(SiteId),
+    /// A leader whose disk failed stops.
+    Stops { site: SiteId, reign: Reign },
     NodeReturns(SiteId, NodeId),
     /// Clients enter something new.
     Enter,

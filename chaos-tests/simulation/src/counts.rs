@@ -56,11 +56,14 @@ counted! {
         WriteRepeated = "a client's request was proposed twice",
         SiteBusy = "a site said busy",
         DiskFull = "a disk was full for a while",
-        DiskUnreadable = "a disk could not be read for a while",
+        DiskUnreadable = "an uplink could not read its site's disk for a while",
+        DiskFailed = "a leader's disk took no more, and the node stopped",
         ParentsSwapped = "the register gave a site another active parent",
+        ParentRegained = "the register gave a site that had one parent another beside it",
         ParentLost = "the register left a site only its stand-in",
         OldAnswer = "an answer arrived from a line that the child had left",
         OtherEpoch = "a segment of another epoch was sent",
+        SilentCaller = "a node called and said nothing",
     }
 }
 
@@ -95,6 +98,8 @@ counted! {
         ByeNoLeader = "intake ends a line: no leader",
         ByeBusy = "intake ends a line: busy",
         ByeNotParent = "intake ends a line: no parent of this child",
+        ByeSilence = "intake ends a line: no hello came",
+        ByeStopping = "intake ends a line: its node stops",
         CursorsSent = "intake answers a question about streams",
         AdoptedSent = "intake says adopted",
         WantsPieceSent = "intake wants a piece",

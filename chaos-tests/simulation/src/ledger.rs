@@ -158,7 +158,10 @@ impl Ledger {
 
     /// A site's disks came back older: what it kept since is gone with them.
     pub fn set_back(&mut self, site: SiteId) {
-        self.rolled_back.insert(site);
+        if self.rolled_back.insert(site) {
+            // What was said of its stream before can't have been about this.
+            self.seen.retain(|(origin, _)| origin.0 != site.0);
+        }
         self.evidence.retain(|(at, _), _| *at != site);
     }
 

@@ -1,7 +1,11 @@
 //! The ways that the machines go from state to state, as an observer sees them between two inputs: several steps that one input
 //! causes are seen as one. Each must be gone often, and none that is not here.
 
-use kho_replication::uplink::{LinkStatus, StreamState};
+use kho_replication::{
+    intake::IntakePhase,
+    uplink::{LinkStatus, StreamState},
+};
+use kho_storage::command::TransferStatus;
 
 use crate::counts::Move;
 
@@ -26,6 +30,25 @@ pub fn stream(state: &StreamState) -> &'static str {
         StreamState::Parked { .. } => "parked",
         StreamState::ParentAhead { .. } => "parent ahead",
         StreamState::Transferring { .. } => "transferring",
+    }
+}
+
+/// The name of the state of an intake.
+pub fn intake(phase: IntakePhase) -> &'static str {
+    match phase {
+        IntakePhase::AwaitingHello => "awaiting hello",
+        IntakePhase::ReadingCursors => "reading cursors",
+        IntakePhase::Open => "open",
+        IntakePhase::Closed => "closed",
+    }
+}
+
+/// The name of the state of a transfer at its receiver.
+pub fn transfer(status: Option<&TransferStatus>) -> &'static str {
+    match status {
+        None => "none",
+        Some(TransferStatus::WantsPiece { .. }) => "wants rows",
+        Some(TransferStatus::WantsBatches { .. }) => "wants batches",
     }
 }
 
@@ -80,4 +103,14 @@ pub const ALL: &[Move] = &[
     at("stream", "transferring", "waiting"),
     at("stream", "transferring", "parked"),
     at("stream", "transferring", "parent ahead"),
+    at("intake", "awaiting hello", "reading cursors"),
+    at("intake", "awaiting hello", "closed"),
+    at("intake", "reading cursors", "open"),
+    at("intake", "reading cursors", "closed"),
+    at("intake", "open", "closed"),
+    at("transfer", "none", "wants rows"),
+    at("transfer", "wants rows", "wants batches"),
+    at("transfer", "wants rows", "none"),
+    at("transfer", "wants batches", "wants rows"),
+    at("transfer", "wants batches", "none"),
 ];

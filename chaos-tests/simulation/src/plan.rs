@@ -23,13 +23,14 @@ pub enum Trouble {
     SetClockFarAhead,
     FillDisk,
     FailReads,
+    FailWrites,
     SwapParents,
     CrossTransfers,
     SendOtherEpoch,
 }
 
 /// How often each kind comes, in a run that has it.
-const TROUBLES: [(Trouble, u64); 15] = [
+const TROUBLES: [(Trouble, u64); 16] = [
     (Trouble::CutLine, 8),
     (Trouble::SlowLine, 3),
     (Trouble::CutOffSite, 4),
@@ -42,7 +43,8 @@ const TROUBLES: [(Trouble, u64); 15] = [
     (Trouble::SetClock, 2),
     (Trouble::SetClockFarAhead, 1),
     (Trouble::FillDisk, 2),
-    (Trouble::FailReads, 2),
+    (Trouble::FailReads, 3),
+    (Trouble::FailWrites, 2),
     (Trouble::SwapParents, 3),
     (Trouble::SendOtherEpoch, 1),
 ];

@@ -58,6 +58,8 @@ pub enum Source {
 pub struct Leader {
     pub node: NodeId,
     pub reign: Reign,
+    /// Its disk takes nothing more: it stops in a moment.
+    pub stops: bool,
     pub uplink: Uplink,
     pub lines: BTreeMap<LinkId, LineNo>,
     /// Records that wait for the one under way.

@@ -35,6 +35,10 @@ pub const D: SiteId = SiteId(7);
 pub const NODES: u64 = 3;
 /// Sites that author; each the origin of its own number.
 pub const AUTHORS: [SiteId; 4] = [P, A, B, D];
+/// Sites to which others send.
+pub const PARENTS: [SiteId; 4] = [CENTRE, REGION, P, Q];
+/// Sites that send to others.
+pub const CHILDREN: [SiteId; 6] = [REGION, P, Q, A, B, D];
 /// Sites that adopt and author nothing.
 pub const ADOPTERS: [SiteId; 3] = [CENTRE, REGION, Q];
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recording::{EntryOutcome, HeldBatch, Recording};
 
-/// An acknowledged request that a node lacks, or that it holds without one of its rows. A site that holds nothing of an origin
+/// An acknowledged request that a node lacks, or that it holds without one of its rows, or with other contents. A site that holds nothing of an origin
 /// does not follow it; that one follows what it should is [`super::digests_equal`]'s to tell.
 pub fn acknowledged_kept(recording: &Recording) -> Vec<String> {
     let mut findings = Vec::new();
@@ -41,6 +41,8 @@ mod tests {
         recording.held[0].batches[0].requests.remove(1);
         assert_eq!(acknowledged_kept(&recording).len(), 1, "its request");
         let mut recording = good();
+        recording.held[0].batches[0].rows[0].push_str(" mangled");
+        assert_eq!(acknowledged_kept(&recording).len(), 1, "what stands in a row");
         recording.held[0].batches[0].rows.clear();
         assert_eq!(acknowledged_kept(&recording).len(), 2, "rows of two requests");
         let mut recording = good();

@@ -3,11 +3,12 @@
 //!
 //! | file | what it finds | promise |
 //! |---|---|---|
-//! | `acknowledged_kept.rs` | an acknowledged request, or a row of it, that a node lacks | 1 |
+//! | `acknowledged_kept.rs` | an acknowledged request, or a row of it with what stood in it, that a node lacks | 1 |
 //! | `no_gap.rs` | a stream whose numbers leave one out, come twice or end elsewhere than the node says | 3 |
 //! | `applied_once.rs` | a request in two batches, in another than was acknowledged, or that nobody made | 3 |
 //! | `cursors_forward.rs` | a site that once showed more than it shows later | 2, 7 |
 //! | `digests_equal.rs` | two nodes that differ at the same place, or that did not meet in the end | 5 |
+//! | `times_forward.rs` | a batch stamped before the one before it | 9 |
 //!
 //! Histories inside a site have a judge of their own: [`crate::linearizability`].
 
@@ -18,12 +19,14 @@ mod digests_equal;
 mod no_gap;
 #[cfg(test)]
 mod sample;
+mod times_forward;
 
 pub use acknowledged_kept::acknowledged_kept;
 pub use applied_once::applied_once;
 pub use cursors_forward::cursors_forward;
 pub use digests_equal::digests_equal;
 pub use no_gap::no_gap;
+pub use times_forward::times_forward;
 
 use std::collections::BTreeSet;
 
@@ -37,12 +40,13 @@ const FINDINGS_MAX: usize = 20;
 type Invariant = fn(&Recording) -> Vec<String>;
 
 /// All of them, by name.
-const ALL: [(&str, Invariant); 5] = [
+const ALL: [(&str, Invariant); 6] = [
     ("no acknowledged record is lost", acknowledged_kept),
     ("no stream has a gap", no_gap),
     ("nothing is applied twice", applied_once),
     ("cursors never go back", cursors_forward),
     ("digests are equal", digests_equal),
+    ("site time never goes back", times_forward),
 ];
 
 /// Checks everything.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kho_storage::ids::SiteTime;
+
 use crate::{
     recording::{EntryOutcome, EntryRecord, HeldBatch, HeldStream, Recording, Sighting},
     stage::place,
@@ -48,6 +50,7 @@ fn held(site: u32) -> HeldStream {
     let batch = |seq, requests: &[&str]| HeldBatch {
         epoch: EPOCH.into(),
         seq,
+        site_time: SiteTime(seq as i64),
         requests: requests.iter().map(ToString::to_string).collect(),
         rows: requests.iter().map(|request| format!("row of {request}")).collect(),
     };

@@ -1,7 +1,10 @@
 //! Clients that use rows as registers: each asks one node, all the time, and notes when and what.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,6 +24,8 @@ pub(super) const CLIENTS_PER_NODE: usize = 3;
 const KEYS: usize = 6;
 /// An answer that takes longer is not waited for: a write stays open, a read says nothing.
 const PATIENCE: Duration = Duration::from_millis(1_500);
+/// Between two calls of a client that has made enough of them and waits for the end of a fault.
+const PAUSE: Duration = Duration::from_millis(25);
 /// Of a hundred calls so many write.
 const WRITES_PERCENT: u32 = 40;
 
@@ -53,12 +58,12 @@ impl RegisterClients {
         Ok(Self { clients, commune, read })
     }
 
-    /// Lets all clients call beside each other, each so many times, on keys that belong to this history alone.
-    pub async fn history(&self, name: &str, calls_per_client: usize, seed: u64) -> History {
-        let begun = Instant::now();
+    /// Lets all clients call beside each other on keys that belong to this history alone: each at least so many times, and then slower
+    /// until `over` is set. Times count from `begun`.
+    pub async fn history(&self, name: &str, calls_per_client: usize, seed: u64, begun: Instant, over: &Arc<AtomicBool>) -> History {
         let clients = self.clients.iter().enumerate().map(|(number, client)| {
             let client = Client { number, node: Arc::clone(client), name: name.into(), commune: self.commune, read: self.read, begun };
-            tokio::spawn(client.call_on(calls_per_client, ChaCha8Rng::seed_from_u64(seed ^ (number as u64) << 48)))
+            tokio::spawn(client.call_on(calls_per_client, Arc::clone(over), ChaCha8Rng::seed_from_u64(seed ^ (number as u64) << 48)))
         });
         let calls = join_all(clients).await;
         // A client that panicked is a defect of this program, and its calls are missing: say so.
@@ -76,9 +81,12 @@ struct Client {
 }
 
 impl Client {
-    async fn call_on(self, calls: usize, mut chance: ChaCha8Rng) -> Vec<Call> {
+    async fn call_on(self, calls: usize, over: Arc<AtomicBool>, mut chance: ChaCha8Rng) -> Vec<Call> {
         let mut noted = Vec::new();
-        while noted.len() < calls {
+        while noted.len() < calls || !over.load(Ordering::Relaxed) {
+            if noted.len() >= calls {
+                tokio::time::sleep(PAUSE).await;
+            }
             let key = format!("{}-{}", self.name, chance.random_range(0..KEYS));
             let writes = chance.random_ratio(WRITES_PERCENT, 100);
             let call = if writes { Some(self.write(key, noted.len()).await) } else { self.read(key).await };

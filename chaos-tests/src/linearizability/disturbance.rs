@@ -1,6 +1,9 @@
 //! What is done to a site while its clients call.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use kho_storage::ids::{NodeId, SiteId};
 use rand::Rng as _;
@@ -39,11 +42,11 @@ impl Disturbance {
         Self::ALL[chance.random_range(0..Self::ALL.len())]
     }
 
-    /// Does it to the site, holds it for a while, and takes it back.
+    /// Does it to the site, holds it for a while, and takes it back. Says when it was done.
     ///
     /// # Errors
     /// When the site has no leader for long, or a node ended by itself.
-    pub async fn play(self, stage: &mut Stage, site: SiteId, lines: &[(Place, Line)], chance: &mut ChaCha8Rng) -> anyhow::Result<()> {
+    pub async fn play(self, stage: &mut Stage, site: SiteId, lines: &[(Place, Line)], chance: &mut ChaCha8Rng) -> anyhow::Result<Instant> {
         let leader = stage.tree.leader(site).await?;
         let followers: Vec<NodeId> = stage.tree.nodes(site).into_iter().filter(|node| *node != leader).collect();
         let follower = (site, followers[chance.random_range(0..followers.len())]);
@@ -51,6 +54,7 @@ impl Disturbance {
         tokio::time::sleep(Duration::from_millis(chance.random_range(0..BEGIN_MS_MAX))).await;
         // Around the time after which a leader is missed, so that some pauses are noticed and some are not.
         let held = Duration::from_millis(chance.random_range(100..1_600));
+        let done = Instant::now();
         match self {
             Self::None => Ok(()),
             Self::LeaderKilled => kill_and_start(stage, leader),
@@ -59,7 +63,8 @@ impl Disturbance {
             Self::FollowerPaused => pause(stage, follower, held).await,
             Self::LeaderCutOff => cut_off(stage, leader, lines, held).await,
             Self::FollowerCutOff => cut_off(stage, follower, lines, held).await,
-        }
+        }?;
+        Ok(done)
     }
 }
 

@@ -1,6 +1,13 @@
 //! Many histories of one site under disturbance, each judged.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use kho_ops::local_tree::TreePlan;
 use kho_storage::ids::SiteId;
@@ -34,6 +41,8 @@ pub struct LinearizabilityReport {
     pub calls_min: usize,
     /// The most calls under way at one moment, in the history where that was least.
     pub concurrency_min: usize,
+    /// Calls under way when the site was disturbed, in the history where those were fewest.
+    pub met_min: usize,
     /// Writes whose outcome nobody was told.
     pub unanswered_writes: usize,
     pub disturbances: BTreeMap<Disturbance, usize>,
@@ -65,6 +74,7 @@ pub async fn measure(stage: &mut Stage, histories: usize, seed: u64, read: ReadM
         calls: 0,
         calls_min: usize::MAX,
         concurrency_min: usize::MAX,
+        met_min: usize::MAX,
         unanswered_writes: 0,
         disturbances: BTreeMap::new(),
         not_linearizable: 0,
@@ -75,8 +85,15 @@ pub async fn measure(stage: &mut Stage, histories: usize, seed: u64, read: ReadM
         // The first histories meet every kind once, so that a short run does too.
         let disturbance = Disturbance::ALL.get(number - 1).copied().unwrap_or_else(|| Disturbance::drawn(&mut chance));
         let (name, calls_seed) = (format!("h{number}"), chance.next_u64());
-        let (history, disturbed) = futures::future::join(clients.history(&name, calls_per_client, calls_seed), disturbance.play(stage, SITE, &lines, &mut chance)).await;
-        disturbed?;
+        let (begun, over) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+        let disturb = async {
+            let done = disturbance.play(stage, SITE, &lines, &mut chance).await;
+            over.store(true, Ordering::Relaxed);
+            done
+        };
+        let (history, disturbed) = futures::future::join(clients.history(&name, calls_per_client, calls_seed, begun, &over), disturb).await;
+        let met = history.under_way(disturbed?.saturating_duration_since(begun));
+        report.met_min = report.met_min.min(met);
         report.calls += history.calls.len();
         report.calls_min = report.calls_min.min(history.calls.len());
         report.concurrency_min = report.concurrency_min.min(history.concurrency());
@@ -92,6 +109,8 @@ pub async fn measure(stage: &mut Stage, histories: usize, seed: u64, read: ReadM
         tell(number, disturbance);
         until_all_answer(stage, &nodes).await?;
     }
+    // A fault that met nothing proves nothing.
+    report.holds &= report.met_min > 0;
     Ok(report)
 }
 
@@ -108,10 +127,11 @@ impl LinearizabilityReport {
     pub fn text(&self) -> String {
         let disturbances: Vec<String> = self.disturbances.iter().map(|(disturbance, times)| format!("{disturbance:?} {times}")).collect();
         let mut text = format!(
-            "{} histories of at least {} calls, at least {} of them at once at some moment; {} calls, {} writes unanswered\n{}\nnot linearizable: {}\n",
+            "{} histories of at least {} calls, at least {} of them at once at some moment and {} when the site was disturbed; {} calls, {} writes unanswered\n{}\nnot linearizable: {}\n",
             self.histories,
             self.calls_min,
             self.concurrency_min,
+            self.met_min,
             self.calls,
             self.unanswered_writes,
             disturbances.join(", "),

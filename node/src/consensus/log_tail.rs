@@ -104,6 +104,11 @@ impl LogTail {
         self.disk_went_on.notify_waiters();
     }
 
+    /// The disk took something else than entries.
+    pub fn went_on(&self) {
+        self.held.lock().went_on_at = Instant::now();
+    }
+
     /// The disk took no more.
     pub fn write_failed(&self, why: LogWriteFailed) {
         self.held.lock().failed.get_or_insert(why);

@@ -233,7 +233,9 @@ impl Writing {
         let _turn = self.turn.lock();
         self.tail.check()?;
         self.write_committed()?;
-        Ok(change(&self.log)?)
+        change(&self.log)?;
+        self.tail.went_on();
+        Ok(())
     }
 
     fn write(&self, together: &mut Together) {

@@ -8,11 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to end before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(10);
+/// The same for one that first writes out what it holds.
+const SHUT_DOWN_PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// Lines of a log that tell why a server ended.
 const LOG_LINES: usize = 15;
@@ -47,12 +49,26 @@ impl Server {
             Some(status) => bail!("{} has ended with {status}; the end of its log:\n{}", self.name, log_tail(&self.log)),
         }
     }
+
+    /// Asks it to end by `signal` and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn end(&mut self, signal: Signal) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.child), signal)?;
+        let deadline = Instant::now() + SHUT_DOWN_PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            ensure!(Instant::now() < deadline, "{} does not end; the end of its log:\n{}", self.name, log_tail(&self.log));
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let asked = id.is_some_and(|id| kill_process(id, self.end).is_ok());
+        // One that has ended was waited for, and its id may be another's by now.
+        let asked = matches!(self.child.try_wait(), Ok(None)) && kill_process(Pid::from_child(&self.child), self.end).is_ok();
         let deadline = Instant::now() + END_PATIENCE;
         while asked && Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {

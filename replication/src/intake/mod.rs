@@ -52,6 +52,15 @@ pub struct ChildIdentity {
     pub node: NodeId,
 }
 
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntakePhase {
+    AwaitingHello,
+    ReadingCursors,
+    Open,
+    Closed,
+}
+
 /// The parent's side of one connection. See the module.
 #[derive(Debug)]
 pub struct Intake {
@@ -160,6 +169,15 @@ impl Intake {
     /// Whether the connection has come to its end.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
+    }
+
+    pub fn phase(&self) -> IntakePhase {
+        match self.state {
+            State::AwaitingHello { .. } => IntakePhase::AwaitingHello,
+            State::ReadingCursors { .. } => IntakePhase::ReadingCursors,
+            State::Open(_) => IntakePhase::Open,
+            State::Closed => IntakePhase::Closed,
+        }
     }
 
     /// Plain bytes proposed and not yet decided.

@@ -19,7 +19,7 @@ use crate::{
     counts::{Fault, Step},
     ledger::Seen,
     line::Caller,
-    tree,
+    moves, tree,
 };
 
 impl World {
@@ -27,7 +27,9 @@ impl World {
         let Some(parent) = self.lines.get(&number).map(|line| line.parent) else { return };
         let (now, clock) = (self.now, self.clock(parent));
         let Some(intake) = self.lines.get_mut(&number).and_then(|line| line.intake.as_mut()) else { return };
+        let before = intake.phase();
         intake.handle(input, now, clock);
+        self.counts.moved("intake", moves::intake(before), moves::intake(intake.phase()));
         let actions: Vec<IntakeAction> = std::iter::from_fn(|| intake.poll_action()).collect();
         let queued = intake.queued_bytes();
         if queued > self.plan.intake.queued_bytes_max {
@@ -97,6 +99,8 @@ impl World {
             ParentFrame::Goodbye(Goodbye::NoLeader) => Step::ByeNoLeader,
             ParentFrame::Goodbye(Goodbye::Busy { .. }) => Step::ByeBusy,
             ParentFrame::Goodbye(Goodbye::NotParent { .. }) => Step::ByeNotParent,
+            ParentFrame::Goodbye(Goodbye::Silence) => Step::ByeSilence,
+            ParentFrame::Goodbye(Goodbye::Stopping) => Step::ByeStopping,
             ParentFrame::Goodbye(_) => return,
         };
         self.counts.step(step);
@@ -106,7 +110,9 @@ impl World {
     pub(super) fn cursors_read(&mut self, number: LineNo, origins: &[OriginId]) {
         let Some(parent) = self.lines.get(&number).map(|line| line.parent) else { return };
         let busy = self.comes_once_in(self.plan.loss_one_in);
-        let result = if self.site(parent).leader.is_none() || busy {
+        let result = if self.stops(parent) {
+            Err(ProposeFailure::Stopping)
+        } else if self.site(parent).leader.is_none() || busy {
             Err(ProposeFailure::Busy { retry_after_ms: 300 })
         } else {
             let site = self.site(parent);
@@ -139,7 +145,9 @@ impl World {
     pub(super) fn note_carrier(&mut self, id: SiteId, line: LineNo, origin: OriginId) {
         let Some(Caller::Uplink { .. }) = self.lines.get(&line).map(|line| &line.caller) else { return };
         let child = self.lines[&line].child;
+        let standing: Vec<SiteId> = self.lines.values().filter(|line| line.parent == id && line.intake.is_some()).map(|line| line.child).collect();
         let carriers = self.site(id).carriers.entry(origin).or_default();
+        carriers.retain(|carrier| standing.contains(carrier));
         if carriers.insert(child) && carriers.len() > 1 {
             self.counts.step(Step::TwoPaths);
         }

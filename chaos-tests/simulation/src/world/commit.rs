@@ -14,7 +14,7 @@ use super::{World, describe};
 use crate::{
     counts::{Fault, Step},
     ledger::{Seen, start},
-    oracle,
+    moves, oracle,
     tree,
 };
 
@@ -67,6 +67,8 @@ impl World {
             Err(error) => self.violated(format!("a node of {} stopped: {error}", tree::name(id))),
         };
         let after = states(self);
+        let transfer_after = self.transfer_under_way(id, command);
+        self.counts.moved("transfer", moves::transfer(transfer_before.as_ref()), moves::transfer(transfer_after.as_ref()));
         self.note(|| format!("{}: = {} → {}", tree::name(id), describe::command(command), describe::outcome(&outcome)));
         let applied = Applied { site: id, command, outcome: &outcome, before: &before, after: &after, register_before };
         if let Err(why) = oracle::entry::judge(self, &applied) {

@@ -37,6 +37,22 @@ impl World {
         self.await_election(id);
     }
 
+    /// The leader's disk takes no more: whatever it is asked, it says that it stops, and does so soon.
+    pub(super) fn fail_writes(&mut self, id: SiteId) {
+        let Some(leader) = self.site(id).leader.as_mut() else { return };
+        leader.stops = true;
+        let reign = leader.reign;
+        self.counts.fault(Fault::DiskFailed);
+        self.note(|| format!("-- {}: the leader's disk fails", tree::name(id)));
+        let ms = self.dice.between(1, 800);
+        self.after(ms, Event::Stops { site: id, reign });
+    }
+
+    /// Whether the site's leader is about to stop.
+    pub(super) fn stops(&mut self, id: SiteId) -> bool {
+        self.site(id).leader.as_ref().is_some_and(|leader| leader.stops)
+    }
+
     /// The leader gives way in good order: its machines say goodbye.
     pub(super) fn change_leader(&mut self, id: SiteId) {
         let Some(reign) = self.site(id).reign() else { return };

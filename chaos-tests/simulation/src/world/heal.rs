@@ -1,7 +1,7 @@
 //! Faults end, lines heal, and everything comes together within a bound of virtual time.
 
 use kho_replication::link_time::LinkTime;
-use kho_storage::command::Command;
+use kho_storage::{command::Command, ids::SiteId};
 
 use super::World;
 use crate::{oracle, tree};
@@ -36,12 +36,21 @@ impl World {
         self.judge_the_end();
     }
 
-    /// A centre that was set back may have lost its newest register: whoever issued it applies it again.
+    /// Sites that were set back may have lost their newest register. Whoever issued it applies it again at the centre, and where a site
+    /// knows none of its parents any more: a known limit, such a site is handed the register by nobody.
     fn issue_again(&mut self) {
-        if self.site(tree::CENTRE).register_version() < self.parents.version() {
-            let command = Command::AdoptRegister { site_time: self.clock(tree::CENTRE), signed: (*self.signed).clone() };
-            self.commit_now(tree::CENTRE, &command);
+        for id in tree::sites() {
+            if self.site(id).register_version() < self.parents.version() && !self.knows_a_parent(id) {
+                let command = Command::AdoptRegister { site_time: self.clock(id), signed: (*self.signed).clone() };
+                self.commit_now(id, &command);
+            }
         }
+    }
+
+    fn knows_a_parent(&mut self, id: SiteId) -> bool {
+        let register = self.site(id).disk.warehouse.register();
+        let known = register.as_ref().as_ref().and_then(|register| register.site(id)).map(|entry| entry.parents.clone()).unwrap_or_default();
+        known.iter().any(|parent| self.parents.of(id).contains(parent))
     }
 
     fn judge_the_end(&mut self) {

@@ -148,6 +148,11 @@ impl World {
             Event::News(site) => self.news(site),
             Event::SignHeads { site, reign } => self.sign_heads(site, reign),
             Event::Elects(site) => self.elects(site),
+            Event::Stops { site, reign } => {
+                if self.site(site).reign() == Some(reign) {
+                    self.kill_leader(site);
+                }
+            }
             Event::NodeReturns(site, node) => {
                 self.site(site).down.remove(&node);
             }
@@ -169,7 +174,7 @@ impl World {
         let reign = site.last_reign;
         let uplink = Uplink::new(config, id, node, seed);
         let status = uplink.status();
-        site.leader = Some(Leader { node, reign, uplink, lines: BTreeMap::new(), records: Default::default(), recording: false, status, welcomed_by: None, cut_mid_segment: Vec::new() });
+        site.leader = Some(Leader { node, reign, stops: false, uplink, lines: BTreeMap::new(), records: Default::default(), recording: false, status, welcomed_by: None, cut_mid_segment: Vec::new() });
         self.note(|| format!("{}: node {node} leads", tree::name(id)));
         self.tell_register(id, reign);
         let became_leader = self.became_leader(id);

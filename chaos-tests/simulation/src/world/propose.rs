@@ -34,6 +34,9 @@ impl World {
             let ms = self.dice.between(100, 900);
             return self.decides(id, asker, ms, Err(ProposeFailure::NotLeader { addresses: vec![] }));
         }
+        if self.stops(id) {
+            return self.decides(id, asker, 1, Err(ProposeFailure::Stopping));
+        }
         let rough = self.plan.loss_one_in;
         if self.comes_once_in(rough) {
             self.counts.fault(Fault::SiteBusy);

@@ -1,5 +1,5 @@
 //! A node of a child that still lives in another epoch of an origin, as an old machine of a closed epoch would. It says hello, sends
-//! its one segment, and is refused.
+//! its one segment, and is refused; or it calls and never says anything.
 
 use kho_replication::frames::{ChildFrame, Compressed, FrameId, Hello, PROTOCOL_VERSIONS, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, StreamHeld};
 use kho_storage::{
@@ -18,7 +18,7 @@ use crate::{
 
 impl World {
     pub(super) fn stranger_calls(&mut self) {
-        let child = self.dice.pick(&[tree::REGION, tree::P, tree::Q, tree::A, tree::B, tree::D]);
+        let child = self.dice.pick(&tree::CHILDREN);
         let parents = self.parents.of(child).to_vec();
         let parent = self.dice.pick(&parents);
         let Some(node) = self.site(parent).leader.as_ref().map(|leader| leader.node) else { return };
@@ -30,6 +30,10 @@ impl World {
     }
 
     pub(super) fn stranger_greets(&mut self, number: LineNo) {
+        if self.dice.chance(1, 3) {
+            self.counts.fault(Fault::SilentCaller);
+            return;
+        }
         let register_version = self.parents.version();
         let Some(line) = self.lines.get(&number) else { return };
         let Caller::Stranger { origin, segment } = &line.caller else { return };

@@ -56,19 +56,22 @@ impl World {
                 self.skew(any, FAR_AHEAD_MS);
             }
             Trouble::FillDisk => {
+                let parent = self.dice.pick(&tree::PARENTS);
                 self.counts.fault(Fault::DiskFull);
-                self.note(|| format!("-- {}: the disk is full", tree::name(any)));
-                self.site(any).disk_full = true;
+                self.note(|| format!("-- {}: the disk is full", tree::name(parent)));
+                self.site(parent).disk_full = true;
                 let ms = self.dice.between(1_000, 6_000);
-                self.after(ms, Event::HasSpace(any));
+                self.after(ms, Event::HasSpace(parent));
             }
             Trouble::FailReads => {
+                let child = self.dice.pick(&tree::CHILDREN);
                 self.counts.fault(Fault::DiskUnreadable);
-                self.note(|| format!("-- {}: the disk can't be read", tree::name(any)));
-                self.site(any).reads_fail = true;
+                self.note(|| format!("-- {}: the disk can't be read", tree::name(child)));
+                self.site(child).reads_fail = true;
                 let ms = self.dice.between(1_000, 4_000);
-                self.after(ms, Event::Readable(any));
+                self.after(ms, Event::Readable(child));
             }
+            Trouble::FailWrites => self.fail_writes(any),
             Trouble::SwapParents => {
                 let site = self.dice.pick(&[tree::A, tree::B, tree::D, tree::P, tree::Q]);
                 self.swap_parents(site);
@@ -168,13 +171,17 @@ impl World {
         if self.site(tree::CENTRE).register_version() < newest || self.site(site).register_version() < newest {
             return;
         }
-        if self.dice.chance(1, 3) {
+        let has_stand_in = self.parents.of(site).len() > 1;
+        self.parents = if !has_stand_in {
+            self.counts.fault(Fault::ParentRegained);
+            self.parents.swapped(site)
+        } else if self.dice.chance(1, 3) {
             self.counts.fault(Fault::ParentLost);
-            self.parents = self.parents.without_active(site);
+            self.parents.without_active(site)
         } else {
             self.counts.fault(Fault::ParentsSwapped);
-            self.parents = self.parents.swapped(site);
-        }
+            self.parents.swapped(site)
+        };
         self.signed = Arc::new(self.parents.register());
         let (version, parent) = (self.parents.version(), self.parents.of(site)[0]);
         self.note(|| format!("-- register {version}: the active parent of {} is {}", tree::name(site), tree::name(parent)));

@@ -7,7 +7,7 @@ use kho_replication::{
     uplink::{LinkId, LinkStatus, LoadFailure, UplinkAction, UplinkAlarm, UplinkInput, UplinkStatus},
 };
 use kho_storage::{
-    command::Command,
+    command::{Command, Refusal},
     ids::{OriginId, SiteId},
     register::SignedRegister,
     stream::Segment,
@@ -153,13 +153,16 @@ impl World {
                 self.counts.step(Step::AlarmSetBack);
                 self.ledger.saw(*origin, Seen::SetBack);
             }
-            UplinkAlarm::StreamRefused { origin, .. } | UplinkAlarm::Forked { origin, .. } => {
+            // Where disks came back older, two carriers that transfer one origin may undo each other's steps for a while. It tells nobody
+            // of another history.
+            UplinkAlarm::StreamRefused { parent, origin, refusal: Refusal::Transfer { .. } } if [*parent, SiteId(origin.0)].iter().any(|site| self.ledger.rolled_back.contains(site)) => {}
+            UplinkAlarm::StreamRefused { origin, .. } | UplinkAlarm::Forked { origin, .. } if self.ledger.rolled_back.contains(&SiteId(origin.0)) => {
                 self.counts.step(Step::AlarmRefused);
                 self.ledger.saw(*origin, Seen::Refused);
             }
             UplinkAlarm::NoParentAnswers { .. } => self.counts.step(Step::AlarmNoParent),
             UplinkAlarm::LocalStorage { .. } if self.site(id).reads_fail => self.counts.step(Step::AlarmUnreadable),
-            UplinkAlarm::PeerMisbehaved { .. } | UplinkAlarm::LocalStorage { .. } => self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(id))),
+            UplinkAlarm::PeerMisbehaved { .. } | UplinkAlarm::LocalStorage { .. } | UplinkAlarm::StreamRefused { .. } | UplinkAlarm::Forked { .. } => self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(id))),
         }
     }
 

@@ -40,6 +40,17 @@ const SETTINGS: [(&str, &str); 9] = [
 pub struct PostgresServer {
     access: Access,
     server: Server,
+    place: ServerPlace,
+}
+
+/// What a server is started from.
+struct ServerPlace {
+    postgres: Postgres,
+    name: String,
+    dir: PathBuf,
+    data: PathBuf,
+    port: u16,
+    certificates: PeerCertificates,
 }
 
 impl PostgresServer {
@@ -58,10 +69,20 @@ impl PostgresServer {
         let port = free_ports(1)?[0];
         let access = Access { psql: postgres.programs.join("psql"), port, user: USER.into(), password: password.into(), authority: certificates.authority.clone(), log: dir.join("psql.log") };
         let data = make_data(postgres, dir, &password_file).await?;
-        let server = Server::start(format!("PostgreSQL, {name}"), server_command(postgres, dir, &data, port, &certificates), &dir.join("postgres.log"), Signal::QUIT)?;
-        let mut server = Self { access, server };
+        let place = ServerPlace { postgres: postgres.clone(), name: format!("PostgreSQL, {name}"), dir: dir.into(), data, port, certificates };
+        let mut server = Self { access, server: place.run()?, place };
         server.wait_until_it_answers().await?;
         Ok(server)
+    }
+
+    /// Shuts the server down, which ends its sessions and writes everything out, and starts it again.
+    ///
+    /// # Errors
+    /// When it does not end, or does not answer again.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.server.end(Signal::INT).await?;
+        self.server = self.place.run()?;
+        self.wait_until_it_answers().await
     }
 
     /// A session at this server.
@@ -120,14 +141,16 @@ async fn make_data(postgres: &Postgres, dir: &Path, password_file: &Path) -> any
     Ok(data)
 }
 
-fn server_command(postgres: &Postgres, dir: &Path, data: &Path, port: u16, certificates: &PeerCertificates) -> Command {
-    let mut command = program(postgres, "postgres", dir);
-    command.arg("-D").arg(data).arg("-p").arg(port.to_string());
-    for (name, value) in SETTINGS {
-        command.arg("-c").arg(format!("{name}={value}"));
+impl ServerPlace {
+    fn run(&self) -> anyhow::Result<Server> {
+        let mut command = program(&self.postgres, "postgres", &self.dir);
+        command.arg("-D").arg(&self.data).arg("-p").arg(self.port.to_string());
+        for (name, value) in SETTINGS {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        for (name, file) in [("ssl_cert_file", &self.certificates.certificate), ("ssl_key_file", &self.certificates.key)] {
+            command.arg("-c").arg(format!("{name}={}", file.display()));
+        }
+        Server::start(self.name.clone(), command, &self.dir.join("postgres.log"), Signal::QUIT)
     }
-    for (name, file) in [("ssl_cert_file", &certificates.certificate), ("ssl_key_file", &certificates.key)] {
-        command.arg("-c").arg(format!("{name}={}", file.display()));
-    }
-    command
 }

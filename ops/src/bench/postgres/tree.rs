@@ -84,6 +84,10 @@ impl Tree for PostgresTree {
     type Entry = PostgresEntry;
     type Sight = PostgresSight;
 
+    async fn restart(&mut self) -> anyhow::Result<()> {
+        try_join_all(self.servers.iter_mut().map(PostgresServer::restart)).await.map(drop)
+    }
+
     async fn entry(&self) -> anyhow::Result<PostgresEntry> {
         Ok(PostgresEntry(self.servers[0].session().await?))
     }

@@ -14,14 +14,16 @@ use super::{
 use crate::bench::{measure::Measure, postgres::PostgresTree, process_use::ProcessMemory, progress, workbench::Workbench};
 
 const TIERS: [Tier; 4] = [Tier::Central, Tier::Region, Tier::Province, Tier::District];
-/// How long a node idles before its memory is read.
-const IDLE: Duration = Duration::from_secs(10);
+/// How long a node idles before its memory is read, and before lag is measured.
+const REST: Duration = Duration::from_secs(10);
 
 /// Of a district that has nothing to do.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct IdleMemory {
     /// It never held a row.
     pub empty: ProcessMemory,
+    /// It took the bulk and then rested.
+    pub worked: ProcessMemory,
     /// It was started again with all that was entered.
     pub holding: ProcessMemory,
     pub rows_held: u64,
@@ -33,13 +35,13 @@ pub struct KhoRun {
     pub rows: RowsReport,
     /// Of the district after the bulk.
     pub loaded: ProcessMemory,
-    /// From the district to its province while the bulk travelled.
-    pub sent_bytes: u64,
+    /// Between the district and its province while the bulk travelled, in both directions.
+    pub line_bytes: u64,
     /// At half the rate that came through.
     pub lag: Option<LagReport>,
     /// At half the rate of a peer that could not keep up.
     pub lag_at_peer_rate: Option<LagReport>,
-    /// Stopped, and started again where the lag has to be measured at another rate.
+    /// Stopped; started again where the lag has to be measured at another rate.
     tree: KhoTree,
     /// The first row of the supply that the tree does not hold.
     next_row: u64,
@@ -63,25 +65,29 @@ pub async fn run_kho(bench: &Workbench, rows: &TreeRows) -> anyhow::Result<KhoRu
     let district = tree.district();
     let empty = if bench.wants(Measure::Memory) { Some(idle_memory(&mut tree).await?) } else { None };
     let mut supply = Supply::of(&rows.more);
-    let (mut sight, sent_before) = (bring_one_through(&tree, &mut supply).await?, tree.district_sent_bytes().await?);
+    let (mut sight, line_before) = (bring_one_through(&tree, &mut supply).await?, tree.district_line_bytes().await?);
     let report = measure_rows(&tree, &mut sight, &rows.bulk).await?;
-    let (loaded, sent_bytes) = (tree.memory(district)?, tree.district_sent_bytes().await? - sent_before);
-    let lag = measure_lag_if_wanted(bench, &tree, &mut sight, &mut supply, report.rows_per_second / 2.0).await?;
+    let (loaded, line_bytes) = (tree.memory(district)?, tree.district_line_bytes().await? - line_before);
+    let worked = if empty.is_some() { Some(idle_memory(&mut tree).await?) } else { None };
+    restart_and_rest(bench, &mut tree).await?;
+    let holding = tree.memory(district)?;
+    let idle = empty.zip(worked).map(|(empty, worked)| IdleMemory { empty, worked, holding, rows_held: supply.next + report.rows });
+    let lag = measure_lag_if_wanted(bench, &tree, &mut supply, report.rows_per_second / 2.0).await?;
     tree.stop()?;
-    let idle = if let Some(empty) = empty {
-        tree.start_again().await?;
-        let holding = idle_memory(&mut tree).await?;
-        tree.stop()?;
-        Some(IdleMemory { empty, holding, rows_held: supply.next + report.rows })
-    } else {
-        None
-    };
-    Ok(KhoRun { idle, rows: report, loaded, sent_bytes, lag, lag_at_peer_rate: None, tree, next_row: supply.next })
+    Ok(KhoRun { idle, rows: report, loaded, line_bytes, lag, lag_at_peer_rate: None, tree, next_row: supply.next })
 }
 
 async fn idle_memory(tree: &mut KhoTree) -> anyhow::Result<ProcessMemory> {
-    tokio::time::sleep(IDLE).await;
+    tokio::time::sleep(REST).await;
     tree.memory(tree.district())
+}
+
+/// After it nothing is left to be done about what was entered before.
+async fn restart_and_rest<T: Tree>(bench: &Workbench, tree: &mut T) -> anyhow::Result<()> {
+    tree.restart().await?;
+    bench.settle().await?;
+    tokio::time::sleep(REST).await;
+    Ok(())
 }
 
 impl KhoRun {
@@ -91,10 +97,9 @@ impl KhoRun {
     /// As [`super::measure_tree`].
     pub async fn measure_lag_again(&mut self, bench: &Workbench, rows: &TreeRows, rows_per_second: f64) -> anyhow::Result<()> {
         progress::begin("Kho again, at the rate that the peer keeps up with");
-        self.tree.start_again().await?;
+        restart_and_rest(bench, &mut self.tree).await?;
         let mut supply = Supply { stock: &rows.more, next: self.next_row };
-        let mut sight = bring_one_through(&self.tree, &mut supply).await?;
-        self.lag_at_peer_rate = measure_lag_if_wanted(bench, &self.tree, &mut sight, &mut supply, rows_per_second).await?;
+        self.lag_at_peer_rate = measure_lag_if_wanted(bench, &self.tree, &mut supply, rows_per_second).await?;
         self.next_row = supply.next;
         self.tree.stop()
     }
@@ -113,12 +118,14 @@ pub async fn run_peer(bench: &Workbench, rows: &TreeRows, kho_rows_per_second: f
         }
     };
     progress::begin(format_args!("PostgreSQL {}: the same four tiers by logical replication", postgres.version));
-    let tree = PostgresTree::start(postgres, &bench.folder("postgres")).await?;
+    let mut tree = PostgresTree::start(postgres, &bench.folder("postgres")).await?;
     let mut supply = Supply::of(&rows.more);
     let mut sight = bring_one_through(&tree, &mut supply).await?;
     let report = measure_rows(&tree, &mut sight, &rows.bulk).await?;
     let (rows_per_second, kept_up_with) = lag_rate(kho_rows_per_second, report.rows_per_second);
-    let lag = measure_lag_if_wanted(bench, &tree, &mut sight, &mut supply, rows_per_second).await?;
+    drop(sight);
+    restart_and_rest(bench, &mut tree).await?;
+    let lag = measure_lag_if_wanted(bench, &tree, &mut supply, rows_per_second).await?;
     Ok(Some(PeerRun { rows: report, kept_up_with: kept_up_with.filter(|_| lag.is_some()), lag }))
 }
 
@@ -129,11 +136,12 @@ fn lag_rate(kho_rows_per_second: f64, peer_rows_per_second: f64) -> (f64, Option
     if peer_rows_per_second > half_of_kho { (half_of_kho, None) } else { (half_of_peer, Some(half_of_peer)) }
 }
 
-async fn measure_lag_if_wanted<T: Tree>(bench: &Workbench, tree: &T, sight: &mut T::Sight, supply: &mut Supply<'_>, rows_per_second: f64) -> anyhow::Result<Option<LagReport>> {
-    match bench.wants(Measure::TreeLag) {
-        true => measure_lag(tree, sight, supply.lag_load(rows_per_second, bench.wanted.length)).await.map(Some),
-        false => Ok(None),
+async fn measure_lag_if_wanted<T: Tree>(bench: &Workbench, tree: &T, supply: &mut Supply<'_>, rows_per_second: f64) -> anyhow::Result<Option<LagReport>> {
+    if !bench.wants(Measure::TreeLag) {
+        return Ok(None);
     }
+    let mut sight = bring_one_through(tree, supply).await?;
+    measure_lag(tree, &mut sight, supply.lag_load(rows_per_second, bench.wanted.length)).await.map(Some)
 }
 
 #[cfg(test)]

@@ -18,9 +18,10 @@ use crate::{
 
 pub const CENTRE: SiteId = SiteId(1);
 const NODE: NodeId = NodeId(1);
-/// A node's count of what it sent to its parent.
+/// A node's counts of what it sent to its parent and received from it.
 pub const SENT_BYTES: &str = "kho_uplink_sent_bytes_total";
-/// How far that count may be behind, and more.
+const RECEIVED_BYTES: &str = "kho_uplink_received_bytes_total";
+/// How far those counts may be behind, and more.
 pub const SENT_BYTES_AGE: Duration = Duration::from_secs(2);
 
 /// See the module.
@@ -78,14 +79,15 @@ impl KhoTree {
         Ok(folder_bytes(&self.tree.node_dir(site, NODE))?)
     }
 
-    /// Bytes that the district has sent to its parent, with the headers of IP and UDP.
+    /// Bytes that have passed between the district and its parent, in both directions, with the headers of IP and UDP.
     ///
     /// # Errors
     /// When the district does not answer.
-    pub async fn district_sent_bytes(&self) -> anyhow::Result<u64> {
+    pub async fn district_line_bytes(&self) -> anyhow::Result<u64> {
         tokio::time::sleep(SENT_BYTES_AGE).await;
         let metrics = self.tree.operator(self.district)?.metrics().await?;
-        metric(&metrics, SENT_BYTES).with_context(|| format!("the district's metrics do not tell {SENT_BYTES}"))
+        let told = |name: &str| metric(&metrics, name).with_context(|| format!("the district's metrics do not tell {name}"));
+        Ok(told(SENT_BYTES)? + told(RECEIVED_BYTES)?)
     }
 
     /// # Errors
@@ -116,6 +118,11 @@ pub struct KhoSight {
 impl Tree for KhoTree {
     type Entry = KhoEntry;
     type Sight = KhoSight;
+
+    async fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop()?;
+        self.start_again().await
+    }
 
     async fn entry(&self) -> anyhow::Result<KhoEntry> {
         Ok(KhoEntry(self.client_of(self.district)?))

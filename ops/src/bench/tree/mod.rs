@@ -7,6 +7,9 @@
 //! has arrived: a look-up by key at the centre over a connection that stays open, repeated after a short pause until it finds the
 //! row. Before anything is timed, one row has gone all the way, so that all lines stand.
 //!
+//! Before lag is measured, either system is shut down and started again, the disk takes what is still to be written, and the system
+//! rests: what it had to do about the rows before is over then, for the one as for the other.
+//!
 //! Lag is measured at half the rate that Kho brought through. Where the peer can't keep up with that, the lag of both is measured at
 //! half the peer's rate too, and that is compared (`compare`).
 
@@ -41,6 +44,9 @@ const LAG_ROWS_MAX: u64 = 1_500_000;
 pub trait Tree {
     type Entry: Entry;
     type Sight: Sight;
+
+    /// Shuts every node down in good order and starts it again.
+    async fn restart(&mut self) -> anyhow::Result<()>;
 
     /// A session at the district.
     async fn entry(&self) -> anyhow::Result<Self::Entry>;
@@ -113,7 +119,6 @@ pub async fn measure_tree(bench: &Workbench) -> anyhow::Result<Vec<Outcome>> {
     bench.settle().await?;
     let with_peer = bench.wants(Measure::TreeRows) || bench.wants(Measure::TreeLag);
     let peer = if with_peer { run_peer(bench, &rows, kho.rows.rows_per_second).await? } else { None };
-    bench.settle().await?;
     if let Some(rows_per_second) = peer.as_ref().and_then(|peer| peer.kept_up_with) {
         kho.measure_lag_again(bench, &rows, rows_per_second).await?;
     }

@@ -62,7 +62,8 @@ fn load(lag: &LagReport) -> String {
 
 fn idle(memory: IdleMemory) -> Outcome {
     let figure = |memory: ProcessMemory| Figure::new(memory.resident_bytes as f64, Unit::Bytes);
-    let note = format!("of a district that was started again with {} rows; an empty one takes {}", grouped(memory.rows_held), figure(memory.empty));
+    let (worked, empty) = (figure(memory.worked), figure(memory.empty));
+    let note = format!("of a district that was started again with {} rows; one that has just taken them and rests takes {worked}, an empty one {empty}", grouped(memory.rows_held));
     Outcome { target: MEMORY_IDLE, kho: figure(memory.holding), peer: None, details: json!({ "kho": memory }), note: Some(note), spread: None }
 }
 
@@ -74,6 +75,6 @@ fn loaded(kho: &KhoRun) -> Outcome {
 fn wire(rows: &TreeRows, kho: &KhoRun) -> Outcome {
     let count = kho.rows.rows;
     let per_row = |bytes: u64| Figure::new(bytes as f64 / count as f64, Unit::BytesPerRow);
-    let details: Value = json!({ "rows": count, "sent_bytes": kho.sent_bytes, "csv_bytes": rows.bulk_csv_bytes });
-    Outcome { target: WIRE, kho: per_row(kho.sent_bytes), peer: Some(PeerFigure { name: "CSV", figure: per_row(rows.bulk_csv_bytes) }), details, note: None, spread: None }
+    let details: Value = json!({ "rows": count, "line_bytes": kho.line_bytes, "csv_bytes": rows.bulk_csv_bytes });
+    Outcome { target: WIRE, kho: per_row(kho.line_bytes), peer: Some(PeerFigure { name: "CSV", figure: per_row(rows.bulk_csv_bytes) }), details, note: None, spread: None }
 }
