@@ -51,6 +51,8 @@ const TROUBLES: [(Trouble, u64); 16] = [
 
 /// One run in so many is about two carriers that transfer one origin to one parent at the same time: by themselves they seldom do.
 const CROSSED_ONE_IN: u64 = 6;
+/// Of the others, one in so many is about authors that come back older than what their parents remember.
+const SET_BACK_ONE_IN: u64 = 8;
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -129,7 +131,13 @@ impl Plan {
             latency_ms_max: dice.pick(&[20, 200, 600]),
             commit_ms_max: dice.pick(&[10, 100, 400]),
         };
-        if dice.chance(1, CROSSED_ONE_IN) { plan.with_crossed_transfers() } else { plan }
+        if dice.chance(1, CROSSED_ONE_IN) {
+            plan.with_crossed_transfers()
+        } else if dice.chance(1, SET_BACK_ONE_IN) {
+            plan.with_authors_set_back()
+        } else {
+            plan
+        }
     }
 
     /// Streams grow and are trimmed fast, and a parent comes back older again and again: it takes transfers most of the time.
@@ -141,6 +149,17 @@ impl Plan {
             write_interval_ms: 300,
             trouble_interval_ms: 1_500,
             troubles: vec![Trouble::CrossTransfers, Trouble::CrossTransfers, Trouble::CrossTransfers, Trouble::CutLine, Trouble::SlowLine],
+            ..self
+        }
+    }
+
+    /// Parents forget batches fast, and authors write another history over those that they have forgotten.
+    fn with_authors_set_back(self) -> Self {
+        Self {
+            keep_bytes: 0,
+            trim_interval_ms: 500,
+            write_interval_ms: 300,
+            troubles: vec![Trouble::RollBackAuthor, Trouble::RollBackAuthor, Trouble::CutLine, Trouble::CutOffSite, Trouble::ChangeLeader],
             ..self
         }
     }

@@ -198,7 +198,7 @@ fn a_head_that_moves_on_while_its_origin_is_transferred_is_reached_too() {
 }
 
 #[test]
-fn promise_2_an_acknowledgement_beyond_what_was_held_is_not_believed() {
+fn promise_2_an_acknowledgement_beyond_what_is_held_is_not_believed_and_told_as_a_set_back() {
     let mut world = linked();
     world.alter_down = Some(|frame| match frame {
         ParentFrame::Adopted { id, cursor } => ParentFrame::Adopted { id, cursor: ParentCursor { next: StreamSeq(cursor.next.0 + 5), ..cursor } },
@@ -214,8 +214,12 @@ fn promise_2_an_acknowledgement_beyond_what_was_held_is_not_believed() {
         2: propose #2 3 batch 4
         2: #2 committed: 3@1/5
         2: send Adopted #2 3@1/5
-        3: ALARM parent 2 broke the protocol (it acknowledges 1/10 of origin 3, this site holds 1/5); the link was ended. Look at the parent with `kho status`
-        3: hang up: the peer broke the protocol: it acknowledges 1/10 of origin 3, this site holds 1/5
+        3: ALARM parent 2 stands at 1/10 of this site's own origin 3, but the site only at 1/5: the site was set back; run `kho fork list` before anything is entered
+        3: load 3 from 1/5
+        3: send Segment #3 3 idle at 4, complete up to 1002000
+        2: propose #3 3 idle at 4, complete up to 1002000
+        2: #3 committed: 3@1/5
+        2: send Adopted #3 3@1/5
         ",
     );
     assert_eq!(world.recorded[&(PROVINCE, OWN)].next, StreamSeq(4));

@@ -60,12 +60,14 @@ impl Uplink {
             // An answer to what was sent from another place: where the stream goes on was settled since.
             return self.line_proved();
         }
-        // What this site alone writes, nobody can hold more of, unless it said so before. Other streams reach the parent by other
-        // paths too.
-        let claims_too_much = lies == Lies::InOtherHistory || (lies == Lies::Beyond && !was_ahead && self.is_own(frame.origin));
-        if claims_too_much {
+        if lies == Lies::InOtherHistory {
             let what = format!("it acknowledges {cursor} of origin {}, this site holds {held}", frame.origin);
             return self.peer_misbehaved(what, now);
+        }
+        // What this site alone writes another path may have brought there too: written before the site was set back.
+        if lies == Lies::Beyond && !was_ahead && self.is_own(frame.origin) {
+            let alarm = UplinkAlarm::SiteBehindParent { parent, origin: frame.origin, held, claimed: cursor };
+            self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
         }
         let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
         let parked = if lies == Lies::Beyond || was_ahead || (frame.placement == stream.placement && !matches!(frame.what, Sent::Segment { .. })) {
