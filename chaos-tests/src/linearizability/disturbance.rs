@@ -42,11 +42,11 @@ impl Disturbance {
         Self::ALL[chance.random_range(0..Self::ALL.len())]
     }
 
-    /// Does it to the site, holds it for a while, and takes it back. Says when it was done.
+    /// Does it to the site, holds it for a while, and takes it back. Says when it was done, if anything was.
     ///
     /// # Errors
     /// When the site has no leader for long, or a node ended by itself.
-    pub async fn play(self, stage: &mut Stage, site: SiteId, lines: &[(Place, Line)], chance: &mut ChaCha8Rng) -> anyhow::Result<Instant> {
+    pub async fn play(self, stage: &mut Stage, site: SiteId, lines: &[(Place, Line)], chance: &mut ChaCha8Rng) -> anyhow::Result<Option<Instant>> {
         let leader = stage.tree.leader(site).await?;
         let followers: Vec<NodeId> = stage.tree.nodes(site).into_iter().filter(|node| *node != leader).collect();
         let follower = (site, followers[chance.random_range(0..followers.len())]);
@@ -57,20 +57,23 @@ impl Disturbance {
         let done = Instant::now();
         match self {
             Self::None => Ok(()),
-            Self::LeaderKilled => kill_and_start(stage, leader),
-            Self::FollowerKilled => kill_and_start(stage, follower),
+            Self::LeaderKilled => kill_and_start(stage, leader, held).await,
+            Self::FollowerKilled => kill_and_start(stage, follower, held).await,
             Self::LeaderPaused => pause(stage, leader, held).await,
             Self::FollowerPaused => pause(stage, follower, held).await,
             Self::LeaderCutOff => cut_off(stage, leader, lines, held).await,
             Self::FollowerCutOff => cut_off(stage, follower, lines, held).await,
         }?;
-        Ok(done)
+        Ok((self != Self::None).then_some(done))
     }
 }
 
-fn kill_and_start(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
+/// The node is started at once; what it misses and how it comes back takes its while too.
+async fn kill_and_start(stage: &mut Stage, at: Place, held: Duration) -> anyhow::Result<()> {
     stage.kill(at)?;
-    stage.tree.start_node(at.0, at.1)
+    stage.tree.start_node(at.0, at.1)?;
+    tokio::time::sleep(held).await;
+    Ok(())
 }
 
 async fn pause(stage: &mut Stage, at: Place, held: Duration) -> anyhow::Result<()> {

@@ -50,13 +50,14 @@ impl History {
         self.calls.iter().filter(|call| call.ended.is_none()).count()
     }
 
-    /// Calls under way at that time.
-    pub fn under_way(&self, at: Duration) -> usize {
-        self.calls.iter().filter(|call| call.begun <= at && call.ended.is_none_or(|ended| ended > at)).count()
+    /// Calls that had not ended at that time.
+    pub fn ending_after(&self, at: Duration) -> usize {
+        self.calls.iter().filter(|call| call.ended.is_none_or(|ended| ended > at)).count()
     }
 
     /// The most calls under way at one moment.
     pub fn concurrency(&self) -> usize {
-        self.calls.iter().map(|call| self.under_way(call.begun)).max().unwrap_or(0)
+        let under_way = |at: Duration| self.calls.iter().filter(|call| call.begun <= at && call.ended.is_none_or(|ended| ended > at)).count();
+        self.calls.iter().map(|call| under_way(call.begun)).max().unwrap_or(0)
     }
 }
