@@ -69,7 +69,9 @@ pub async fn run_kho(bench: &Workbench, rows: &TreeRows) -> anyhow::Result<KhoRu
     let report = measure_rows(&tree, &mut sight, &rows.bulk).await?;
     let (loaded, line_bytes) = (tree.memory(district)?, tree.district_line_bytes().await? - line_before);
     let worked = if empty.is_some() { Some(idle_memory(&mut tree).await?) } else { None };
-    restart_and_rest(bench, &mut tree).await?;
+    if empty.is_some() || bench.wants(Measure::TreeLag) {
+        restart_and_rest(bench, &mut tree).await?;
+    }
     let holding = tree.memory(district)?;
     let idle = empty.zip(worked).map(|(empty, worked)| IdleMemory { empty, worked, holding, rows_held: supply.next + report.rows });
     let lag = measure_lag_if_wanted(bench, &tree, &mut supply, report.rows_per_second / 2.0).await?;
@@ -124,7 +126,9 @@ pub async fn run_peer(bench: &Workbench, rows: &TreeRows, kho_rows_per_second: f
     let report = measure_rows(&tree, &mut sight, &rows.bulk).await?;
     let (rows_per_second, kept_up_with) = lag_rate(kho_rows_per_second, report.rows_per_second);
     drop(sight);
-    restart_and_rest(bench, &mut tree).await?;
+    if bench.wants(Measure::TreeLag) {
+        restart_and_rest(bench, &mut tree).await?;
+    }
     let lag = measure_lag_if_wanted(bench, &tree, &mut supply, rows_per_second).await?;
     Ok(Some(PeerRun { rows: report, kept_up_with: kept_up_with.filter(|_| lag.is_some()), lag }))
 }
