@@ -246,6 +246,17 @@ enum Operation {
     Add(Vec<u8>, i64),
 }
 
+impl Operation {
+    /// Roughly what the operation takes in a database's batch, in bytes.
+    fn bytes(&self) -> usize {
+        const OTHER: usize = 16;
+        OTHER + match self {
+            Self::Put(_, one, other) | Self::DeleteRange(_, one, other) => one.len() + other.len(),
+            Self::Delete(_, key) | Self::Add(key, _) => key.len(),
+        }
+    }
+}
+
 /// Changes that are written together, in the order in which they were noted.
 #[derive(Default)]
 pub struct WriteSet {

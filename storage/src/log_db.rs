@@ -6,8 +6,9 @@
 //! 'm' name                opaque bytes: vote, committed, purged (the last behind the purged index, u64, LE)
 //! ```
 //!
-//! All bytes are the consensus' own; this file knows indexes and sizes only. Everything goes through one write-ahead log, so
-//! whatever [`LogDb::sync`] makes durable, it makes durable together with all that was written before.
+//! All bytes are the consensus' own; this file knows indexes and sizes only. Entries and words are two families of one database and
+//! go through one write-ahead log, so whatever [`LogDb::sync`] makes durable, it makes durable together with all that was written
+//! before.
 //!
 //! Invariants: entries are consecutive (test `an_entry_that_leaves_a_hole_is_refused`); a damaged entry is never handed out
 //! (test `a_flipped_byte_is_reported_with_the_entry_it_hit`); a log that lost a write it had synced is never opened (test
@@ -24,11 +25,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{AsColumnFamilyRef, DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 pub use error::LogDbError;
 pub(crate) use frame::{framed, opened};
-use options::options;
+use options::{WORDS, families, options};
 use synced_mark::{SyncedMark, WriteNumber};
 
 const TOTAL_BYTES: usize = 8;
@@ -115,16 +116,33 @@ impl LogDb {
     /// [`LogDbError`]; the fault is local.
     pub fn open(dir: &Path) -> Result<Self, LogDbError> {
         let failed = |reason: String| LogDbError::Io { dir: dir.to_owned(), verb: "opened", reason };
-        let db = DB::open(&options(dir), dir).map_err(|e| failed(e.to_string()))?;
+        let db = DB::open_cf_descriptors(&options(dir), dir, families()).map_err(|e| failed(e.to_string()))?;
         let synced = SyncedMark::open(dir).map_err(|e| failed(e.to_string()))?;
         let log = Self { db, dir: dir.to_owned(), tail: Mutex::default(), synced };
         let (wanted, found) = (log.synced.noted(), log.written());
         if found < wanted {
             return Err(LogDbError::EndLost { dir: dir.to_owned(), wanted: wanted.0, found: found.0 });
         }
+        log.move_words()?;
         let tail = log.read_tail()?;
         *log.tail.lock() = tail;
         Ok(log)
+    }
+
+    /// Puts words in their place that lie among the entries: before words had a family of their own they were written there.
+    fn move_words(&self) -> Result<(), LogDbError> {
+        let mut batch = WriteBatch::default();
+        for key in [LogWord::Vote.key(), LogWord::Committed.key(), PURGED] {
+            if let Some(value) = self.db.get_pinned(key).map_err(|e| self.io("read", &e))? {
+                batch.put_cf(self.words(), key, &value);
+                batch.delete(key);
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.write_synced(batch) }
+    }
+
+    fn words(&self) -> &impl AsColumnFamilyRef {
+        self.db.cf_handle(WORDS).expect("every family is opened with the database")
     }
 
     pub fn extent(&self) -> LogExtent {
@@ -251,8 +269,7 @@ impl LogDb {
     pub fn purge_to(&self, index: u64, purged: &[u8]) -> Result<(), LogDbError> {
         let mut after = *self.tail.lock();
         let mut batch = WriteBatch::default();
-        batch.put(PURGED, framed(&PURGED, &index.to_le_bytes(), purged));
-        batch.delete_range(entry_key(0), entry_key(index.saturating_add(1)));
+        batch.put_cf(self.words(), PURGED, framed(&PURGED, &index.to_le_bytes(), purged));
         self.db.write(batch).map_err(|e| self.io("written", &e))?;
         if index >= after.extent.next {
             after = Tail::default();
@@ -263,8 +280,8 @@ impl LogDb {
             }
         }
         *self.tail.lock() = after;
-        // Whole files of purged entries go at once instead of waiting for a compaction. Purged entries of other files may
-        // reappear with them, which `read_tail` expects.
+        // Whole files of purged entries go at once. Those that share a file with entries that stay go with it later; nobody reads them,
+        // which `read_tail` sees to.
         self.db.delete_file_in_range(entry_key(0), entry_key(index)).map_err(|e| self.io("written", &e))
     }
 
@@ -310,12 +327,12 @@ impl LogDb {
     pub fn put_word(&self, word: LogWord, bytes: &[u8], durable: bool) -> Result<(), LogDbError> {
         let key = word.key();
         let mut batch = WriteBatch::default();
-        batch.put(key, framed(&key, &[], bytes));
+        batch.put_cf(self.words(), key, framed(&key, &[], bytes));
         if durable { self.write_synced(batch) } else { self.db.write(batch).map_err(|e| self.io("written", &e)) }
     }
 
     fn stored_word(&self, key: [u8; 2], what: &dyn std::fmt::Display) -> Result<Option<Vec<u8>>, LogDbError> {
-        let Some(value) = self.db.get_pinned(key).map_err(|e| self.io("read", &e))? else { return Ok(None) };
+        let Some(value) = self.db.get_pinned_cf(self.words(), key).map_err(|e| self.io("read", &e))? else { return Ok(None) };
         let bytes = opened(&key, &value).map_err(|why| self.damaged(what.to_string(), why))?;
         Ok(Some(bytes.to_vec()))
     }

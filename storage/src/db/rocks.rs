@@ -22,6 +22,10 @@ const MEMTABLE_FILTER_PART: f64 = 0.05;
 /// So many files that left memory are merged at a time with all that is older: half as often as by RocksDB's own choice.
 const LEVEL_0_FILES: i32 = 8;
 
+/// Seconds for which a file at the bottom is left alone: each view that ends would have all files rewritten that were moved there as
+/// they are, and with batches of streams that is all that leaves memory. What a view held back from being forgotten goes later.
+const BOTTOM_FILES_LEFT_ALONE: (&str, &str) = ("bottommost_file_compaction_delay", "86400");
+
 /// A database in a directory.
 pub struct RocksDb {
     db: rocksdb::DB,
@@ -47,7 +51,11 @@ impl RocksDb {
         // What is written here is read again by merging at most, but for few rows: the block cache holds those.
         options.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(place));
         let db = rocksdb::DB::open_cf_descriptors(&options, place, families(&cache, limits)).map_err(|e| failed(place, e))?;
-        Ok(Self { db, place: place.into() })
+        let db = Self { db, place: place.into() };
+        for space in Space::ALL {
+            db.db.set_options_cf(db.space(space), &[BOTTOM_FILES_LEFT_ALONE]).map_err(|e| failed(place, e))?;
+        }
+        Ok(db)
     }
 
     pub fn open_read_only(place: &Path) -> Result<Self, StorageError> {
@@ -79,7 +87,8 @@ impl RocksDb {
     }
 
     pub fn write(&self, set: WriteSet) -> Result<(), StorageError> {
-        let mut batch = WriteBatch::default();
+        // In one piece from the start: what grows is copied again and again.
+        let mut batch = WriteBatch::with_capacity_bytes(set.operations.iter().map(Operation::bytes).sum());
         for operation in &set.operations {
             match operation {
                 Operation::Put(space, key, value) => batch.put_cf(self.space(*space), key, value),
@@ -135,11 +144,13 @@ fn space_options(space: Space, cache: &Cache, limits: DbLimits) -> Options {
         options.set_memtable_whole_key_filtering(true);
     }
     options.set_block_based_table_factory(&table);
-    // What leaves memory is soon merged with what is older, and compressed then.
-    options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
-    // Batches of a stream come in the order of their keys and are trimmed once they are acknowledged. With one compression from there
-    // on their files are moved down as they are; with two, each would be written again.
-    if space != Space::Streams {
+    if space == Space::Streams {
+        // Batches come in the order of their keys and are trimmed once they are acknowledged. With one compression all the way their
+        // files are moved down as they are; with two, each would be written again.
+        options.set_compression_type(DBCompressionType::Lz4);
+    } else {
+        // What leaves memory is soon merged with what is older, and compressed then.
+        options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
         options.set_bottommost_compression_options(ZLIB_WINDOW_BITS, ZSTD_LEVEL, ZLIB_STRATEGY, NO_DICTIONARY, true);
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rocksdb::{BlockBasedOptions, Cache, Options};
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DEFAULT_COLUMN_FAMILY_NAME, Options};
 
 use crate::direct_writes::takes_direct_writes;
 
@@ -13,32 +13,47 @@ const BLOCK_CACHE_BYTES: usize = 4 << 20;
 /// Beyond this the oldest write-ahead log is given up by flushing what it holds.
 const WAL_BYTES_MAX: u64 = 64 << 20;
 
-/// So many files that left memory are merged at a time. Words are written beside all entries, so every file overlaps every other and
-/// none can be moved as it is; by the time that so many have come together, most of what they hold is purged.
-const LEVEL_0_FILES: i32 = 24;
-/// Writes wait for merging only far beyond that.
-const LEVEL_0_FILES_MAX: i32 = 4 * LEVEL_0_FILES;
+/// Write-ahead logs that are written over instead of removed. A sync of one whose blocks are there and filled waits for its bytes
+/// alone; of a fresh one also for the file system's own log, which all that is written on this disk shares.
+const WALS_WRITTEN_OVER: usize = 3;
+
+/// The family of words. They are written again and again beside all entries: in one family with them every file would overlap every
+/// other, and be rewritten each time files are merged. Files of entries alone follow one another: they are moved as they are, and go
+/// whole when what they hold is purged.
+pub(super) const WORDS: &str = "words";
 
 /// The options for a log in `dir`, which may not exist yet.
 pub(super) fn options(dir: &Path) -> Options {
-    let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
     let mut options = Options::default();
     options.create_if_missing(true);
-    options.set_block_based_table_factory(&blocks);
-    // Entries live for minutes and go with their files: compressing them costs more than the disk they would save.
-    options.set_compression_type(rocksdb::DBCompressionType::None);
+    options.create_missing_column_families(true);
+    // Words leave memory with the entries, so that no write-ahead log is kept for their sake.
+    options.set_atomic_flush(true);
     // What leaves memory is hardly read again: it need not pass through the system's cache.
     options.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(dir));
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-    options.set_max_write_buffer_number(2);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
-    options.set_level_zero_file_num_compaction_trigger(LEVEL_0_FILES);
-    options.set_level_zero_slowdown_writes_trigger(LEVEL_0_FILES_MAX);
-    options.set_level_zero_stop_writes_trigger(LEVEL_0_FILES_MAX);
+    options.set_recycle_log_file_num(WALS_WRITTEN_OVER);
     options.set_max_background_jobs(2);
     options.set_max_open_files(128);
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
+    options
+}
+
+/// Entries, in RocksDB's default family, and words.
+pub(super) fn families() -> [ColumnFamilyDescriptor; 2] {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    [DEFAULT_COLUMN_FAMILY_NAME, WORDS].map(|name| ColumnFamilyDescriptor::new(name, family_options(&cache)))
+}
+
+fn family_options(cache: &Cache) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    // Entries live for minutes and go with their files: compressing them costs more than the disk they would save.
+    options.set_compression_type(rocksdb::DBCompressionType::None);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_max_write_buffer_number(2);
     options
 }

@@ -152,6 +152,109 @@ fn promise_1_a_log_that_lost_what_it_had_synced_is_refused() {
     }
 }
 
+/// Copies the files of an open log, as its process' end would leave them.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a directory").filter_map(Result::ok).filter(|entry| entry.file_name() != "LOCK") {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
+/// Makes the log go on in another write-ahead log, and what it holds leave memory.
+fn next_write_ahead_log(log: &LogDb) {
+    let families = [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, WORDS].map(|name| log.db.cf_handle(name).expect("opened"));
+    log.db.flush_cfs_opt(&families, &rocksdb::FlushOptions::default()).expect("flushable");
+}
+
+/// A log, not closed, whose newest write-ahead log was written over an older one that was longer; entry 200 and those that follow are in it.
+fn log_written_over_another(dir: &Path) {
+    let open = tempfile::tempdir().expect("temporary directory");
+    let log = LogDb::open(open.path()).expect("fresh directory");
+    for round in 0..5 {
+        log.append(entries(40 * round..40 * (round + 1))).expect("consecutive");
+        log.sync().expect("writable");
+        next_write_ahead_log(&log);
+    }
+    for index in 200..203 {
+        log.append(entries(index..index + 1)).expect("consecutive");
+        log.sync().expect("writable");
+    }
+    copy(open.path(), dir);
+}
+
+#[test]
+fn promise_1_a_write_ahead_log_that_is_written_over_ends_where_its_own_writes_do_and_misses_none() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    log_written_over_another(dir.path());
+    let file = newest_file(dir.path());
+    let mut bytes = std::fs::read(&file).expect("readable");
+    let last = bytes.windows(100).position(|window| window == [202; 100]).expect("the last entry");
+    let older = |window: &[u8]| (1..200).contains(&window[0]) && window.iter().all(|byte| *byte == window[0]);
+    assert!(bytes[last..].windows(100).any(older), "behind it stands what the file held before");
+    {
+        let log = LogDb::open(dir.path()).expect("own log");
+        assert_eq!(log.extent(), LogExtent { first: 0, next: 203 });
+        assert_eq!(indexes(&log, 0..300, usize::MAX).len(), 203);
+    }
+    let damaged = tempfile::tempdir().expect("temporary directory");
+    log_written_over_another(damaged.path());
+    bytes[last] ^= 1;
+    std::fs::write(newest_file(damaged.path()), &bytes).expect("writable");
+    assert!(matches!(LogDb::open(damaged.path()), Err(LogDbError::EndLost { wanted: 203, found: 202, .. })));
+}
+
+#[test]
+fn files_of_purged_entries_leave_the_disk_and_none_is_written_twice_before() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let log = LogDb::open(dir.path()).expect("fresh directory");
+    let files = || {
+        let of_entries = log.db.live_files().expect("readable").into_iter().filter(|file| file.column_family_name == "default");
+        of_entries.map(|file| (file.name, file.level)).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let mut written = std::collections::BTreeSet::new();
+    for round in 0..12u64 {
+        log.append(entries(20 * round..20 * (round + 1))).expect("consecutive");
+        log.put_word(LogWord::Committed, &round.to_le_bytes(), false).expect("writable");
+        next_write_ahead_log(&log);
+        written.extend(files().into_keys());
+    }
+    let moved = || files().into_values().filter(|level| *level > 0).count() >= 8;
+    for _ in 0..100 {
+        if moved() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(moved(), "most have left the first level: {:?}", files());
+    assert_eq!(files().into_keys().collect::<std::collections::BTreeSet<_>>(), written, "each as it was written first");
+    log.purge_to(130, b"130").expect("writable");
+    assert_eq!(files().len(), 12 - 130 / 20, "whole files go at once");
+    drop(log);
+    let log = LogDb::open(dir.path()).expect("own log");
+    assert_eq!(log.extent(), LogExtent { first: 131, next: 240 });
+    assert_eq!(indexes(&log, 0..240, usize::MAX).first(), Some(&131), "those that share a file with others are not there to read");
+}
+
+#[test]
+fn words_that_an_earlier_build_wrote_among_the_entries_are_found() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    {
+        let mut options = rocksdb::Options::default();
+        options.create_if_missing(true);
+        let earlier = DB::open(&options, dir.path()).expect("fresh directory");
+        for (index, total) in [(7u64, 3u64), (8, 6)] {
+            earlier.put(entry_key(index), framed(&entry_key(index), &total.to_le_bytes(), b"abc")).expect("writable");
+        }
+        earlier.put(LogWord::Vote.key(), framed(&LogWord::Vote.key(), &[], b"seven")).expect("writable");
+        earlier.put(PURGED, framed(&PURGED, &7u64.to_le_bytes(), b"purged at 7")).expect("writable");
+    }
+    for start in 0..2 {
+        let log = LogDb::open(dir.path()).expect("an earlier log");
+        assert_eq!(log.word(LogWord::Vote), Ok(Some(b"seven".to_vec())), "start {start}");
+        assert_eq!((log.word(LogWord::Committed), log.purged()), (Ok(None), Ok(Some(b"purged at 7".to_vec()))));
+        assert_eq!(log.extent(), LogExtent { first: 8, next: 9 });
+    }
+}
+
 #[test]
 fn a_log_that_was_never_synced_may_lose_its_end() {
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -162,9 +265,7 @@ fn a_log_that_was_never_synced_may_lose_its_end() {
         let log = LogDb::open(dir.path()).expect("own log");
         log.append(entries(3..4)).expect("consecutive");
         log.append(entries(4..5)).expect("consecutive");
-        for entry in std::fs::read_dir(dir.path()).expect("a directory").filter_map(Result::ok).filter(|entry| entry.file_name() != "LOCK") {
-            std::fs::copy(entry.path(), after.path().join(entry.file_name())).expect("copied");
-        }
+        copy(dir.path(), after.path());
     }
     let file = newest_file(after.path());
     let bytes = std::fs::read(&file).expect("readable");

@@ -39,7 +39,10 @@ pub use value::StoredRow;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -103,6 +106,8 @@ pub struct Warehouse {
     register: ArcSwap<Option<VerifiedRegister>>,
     /// One command at a time.
     applying: parking_lot::Mutex<()>,
+    /// No request key is of an earlier site time, so that a write need not look for old ones: one may be, before the first write looked.
+    requests_kept_from: AtomicI64,
     listeners: parking_lot::RwLock<Vec<Listener>>,
 }
 
@@ -145,6 +150,7 @@ impl Warehouse {
             db: ArcSwap::from_pointee(db),
             register: ArcSwap::from_pointee(None),
             applying: parking_lot::Mutex::new(()),
+            requests_kept_from: AtomicI64::new(i64::MIN),
             listeners: parking_lot::RwLock::new(Vec::new()),
             config,
         };
@@ -251,6 +257,7 @@ impl Warehouse {
         self.check_cubes(&db)?;
         point_to(&self.dir, &place)?;
         let old = self.db.swap(Arc::new(db));
+        self.requests_kept_from.store(i64::MIN, Ordering::Relaxed);
         // A reader may still hold the old database: then its files stay until the next start.
         if let Ok(old) = Arc::try_unwrap(old) {
             let old_place = old.place().to_path_buf();

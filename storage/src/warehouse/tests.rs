@@ -157,6 +157,30 @@ fn promise_3_a_retry_with_the_same_request_key_is_applied_once_and_another_body_
 }
 
 #[test]
+fn promise_3_a_request_key_is_remembered_for_thirty_days_and_forgotten_by_all_nodes_at_the_same_write() {
+    let tree = Tree::new();
+    let mut nodes = [tree.node("a", 3), tree.node("b", 3)];
+    let again = |node: &mut Node, time, key: &str| matches!(node.write(time, vec![request(key, vec![person("a", 1, 0, "2000")])])[0], WriteOutcome::Committed { repeated: true, .. });
+    for (place, node) in nodes.iter_mut().enumerate() {
+        for (time, key) in [(10, "k"), (20, "l"), (20, "m")] {
+            assert!(!again(node, time, key), "{key} is new");
+        }
+        assert!(!again(node, 10 + REQUEST_KEPT_MS, "n") && again(node, 10 + REQUEST_KEPT_MS, "k"), "thirty days are not over");
+        assert!(!again(node, 11 + REQUEST_KEPT_MS, "o"), "{place}: this write forgets the first");
+        if place == 1 {
+            // What a node knows of its oldest key ends with its process.
+            let closed = std::mem::replace(node, tree.node("nobody's", 3));
+            drop(closed.warehouse);
+            *node = Node { warehouse: Warehouse::open(&tree.dir.path().join("b"), tree.config(3)).expect("own data"), applied: closed.applied };
+        }
+        assert!(!again(node, 12 + REQUEST_KEPT_MS, "k"), "{place}: it is a new request");
+        assert!(again(node, 20 + REQUEST_KEPT_MS, "l") && again(node, 20 + REQUEST_KEPT_MS, "m"), "{place}: these are kept to the end");
+        assert!(!again(node, 21 + REQUEST_KEPT_MS, "p") && !again(node, 22 + REQUEST_KEPT_MS, "l") && !again(node, 22 + REQUEST_KEPT_MS, "m"), "{place}: and no longer");
+    }
+    assert_eq!(nodes[0].replica(), nodes[1].replica());
+}
+
+#[test]
 fn promise_10_a_request_that_takes_away_a_missing_row_changes_nothing_while_its_neighbours_commit() {
     let tree = Tree::new();
     let mut district = tree.node("d", 3);

@@ -1,6 +1,6 @@
 //! Clients' requests become one batch of the site's own origin.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use super::{
     REQUEST_KEPT_MS, Warehouse,
@@ -83,19 +83,28 @@ impl Warehouse {
         Ok(outcomes)
     }
 
+    /// Forgets request keys that are too old at `now`, which is the time of those that this write brings.
     fn forget_old_requests(&self, db: &Db, now: SiteTime, forgotten_max: usize, set: &mut WriteSet) -> Result<(), StorageError> {
-        let (from, _) = Meta::kind_range(0x07);
-        let mut to = from.clone();
-        to.extend(now.0.saturating_sub(REQUEST_KEPT_MS).max(0).to_be_bytes());
-        let mut forgotten = 0;
+        let kept_from = now.0.saturating_sub(REQUEST_KEPT_MS);
+        let oldest = self.requests_kept_from.fetch_min(now.0, Ordering::Relaxed);
+        if oldest >= kept_from {
+            return Ok(());
+        }
+        let (from, to) = Meta::kind_range(0x07);
+        let (mut forgotten, mut oldest) = (0, now.0);
         db.view().scan(Space::Meta, &from, &to, |key, _| {
-            if let Some(Meta::RequestAge(_, origin, request)) = Meta::decode(key) {
-                set.delete(Space::Meta, Meta::Request(origin, request).encode());
-                set.delete(Space::Meta, key.to_vec());
+            let Some(Meta::RequestAge(time, origin, request)) = Meta::decode(key) else { return Ok(true) };
+            if time.0 >= kept_from || forgotten == forgotten_max {
+                oldest = time.0;
+                return Ok(false);
             }
+            set.delete(Space::Meta, Meta::Request(origin, request).encode());
+            set.delete(Space::Meta, key.to_vec());
             forgotten += 1;
-            Ok(forgotten < forgotten_max)
-        })
+            Ok(true)
+        })?;
+        self.requests_kept_from.store(oldest.min(now.0), Ordering::Relaxed);
+        Ok(())
     }
 }
 
