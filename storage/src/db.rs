@@ -20,6 +20,7 @@ use std::{
 };
 
 pub use self::memory::MemoryImage;
+pub(crate) use self::rocks::MEMTABLE_BYTES;
 use self::{
     memory::MemoryDb,
     rocks::{RocksDb, RocksValue, RocksView},
@@ -157,6 +158,14 @@ impl Db {
         match &self.store {
             Store::Rocks(rocks) => rocks.checkpoint(target),
             Store::Memory(_) => Err(failed(target, "a database in memory has no files; take its image")),
+        }
+    }
+
+    /// Bytes that were written but not flushed yet, roughly. Nothing in memory, where a flush frees nothing.
+    pub fn unflushed_bytes(&self) -> u64 {
+        match &self.store {
+            Store::Rocks(rocks) => rocks.unflushed_bytes(),
+            Store::Memory(_) => 0,
         }
     }
 

@@ -25,12 +25,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rocksdb::{AsColumnFamilyRef, DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, Direction, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 pub use error::LogDbError;
 pub(crate) use frame::{framed, opened};
 use options::{WORDS, families, options};
 use synced_mark::{SyncedMark, WriteNumber};
+
+use crate::db::MEMTABLE_BYTES;
 
 const TOTAL_BYTES: usize = 8;
 const ENTRY: u8 = b'e';
@@ -141,8 +143,16 @@ impl LogDb {
         if batch.is_empty() { Ok(()) } else { self.write_synced(batch) }
     }
 
-    fn words(&self) -> &impl AsColumnFamilyRef {
-        self.db.cf_handle(WORDS).expect("every family is opened with the database")
+    fn entries(&self) -> &ColumnFamily {
+        self.family(DEFAULT_COLUMN_FAMILY_NAME)
+    }
+
+    fn words(&self) -> &ColumnFamily {
+        self.family(WORDS)
+    }
+
+    fn family(&self, name: &str) -> &ColumnFamily {
+        self.db.cf_handle(name).expect("every family is opened with the database")
     }
 
     pub fn extent(&self) -> LogExtent {
@@ -201,6 +211,20 @@ impl LogDb {
 
     fn note_synced(&self, written: WriteNumber) -> Result<(), LogDbError> {
         self.synced.note(written).map_err(|e| LogDbError::Io { dir: self.dir.clone(), verb: "synced", reason: e.to_string() })
+    }
+
+    /// Bytes of entries and words that are in memory and in the write-ahead log only.
+    pub fn unflushed_bytes(&self) -> u64 {
+        let of = |family| self.db.property_int_value_cf(family, MEMTABLE_BYTES).ok().flatten().unwrap_or(0);
+        of(self.entries()) + of(self.words())
+    }
+
+    /// Puts what is in memory in files of its own; nothing more becomes durable than by [`Self::sync`].
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`].
+    pub fn flush(&self) -> Result<(), LogDbError> {
+        self.db.flush_cfs_opt(&[self.entries(), self.words()], &FlushOptions::default()).map_err(|e| self.io("flushed", &e))
     }
 
     /// Entries of `range` that are there, in order, at most `bytes_max` of them in sum but at least one.

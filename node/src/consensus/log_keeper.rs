@@ -1,4 +1,4 @@
-//! When a log snapshot is due and which part of the log may go.
+//! When a log snapshot is due and which part of the log may go. What rests in memory is flushed by the way ([`Rest`]).
 //!
 //! Invariant: an entry is purged only when a log snapshot holds it, when the state on disk has applied it, and when no
 //! member that is being sent a log snapshot, or is a little behind, still needs it. Test:
@@ -10,9 +10,11 @@ use kho_storage::{
     log_db::{LogDb, LogDbError, LogExtent},
     warehouse::Warehouse,
 };
+use parking_lot::Mutex;
 
 use super::{
     config::ConsensusLimits,
+    rest::Rest,
     snapshot_shelf::SnapshotShelf,
     state_machine::position_of,
     types::{Raft, RaftMetrics},
@@ -67,6 +69,7 @@ impl LogKeeper {
     /// Runs until the node stops.
     pub async fn run(self) {
         let this = Arc::new(self);
+        let rest = Arc::new(Mutex::new(Rest::new(Arc::clone(&this.log), Arc::clone(&this.warehouse))));
         loop {
             tokio::time::sleep(this.limits.log_check_interval).await;
             let metrics = this.raft.metrics().borrow().clone();
@@ -74,14 +77,17 @@ impl LogKeeper {
                 return;
             }
             let looked = tokio::task::spawn_blocking({
-                let this = Arc::clone(&this);
-                move || this.look(&metrics)
+                let (this, rest) = (Arc::clone(&this), Arc::clone(&rest));
+                move || {
+                    rest.lock().look()?;
+                    this.look(&metrics)
+                }
             });
             let done = match looked.await {
                 Ok(Ok(Some(view))) => this.act(&view).await,
                 Ok(Ok(None)) => continue,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the log's size could not be judged; no log snapshot is made");
+                    tracing::error!(%error, "the log can't be flushed, or its size not be judged; no log snapshot is made");
                     continue;
                 }
                 Err(_) => return,

@@ -41,6 +41,7 @@ mod pace;
 mod peers;
 mod propose;
 mod read;
+mod rest;
 mod serve;
 mod silence;
 mod snapshot_receive;

@@ -26,6 +26,9 @@ const LEVEL_0_FILES: i32 = 8;
 /// they are, and with batches of streams that is all that leaves memory. What a view held back from being forgotten goes later.
 const BOTTOM_FILES_LEFT_ALONE: (&str, &str) = ("bottommost_file_compaction_delay", "86400");
 
+/// What a key space, or a log, holds in memory that is not flushed, by RocksDB's name for it.
+pub(crate) const MEMTABLE_BYTES: &str = "rocksdb.cur-size-all-mem-tables";
+
 /// A database in a directory.
 pub struct RocksDb {
     db: rocksdb::DB,
@@ -111,6 +114,10 @@ impl RocksDb {
         self.flush()?;
         let checkpoint = Checkpoint::new(&self.db).map_err(|e| failed(&self.place, e))?;
         checkpoint.create_checkpoint(target).map_err(|e| failed(target, e))
+    }
+
+    pub fn unflushed_bytes(&self) -> u64 {
+        Space::ALL.iter().filter_map(|space| self.db.property_int_value_cf(self.space(*space), MEMTABLE_BYTES).ok().flatten()).sum()
     }
 
     pub fn size(&self, space: Space) -> (u64, u64) {

@@ -161,8 +161,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// Makes the log go on in another write-ahead log, and what it holds leave memory.
 fn next_write_ahead_log(log: &LogDb) {
-    let families = [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, WORDS].map(|name| log.db.cf_handle(name).expect("opened"));
-    log.db.flush_cfs_opt(&families, &rocksdb::FlushOptions::default()).expect("flushable");
+    log.flush().expect("flushable");
 }
 
 /// A log, not closed, whose newest write-ahead log was written over an older one that was longer; entry 200 and those that follow are in it.

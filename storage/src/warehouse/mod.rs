@@ -277,6 +277,11 @@ impl Warehouse {
         self.db.load().size(space)
     }
 
+    /// Bytes that were applied but are on disk by the log alone, roughly.
+    pub fn unflushed_bytes(&self) -> u64 {
+        self.db.load().unflushed_bytes()
+    }
+
     /// Puts everything applied on disk, as before a stop, so that the next start has little to apply again.
     pub fn flush(&self) -> Result<(), StorageError> {
         self.db.load().flush()
