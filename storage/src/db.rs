@@ -20,7 +20,6 @@ use std::{
 };
 
 pub use self::memory::MemoryImage;
-pub(crate) use self::rocks::MEMTABLE_BYTES;
 use self::{
     memory::MemoryDb,
     rocks::{RocksDb, RocksValue, RocksView},
@@ -161,14 +160,6 @@ impl Db {
         }
     }
 
-    /// Bytes that were written but not flushed yet, roughly. Nothing in memory, where a flush frees nothing.
-    pub fn unflushed_bytes(&self) -> u64 {
-        match &self.store {
-            Store::Rocks(rocks) => rocks.unflushed_bytes(),
-            Store::Memory(_) => 0,
-        }
-    }
-
     /// Bytes on disk of one key space, roughly, and keys in it, roughly.
     pub fn size(&self, space: Space) -> (u64, u64) {
         match &self.store {
@@ -258,9 +249,9 @@ enum Operation {
 impl Operation {
     /// Roughly what the operation takes in a database's batch, in bytes.
     fn bytes(&self) -> usize {
-        const OTHER: usize = 16;
-        OTHER + match self {
-            Self::Put(_, one, other) | Self::DeleteRange(_, one, other) => one.len() + other.len(),
+        const OVERHEAD: usize = 16;
+        OVERHEAD + match self {
+            Self::Put(_, first, second) | Self::DeleteRange(_, first, second) => first.len() + second.len(),
             Self::Delete(_, key) | Self::Add(key, _) => key.len(),
         }
     }
@@ -273,6 +264,11 @@ pub struct WriteSet {
 }
 
 impl WriteSet {
+    /// Roughly what the changes take in a database's batch, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.operations.iter().map(Operation::bytes).sum()
+    }
+
     pub fn put(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>) {
         self.operations.push(Operation::Put(space, key, value));
     }

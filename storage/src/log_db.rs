@@ -10,7 +10,10 @@
 //! go through one write-ahead log, so whatever [`LogDb::sync`] makes durable, it makes durable together with all that was written
 //! before.
 //!
-//! Invariants: entries are consecutive (test `an_entry_that_leaves_a_hole_is_refused`); a damaged entry is never handed out
+//! Entries up to the purged index may lie on the disk still; they count for nothing.
+//!
+//! Invariants: entries are consecutive (test `an_entry_that_leaves_a_hole_is_refused`); a purged entry is never read again (test
+//! `truncated_and_purged_entries_stay_away_after_a_restart`); a damaged entry is never handed out
 //! (test `a_flipped_byte_is_reported_with_the_entry_it_hit`); a log that lost a write it had synced is never opened (test
 //! `promise_1_a_log_that_lost_what_it_had_synced_is_refused`).
 
@@ -18,10 +21,12 @@ mod error;
 mod frame;
 mod options;
 mod synced_mark;
+mod words;
 
 use std::{
     ops::Range,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -29,47 +34,12 @@ use rocksdb::{ColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, Direction, FlushOpti
 
 pub use error::LogDbError;
 pub(crate) use frame::{framed, opened};
-use options::{WORDS, families, options};
+use options::{families, options};
 use synced_mark::{SyncedMark, WriteNumber};
-
-use crate::db::MEMTABLE_BYTES;
+pub use words::LogWord;
 
 const TOTAL_BYTES: usize = 8;
 const ENTRY: u8 = b'e';
-const WORD: u8 = b'm';
-
-/// A word that is kept beside the entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogWord {
-    /// Whom this node voted for last.
-    Vote,
-    /// How far the log is known to be committed.
-    Committed,
-}
-
-/// Written by a purge alone, with the purged index in front.
-const PURGED: [u8; 2] = [WORD, b'p'];
-
-impl LogWord {
-    fn key(self) -> [u8; 2] {
-        [
-            WORD,
-            match self {
-                Self::Vote => b'v',
-                Self::Committed => b'c',
-            },
-        ]
-    }
-}
-
-impl std::fmt::Display for LogWord {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Vote => "the vote",
-            Self::Committed => "the committed position",
-        })
-    }
-}
 
 /// An entry as it was appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,12 +73,21 @@ struct Tail {
     total_bytes: u64,
 }
 
+impl Tail {
+    /// What is left once all up to `index` is purged.
+    fn purged_to(self, index: u64) -> Self {
+        let first = self.extent.first.max(index.saturating_add(1));
+        if first < self.extent.next { Self { extent: LogExtent { first, ..self.extent }, ..self } } else { Self { extent: LogExtent { first, next: first }, total_bytes: 0 } }
+    }
+}
+
 /// The log database. Writes are ordered by their caller; reads may run beside them.
 pub struct LogDb {
     db: DB,
     dir: PathBuf,
     tail: Mutex<Tail>,
     synced: SyncedMark,
+    written_bytes: AtomicU64,
 }
 
 impl LogDb {
@@ -120,7 +99,7 @@ impl LogDb {
         let failed = |reason: String| LogDbError::Io { dir: dir.to_owned(), verb: "opened", reason };
         let db = DB::open_cf_descriptors(&options(dir), dir, families()).map_err(|e| failed(e.to_string()))?;
         let synced = SyncedMark::open(dir).map_err(|e| failed(e.to_string()))?;
-        let log = Self { db, dir: dir.to_owned(), tail: Mutex::default(), synced };
+        let log = Self { db, dir: dir.to_owned(), tail: Mutex::default(), synced, written_bytes: AtomicU64::new(0) };
         let (wanted, found) = (log.synced.noted(), log.written());
         if found < wanted {
             return Err(LogDbError::EndLost { dir: dir.to_owned(), wanted: wanted.0, found: found.0 });
@@ -131,24 +110,8 @@ impl LogDb {
         Ok(log)
     }
 
-    /// Puts words in their place that lie among the entries: before words had a family of their own they were written there.
-    fn move_words(&self) -> Result<(), LogDbError> {
-        let mut batch = WriteBatch::default();
-        for key in [LogWord::Vote.key(), LogWord::Committed.key(), PURGED] {
-            if let Some(value) = self.db.get_pinned(key).map_err(|e| self.io("read", &e))? {
-                batch.put_cf(self.words(), key, &value);
-                batch.delete(key);
-            }
-        }
-        if batch.is_empty() { Ok(()) } else { self.write_synced(batch) }
-    }
-
     fn entries(&self) -> &ColumnFamily {
         self.family(DEFAULT_COLUMN_FAMILY_NAME)
-    }
-
-    fn words(&self) -> &ColumnFamily {
-        self.family(WORDS)
     }
 
     fn family(&self, name: &str) -> &ColumnFamily {
@@ -179,7 +142,9 @@ impl LogDb {
             batch.put(key, framed(&key, &after.total_bytes.to_le_bytes(), bytes));
         }
         self.db.write(batch).map_err(|e| self.io("written", &e))?;
-        *self.tail.lock() = after;
+        let mut tail = self.tail.lock();
+        self.written_bytes.fetch_add(after.total_bytes - tail.total_bytes, Ordering::Relaxed);
+        *tail = after;
         Ok(())
     }
 
@@ -213,13 +178,12 @@ impl LogDb {
         self.synced.note(written).map_err(|e| LogDbError::Io { dir: self.dir.clone(), verb: "synced", reason: e.to_string() })
     }
 
-    /// Bytes of entries and words that are in memory and in the write-ahead log only.
-    pub fn unflushed_bytes(&self) -> u64 {
-        let of = |family| self.db.property_int_value_cf(family, MEMTABLE_BYTES).ok().flatten().unwrap_or(0);
-        of(self.entries()) + of(self.words())
+    /// Bytes of entries appended since this was opened.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
     }
 
-    /// Puts what is in memory in files of its own; nothing more becomes durable than by [`Self::sync`].
+    /// Puts what is in memory in files. It promises nothing of what outlasts a power failure: [`Self::sync`] does.
     ///
     /// # Errors
     /// [`LogDbError::Io`].
@@ -286,26 +250,22 @@ impl LogDb {
         Ok(())
     }
 
-    /// Forgets all entries up to and including `index`, and remembers `purged` for [`Self::purged`] in the same write.
+    /// Forgets all entries up to and including `index`, and remembers `purged` for [`Self::purged`]; durable on return. Nothing happens
+    /// when more was purged before.
     ///
     /// # Errors
-    /// [`LogDbError::Io`].
+    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
     pub fn purge_to(&self, index: u64, purged: &[u8]) -> Result<(), LogDbError> {
-        let mut after = *self.tail.lock();
-        let mut batch = WriteBatch::default();
-        batch.put_cf(self.words(), PURGED, framed(&PURGED, &index.to_le_bytes(), purged));
-        self.db.write(batch).map_err(|e| self.io("written", &e))?;
-        if index >= after.extent.next {
-            after = Tail::default();
-        } else {
-            after.extent.first = after.extent.first.max(index + 1);
-            if after.extent.is_empty() {
-                after = Tail::default();
-            }
+        if self.purged_to()?.is_some_and(|before| before > index) {
+            return Ok(());
         }
-        *self.tail.lock() = after;
-        // Whole files of purged entries go at once. Those that share a file with entries that stay go with it later; nobody reads them,
-        // which `read_tail` sees to.
+        // Durable BEFORE files go, which is durable at once: a log whose front is missing without a mark can't be read.
+        self.write_synced(self.purge_mark(index, purged))?;
+        {
+            let mut tail = self.tail.lock();
+            *tail = tail.purged_to(index);
+        }
+        // Files below the first level that hold nothing else go at once. Other purged entries go with their files later.
         self.db.delete_file_in_range(entry_key(0), entry_key(index)).map_err(|e| self.io("written", &e))
     }
 
@@ -322,51 +282,6 @@ impl LogDb {
         Ok(tail.total_bytes.saturating_sub(before))
     }
 
-    /// # Errors
-    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
-    pub fn word(&self, word: LogWord) -> Result<Option<Vec<u8>>, LogDbError> {
-        self.stored_word(word.key(), &word)
-    }
-
-    /// The last index that was purged.
-    ///
-    /// # Errors
-    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
-    pub fn purged_to(&self) -> Result<Option<u64>, LogDbError> {
-        Ok(self.purge_record()?.map(|(index, _)| index))
-    }
-
-    /// What the last purge left as a mark.
-    ///
-    /// # Errors
-    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
-    pub fn purged(&self) -> Result<Option<Vec<u8>>, LogDbError> {
-        Ok(self.purge_record()?.map(|(_, mark)| mark))
-    }
-
-    /// Keeps `bytes`; with `durable`, also through a power failure when this returns.
-    ///
-    /// # Errors
-    /// [`LogDbError::Io`].
-    pub fn put_word(&self, word: LogWord, bytes: &[u8], durable: bool) -> Result<(), LogDbError> {
-        let key = word.key();
-        let mut batch = WriteBatch::default();
-        batch.put_cf(self.words(), key, framed(&key, &[], bytes));
-        if durable { self.write_synced(batch) } else { self.db.write(batch).map_err(|e| self.io("written", &e)) }
-    }
-
-    fn stored_word(&self, key: [u8; 2], what: &dyn std::fmt::Display) -> Result<Option<Vec<u8>>, LogDbError> {
-        let Some(value) = self.db.get_pinned_cf(self.words(), key).map_err(|e| self.io("read", &e))? else { return Ok(None) };
-        let bytes = opened(&key, &value).map_err(|why| self.damaged(what.to_string(), why))?;
-        Ok(Some(bytes.to_vec()))
-    }
-
-    fn purge_record(&self) -> Result<Option<(u64, Vec<u8>)>, LogDbError> {
-        let Some(bytes) = self.stored_word(PURGED, &"the purged position")? else { return Ok(None) };
-        let (index, mark) = bytes.split_first_chunk::<8>().ok_or_else(|| self.damaged("the purged position".into(), "it is cut short"))?;
-        Ok(Some((u64::from_le_bytes(*index), mark.to_vec())))
-    }
-
     fn read_tail(&self) -> Result<Tail, LogDbError> {
         let edge = |mode| -> Result<Option<u64>, LogDbError> {
             let mut options = ReadOptions::default();
@@ -374,10 +289,15 @@ impl LogDb {
             let item = self.db.iterator_opt(mode, options).next();
             item.map(|item| item.map_err(|e| self.io("read", &e)).and_then(|(key, _)| self.index_of(&key))).transpose()
         };
-        let (Some(first), Some(last)) = (edge(IteratorMode::Start)?, edge(IteratorMode::End)?) else { return Ok(Tail::default()) };
-        let first = self.purge_record()?.map_or(first, |(purged, _)| first.max(purged + 1));
+        let purged = self.purged_to()?;
+        let emptied = purged.map_or(Tail::default(), |purged| Tail::default().purged_to(purged));
+        let (Some(first), Some(last)) = (edge(IteratorMode::Start)?, edge(IteratorMode::End)?) else { return Ok(emptied) };
+        if let Some(purged) = purged.filter(|purged| first > purged + 1) {
+            return Err(self.damaged(format!("entry {}", purged + 1), "it is missing"));
+        }
+        let first = first.max(emptied.extent.first);
         if first > last {
-            return Ok(Tail::default());
+            return Ok(emptied);
         }
         Ok(Tail { extent: LogExtent { first, next: last + 1 }, total_bytes: self.total_at(last)? })
     }

@@ -1,4 +1,4 @@
-//! When a log snapshot is due and which part of the log may go. What rests in memory is flushed by the way ([`Rest`]).
+//! When a log snapshot is due and which part of the log may go. What rests in memory is flushed by the way ([`RestFlush`]).
 //!
 //! Invariant: an entry is purged only when a log snapshot holds it, when the state on disk has applied it, and when no
 //! member that is being sent a log snapshot, or is a little behind, still needs it. Test:
@@ -10,11 +10,11 @@ use kho_storage::{
     log_db::{LogDb, LogDbError, LogExtent},
     warehouse::Warehouse,
 };
-use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     config::ConsensusLimits,
-    rest::Rest,
+    rest::RestFlush,
     snapshot_shelf::SnapshotShelf,
     state_machine::position_of,
     types::{Raft, RaftMetrics},
@@ -66,34 +66,32 @@ pub(super) struct LogKeeper {
 }
 
 impl LogKeeper {
-    /// Runs until the node stops.
-    pub async fn run(self) {
+    /// Runs until `stopping`, and then ends only once it works on the disk no more.
+    pub async fn run(self, stopping: CancellationToken) {
         let this = Arc::new(self);
-        let rest = Arc::new(Mutex::new(Rest::new(Arc::clone(&this.log), Arc::clone(&this.warehouse))));
-        loop {
-            tokio::time::sleep(this.limits.log_check_interval).await;
+        let mut rest = RestFlush::new(Arc::clone(&this.log), Arc::clone(&this.warehouse));
+        while stopping.run_until_cancelled(tokio::time::sleep(this.limits.log_check_interval)).await.is_some() {
             let metrics = this.raft.metrics().borrow().clone();
             if metrics.running_state.is_err() {
                 return;
             }
             let looked = tokio::task::spawn_blocking({
-                let (this, rest) = (Arc::clone(&this), Arc::clone(&rest));
+                let this = Arc::clone(&this);
                 move || {
-                    rest.lock().look()?;
-                    this.look(&metrics)
+                    rest.look();
+                    (this.look(&metrics), rest)
                 }
             });
-            let done = match looked.await {
-                Ok(Ok(Some(view))) => this.act(&view).await,
-                Ok(Ok(None)) => continue,
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "the log can't be flushed, or its size not be judged; no log snapshot is made");
-                    continue;
+            let Ok((view, looking)) = looked.await else { return };
+            rest = looking;
+            match view {
+                Ok(Some(view)) => {
+                    if !matches!(stopping.run_until_cancelled(this.act(&view)).await, Some(Ok(()))) {
+                        return;
+                    }
                 }
-                Err(_) => return,
-            };
-            if done.is_err() {
-                return;
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the log's size could not be judged; no log snapshot is made"),
             }
         }
     }

@@ -158,7 +158,7 @@ impl Consensus {
         let stopping = CancellationToken::new();
         let until_stop = |task| tokio::spawn(run_until(stopping.clone(), task));
         let tasks = vec![
-            until_stop(Box::pin(keeper.run())),
+            tokio::spawn(keeper.run(stopping.clone())),
             until_stop(Box::pin(watch_raft(raft.clone(), Arc::clone(&log_tail), tell_leadership, tell_failed))),
             until_stop(Box::pin(elections.run())),
         ];

@@ -3,68 +3,110 @@
 
 use std::sync::Arc;
 
-use kho_storage::{
-    log_db::{LogDb, LogDbError},
-    warehouse::Warehouse,
-};
+use kho_storage::{log_db::LogDb, warehouse::Warehouse};
 
 /// Less than this is left in memory: it would make many small files.
-const WORTH_BYTES: u64 = 4 << 20;
-/// Heads and what is said of parents come at rest too; more than this between two looks is work.
-const TRICKLE_BYTES: u64 = 256 << 10;
+const FLUSH_BYTES_MIN: u64 = 4 << 20;
+/// Heads and what is said of parents come at rest too; more than this from one look to the next is work.
+const TRICKLE_BYTES_MAX: u64 = 64 << 10;
 
-/// What waits in memory, and how much of it there was when it was looked at last.
-pub(super) struct Rest {
+/// Flushes log and state at rest.
+pub(super) struct RestFlush {
     log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,
-    log_held: Held,
-    state_held: Held,
+    log_flow: Flow,
+    state_flow: Flow,
 }
 
-impl Rest {
+impl RestFlush {
     pub fn new(log: Arc<LogDb>, warehouse: Arc<Warehouse>) -> Self {
-        Self { log, warehouse, log_held: Held::default(), state_held: Held::default() }
+        Self { log, warehouse, log_flow: Flow::default(), state_flow: Flow::default() }
     }
 
     /// Looks, and flushes what rests. Blocks.
     ///
-    /// # Errors
-    /// [`LogDbError`] when the log can't be flushed. That the state can't is only told: whoever applies the next entry meets the same
-    /// fault and stops the node.
-    pub fn look(&mut self) -> Result<(), LogDbError> {
-        if self.state_held.rests(self.warehouse.unflushed_bytes())
+    /// That one can't be flushed is only told: whoever writes next meets the same fault and stops the node.
+    pub fn look(&mut self) {
+        if self.state_flow.rests(self.warehouse.written_bytes())
             && let Err(error) = self.warehouse.flush()
         {
-            tracing::warn!(%error, "the state could not be flushed at rest");
+            tracing::warn!(%error, "the state could not be flushed at rest; check the disk and its free space");
         }
-        if self.log_held.rests(self.log.unflushed_bytes()) { self.log.flush() } else { Ok(()) }
+        if self.log_flow.rests(self.log.written_bytes())
+            && let Err(error) = self.log.flush()
+        {
+            tracing::warn!(%error, "the log could not be flushed at rest; check the disk and its free space");
+        }
     }
 }
 
-/// Bytes in memory at the last look.
+/// What was written since the start: up to the last look, and up to the last flush.
 #[derive(Debug, Default)]
-struct Held(u64);
+struct Flow {
+    seen: u64,
+    flushed: u64,
+}
 
-impl Held {
-    /// Whether so much is worth being flushed and has hardly grown since the last look.
-    fn rests(&mut self, bytes: u64) -> bool {
-        let before = std::mem::replace(&mut self.0, bytes);
-        bytes >= WORTH_BYTES && bytes >= before && bytes - before <= TRICKLE_BYTES
+impl Flow {
+    /// Whether enough for a flush came since the last one and hardly any of it since the last look. The caller flushes then.
+    fn rests(&mut self, written: u64) -> bool {
+        let grown = written - std::mem::replace(&mut self.seen, written);
+        let rests = grown <= TRICKLE_BYTES_MAX && written - self.flushed >= FLUSH_BYTES_MIN;
+        if rests {
+            self.flushed = written;
+        }
+        rests
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kho_storage::{
+        db::DbLimits,
+        ids::SiteId,
+        schema::population,
+        signature::{SignatureAlgorithm, SigningKey},
+        warehouse::WarehouseConfig,
+    };
+
     use super::*;
 
     #[test]
-    fn only_much_that_does_not_grow_any_more_rests() {
-        let mut held = Held::default();
-        assert!(!held.rests(9 << 20), "it came since the last look");
-        assert!(!held.rests(12 << 20), "more came");
-        assert!(held.rests((12 << 20) + TRICKLE_BYTES), "a trickle is rest");
-        assert!(!held.rests(5 << 20), "it was flushed meanwhile, and this came afterwards");
-        assert!(held.rests(5 << 20));
-        assert!(!held.rests(WORTH_BYTES - 1) && !held.rests(WORTH_BYTES - 1), "this is little");
+    fn only_much_that_does_not_grow_any_more_rests_and_that_once() {
+        let mut flow = Flow::default();
+        assert!(!flow.rests(9 << 20), "it came since the last look");
+        assert!(!flow.rests(12 << 20), "more came");
+        assert!(flow.rests((12 << 20) + TRICKLE_BYTES_MAX), "a trickle is rest");
+        assert!(!flow.rests((12 << 20) + TRICKLE_BYTES_MAX), "it was flushed");
+        let after = (12 << 20) + TRICKLE_BYTES_MAX;
+        assert!(!flow.rests(after + FLUSH_BYTES_MIN - 1) && !flow.rests(after + FLUSH_BYTES_MIN - 1), "this is little");
+        assert!(flow.rests(after + FLUSH_BYTES_MIN), "until a trickle makes it enough");
+    }
+
+    #[test]
+    fn a_log_that_rests_goes_to_files_and_a_single_entry_does_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = Arc::new(LogDb::open(&dir.path().join("log")).expect("empty"));
+        let config = WarehouseConfig {
+            tree: "test".into(),
+            site: SiteId(7),
+            register_key: SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness").public_key(),
+            schema: Arc::new(population().clone()),
+            limits: DbLimits { cache_bytes_max: 64 << 20, write_buffer_bytes_max: 1 << 30 },
+        };
+        let warehouse = Arc::new(Warehouse::open(&dir.path().join("state"), config).expect("empty"));
+        let files = |part: &str| {
+            let entries = std::fs::read_dir(dir.path().join(part)).expect("a directory").filter_map(Result::ok);
+            entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "sst")).count()
+        };
+        let mut rest = RestFlush::new(Arc::clone(&log), warehouse);
+        log.append([(0, b"small")]).expect("writable");
+        (0..3).for_each(|_| rest.look());
+        assert_eq!((files("log"), files("state/state-1")), (0, 0), "little is left in memory, however large its bounds are");
+        log.append([(1, vec![7; 5 << 20])]).expect("writable");
+        rest.look();
+        assert_eq!(files("log"), 0, "it has only just come");
+        rest.look();
+        assert_eq!(files("log"), 1);
     }
 }

