@@ -195,9 +195,10 @@ fn promise_3_all_nodes_forget_the_same_request_keys_whatever_each_knows_of_the_o
     };
     let (mut times, mut forgotten) = ([0; 2], 0);
     for step in 0..120i64 {
-        // The other origin's time goes on in leaps, and is ahead of the first one's by turns.
+        // The other origin's time leaps so far ahead that the first one's new keys are older than all that are remembered.
         let place = usize::from(step % 3 == 0);
-        times[place] += if place == 1 { 9 * DAY_MS * (step % 5) / 2 } else { DAY_MS * (step * 7 % 6) };
+        let leap = if place == 1 && step % 12 == 0 { 50 * DAY_MS } else { DAY_MS * (step * 7 % 6) };
+        times[place] += leap;
         let requests = (0..1 + step * step % 200).map(|n| request(&format!("{step}-{n}"), vec![person(&format!("p{n}"), 1, 0, "2000")])).collect();
         let command = Command::Write { site_time: SiteTime(times[place]), origin: [DISTRICT, OTHER][place], requests };
         let before = keys(&one).len();
