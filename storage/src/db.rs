@@ -261,29 +261,35 @@ impl Operation {
 #[derive(Default)]
 pub struct WriteSet {
     operations: Vec<Operation>,
+    bytes: usize,
 }
 
 impl WriteSet {
     /// Roughly what the changes take in a database's batch, in bytes.
     pub fn bytes(&self) -> usize {
-        self.operations.iter().map(Operation::bytes).sum()
+        self.bytes
+    }
+
+    fn push(&mut self, operation: Operation) {
+        self.bytes += operation.bytes();
+        self.operations.push(operation);
     }
 
     pub fn put(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>) {
-        self.operations.push(Operation::Put(space, key, value));
+        self.push(Operation::Put(space, key, value));
     }
 
     pub fn delete(&mut self, space: Space, key: Vec<u8>) {
-        self.operations.push(Operation::Delete(space, key));
+        self.push(Operation::Delete(space, key));
     }
 
     /// Takes away every key in `from .. to`.
     pub fn delete_range(&mut self, space: Space, from: Vec<u8>, to: Vec<u8>) {
-        self.operations.push(Operation::DeleteRange(space, from, to));
+        self.push(Operation::DeleteRange(space, from, to));
     }
 
     /// Adds to a cube's cell.
     pub fn add(&mut self, cell: Vec<u8>, amount: i64) {
-        self.operations.push(Operation::Add(cell, amount));
+        self.push(Operation::Add(cell, amount));
     }
 }

@@ -48,7 +48,7 @@ pub struct LogRecord {
     pub bytes: Vec<u8>,
 }
 
-/// What of the log is there. Half-open: `first..next`.
+/// What of the log is there. Half-open: `first..next`. One that was purged to its end is empty behind what was purged.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct LogExtent {
     pub first: u64,
@@ -290,12 +290,13 @@ impl LogDb {
             item.map(|item| item.map_err(|e| self.io("read", &e)).and_then(|(key, _)| self.index_of(&key))).transpose()
         };
         let purged = self.purged_to()?;
-        let emptied = purged.map_or(Tail::default(), |purged| Tail::default().purged_to(purged));
+        let emptied = purged.map_or(Tail::default(), |index| Tail::default().purged_to(index));
+        let kept_from = emptied.extent.first;
         let (Some(first), Some(last)) = (edge(IteratorMode::Start)?, edge(IteratorMode::End)?) else { return Ok(emptied) };
-        if let Some(purged) = purged.filter(|purged| first > purged + 1) {
-            return Err(self.damaged(format!("entry {}", purged + 1), "it is missing"));
+        if purged.is_some() && first > kept_from {
+            return Err(self.damaged(format!("entry {kept_from}"), "it is missing"));
         }
-        let first = first.max(emptied.extent.first);
+        let first = first.max(kept_from);
         if first > last {
             return Ok(emptied);
         }

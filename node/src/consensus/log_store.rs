@@ -54,12 +54,9 @@ impl LogStore {
     /// Starts the thread that writes the log.
     ///
     /// # Errors
-    /// The system's, when it gives no thread; [`LogDbError`] when the log can't be read.
+    /// The system's, when it gives no thread.
     pub fn start(node: NodeId, log: Arc<LogDb>, gate: InstallGate, append_bytes_max: usize) -> io::Result<Self> {
-        // A log that was purged to its end says that it holds nothing.
-        let purged = log.purged_to().map_err(io::Error::other)?;
-        let next = purged.map_or(0, |purged| purged + 1).max(log.extent().next);
-        let tail = Arc::new(LogTail::after(next));
+        let tail = Arc::new(LogTail::after(log.extent().next));
         let writer = LogWriter::start(Arc::clone(&log), Arc::clone(&tail))?;
         Ok(Self { node, log, tail, writer, gate, append_bytes_max })
     }

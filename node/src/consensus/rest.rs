@@ -61,15 +61,9 @@ impl Flow {
 
 #[cfg(test)]
 mod tests {
-    use kho_storage::{
-        db::DbLimits,
-        ids::SiteId,
-        schema::population,
-        signature::{SignatureAlgorithm, SigningKey},
-        warehouse::WarehouseConfig,
-    };
+    use kho_storage::db::DbLimits;
 
-    use super::*;
+    use super::{super::suite::empty_warehouse, *};
 
     #[test]
     fn only_much_that_does_not_grow_any_more_rests_and_that_once() {
@@ -87,14 +81,7 @@ mod tests {
     fn a_log_that_rests_goes_to_files_and_a_single_entry_does_not() {
         let dir = tempfile::tempdir().expect("a directory");
         let log = Arc::new(LogDb::open(&dir.path().join("log")).expect("empty"));
-        let config = WarehouseConfig {
-            tree: "test".into(),
-            site: SiteId(7),
-            register_key: SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness").public_key(),
-            schema: Arc::new(population().clone()),
-            limits: DbLimits { cache_bytes_max: 64 << 20, write_buffer_bytes_max: 1 << 30 },
-        };
-        let warehouse = Arc::new(Warehouse::open(&dir.path().join("state"), config).expect("empty"));
+        let warehouse = empty_warehouse(&dir.path().join("state"), DbLimits { cache_bytes_max: 64 << 20, write_buffer_bytes_max: 1 << 30 });
         let files = |part: &str| {
             let entries = std::fs::read_dir(dir.path().join(part)).expect("a directory").filter_map(Result::ok);
             entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "sst")).count()

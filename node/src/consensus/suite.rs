@@ -1,6 +1,6 @@
 //! openraft's own conformance suite, on the real log and a real warehouse.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use kho_storage::{
     db::DbLimits,
@@ -22,6 +22,18 @@ use super::{
     types::{SiteRaft, StoreError},
 };
 
+/// A warehouse of a site that has no register yet.
+pub(super) fn empty_warehouse(dir: &Path, limits: DbLimits) -> Arc<Warehouse> {
+    let config = WarehouseConfig {
+        tree: "test".into(),
+        site: SiteId(7),
+        register_key: SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness").public_key(),
+        schema: Arc::new(population().clone()),
+        limits,
+    };
+    Arc::new(Warehouse::open(dir, config).expect("empty"))
+}
+
 struct OnDisk;
 
 impl StoreBuilder<SiteRaft, LogStore, StateMachine, TempDir> for OnDisk {
@@ -30,14 +42,7 @@ impl StoreBuilder<SiteRaft, LogStore, StateMachine, TempDir> for OnDisk {
         let log = Arc::new(LogDb::open(&dir.path().join("log")).expect("empty"));
         let gate = InstallGate::open();
         let shelf = Arc::new(SnapshotShelf::open(&dir.path().join("snapshots")).expect("empty"));
-        let config = WarehouseConfig {
-            tree: "test".into(),
-            site: SiteId(7),
-            register_key: SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness").public_key(),
-            schema: Arc::new(population().clone()),
-            limits: DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 4 << 20 },
-        };
-        let warehouse = Arc::new(Warehouse::open(&dir.path().join("state"), config).expect("empty"));
+        let warehouse = empty_warehouse(&dir.path().join("state"), DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 4 << 20 });
         let store = LogStore::start(NodeId(0), log, gate.clone(), 4 << 20).expect("a thread");
         // The suite applies entries that it never appended.
         let all_on_disk = Arc::new(LogTail::after(u64::MAX));

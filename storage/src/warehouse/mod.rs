@@ -19,6 +19,8 @@ mod carrier_tests;
 mod origin;
 mod read;
 mod recompute;
+#[cfg(test)]
+mod request_tests;
 mod rows;
 #[cfg(test)]
 mod schema_tests;
