@@ -58,7 +58,8 @@ impl Import {
         let Output { status, stdout, stderr } = self.child.wait_with_output().await?;
         let (out, told) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
         ensure!(status.success(), "the import ended with {status}:\n{out}\n{told}");
-        let summary: serde_json::Value = serde_json::from_str(&out).with_context(|| format!("the import's summary can't be read:\n{out}\n{told}"))?;
+        let summary: serde_json::Value =
+            serde_json::from_str(&out).with_context(|| format!("the import's summary can't be read:\n{out}\n{told}"))?;
         let count = |name: &str| summary["total"][name].as_u64().with_context(|| format!("the summary has no {name}: {summary}"));
         Ok(count("rows")? + count("repeated_rows")?)
     }
@@ -98,7 +99,8 @@ impl SteadyEntry {
     pub fn start(client: NodeClient, origin: u32, people: People, pace: Pace) -> Self {
         let (acknowledged, ledger, stopping) = (Arc::new(AtomicU64::new(0)), Arc::default(), Arc::new(AtomicBool::new(false)));
         let task = {
-            let (people, acknowledged, stopping, ledger) = (people.clone(), Arc::clone(&acknowledged), Arc::clone(&stopping), Arc::clone(&ledger));
+            let (people, acknowledged, stopping, ledger) =
+                (people.clone(), Arc::clone(&acknowledged), Arc::clone(&stopping), Arc::clone(&ledger));
             tokio::spawn(async move {
                 let mut numbers = 0..pace.rows;
                 while !stopping.load(Ordering::Relaxed) {
@@ -162,7 +164,13 @@ impl Drop for SteadyEntry {
 ///
 /// # Errors
 /// When it is refused and there is no patience.
-pub async fn enter_recorded(client: &NodeClient, origin: u32, people: &People, numbers: Range<u64>, patience: Option<Duration>) -> anyhow::Result<EntryRecord> {
+pub async fn enter_recorded(
+    client: &NodeClient,
+    origin: u32,
+    people: &People,
+    numbers: Range<u64>,
+    patience: Option<Duration>,
+) -> anyhow::Result<EntryRecord> {
     let outcome = enter(client, people, &numbers, patience).await?;
     Ok(EntryRecord { origin, request_key: people.request_key(&numbers), rows: numbers.map(|number| people.row(number)).collect(), outcome })
 }

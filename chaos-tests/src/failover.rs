@@ -194,7 +194,14 @@ impl Writers {
             for _ in 0..WRITERS_PER_NODE {
                 let client = stage.tree.client(std::slice::from_ref(&url), &format!("client-{SITE}"))?;
                 let others = stage.tree.client(&stage.tree.urls(SITE), &format!("client-{SITE}"))?;
-                let task = write_on(client, others, Arc::clone(&numbers), Arc::clone(&writers.board), Arc::clone(&writers.acknowledged), Arc::clone(&writers.stopping));
+                let task = write_on(
+                    client,
+                    others,
+                    Arc::clone(&numbers),
+                    Arc::clone(&writers.board),
+                    Arc::clone(&writers.acknowledged),
+                    Arc::clone(&writers.stopping),
+                );
                 writers.tasks.push(tokio::spawn(task));
             }
         }
@@ -221,7 +228,14 @@ impl Drop for Writers {
     }
 }
 
-async fn write_on(client: NodeClient, others: NodeClient, numbers: Arc<AtomicU64>, board: Arc<Board>, acknowledged: Arc<AtomicU64>, stopping: Arc<AtomicBool>) {
+async fn write_on(
+    client: NodeClient,
+    others: NodeClient,
+    numbers: Arc<AtomicU64>,
+    board: Arc<Board>,
+    acknowledged: Arc<AtomicU64>,
+    stopping: Arc<AtomicBool>,
+) {
     let people = People::new("failover", "25993");
     while !stopping.load(Ordering::Relaxed) {
         let number = numbers.fetch_add(1, Ordering::Relaxed);

@@ -41,7 +41,10 @@ impl LoopDisk {
     /// When the system refuses.
     pub fn at(at: &Path, image: &Path, bytes: u64) -> anyhow::Result<Self> {
         std::fs::File::create(image)?.set_len(bytes)?;
-        run("mkfs.ext4", ["-q".as_ref(), "-F".as_ref(), "-E".as_ref(), "lazy_itable_init=0,lazy_journal_init=0".as_ref(), image.as_os_str()])?;
+        run(
+            "mkfs.ext4",
+            ["-q".as_ref(), "-F".as_ref(), "-E".as_ref(), "lazy_itable_init=0,lazy_journal_init=0".as_ref(), image.as_os_str()],
+        )?;
         let mut disk = Self { image: image.into(), at: at.into(), attached: None, cuts: 0 };
         disk.attach()?;
         Ok(disk)

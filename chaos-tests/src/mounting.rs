@@ -22,7 +22,17 @@ impl Mounted {
     /// When the system refuses.
     pub fn memory(at: &Path, bytes: u64) -> anyhow::Result<Self> {
         std::fs::create_dir_all(at)?;
-        run("mount", ["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), format!("size={bytes},mode=0700").as_ref(), "kho-scene".as_ref(), at.as_os_str()])?;
+        run(
+            "mount",
+            [
+                "-t".as_ref(),
+                "tmpfs".as_ref(),
+                "-o".as_ref(),
+                format!("size={bytes},mode=0700").as_ref(),
+                "kho-scene".as_ref(),
+                at.as_os_str(),
+            ],
+        )?;
         Ok(Self { at: at.into() })
     }
 

@@ -11,7 +11,18 @@ use bytes::Bytes;
 use kho_ops::client::BatchUpload;
 
 /// Columns of a person's row in CSV, the key first.
-pub const COLUMNS: [&str; 10] = ["person_id", "household_id", "seq", "full_name", "birth_date", "sex", "marital", "residence_status", "commune_code", "catalogue_version"];
+pub const COLUMNS: [&str; 10] = [
+    "person_id",
+    "household_id",
+    "seq",
+    "full_name",
+    "birth_date",
+    "sex",
+    "marital",
+    "residence_status",
+    "commune_code",
+    "catalogue_version",
+];
 
 fn header() -> String {
     format!("{}\n", COLUMNS.join(","))
@@ -74,7 +85,12 @@ impl People {
 
     /// A batch of these persons. The request key follows from the numbers, so a retry is known as one.
     pub fn batch(&self, numbers: Range<u64>) -> BatchUpload {
-        BatchUpload { request_key: self.request_key(&numbers), table: Some("person".into()), content_type: "text/csv", body: Bytes::from(self.csv(numbers)) }
+        BatchUpload {
+            request_key: self.request_key(&numbers),
+            table: Some("person".into()),
+            content_type: "text/csv",
+            body: Bytes::from(self.csv(numbers)),
+        }
     }
 
     /// The row of person `number`, as CSV without its end.
@@ -89,6 +105,11 @@ impl People {
         let (year, month, day) = (1930 + number % 89, 1 + number % 12, 1 + number % 28);
         let (key, full_name) = (self.key(number), self.full_name(number));
         // Writing to a String never fails.
-        let _ = writeln!(text, "{key},H{},1,{full_name},{year}-{month:02}-{day:02},{sex},single,permanent,{},legacy-63", number / 4, self.commune);
+        let _ = writeln!(
+            text,
+            "{key},H{},1,{full_name},{year}-{month:02}-{day:02},{sex},single,permanent,{},legacy-63",
+            number / 4,
+            self.commune
+        );
     }
 }

@@ -305,7 +305,8 @@ mod tests {
     #[tokio::test]
     async fn one_child_is_cut_off_and_another_is_not() {
         let parent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let (cut_off, other) = (UdpSocket::bind("127.0.0.1:0").await.expect("a port"), UdpSocket::bind("127.0.0.1:0").await.expect("a port"));
+        let (cut_off, other) =
+            (UdpSocket::bind("127.0.0.1:0").await.expect("a port"), UdpSocket::bind("127.0.0.1:0").await.expect("a port"));
         let line = Line::to(parent.local_addr().expect("bound")).expect("a port");
         line.cut_from(cut_off.local_addr().expect("bound"));
         assert!(!arrives(&cut_off, &line, &parent).await);

@@ -79,7 +79,12 @@ impl Recorder {
                 urls.rotate_left(place);
                 let client = stage.tree.client(&urls, &format!("client-{}", source.site))?;
                 let people = People::new(format!("steady-{}-{place}", source.site), source.commune);
-                entry.push(SteadyEntry::start(client, source.site, people, Pace { rows: ROWS_PER_REQUEST, pause: PAUSE, patience: Some(PATIENCE) }));
+                entry.push(SteadyEntry::start(
+                    client,
+                    source.site,
+                    people,
+                    Pace { rows: ROWS_PER_REQUEST, pause: PAUSE, patience: Some(PATIENCE) },
+                ));
             }
         }
         let eyes = stage.places().into_iter().map(|(site, node)| stage.tree.client(&[stage.tree.url(site, node)], "operator"));
@@ -121,9 +126,19 @@ impl Recorder {
         // A follower may learn a moment later than the leader what is committed; after a linearizable read it knows.
         stage.tree.client(&[stage.tree.url(at.0, at.1)], &format!("client-{}", at.0))?.row("person", "nobody", None).await?;
         for source in &self.sources {
-            let seq = recording.acknowledged().filter_map(|entry| if let EntryOutcome::Acknowledged { seq, .. } = entry.outcome { Some(seq) } else { None }).max().unwrap_or(0);
+            let seq = recording
+                .acknowledged()
+                .filter_map(|entry| if let EntryOutcome::Acknowledged { seq, .. } = entry.outcome { Some(seq) } else { None })
+                .max()
+                .unwrap_or(0);
             let held = stage.stream(at, source.site).await?.seq;
-            ensure!(held >= seq, "batch {seq} of origin {} was acknowledged, and node {} of site {} ends at batch {held}", source.site, at.1, at.0);
+            ensure!(
+                held >= seq,
+                "batch {seq} of origin {} was acknowledged, and node {} of site {} ends at batch {held}",
+                source.site,
+                at.1,
+                at.0
+            );
             recording.held.push(read_back(stage, &register, at, source.site, seq).await?);
         }
         let lost = acknowledged_kept(&recording);
@@ -148,7 +163,12 @@ impl Recorder {
         stage.verify(at).await?;
         let acknowledged = recording.acknowledged().count();
         let batches_read_back = recording.held.iter().map(|held| held.batches.len()).sum();
-        let recorded = Recorded { acknowledged, unknown: recording.entries.len() - acknowledged, sightings: recording.sightings.len(), batches_read_back };
+        let recorded = Recorded {
+            acknowledged,
+            unknown: recording.entries.len() - acknowledged,
+            sightings: recording.sightings.len(),
+            batches_read_back,
+        };
         eprintln!("{recorded:?}");
         Ok(recorded)
     }
@@ -163,7 +183,8 @@ async fn until_settled(stage: &Stage, sources: &[Source], at: &[Place]) -> anyho
         let seq = until(&format!("all nodes stand at the same place of origin {}", source.site), async || {
             let streams = try_join_all(at.iter().map(|place| stage.stream(*place, source.site))).await?;
             let first = &streams[0];
-            let met = streams.iter().all(|stream| (stream.seq, &stream.digest) == (first.seq, &first.digest) && stream.state != "transferring");
+            let met =
+                streams.iter().all(|stream| (stream.seq, &stream.digest) == (first.seq, &first.digest) && stream.state != "transferring");
             // A request that its client gave up may still be committed: the place must be the same at two looks.
             let stood = before.replace(first.seq) == first.seq;
             tokio::time::sleep(Duration::from_millis(if met { 500 } else { 0 })).await;
@@ -171,7 +192,11 @@ async fn until_settled(stage: &Stage, sources: &[Source], at: &[Place]) -> anyho
         })
         .await?;
         for place in at {
-            held.push(read_back(stage, &register, *place, source.site, seq).await.with_context(|| format!("node {} of site {}", place.1, place.0))?);
+            held.push(
+                read_back(stage, &register, *place, source.site, seq)
+                    .await
+                    .with_context(|| format!("node {} of site {}", place.1, place.0))?,
+            );
         }
     }
     Ok(held)
@@ -191,7 +216,10 @@ async fn read_back(stage: &Stage, register: &VerifiedRegister, at: Place, origin
     let mut bundle = BundleReader::open(Cursor::new(bytes), register)?;
     let mut batches = Vec::new();
     while let Some(segment) = bundle.next_segment()? {
-        let segment = segment.verify(register).map_err(|refusal| anyhow::anyhow!("a segment that this site holds is refused: {refusal:?}"))?.into_segment();
+        let segment = segment
+            .verify(register)
+            .map_err(|refusal| anyhow::anyhow!("a segment that this site holds is refused: {refusal:?}"))?
+            .into_segment();
         for bytes in &segment.batches {
             batches.push(held_batch(&Batch::decode(bytes)?)?);
         }
@@ -200,9 +228,17 @@ async fn read_back(stage: &Stage, register: &VerifiedRegister, at: Place, origin
 }
 
 fn held_batch(batch: &Batch) -> anyhow::Result<HeldBatch> {
-    let BatchBody::Rows { requests, changes } = &batch.body else { anyhow::bail!("batch {} opens an epoch, and nobody ordered one", batch.seq) };
+    let BatchBody::Rows { requests, changes } = &batch.body else {
+        anyhow::bail!("batch {} opens an epoch, and nobody ordered one", batch.seq)
+    };
     let rows = changes.iter().map(row_text).collect::<Result<_, _>>()?;
-    Ok(HeldBatch { epoch: batch.epoch.to_string(), seq: batch.seq.0, site_time: batch.site_time, requests: requests.iter().map(|request| request.key.clone()).collect(), rows })
+    Ok(HeldBatch {
+        epoch: batch.epoch.to_string(),
+        seq: batch.seq.0,
+        site_time: batch.site_time,
+        requests: requests.iter().map(|request| request.key.clone()).collect(),
+        rows,
+    })
 }
 
 /// The row that a change puts, as CSV in the order in which it was entered.

@@ -79,7 +79,12 @@ mod tests {
         let clock = ShiftedClock { file };
         for hours in [0, 5, -7] {
             clock.set(hours * 3_600).expect("writable");
-            let output = Command::new("date").arg("+%s").env("LD_PRELOAD", &library.library).env("KHO_SHIFTED_CLOCK", &path).output().expect("date runs");
+            let output = Command::new("date")
+                .arg("+%s")
+                .env("LD_PRELOAD", &library.library)
+                .env("KHO_SHIFTED_CLOCK", &path)
+                .output()
+                .expect("date runs");
             let shown: i64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("seconds");
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs() as i64;
             assert!((shown - now - hours * 3_600).abs() <= 2, "{shown} at {now}, {hours} hours on");

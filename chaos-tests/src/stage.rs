@@ -14,12 +14,7 @@ use kho_storage::ids::{NodeId, SiteId};
 use tempfile::TempDir;
 use tokio::{process::Command, sync::Mutex};
 
-use crate::{
-    entry::Import,
-    people::People,
-    proxy::Line,
-    watch::until,
-};
+use crate::{entry::Import, people::People, proxy::Line, watch::until};
 
 /// A scene that is not over by then never ends.
 const SCENE_PATIENCE: Duration = Duration::from_secs(600);
@@ -111,7 +106,15 @@ impl Stage {
     pub fn import(&self, site: u32, people: &People, rows: u64, batch_rows: u64, jobs: u16) -> anyhow::Result<Import> {
         let file = people.write_csv(&self.folder(&format!("records-{}", people.key(0))), 0..rows)?;
         let (batch_rows, jobs) = (batch_rows.to_string(), jobs.to_string());
-        let arguments = [OsStr::new("import"), file.as_os_str(), "--batch-rows".as_ref(), batch_rows.as_ref(), "--jobs".as_ref(), jobs.as_ref(), "--json".as_ref()];
+        let arguments = [
+            OsStr::new("import"),
+            file.as_os_str(),
+            "--batch-rows".as_ref(),
+            batch_rows.as_ref(),
+            "--jobs".as_ref(),
+            jobs.as_ref(),
+            "--json".as_ref(),
+        ];
         Import::start(self.kho(&format!("client-{site}"), arguments, &self.tree.urls(SiteId(site))))
     }
 
@@ -175,7 +178,8 @@ impl Stage {
     /// When it never has.
     pub async fn until_ready(&self, (site, node): Place) -> anyhow::Result<()> {
         let client = self.tree.client(&[self.tree.url(site, node)], "operator")?;
-        until(&format!("node {node} of site {site} is ready"), async || Ok(tokio::time::timeout(READY_TIMEOUT, client.ready()).await?.ok())).await
+        until(&format!("node {node} of site {site} is ready"), async || Ok(tokio::time::timeout(READY_TIMEOUT, client.ready()).await?.ok()))
+            .await
     }
 
     /// Removes everything that a killed node had on its disk but its keys and configuration.
@@ -212,7 +216,10 @@ impl Stage {
     /// When the node does not answer, or holds none of it.
     pub async fn stream(&self, at: Place, origin: u32) -> anyhow::Result<StreamStatus> {
         let streams = self.status(at).await?.streams;
-        streams.into_iter().find(|stream| stream.origin == origin).with_context(|| format!("node {} of site {} holds nothing of origin {origin}", at.1, at.0))
+        streams
+            .into_iter()
+            .find(|stream| stream.origin == origin)
+            .with_context(|| format!("node {} of site {} holds nothing of origin {origin}", at.1, at.0))
     }
 
     /// Waits until a node holds at least so many rows of an origin.
@@ -240,8 +247,14 @@ impl Stage {
                 streams.push(self.stream(*place, origin).await?);
             }
             let stand = |stream: &StreamStatus| (stream.epoch.clone(), stream.seq, stream.rows);
-            last = streams.iter().zip(at).map(|(s, at)| format!("site {} node {}: {} seq {} rows {} {}", at.0, at.1, s.state, s.seq, s.rows, &s.digest)).collect::<Vec<_>>().join("\n");
-            let equal = streams.iter().all(|stream| stand(stream) == stand(&streams[0]) && stream.rows == rows && stream.state != "transferring");
+            last = streams
+                .iter()
+                .zip(at)
+                .map(|(s, at)| format!("site {} node {}: {} seq {} rows {} {}", at.0, at.1, s.state, s.seq, s.rows, &s.digest))
+                .collect::<Vec<_>>()
+                .join("\n");
+            let equal =
+                streams.iter().all(|stream| stand(stream) == stand(&streams[0]) && stream.rows == rows && stream.state != "transferring");
             // More rows than were ever entered never go away: there is no use in waiting.
             let too_many = streams.iter().any(|stream| stream.rows > rows);
             Ok((equal || too_many).then_some(streams))

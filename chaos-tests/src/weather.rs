@@ -29,7 +29,8 @@ pub struct Quality {
 
 impl Quality {
     /// A line that does nothing to packets.
-    pub const WHOLE: Self = Self { delay: Duration::ZERO, jitter: Duration::ZERO, lost_permille: 0, doubled_permille: 0, bytes_per_second: None };
+    pub const WHOLE: Self =
+        Self { delay: Duration::ZERO, jitter: Duration::ZERO, lost_permille: 0, doubled_permille: 0, bytes_per_second: None };
 
     /// A bad line: of all faults a little, drawn from `seed`.
     pub fn bad(seed: u64) -> Self {
@@ -90,7 +91,11 @@ impl Weather {
     }
 
     fn up_to(&mut self, most: Duration) -> Duration {
-        if most.is_zero() { Duration::ZERO } else { Duration::from_micros(self.chance.random_range(0..=u64::try_from(most.as_micros()).unwrap_or(u64::MAX))) }
+        if most.is_zero() {
+            Duration::ZERO
+        } else {
+            Duration::from_micros(self.chance.random_range(0..=u64::try_from(most.as_micros()).unwrap_or(u64::MAX)))
+        }
     }
 }
 

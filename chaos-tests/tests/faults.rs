@@ -46,7 +46,9 @@ async fn a_power_cut_on_disks_that_lie_about_their_syncs_is_noticed() {
         return not_run("a power cut on disks that lie", &why);
     }
     play(Scene::PowerCut.plan(), async |stage| {
-        let noticed = power_cut::play_on_lying_disks(stage, SEED).await.expect_err("rows were acknowledged without a sync, the power was cut, and nothing was noticed");
+        let noticed = power_cut::play_on_lying_disks(stage, SEED)
+            .await
+            .expect_err("rows were acknowledged without a sync, the power was cut, and nothing was noticed");
         let noticed = format!("{noticed:#}");
         println!("noticed: {noticed}");
         let names_a_loss = ["acknowledged", "lost:", "forgot its site"].iter().any(|loss| noticed.contains(loss));

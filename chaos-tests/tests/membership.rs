@@ -57,7 +57,8 @@ async fn a_node_that_lost_its_disk_is_replaced_under_a_new_id_and_never_under_it
         stage.run_kho("operator", &["node", "add", "--member", &member], &other_urls).await?;
         let now = [others.clone(), vec![fresh]].concat();
         stage.until_equal(SITE, batch, &now).await?;
-        let voters: Vec<NodeId> = stage.status(fresh).await?.consensus.nodes.iter().filter(|node| node.voter).map(|node| NodeId(node.node)).collect();
+        let voters: Vec<NodeId> =
+            stage.status(fresh).await?.consensus.nodes.iter().filter(|node| node.voter).map(|node| NodeId(node.node)).collect();
         assert_eq!(voters.len(), 3, "{voters:?}");
         assert!(voters.contains(&fresh.1) && !voters.contains(&lost.1), "{voters:?}");
 

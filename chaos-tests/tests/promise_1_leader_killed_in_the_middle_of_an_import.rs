@@ -18,7 +18,8 @@ async fn promise_1_leader_killed_in_the_middle_of_an_import() {
     play(plan(vec![centre(1), district(DISTRICT, &BIEN_HOA, &[CENTRE], 3)]), async |stage| {
         stage.tree.start().await?;
         let imported = People::new("imported", BIEN_HOA.commune);
-        let steady = STEADY.iter().enumerate().map(|(place, name)| enter_steadily(stage, name, place)).collect::<anyhow::Result<Vec<_>>>()?;
+        let steady =
+            STEADY.iter().enumerate().map(|(place, name)| enter_steadily(stage, name, place)).collect::<anyhow::Result<Vec<_>>>()?;
         let mut import = stage.import(DISTRICT, &imported, IMPORTED, BATCH_ROWS, 1)?;
         for at_rows in [IMPORTED / 8, IMPORTED / 3] {
             kill_leader_at(stage, at_rows, &mut import).await?;

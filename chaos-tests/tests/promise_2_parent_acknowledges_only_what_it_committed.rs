@@ -63,7 +63,8 @@ async fn promise_2_parent_acknowledges_only_what_it_committed() {
         }
 
         stage.tree.start_node(id(CENTRE), killed[0].1)?;
-        until("everything is acknowledged", async || Ok((stage.stream(child, DISTRICT).await?.lag_batches == Some(0)).then_some(()))).await?;
+        until("everything is acknowledged", async || Ok((stage.stream(child, DISTRICT).await?.lag_batches == Some(0)).then_some(())))
+            .await?;
         stage.tree.start_node(id(CENTRE), killed[1].1)?;
         let everywhere = [nodes(CENTRE, 3), vec![child]].concat();
         stage.until_equal(DISTRICT, rows, &everywhere).await?;

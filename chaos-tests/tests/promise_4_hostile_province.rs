@@ -67,7 +67,10 @@ async fn promise_4_a_hostile_province_is_refused_and_what_it_withholds_shows() {
 
 /// These are told of an origin of which the centre holds nothing: its first whole transfer.
 fn needs_nothing_held(deed: Deed) -> bool {
-    matches!(deed, Deed::TransferEditedRow | Deed::TransferMissingRow | Deed::TransferExtraRow | Deed::TransferWrongChain | Deed::TransferOutOfOrder)
+    matches!(
+        deed,
+        Deed::TransferEditedRow | Deed::TransferMissingRow | Deed::TransferExtraRow | Deed::TransferWrongChain | Deed::TransferOutOfOrder
+    )
 }
 
 fn people((site, unit): &(u32, District)) -> People {
@@ -102,7 +105,10 @@ async fn enter(stage: &Stage, district: &(u32, District), batches: Range<u64>) -
     let client = stage.tree.client(&stage.tree.urls(id(district.0)), &format!("client-{}", district.0))?;
     for batch in batches {
         let accepted = client.enter(people(district).batch(batch * BATCH_ROWS..(batch + 1) * BATCH_ROWS)).await?;
-        until("the province holds the batch", async || Ok((stage.stream(nodes(PROVINCE, 1)[0], district.0).await?.seq >= accepted.seq).then_some(()))).await?;
+        until("the province holds the batch", async || {
+            Ok((stage.stream(nodes(PROVINCE, 1)[0], district.0).await?.seq >= accepted.seq).then_some(()))
+        })
+        .await?;
     }
     Ok(())
 }
@@ -147,7 +153,10 @@ impl Centre {
             Kept::InState => (1, 0),
             Kept::AsFile => (0, 1),
         };
-        ensure!((new_states, new_files) == expected, "{new_states} pieces of evidence were kept in the state and {new_files} as files, not {expected:?}");
+        ensure!(
+            (new_states, new_files) == expected,
+            "{new_states} pieces of evidence were kept in the state and {new_files} as files, not {expected:?}"
+        );
         alarmed(stage, self.at, &answer, deed, origin).await?;
 
         // Other origins go on, by the same carrier.
@@ -163,7 +172,9 @@ impl Centre {
 /// something else. Nobody says that a district has two histories.
 async fn alarmed(stage: &Stage, centre: Place, answer: &Answer, deed: Deed, origin: u32) -> anyhow::Result<()> {
     let (code, words) = match (deed.alarmed(), answer) {
-        (Alarmed::Origin, Answer::Refused(refusal)) => (format!("origin {origin}"), vec![format!("carried by site {PROVINCE}"), refusal.to_string()]),
+        (Alarmed::Origin, Answer::Refused(refusal)) => {
+            (format!("origin {origin}"), vec![format!("carried by site {PROVINCE}"), refusal.to_string()])
+        }
         (Alarmed::Carrier, Answer::Misbehaved(said)) => (format!("child {PROVINCE}"), said.iter().cloned().collect()),
         (Alarmed::Nobody, _) => return nobody_is_blamed(&stage.status(centre).await?),
         (_, answer) => bail!("an alarm should tell of {answer:?}"),
@@ -187,7 +198,9 @@ fn nobody_is_blamed(status: &StatusReport) -> anyhow::Result<()> {
 async fn seen(stage: &Stage) -> anyhow::Result<Seen> {
     let status = stage.status(nodes(CENTRE, 1)[0]).await?;
     let streams = status.streams.iter().filter(|stream| stream.seq > 0);
-    let streams = streams.map(|stream| (stream.origin, stream.seq, stream.rows, stream.digest.clone(), stream.state.starts_with("stopped"))).collect();
+    let streams = streams
+        .map(|stream| (stream.origin, stream.seq, stream.rows, stream.digest.clone(), stream.state.starts_with("stopped")))
+        .collect();
     let answer = population(stage).await?;
     Ok(Seen { streams, persons: answer.rows.first().and_then(|row| row.values.first().copied().flatten()) })
 }
@@ -206,9 +219,13 @@ async fn true_at_the_centre(stage: &Stage) -> anyhow::Result<()> {
         if proof.seq == StreamSeq(0) {
             continue;
         }
-        let truth: StoodAt = stage.tree.operator(id(*site))?.stood_at(origin, proof.seq).await?.context("the district keeps all of its batches")?;
+        let truth: StoodAt =
+            stage.tree.operator(id(*site))?.stood_at(origin, proof.seq).await?.context("the district keeps all of its batches")?;
         let held = (proof.chain.to_string(), proof.digest.to_string(), proof.rows);
-        ensure!(held == (truth.chain.clone(), truth.digest.clone(), truth.rows), "the centre holds {held:?} of origin {origin}, the district {truth:?}");
+        ensure!(
+            held == (truth.chain.clone(), truth.digest.clone(), truth.rows),
+            "the centre holds {held:?} of origin {origin}, the district {truth:?}"
+        );
     }
     Ok(())
 }
@@ -241,17 +258,31 @@ fn peak_memory_kib(stage: &mut Stage) -> anyhow::Result<u64> {
 async fn by_hand(stage: &Stage, deed: Deed) -> anyhow::Result<()> {
     let (site, node) = nodes(PROVINCE, 1)[0];
     let mut command = tokio::process::Command::new(program("kho-hostile-province")?);
-    command.arg(stage.tree.node_dir(site, node)).args(["--deed", &deed.name(), "--origin", &HALF_TOLD.to_string()]).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .arg(stage.tree.node_dir(site, node))
+        .args(["--deed", &deed.name(), "--origin", &HALF_TOLD.to_string()])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     let output = command.output().await?;
     let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "`kho-hostile-province` ended with {}: {said}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "`kho-hostile-province` ended with {}: {said}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     ensure!(said.contains(&deed.name()) && said.contains("BadChain"), "it says: {said}");
 
     let listed = stage.kho("operator", ["fork", "list", "--json"], &stage.tree.urls(id(CENTRE))).output().await?;
     ensure!(listed.status.code() == Some(1), "`kho fork list` ends with 1 when there is evidence, not with {}", listed.status);
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout)?;
     let whys: Vec<&str> = listed.as_array().context("a list")?.iter().filter_map(|evidence| evidence["why"].as_str()).collect();
-    for why in ["do not lead to the head's chain hash", "batches that are held were altered", "the rows of a transfer", "the batches of a transfer"] {
+    for why in [
+        "do not lead to the head's chain hash",
+        "batches that are held were altered",
+        "the rows of a transfer",
+        "the batches of a transfer",
+    ] {
         ensure!(whys.iter().any(|kept| kept.contains(why)), "nothing in `kho fork list` says {why:?}: {whys:?}");
     }
     Ok(())
@@ -271,7 +302,11 @@ async fn withheld_shows(stage: &Stage, province: &HostileProvince) -> anyhow::Re
     .await?;
     let completeness = answer.completeness;
     let oldest = completeness.oldest.clone().expect("it was just seen");
-    ensure!(oldest.site == HALF_TOLD && completeness.complete_up_to.as_ref() == Some(&oldest.up_to), "the oldest is {oldest:?}: {:?}", completeness.complete_up_to);
+    ensure!(
+        oldest.site == HALF_TOLD && completeness.complete_up_to.as_ref() == Some(&oldest.up_to),
+        "the oldest is {oldest:?}: {:?}",
+        completeness.complete_up_to
+    );
     let missing: Vec<u32> = completeness.missing.iter().map(|missing| missing.site).collect();
     ensure!(missing == [UNTOLD] && (completeness.included, completeness.expected) == (2, 3), "{:?}", completeness.missing);
     Ok(())
@@ -288,7 +323,8 @@ async fn converges(stage: &mut Stage) -> anyhow::Result<()> {
         stage.tree.start_node(district, node)?;
         stage.tree.wait_for_answer(district, node).await?;
     }
-    let everywhere: Vec<Place> = [CENTRE, PROVINCE].into_iter().chain(DISTRICTS.iter().map(|(site, _)| *site)).map(|site| nodes(site, 1)[0]).collect();
+    let everywhere: Vec<Place> =
+        [CENTRE, PROVINCE].into_iter().chain(DISTRICTS.iter().map(|(site, _)| *site)).map(|site| nodes(site, 1)[0]).collect();
     for district in &DISTRICTS {
         let batches = if district.0 == HONEST { TOLD + HONEST_BATCHES } else { TOLD + KEPT_BACK };
         let (rows, holders) = (batches * BATCH_ROWS, [everywhere[0], province, nodes(district.0, 1)[0]]);

@@ -44,7 +44,11 @@ async fn promise_4_only_a_child_of_the_register_is_taken_in() {
 
         let after = stage.status(parent).await?;
         assert_eq!(after.streams.len(), before.streams.len(), "nothing of a stranger is held");
-        assert!(after.alarms.iter().any(|alarm| alarm.code.contains(&DISTRICT.to_string())), "a node that lies about itself raises an alarm: {:?}", after.alarms);
+        assert!(
+            after.alarms.iter().any(|alarm| alarm.code.contains(&DISTRICT.to_string())),
+            "a node that lies about itself raises an alarm: {:?}",
+            after.alarms
+        );
         client.enter(people.batch(500..600)).await?;
         stage.until_equal(DISTRICT, 600, &[parent, child]).await
     })
@@ -55,10 +59,16 @@ async fn promise_4_only_a_child_of_the_register_is_taken_in() {
 async fn greet(stage: &Stage, bearer: Place, parent: Place, claimed: Place) -> anyhow::Result<ParentFrame> {
     let dir = stage.tree.node_dir(bearer.0, bearer.1);
     let files = CredentialFiles { root_ca: dir.join("root.crt"), certificate_chain: dir.join("tls.crt"), key: dir.join("tls.key") };
-    let endpoint = Endpoint::bind(([127, 0, 0, 1], 0).into(), &Credentials::load(&files)?, CertificateClock::system(), TransportLimits::default())?;
+    let endpoint =
+        Endpoint::bind(([127, 0, 0, 1], 0).into(), &Credentials::load(&files)?, CertificateClock::system(), TransportLimits::default())?;
     let connection = endpoint.connect(stage.tree.quic_address(parent.0, parent.1), &site_server_name(parent.0), Alpn::Link).await?;
     let (mut sender, mut receiver) = connection.open_bi().await?;
-    let stream = StreamHeld { origin: OriginId(claimed.0.0), epoch: Epoch::first("scene", OriginId(claimed.0.0)), next: StreamSeq(10), oldest_kept: StreamSeq(1) };
+    let stream = StreamHeld {
+        origin: OriginId(claimed.0.0),
+        epoch: Epoch::first("scene", OriginId(claimed.0.0)),
+        next: StreamSeq(10),
+        oldest_kept: StreamSeq(1),
+    };
     let (SiteId(site), NodeId(node)) = claimed;
     let hello = Hello { versions: PROTOCOL_VERSIONS, site: SiteId(site), node: NodeId(node), register_version: 1, streams: vec![stream] };
     sender.send(&ChildFrame::Hello(hello).encode()?).await?;

@@ -33,7 +33,10 @@ async fn promise_7_line_cut_and_resumed() {
         .await?;
         let held_back = stage.stream(parent, DISTRICT).await?;
         let kept = stage.stream(child, DISTRICT).await?;
-        assert!(kept.lag_batches.is_some_and(|lag| lag > 0) && kept.rows > held_back.rows, "the line was cut too late: {held_back:?} {kept:?}");
+        assert!(
+            kept.lag_batches.is_some_and(|lag| lag > 0) && kept.rows > held_back.rows,
+            "the line was cut too late: {held_back:?} {kept:?}"
+        );
         until("single rows are entered while the line is down", async || Ok((steady.acknowledged() > at_cut + 5).then_some(()))).await?;
 
         line.resume();

@@ -35,7 +35,8 @@ async fn promise_7_parent_switched_mid_segment() {
         let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;
         client.enter(people.batch(IMPORTED..IMPORTED + MORE)).await?;
         stage.until_equal(DISTRICT, IMPORTED + MORE, &[top, middle, child]).await?;
-        until("everything is acknowledged", async || Ok((stage.stream(child, DISTRICT).await?.lag_batches == Some(0)).then_some(()))).await?;
+        until("everything is acknowledged", async || Ok((stage.stream(child, DISTRICT).await?.lag_batches == Some(0)).then_some(())))
+            .await?;
         watch.end()?;
         stage.verify(&[top, middle, child]).await
     })

@@ -54,7 +54,8 @@ async fn promise_9_an_answer_names_what_it_lacks() {
         assert_eq!(total(&answer.rows), 500.0, "what is held still counts");
 
         line.resume();
-        until("no site is old any more", async || Ok(ask().await?.completeness.oldest.filter(|oldest| oldest.age_seconds < OLD_SECONDS))).await?;
+        until("no site is old any more", async || Ok(ask().await?.completeness.oldest.filter(|oldest| oldest.age_seconds < OLD_SECONDS)))
+            .await?;
         Ok(())
     })
     .await;

@@ -43,7 +43,11 @@ impl Alarms {
     }
 
     pub fn list(&self) -> Vec<Alarm> {
-        self.raised.lock().iter().map(|(code, (since, message))| Alarm { code: code.clone(), message: message.clone(), since: since.to_rfc3339() }).collect()
+        self.raised
+            .lock()
+            .iter()
+            .map(|(code, (since, message))| Alarm { code: code.clone(), message: message.clone(), since: since.to_rfc3339() })
+            .collect()
     }
 }
 

@@ -261,7 +261,10 @@ pub struct StoodAt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProofLine {
-    Progress { done: u64, total: u64 },
+    Progress {
+        done: u64,
+        total: u64,
+    },
     /// Absent when the origin is not held.
     #[schema(value_type = Object)]
     Proof(Option<kho_storage::warehouse::OriginProof>),

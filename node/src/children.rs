@@ -1,10 +1,6 @@
 //! The parent's side at work: one task per connection from a child carries out what [`Intake`] decides.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kho_replication::{
@@ -41,11 +37,14 @@ pub async fn serve_child(node: Arc<Node>, connection: Connection) {
         return;
     };
     let Ok((sender, receiver)) = connection.accept_bi().await else { return };
-    node.children.lock().entry(site).or_insert(ChildSeen { node: child_node, connections: 0, last_heard: node.clock.now() }).connections += 1;
+    node.children.lock().entry(site).or_insert(ChildSeen { node: child_node, connections: 0, last_heard: node.clock.now() }).connections +=
+        1;
     note_child(&node, &connection);
     let child = ChildIdentity { site, node: child_node };
     let intake = Intake::new(IntakeConfig::default(), node.site(), child, register, signed, leadership(&node), node.clock.link_time());
-    let reason = Line { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }.run(receiver).await;
+    let reason = Line { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }
+        .run(receiver)
+        .await;
     tracing::info!(child = %site, child_node = %child_node, %reason, "the connection of a child ended");
     if let Some(seen) = node.children.lock().get_mut(&site) {
         seen.connections = seen.connections.saturating_sub(1);
@@ -192,7 +191,9 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
 /// Reads the cursors after a read index, so that nothing acknowledged is asked for again and nothing unsure is claimed.
 async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>) -> IntakeInput {
     let failure = |error| match error {
-        ReadError::NoLeader { retry_after_ms, .. } => ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) },
+        ReadError::NoLeader { retry_after_ms, .. } => {
+            ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) }
+        }
         ReadError::Fatal { .. } => ProposeFailure::Stopping,
     };
     if let Err(error) = node.consensus.read_index().await {
@@ -205,7 +206,13 @@ async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>) -> IntakeInput {
                 cursors.push(state.cursor(*origin));
             }
         }
-        let transfers = node.warehouse.transfers()?.iter().filter(|t| origins.contains(&t.start.origin)).map(kho_storage::warehouse::Transfer::status).collect();
+        let transfers = node
+            .warehouse
+            .transfers()?
+            .iter()
+            .filter(|t| origins.contains(&t.start.origin))
+            .map(kho_storage::warehouse::Transfer::status)
+            .collect();
         Ok::<_, kho_storage::error::StorageError>(CursorsHeld { cursors, transfers })
     };
     IntakeInput::CursorsRead(read().map_err(|error| {
@@ -228,7 +235,9 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
         let subject = format!("origin {}", segment.origin());
         match &result {
             // A sender that stood elsewhere starts again from the right place: nothing is wrong.
-            Ok(Outcome::Refused(refusal)) if refusal_fault(refusal) != Fault::WrongPlace => node.alarms.raise(subject, refusal.to_string(), node.clock.now()),
+            Ok(Outcome::Refused(refusal)) if refusal_fault(refusal) != Fault::WrongPlace => {
+                node.alarms.raise(subject, refusal.to_string(), node.clock.now())
+            }
             Ok(Outcome::Adopted(_)) => {
                 node.alarms.clear(&subject);
                 node.watch_clock_of(&segment.head.head);
@@ -246,7 +255,8 @@ fn keep_evidence(node: &Node, evidence: &kho_replication::intake::Evidence) {
         node.alarms.raise("evidence", format!("{} is full; review what is in it and clear it", dir.display()), node.clock.now());
         return;
     }
-    let name = format!("origin-{}-from-{}-{:016x}.zst", evidence.origin, evidence.carrier, kho_storage::keys::evidence_hash(&evidence.zstd));
+    let name =
+        format!("origin-{}-from-{}-{:016x}.zst", evidence.origin, evidence.carrier, kho_storage::keys::evidence_hash(&evidence.zstd));
     let kept = std::fs::create_dir_all(&dir).and_then(|()| std::fs::write(dir.join(name), &*evidence.zstd));
     if let Err(error) = kept {
         node.alarms.raise("evidence", format!("refused bytes could not be kept in {}: {error}", dir.display()), node.clock.now());

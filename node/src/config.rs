@@ -1,6 +1,9 @@
 //! A node's configuration file. Every field says default, unit and consequence in `config-examples/`.
 
-use std::{net::SocketAddr, path::{Path, PathBuf}};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use kho_storage::{
     ids::{NodeId, SiteId},
@@ -90,7 +93,15 @@ pub struct LimitsConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { cache_mib: 64, write_buffer_mib: 96, stream_keep_mib: 256, entry_requests_max: 1024, entry_body_mib: 32, idle_head_seconds: 10, disk_reserve_mib: 512 }
+        Self {
+            cache_mib: 64,
+            write_buffer_mib: 96,
+            stream_keep_mib: 256,
+            entry_requests_max: 1024,
+            entry_body_mib: 32,
+            idle_head_seconds: 10,
+            disk_reserve_mib: 512,
+        }
     }
 }
 
@@ -146,7 +157,13 @@ impl NodeConfig {
         let mut config = Self::from_toml(&text).map_err(|why| ConfigError::Wrong { path: path.display().to_string(), why })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let identity = &mut config.identity;
-        for file in [&mut config.data_dir, &mut identity.root_certificate, &mut identity.certificate, &mut identity.tls_key, &mut identity.signing_key] {
+        for file in [
+            &mut config.data_dir,
+            &mut identity.root_certificate,
+            &mut identity.certificate,
+            &mut identity.tls_key,
+            &mut identity.signing_key,
+        ] {
             *file = folder.join(&*file);
         }
         config.schema.file = config.schema.file.map(|file| folder.join(file));
@@ -174,7 +191,9 @@ impl NodeConfig {
 
     /// The pinned key under which registers are believed.
     pub fn register_key(&self) -> Result<PublicKey, String> {
-        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(self.register.key.as_bytes()).map_err(|_| "`register.key` is no hexadecimal text".to_string())?;
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE
+            .decode(self.register.key.as_bytes())
+            .map_err(|_| "`register.key` is no hexadecimal text".to_string())?;
         let wanted = match self.register.algorithm {
             SignatureAlgorithm::EcdsaP256Sha256 => 65,
             SignatureAlgorithm::Ed25519 => 32,

@@ -48,14 +48,26 @@ pub struct Checked {
 /// The first thing that does not fit, with the file's name.
 pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
     let files = &config.identity;
-    let credentials = Credentials::load(&CredentialFiles { root_ca: files.root_certificate.clone(), certificate_chain: files.certificate.clone(), key: files.tls_key.clone() })?;
+    let credentials = Credentials::load(&CredentialFiles {
+        root_ca: files.root_certificate.clone(),
+        certificate_chain: files.certificate.clone(),
+        key: files.tls_key.clone(),
+    })?;
     let identity = credentials.identity();
     let expected = Role::Node { site: config.site, node: config.node };
     if identity.tree() != config.tree || *identity.role() != expected {
-        bail!("the certificate {} is of {identity}, but the configuration says tree {}, site {}, node {}; sign the right request with `kho pki sign`", files.certificate.display(), config.tree, config.site, config.node);
+        bail!(
+            "the certificate {} is of {identity}, but the configuration says tree {}, site {}, node {}; sign the right request with `kho pki sign`",
+            files.certificate.display(),
+            config.tree,
+            config.site,
+            config.node
+        );
     }
-    let pem = std::fs::read_to_string(&files.signing_key).with_context(|| format!("the signing key {} can't be read; make one with `kho pki request`", files.signing_key.display()))?;
-    let signing_key = SigningKey::from_pkcs8_pem(&zeroize::Zeroizing::new(pem)).with_context(|| format!("the signing key {} is of no use", files.signing_key.display()))?;
+    let pem = std::fs::read_to_string(&files.signing_key)
+        .with_context(|| format!("the signing key {} can't be read; make one with `kho pki request`", files.signing_key.display()))?;
+    let signing_key = SigningKey::from_pkcs8_pem(&zeroize::Zeroizing::new(pem))
+        .with_context(|| format!("the signing key {} is of no use", files.signing_key.display()))?;
     config.register_key().map_err(anyhow::Error::msg)?;
     let schema = Arc::new(load_schema(&config.schema)?);
     Ok(Checked { config, credentials, signing_key, schema })
@@ -104,7 +116,12 @@ struct News {
     applied: mpsc::UnboundedReceiver<Applied>,
 }
 
-async fn start(config: NodeConfig, credentials: Credentials, schema: &Arc<Schema>, stopping: CancellationToken) -> anyhow::Result<(Arc<Node>, News)> {
+async fn start(
+    config: NodeConfig,
+    credentials: Credentials,
+    schema: &Arc<Schema>,
+    stopping: CancellationToken,
+) -> anyhow::Result<(Arc<Node>, News)> {
     std::fs::create_dir_all(&config.data_dir).with_context(|| format!("the data directory {} can't be made", config.data_dir.display()))?;
     let certificate_clock = CertificateClock::system();
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
@@ -125,7 +142,13 @@ async fn start(config: NodeConfig, credentials: Credentials, schema: &Arc<Schema
         let _ = applied_sender.send(news);
     });
     let group = GroupId { tree: config.tree.clone(), site: config.site, incarnation: config.incarnation };
-    let consensus_config = ConsensusConfig { group, node: config.node, dir: config.data_dir.join("consensus"), rank: None, limits: ConsensusLimits::default() };
+    let consensus_config = ConsensusConfig {
+        group,
+        node: config.node,
+        dir: config.data_dir.join("consensus"),
+        rank: None,
+        limits: ConsensusLimits::default(),
+    };
     let consensus = Consensus::start(consensus_config, Arc::clone(&warehouse), endpoint.clone()).await?;
     // After a crash the newest watermarks stood in the log alone; what of it is known to be committed was just applied.
     raise_to_watermarks(&certificate_clock, &warehouse)?;

@@ -75,7 +75,12 @@ fn verdict(has_register: bool, consensus: &ConsensusStatus, streams: &[StreamSta
         return format!("the heads of origin {} do not move: the newest is {} seconds old", stream.origin, stream.watermark_age_seconds);
     }
     if let Some(stream) = streams.iter().find(|stream| stream.lag_seconds.is_some_and(|lag| lag > STILL_SECONDS_MAX)) {
-        return format!("the parent's cursor of origin {} does not move: {} batches wait for {} seconds", stream.origin, stream.lag_batches.unwrap_or(0), stream.lag_seconds.unwrap_or(0));
+        return format!(
+            "the parent's cursor of origin {} does not move: {} batches wait for {} seconds",
+            stream.origin,
+            stream.lag_batches.unwrap_or(0),
+            stream.lag_seconds.unwrap_or(0)
+        );
     }
     if let Some(down) = uplink.state.strip_prefix("down") {
         return format!("the line to the parent is down{down}");
@@ -131,7 +136,13 @@ fn streams(node: &Node, reading: &Reading<'_>, now: SiteTime) -> Result<Vec<Stre
         let name = author.and_then(|author| register.site(author)).map(|site| site.name.clone()).unwrap_or_default();
         let lag = match parent {
             None => None,
-            Some(_) => Some(lag(reading, origin, &state, acknowledged.get(&origin).filter(|c| c.epoch == state.epoch).map_or(1, |c| c.next.0), now)?),
+            Some(_) => Some(lag(
+                reading,
+                origin,
+                &state,
+                acknowledged.get(&origin).filter(|c| c.epoch == state.epoch).map_or(1, |c| c.next.0),
+                now,
+            )?),
         };
         found.push(StreamStatus {
             origin: origin.0,
@@ -155,7 +166,8 @@ fn streams(node: &Node, reading: &Reading<'_>, now: SiteTime) -> Result<Vec<Stre
             kept_bytes: state.kept_bytes,
         });
     }
-    for origin in register.origins_of(node.site()).filter(|origin| found.iter().all(|stream| stream.origin != origin.0)).collect::<Vec<_>>() {
+    for origin in register.origins_of(node.site()).filter(|origin| found.iter().all(|stream| stream.origin != origin.0)).collect::<Vec<_>>()
+    {
         found.push(never_headed(node, register, origin, now));
     }
     Ok(found)
@@ -182,13 +194,20 @@ fn never_headed(node: &Node, register: &VerifiedRegister, origin: OriginId, now:
 }
 
 /// Batches that the parent has not acknowledged, and how long the oldest of them has waited.
-fn lag(reading: &Reading<'_>, origin: OriginId, state: &OriginState, acknowledged: u64, now: SiteTime) -> Result<(u64, Option<u64>), StorageError> {
+fn lag(
+    reading: &Reading<'_>,
+    origin: OriginId,
+    state: &OriginState,
+    acknowledged: u64,
+    now: SiteTime,
+) -> Result<(u64, Option<u64>), StorageError> {
     let batches = state.next.0.saturating_sub(acknowledged);
     if batches == 0 {
         return Ok((0, None));
     }
     let oldest = reading.batch(origin, state.epoch.number, kho_storage::ids::StreamSeq(acknowledged))?;
-    let written = oldest.and_then(|record| kho_storage::stream::Batch::decode(&record.batch).ok()).map_or(state.batch_time, |batch| batch.site_time);
+    let written =
+        oldest.and_then(|record| kho_storage::stream::Batch::decode(&record.batch).ok()).map_or(state.batch_time, |batch| batch.site_time);
     Ok((batches, Some(now.seconds_since(written))))
 }
 
@@ -212,7 +231,12 @@ fn uplink(node: &Node, register: Option<&VerifiedRegister>) -> UplinkReport {
             _ => None,
         })
         .collect();
-    UplinkReport { state, parent: status.as_ref().and_then(|status| status.parent).map(|parent| parent.0), stand_in: status.is_some_and(|status| status.stand_in), parked }
+    UplinkReport {
+        state,
+        parent: status.as_ref().and_then(|status| status.parent).map(|parent| parent.0),
+        stand_in: status.is_some_and(|status| status.stand_in),
+        parked,
+    }
 }
 
 fn children(node: &Node, register: Option<&VerifiedRegister>) -> Vec<ChildStatus> {
@@ -231,7 +255,12 @@ fn children(node: &Node, register: Option<&VerifiedRegister>) -> Vec<ChildStatus
 fn disk(node: &Node) -> DiskStatus {
     let (free_bytes, total_bytes) = crate::upkeep::disk_space(&node.config.data_dir).unwrap_or((0, 0));
     let spaces = Space::ALL.into_iter().map(|space| (space.name().to_string(), node.warehouse.size(space).0)).collect();
-    DiskStatus { free_bytes, total_bytes, spaces, log_bytes: crate::upkeep::folder_bytes(&node.config.data_dir.join("consensus").join("log")) }
+    DiskStatus {
+        free_bytes,
+        total_bytes,
+        spaces,
+        log_bytes: crate::upkeep::folder_bytes(&node.config.data_dir.join("consensus").join("log")),
+    }
 }
 
 #[cfg(test)]
@@ -240,7 +269,16 @@ mod tests {
 
     #[test]
     fn promise_9_health_names_the_first_thing_that_does_not_move() {
-        let consensus = ConsensusStatus { role: "leader".into(), leader: Some(1), term: 1, last_log: 1, applied: 1, snapshot: 0, since_quorum_ms: Some(20), nodes: vec![] };
+        let consensus = ConsensusStatus {
+            role: "leader".into(),
+            leader: Some(1),
+            term: 1,
+            last_log: 1,
+            applied: 1,
+            snapshot: 0,
+            since_quorum_ms: Some(20),
+            nodes: vec![],
+        };
         let uplink = UplinkReport { state: "connected".into(), parent: Some(1), stand_in: false, parked: vec![] };
         let stream = StreamStatus {
             origin: 3,
@@ -261,7 +299,10 @@ mod tests {
         let judge = |streams: &[StreamStatus]| verdict(true, &consensus, streams, &uplink, &[]);
         assert_eq!(judge(&[stream.clone()]), "healthy");
         assert!(judge(&[StreamStatus { watermark_age_seconds: 500, ..stream.clone() }]).contains("heads of origin 3 do not move"));
-        assert!(judge(&[StreamStatus { lag_batches: Some(4), lag_seconds: Some(500), ..stream.clone() }]).contains("cursor of origin 3 does not move"));
+        assert!(
+            judge(&[StreamStatus { lag_batches: Some(4), lag_seconds: Some(500), ..stream.clone() }])
+                .contains("cursor of origin 3 does not move")
+        );
         assert!(judge(&[StreamStatus { state: "stopped: digest mismatch".into(), ..stream.clone() }]).contains("stopped"));
         assert!(verdict(false, &consensus, &[], &uplink, &[]).contains("no register"));
         assert!(verdict(true, &ConsensusStatus { leader: None, ..consensus.clone() }, &[], &uplink, &[]).contains("no leader"));

@@ -16,7 +16,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Runs one node of a Kho site.
 #[derive(Debug, Parser)]
-#[command(name = "khod", version, after_help = "Example:\n  khod --config /etc/kho/khod.toml --check-config\n  khod --config /etc/kho/khod.toml\n\nExit codes: 0 stopped as asked, 1 the node failed, 2 the configuration or a file it names is wrong.")]
+#[command(
+    name = "khod",
+    version,
+    after_help = "Example:\n  khod --config /etc/kho/khod.toml --check-config\n  khod --config /etc/kho/khod.toml\n\nExit codes: 0 stopped as asked, 1 the node failed, 2 the configuration or a file it names is wrong."
+)]
 struct Arguments {
     /// The node's configuration file; see config-examples/.
     #[arg(long, value_name = "FILE")]
@@ -36,7 +40,13 @@ fn main() -> ExitCode {
         }
     };
     if arguments.check_config {
-        println!("{}: site {}, node {} of tree {}; certificate, keys and limits fit together", arguments.config.display(), checked.config.site, checked.config.node, checked.config.tree);
+        println!(
+            "{}: site {}, node {} of tree {}; certificate, keys and limits fit together",
+            arguments.config.display(),
+            checked.config.site,
+            checked.config.node,
+            checked.config.tree
+        );
         return ExitCode::SUCCESS;
     }
     start_log(&checked.config.log);

@@ -17,7 +17,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{alarms::Alarms, answer::AnswerContext, answer::ReadMode, clock::NodeClock, config::NodeConfig, consensus::Consensus, entry::EntrySchema, writer::Writer};
+use crate::{
+    alarms::Alarms, answer::AnswerContext, answer::ReadMode, clock::NodeClock, config::NodeConfig, consensus::Consensus,
+    entry::EntrySchema, writer::Writer,
+};
 
 /// A child's node that is or was connected here.
 #[derive(Debug, Clone)]
@@ -96,14 +99,21 @@ impl Node {
     /// What an answer read now is read by.
     pub fn answer_context(&self, read: ReadMode) -> AnswerContext {
         let status = self.consensus.status();
-        AnswerContext { site: self.site(), now: self.clock.now(), read, applied: status.applied.unwrap_or(0), answered_by: format!("node {} of site {}", self.config.node, self.config.site) }
+        AnswerContext {
+            site: self.site(),
+            now: self.clock.now(),
+            read,
+            applied: status.applied.unwrap_or(0),
+            answered_by: format!("node {} of site {}", self.config.node, self.config.site),
+        }
     }
 
     /// QUIC addresses of the node that leads, if one does.
     pub fn leader_addresses(&self) -> Option<Vec<String>> {
         let status = self.consensus.status();
         let leader = status.leader?;
-        let addresses: Vec<String> = status.members.iter().filter(|member| member.node == leader).map(|member| member.quic_address.clone()).collect();
+        let addresses: Vec<String> =
+            status.members.iter().filter(|member| member.node == leader).map(|member| member.quic_address.clone()).collect();
         (!addresses.is_empty()).then_some(addresses)
     }
 }

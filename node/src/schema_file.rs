@@ -19,7 +19,9 @@ const SCHEMA_BYTES_MAX: u64 = 4 << 20;
 /// Names the file and what is wrong in it.
 pub fn load_schema(config: &SchemaConfig) -> anyhow::Result<Schema> {
     let Some(file) = &config.file else { return Ok(population().clone()) };
-    let text = read(file).with_context(|| format!("the schema {} can't be read; correct `[schema] file`, or leave it out for the population schema", file.display()))?;
+    let text = read(file).with_context(|| {
+        format!("the schema {} can't be read; correct `[schema] file`, or leave it out for the population schema", file.display())
+    })?;
     let schema = Schema::from_toml(&text).with_context(|| format!("the schema {}", file.display()))?;
     check_catalogues(&schema).with_context(|| format!("the schema {}", file.display()))?;
     Ok(schema)
@@ -40,7 +42,12 @@ fn check_catalogues(schema: &Schema) -> anyhow::Result<()> {
         let Some(list) = column.and_then(|column| column.kind.list()).and_then(|name| schema.code_list(name)) else { continue };
         for catalogue in catalogues() {
             if let Some(number) = list.number(&catalogue.version).filter(|number| *number != catalogue.number) {
-                bail!("the list `{}` gives the catalogue `{}` place {number}, and it is number {} in this build; put it in its place", list.name, catalogue.version, catalogue.number);
+                bail!(
+                    "the list `{}` gives the catalogue `{}` place {number}, and it is number {} in this build; put it in its place",
+                    list.name,
+                    catalogue.version,
+                    catalogue.number
+                );
             }
         }
     }

@@ -67,7 +67,11 @@ fn watch_members(node: &Node, progress: &mut BTreeMap<NodeId, (u64, Instant)>, n
         }
         let subject = format!("node {member}");
         if now.duration_since(*since) >= SILENT_NODE {
-            node.alarms.raise(subject, format!("node {member} of the site takes no entries; look at it, or replace it with `kho node remove` and `kho node add`"), node.clock.now());
+            node.alarms.raise(
+                subject,
+                format!("node {member} of the site takes no entries; look at it, or replace it with `kho node remove` and `kho node add`"),
+                node.clock.now(),
+            );
         } else {
             node.alarms.clear(&subject);
         }
@@ -90,11 +94,24 @@ fn watch_disk(node: &Node) {
     let now = node.clock.now();
     match disk_space(&node.config.data_dir) {
         Ok((free, _)) => {
-            let said = |what: &str| format!("{} MiB are free on the disk of {}: {what} until {} MiB are free again", free >> 20, node.config.data_dir.display(), reserve >> 20);
-            if free < reserve { node.alarms.raise("disk", said("segments of children are refused"), now) } else { node.alarms.clear("disk") }
+            let said = |what: &str| {
+                format!(
+                    "{} MiB are free on the disk of {}: {what} until {} MiB are free again",
+                    free >> 20,
+                    node.config.data_dir.display(),
+                    reserve >> 20
+                )
+            };
+            if free < reserve {
+                node.alarms.raise("disk", said("segments of children are refused"), now)
+            } else {
+                node.alarms.clear("disk")
+            }
             if free < reserve / 2 { node.alarms.raise(DISK_FULL, said("entry is refused too"), now) } else { node.alarms.clear(DISK_FULL) }
         }
-        Err(error) => node.alarms.raise("disk", format!("the free space of {} can't be read: {error}", node.config.data_dir.display()), now),
+        Err(error) => {
+            node.alarms.raise("disk", format!("the free space of {} can't be read: {error}", node.config.data_dir.display()), now)
+        }
     }
 }
 

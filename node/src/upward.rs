@@ -7,7 +7,10 @@ use kho_replication::{
     frames::{Cursor, ParentFrame},
     quic::{Alpn, CloseCode, Connection},
     tls::site_server_name,
-    uplink::{LinkId, LinkStatus, LoadFailure, LoadId, StreamPosition, StreamState, Uplink, UplinkAction, UplinkAlarm, UplinkConfig, UplinkInput, UplinkStatus},
+    uplink::{
+        LinkId, LinkStatus, LoadFailure, LoadId, StreamPosition, StreamState, Uplink, UplinkAction, UplinkAlarm, UplinkConfig, UplinkInput,
+        UplinkStatus,
+    },
 };
 use kho_storage::{
     command::{Command, Outcome, ParentCursor, RowPlace, TransferPiece, TransferStart},
@@ -92,7 +95,8 @@ fn tell_register(node: &Node, uplink: &mut Uplink) {
 }
 
 fn tell_moved(node: &Node, uplink: &mut Uplink, moved: &[Applied]) {
-    let mut origins: Vec<OriginId> = moved.iter().filter_map(|news| if let Applied::StreamMoved(origin) = news { Some(*origin) } else { None }).collect();
+    let mut origins: Vec<OriginId> =
+        moved.iter().filter_map(|news| if let Applied::StreamMoved(origin) = news { Some(*origin) } else { None }).collect();
     if moved.contains(&Applied::Everything) {
         origins.extend(held_origins(node));
     }
@@ -115,14 +119,24 @@ fn held_origins(node: &Node) -> Vec<OriginId> {
 /// A stream up to its newest committed head.
 fn position(node: &Node, origin: OriginId) -> Option<StreamPosition> {
     let (state, head) = node.newest_head(origin).ok().flatten()?;
-    Some(StreamPosition { origin, epoch: head.head.epoch, next: head.head.seq.next(), oldest_kept: state.oldest_kept, head_time: head.head.site_time })
+    Some(StreamPosition {
+        origin,
+        epoch: head.head.epoch,
+        next: head.head.seq.next(),
+        oldest_kept: state.oldest_kept,
+        head_time: head.head.site_time,
+    })
 }
 
 fn became_leader(node: &Node) -> UplinkInput {
     let streams = held_origins(node).into_iter().filter_map(|origin| position(node, origin)).collect();
     let register = node.warehouse.register();
-    let parents = register.as_ref().as_ref().and_then(|register| register.site(node.site())).map(|site| site.parents.clone()).unwrap_or_default();
-    let recorded = parents.into_iter().map(|parent| (parent, node.warehouse.read(|reading| reading.parent_cursors(parent)).unwrap_or_default())).collect();
+    let parents =
+        register.as_ref().as_ref().and_then(|register| register.site(node.site())).map(|site| site.parents.clone()).unwrap_or_default();
+    let recorded = parents
+        .into_iter()
+        .map(|parent| (parent, node.warehouse.read(|reading| reading.parent_cursors(parent)).unwrap_or_default()))
+        .collect();
     UplinkInput::BecameLeader { streams, recorded }
 }
 
@@ -196,10 +210,14 @@ impl Driver {
                 Err(error) => node.alarms.raise("uplink", format!("a frame can't be sent: {error}"), node.clock.now()),
             },
             UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
-                tokio::task::spawn_blocking(move || inputs.send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) }));
+                tokio::task::spawn_blocking(move || {
+                    inputs.send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) })
+                });
             }
             UplinkAction::LoadTransferStart { load, origin } => {
-                tokio::task::spawn_blocking(move || inputs.send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) }));
+                tokio::task::spawn_blocking(move || {
+                    inputs.send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) })
+                });
             }
             UplinkAction::LoadPiece { load, origin, epoch, from, bytes_max } => self.load_piece(load, origin, epoch, from, bytes_max),
             UplinkAction::RecordParent { parent, cursors } => {
@@ -225,7 +243,9 @@ impl Driver {
 
     fn load_piece(&self, load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
-        tokio::task::spawn_blocking(move || inputs.send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) }));
+        tokio::task::spawn_blocking(move || {
+            inputs.send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) })
+        });
     }
 
     /// Judged BEFORE it is proposed: nothing unsigned takes a place in the site's log.
@@ -236,14 +256,18 @@ impl Driver {
             Ok(verified) if verified.version() > held => {
                 let inputs = self.inputs.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed: signed.clone() }).await {
+                    if let Err(error) =
+                        node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed: signed.clone() }).await
+                    {
                         tracing::warn!(%error, "a newer register was not adopted now; it is offered to the site again");
                         let _ = inputs.send(UplinkInput::RegisterFailed(signed));
                     }
                 });
             }
             Ok(_) => {}
-            Err(error) => node.alarms.raise("register", format!("the parent handed down a register that is refused: {error}"), node.clock.now()),
+            Err(error) => {
+                node.alarms.raise("register", format!("the parent handed down a register that is refused: {error}"), node.clock.now())
+            }
         }
     }
 
@@ -279,7 +303,15 @@ fn load_piece(node: &Node, origin: OriginId, epoch: Epoch, from: &RowPlace, byte
 }
 
 /// Dials and then moves frames both ways until the line ends.
-async fn hold_line(node: Arc<Node>, link: LinkId, site: SiteId, addresses: Vec<String>, outgoing: mpsc::Receiver<Vec<u8>>, closing: CancellationToken, inputs: Inputs) {
+async fn hold_line(
+    node: Arc<Node>,
+    link: LinkId,
+    site: SiteId,
+    addresses: Vec<String>,
+    outgoing: mpsc::Receiver<Vec<u8>>,
+    closing: CancellationToken,
+    inputs: Inputs,
+) {
     let connection = tokio::select! {
         dialled = dial(&node, site, &addresses) => dialled,
         () = closing.cancelled() => return,
@@ -298,7 +330,13 @@ async fn hold_line(node: Arc<Node>, link: LinkId, site: SiteId, addresses: Vec<S
     let _ = inputs.send(UplinkInput::LinkLost { link, why });
 }
 
-async fn move_frames(connection: &Connection, link: LinkId, mut outgoing: mpsc::Receiver<Vec<u8>>, closing: &CancellationToken, inputs: &Inputs) -> String {
+async fn move_frames(
+    connection: &Connection,
+    link: LinkId,
+    mut outgoing: mpsc::Receiver<Vec<u8>>,
+    closing: &CancellationToken,
+    inputs: &Inputs,
+) -> String {
     let (mut sender, mut receiver) = match connection.open_bi().await {
         Ok(stream) => stream,
         Err(error) => return error.to_string(),

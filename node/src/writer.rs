@@ -64,13 +64,16 @@ impl Writer {
     pub async fn write(&self, origin: OriginId, request: WriteRequest) -> Result<WriteOutcome, ProposeError> {
         let bytes = request.bytes();
         let (reply, outcome) = oneshot::channel();
-        self.queue.try_send(Waiting { origin, request, bytes, reply }).map_err(|_| ProposeError::Busy { retry_after_ms: QUEUE_RETRY_MS })?;
+        self.queue
+            .try_send(Waiting { origin, request, bytes, reply })
+            .map_err(|_| ProposeError::Busy { retry_after_ms: QUEUE_RETRY_MS })?;
         outcome.await.unwrap_or_else(|_| Err(ProposeError::Unknown { why: "the node is stopping".into() }))
     }
 }
 
 async fn commit_groups(mut waiting: mpsc::Receiver<Waiting>, consensus: Arc<Consensus>, warehouse: Arc<Warehouse>, clock: Arc<NodeClock>) {
-    let (groups_under_way, bytes_under_way) = (Arc::new(Semaphore::new(GROUPS_UNDER_WAY_MAX)), Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX)));
+    let (groups_under_way, bytes_under_way) =
+        (Arc::new(Semaphore::new(GROUPS_UNDER_WAY_MAX)), Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX)));
     let mut held_back: Option<Waiting> = None;
     loop {
         let first = match held_back.take() {
@@ -85,7 +88,9 @@ async fn commit_groups(mut waiting: mpsc::Receiver<Waiting>, consensus: Arc<Cons
         let mut group = vec![first];
         held_back = fill(&mut group, &mut waiting);
         let group_bytes = group.iter().map(|waiting| waiting.bytes).sum::<usize>().clamp(1, UNDER_WAY_BYTES_MAX);
-        let Ok(room) = Arc::clone(&bytes_under_way).acquire_many_owned(u32::try_from(group_bytes).unwrap_or(u32::MAX)).await else { return };
+        let Ok(room) = Arc::clone(&bytes_under_way).acquire_many_owned(u32::try_from(group_bytes).unwrap_or(u32::MAX)).await else {
+            return;
+        };
         let (consensus, warehouse, clock) = (Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock));
         tokio::spawn(async move {
             commit(group, &consensus, &warehouse, &clock).await;
@@ -136,7 +141,8 @@ async fn commit(group: Vec<Waiting>, consensus: &Consensus, warehouse: &Warehous
 async fn head_is_near(warehouse: &Warehouse, origin: OriginId) -> Result<(), ProposeError> {
     let deadline = tokio::time::Instant::now() + HEAD_PATIENCE;
     loop {
-        let distance = warehouse.origin(origin).map_err(|e| ProposeError::Fatal { why: e.to_string() })?.map_or(0, |state| state.bytes_since_head);
+        let distance =
+            warehouse.origin(origin).map_err(|e| ProposeError::Fatal { why: e.to_string() })?.map_or(0, |state| state.bytes_since_head);
         if distance < HEAD_DISTANCE_BYTES_MAX as u64 {
             return Ok(());
         }

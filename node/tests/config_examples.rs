@@ -112,7 +112,8 @@ fn every_field_of_a_configuration_says_default_unit_and_consequence() {
 
 #[test]
 fn the_defaults_that_the_comments_name_are_the_defaults() {
-    let wanted: BTreeMap<_, _> = defaults("limits", &LimitsConfig::default()).into_iter().chain(defaults("log", &LogConfig::default())).collect();
+    let wanted: BTreeMap<_, _> =
+        defaults("limits", &LimitsConfig::default()).into_iter().chain(defaults("log", &LogConfig::default())).collect();
     for tier in TIERS {
         for field in fields(&text_of(&format!("{tier}.toml"))) {
             let Some(default) = wanted.get(&field.name) else { continue };
@@ -127,7 +128,8 @@ fn the_example_of_a_register_is_whole_and_explains_every_field_where_it_first_st
     let text = text_of("register.toml");
     // As `kho register issue` reads it: lists that are not given are empty.
     let mut table: toml::Table = toml::from_str(&text).expect("TOML");
-    for site in table.get_mut("sites").and_then(toml::Value::as_array_mut).expect("sites").iter_mut().filter_map(toml::Value::as_table_mut) {
+    for site in table.get_mut("sites").and_then(toml::Value::as_array_mut).expect("sites").iter_mut().filter_map(toml::Value::as_table_mut)
+    {
         site.entry("nodes").or_insert_with(|| toml::Value::Array(Vec::new()));
     }
     let register: Register = table.try_into().expect("a register");
@@ -144,7 +146,17 @@ fn the_example_of_a_register_is_whole_and_explains_every_field_where_it_first_st
             assert_explained("register.toml", &field);
         }
     }
-    for name in ["tree", "version", "sites.site", "sites.parents", "sites.areas", "sites.addresses", "sites.nodes.signing_key", "sites.nodes.revoked", "origins.author"] {
+    for name in [
+        "tree",
+        "version",
+        "sites.site",
+        "sites.parents",
+        "sites.areas",
+        "sites.addresses",
+        "sites.nodes.signing_key",
+        "sites.nodes.revoked",
+        "origins.author",
+    ] {
         assert!(seen.contains(name), "register.toml does not show `{name}`");
     }
 }
@@ -152,6 +164,9 @@ fn the_example_of_a_register_is_whole_and_explains_every_field_where_it_first_st
 #[test]
 fn the_schema_beside_the_examples_is_the_one_built_in() {
     let text = text_of("population-schema.toml");
-    assert!(text == POPULATION_TOML, "config-examples/population-schema.toml was changed; change storage/src/schema/population.toml instead");
+    assert!(
+        text == POPULATION_TOML,
+        "config-examples/population-schema.toml was changed; change storage/src/schema/population.toml instead"
+    );
     Schema::from_toml(&text).expect("a schema");
 }

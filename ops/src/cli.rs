@@ -80,7 +80,9 @@ fn execute(command: Command) -> Result<Verdict, Failure> {
         Command::Pki(command) => Ok(pki::run(command).map(|()| Verdict::Good)?),
         Command::Inspect(args) => inspect::run(&args),
         command => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::refused(format!("threads could not be started: {error}"), "look at the limits of processes and memory"))?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+                Failure::refused(format!("threads could not be started: {error}"), "look at the limits of processes and memory")
+            })?;
             let outcome = runtime.block_on(execute_connected(command));
             // A thread that waits for standard input would hold the process back.
             runtime.shutdown_background();
@@ -142,7 +144,9 @@ mod tests {
     fn the_examples_of_every_command_are_accepted() {
         fn examples(command: &clap::Command, found: &mut Vec<String>) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default().replace("\\\n", " ");
-            found.extend(help.lines().filter_map(|line| line.trim().strip_prefix("kho ").map(|rest| format!("kho {}", rest.split("  (").next().unwrap_or(rest)))));
+            found.extend(help.lines().filter_map(|line| {
+                line.trim().strip_prefix("kho ").map(|rest| format!("kho {}", rest.split("  (").next().unwrap_or(rest)))
+            }));
             command.get_subcommands().for_each(|sub| examples(sub, found));
         }
         let mut found = Vec::new();
@@ -157,7 +161,13 @@ mod tests {
 
     #[test]
     fn connection_options_stand_anywhere_behind_their_command() {
-        for line in ["kho query --node https://a:1 list", "kho query list --node https://a:1", "kho query row --read local person k --json", "kho query --read local --json row person k", "kho query population --node https://a:1 --node https://b:1"] {
+        for line in [
+            "kho query --node https://a:1 list",
+            "kho query list --node https://a:1",
+            "kho query row --read local person k --json",
+            "kho query --read local --json row person k",
+            "kho query population --node https://a:1 --node https://b:1",
+        ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).expect_err("refused"));
         }
         let Command::Query(args) = parse("kho query list --node https://a:1 --json").expect("parses").command else { panic!("a query") };

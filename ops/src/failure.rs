@@ -93,7 +93,8 @@ impl From<io::Error> for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        let closed = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
+        let closed =
+            error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
         Self::new(if closed { FailureKind::OutputClosed } else { FailureKind::Refused }, format!("{error:#}"), "")
     }
 }
@@ -135,7 +136,10 @@ mod tests {
     #[test]
     fn every_kind_of_end_has_the_exit_code_that_the_help_names() {
         let code = |kind| Failure::new(kind, "", "").exit_code();
-        assert_eq!([FailureKind::OutputClosed, FailureKind::Refused, FailureKind::Usage, FailureKind::Unreachable, FailureKind::Unknown].map(code), [0, 1, 2, 3, 4]);
+        assert_eq!(
+            [FailureKind::OutputClosed, FailureKind::Refused, FailureKind::Usage, FailureKind::Unreachable, FailureKind::Unknown].map(code),
+            [0, 1, 2, 3, 4]
+        );
         for (code, line) in EXIT_CODES.lines().skip(1).enumerate() {
             assert!(line.trim_start().starts_with(&code.to_string()), "{line}");
         }

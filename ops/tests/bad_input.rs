@@ -35,7 +35,10 @@ impl Site {
         let dir = tempfile::tempdir().expect("a directory");
         let plan = TreePlan {
             tree: "test".into(),
-            sites: vec![PlannedSite::new(1, "centre", Tier::Central, &[], 1), PlannedSite::new(SITE.0, "district", Tier::District, &[1], 1).with_area("001")],
+            sites: vec![
+                PlannedSite::new(1, "centre", Tier::Central, &[], 1),
+                PlannedSite::new(SITE.0, "district", Tier::District, &[1], 1).with_area("001"),
+            ],
         };
         let mut tree = LocalTree::found(&dir.path().join("tree"), &khod(), plan, None).expect("founded");
         tree.start_node(SITE, NodeId(1)).expect("starts");
@@ -51,7 +54,13 @@ impl Site {
 
     /// Everything that entry could change.
     async fn content(&self) -> Vec<(u32, u64, u64, String)> {
-        self.status().await.streams.into_iter().filter(|stream| stream.seq > 0).map(|stream| (stream.origin, stream.seq, stream.rows, stream.digest)).collect()
+        self.status()
+            .await
+            .streams
+            .into_iter()
+            .filter(|stream| stream.seq > 0)
+            .map(|stream| (stream.origin, stream.seq, stream.rows, stream.digest))
+            .collect()
     }
 
     fn url(&self, path: &str) -> String {
@@ -81,7 +90,9 @@ fn now() -> SiteTime {
 }
 
 fn person(id: &str, extra: &str) -> String {
-    format!(r#"{{"table":"person","row":{{"person_id":"{id}","household_id":"H1","seq":1,"full_name":"Nguyễn Văn An","sex":"male","residence_status":"permanent","commune_code":"00001","catalogue_version":"legacy-63"{extra}}}}}"#)
+    format!(
+        r#"{{"table":"person","row":{{"person_id":"{id}","household_id":"H1","seq":1,"full_name":"Nguyễn Văn An","sex":"male","residence_status":"permanent","commune_code":"00001","catalogue_version":"legacy-63"{extra}}}}}"#
+    )
 }
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -103,24 +114,50 @@ struct Bad {
 }
 
 fn bad(what: &'static str, body: impl Into<Vec<u8>>, status: u16, finding: (Option<u64>, Option<&'static str>, &'static str)) -> Bad {
-    Bad { what, media: "application/x-ndjson", encoding: None, key: Some("k-bad"), body: body.into(), status, code: "batch_refused", finding: Some(finding) }
+    Bad {
+        what,
+        media: "application/x-ndjson",
+        encoding: None,
+        key: Some("k-bad"),
+        body: body.into(),
+        status,
+        code: "batch_refused",
+        finding: Some(finding),
+    }
 }
 
 fn requests() -> Vec<Bad> {
     let good = person("P1", "");
     let after = |line: String| format!("{good}\n{line}\n");
-    let plain = |what, status, code| Bad { what, media: "application/x-ndjson", encoding: None, key: Some("k-bad"), body: good.clone().into_bytes(), status, code, finding: None };
+    let plain = |what, status, code| Bad {
+        what,
+        media: "application/x-ndjson",
+        encoding: None,
+        key: Some("k-bad"),
+        body: good.clone().into_bytes(),
+        status,
+        code,
+        finding: None,
+    };
     let mut cut = gzip(&good);
     cut.truncate(cut.len() / 2);
     vec![
         Bad { key: None, ..plain("no request key", 400, "request_key_missing") },
         Bad { key: Some(""), ..plain("an empty request key", 400, "request_key_malformed") },
-        Bad { key: Some("0123456789012345678901234567890123456789012345678901234567890123456789"), ..plain("a request key of 70 letters", 400, "request_key_malformed") },
+        Bad {
+            key: Some("0123456789012345678901234567890123456789012345678901234567890123456789"),
+            ..plain("a request key of 70 letters", 400, "request_key_malformed")
+        },
         Bad { key: Some("two words"), ..plain("a request key with a space", 400, "request_key_malformed") },
         Bad { media: "application/pdf", finding: Some((None, None, "unsupported_format")), ..plain("a PDF", 415, "batch_refused") },
         Bad { media: "text/csv", finding: Some((None, None, "unknown_table")), ..plain("CSV without a table", 422, "batch_refused") },
         Bad { encoding: Some("br"), finding: Some((None, None, "unsupported_encoding")), ..plain("brotli", 415, "batch_refused") },
-        Bad { encoding: Some("gzip"), body: cut, finding: Some((None, None, "gzip_truncated")), ..plain("truncated gzip", 400, "batch_refused") },
+        Bad {
+            encoding: Some("gzip"),
+            body: cut,
+            finding: Some((None, None, "gzip_truncated")),
+            ..plain("truncated gzip", 400, "batch_refused")
+        },
         Bad { encoding: Some("gzip"), finding: Some((None, None, "not_gzip")), ..plain("plain text declared gzip", 400, "batch_refused") },
         bad("an empty body", "", 400, (None, None, "empty_body")),
         bad("broken UTF-8", [good.as_bytes(), b"\n\xff\xfe\n"].concat(), 400, (Some(2), None, "invalid_utf8")),
@@ -129,13 +166,33 @@ fn requests() -> Vec<Bad> {
         bad("an unknown column", after(person("P2", r#","shoe_size":42"#)), 422, (Some(2), Some("shoe_size"), "unknown_column")),
         bad("an unknown code", after(person("P2", r#","marital":"engaged""#)), 422, (Some(2), Some("marital"), "unknown_code")),
         bad("a wrong type", after(person("P2", "").replace("\"seq\":1", "\"seq\":\"one\"")), 422, (Some(2), Some("seq"), "wrong_type")),
-        bad("a day that no calendar has", after(person("P2", r#","birth_date":"2019-02-30""#)), 422, (Some(2), Some("birth_date"), "wrong_date")),
+        bad(
+            "a day that no calendar has",
+            after(person("P2", r#","birth_date":"2019-02-30""#)),
+            422,
+            (Some(2), Some("birth_date"), "wrong_date"),
+        ),
         bad("a PIN of three digits", after(person("P2", r#","pin":"123""#)), 422, (Some(2), Some("pin"), "wrong_form")),
         bad("a required column missing", after(person("P2", "").replace(r#""sex":"male","#, "")), 422, (Some(2), Some("sex"), "missing")),
         bad("the same key twice", after(person("P1", "")), 422, (Some(2), Some("person_id"), "duplicate_key")),
-        bad("a commune that does not exist", after(person("P2", "").replace("00001", "99999")), 422, (Some(2), Some("commune_code"), "unknown_commune")),
-        bad("a commune of another province", after(person("P2", "").replace("00001", "26734")), 422, (Some(2), Some("commune_code"), "foreign_area")),
-        bad("a delete of a row that does not exist", after(r#"{"table":"person","delete":"GHOST"}"#.into()), 422, (Some(2), None, "row_missing")),
+        bad(
+            "a commune that does not exist",
+            after(person("P2", "").replace("00001", "99999")),
+            422,
+            (Some(2), Some("commune_code"), "unknown_commune"),
+        ),
+        bad(
+            "a commune of another province",
+            after(person("P2", "").replace("00001", "26734")),
+            422,
+            (Some(2), Some("commune_code"), "foreign_area"),
+        ),
+        bad(
+            "a delete of a row that does not exist",
+            after(r#"{"table":"person","delete":"GHOST"}"#.into()),
+            422,
+            (Some(2), None, "row_missing"),
+        ),
     ]
 }
 
@@ -169,7 +226,14 @@ async fn promise_10_bad_requests_over_https_name_row_and_column_and_change_nothi
 async fn promise_10_the_same_request_key_with_another_body_is_refused_and_a_retry_is_applied_once() {
     let site = Site::start().await;
     let client = site.entry_client();
-    let send = |body: String| client.post(site.url("/v1/batches")).header("content-type", "application/x-ndjson").header("kho-request-key", "k1").body(body).send();
+    let send = |body: String| {
+        client
+            .post(site.url("/v1/batches"))
+            .header("content-type", "application/x-ndjson")
+            .header("kho-request-key", "k1")
+            .body(body)
+            .send()
+    };
     let first: BatchAccepted = send(person("P1", "")).await.expect("answers").json().await.expect("accepted");
     let again: BatchAccepted = send(person("P1", "")).await.expect("answers").json().await.expect("accepted");
     assert_eq!((first.repeated, again.repeated, first.seq), (false, true, again.seq));
@@ -195,7 +259,13 @@ async fn promise_10_a_line_of_a_gigabyte_is_refused_while_it_is_sent() {
             (n < 1024).then(|| (Ok::<_, std::io::Error>(chunk), n + 1))
         }
     });
-    let answer = client.post(site.url("/v1/batches")).header("content-type", "application/x-ndjson").header("kho-request-key", "long").body(reqwest::Body::wrap_stream(body)).send().await;
+    let answer = client
+        .post(site.url("/v1/batches"))
+        .header("content-type", "application/x-ndjson")
+        .header("kho-request-key", "long")
+        .body(reqwest::Body::wrap_stream(body))
+        .send()
+        .await;
     if let Ok(response) = answer {
         assert_eq!(response.status().as_u16(), 413);
         assert_eq!(response.json::<Problem>().await.expect("a problem").errors[0].code, "line_too_long");
@@ -209,7 +279,15 @@ async fn promise_10_only_the_right_certificate_may_enter_records() {
     let site = Site::start().await;
     let post = |client: reqwest::Client, key: &'static str| {
         let url = site.url("/v1/batches");
-        async move { client.post(url).header("content-type", "application/x-ndjson").header("kho-request-key", key).body(person("P1", "")).send().await }
+        async move {
+            client
+                .post(url)
+                .header("content-type", "application/x-ndjson")
+                .header("kho-request-key", key)
+                .body(person("P1", ""))
+                .send()
+                .await
+        }
     };
     let entry = Role::Client { site: SITE, name: "entry".into() };
     let stranger = Authority::create("test", now()).expect("a root");
@@ -230,9 +308,15 @@ async fn promise_10_only_the_right_certificate_may_enter_records() {
         assert_eq!(response.status().as_u16(), 403, "{what}");
         assert_eq!(response.json::<Problem>().await.expect("a problem").code, "forbidden", "{what}");
     }
-    let rows = site.client(&site.root, "test", Role::Operator { site: None, name: "o".into() }, now(), 30).get(site.url("/v1/rows/person/P1")).send().await.expect("answers");
+    let rows = site
+        .client(&site.root, "test", Role::Operator { site: None, name: "o".into() }, now(), 30)
+        .get(site.url("/v1/rows/person/P1"))
+        .send()
+        .await
+        .expect("answers");
     assert_eq!(rows.status().as_u16(), 403, "an operator sees no personal data");
-    let bare = reqwest::Client::builder().use_preconfigured_tls(trusting(&site).with_no_client_auth()).no_proxy().build().expect("a client");
+    let bare =
+        reqwest::Client::builder().use_preconfigured_tls(trusting(&site).with_no_client_auth()).no_proxy().build().expect("a client");
     assert!(post(bare, "k").await.is_err(), "no certificate");
     assert!(site.content().await.iter().all(|(_, seq, ..)| *seq == 0), "none of them changed anything");
     assert!(post(site.entry_client(), "k").await.expect("answers").status().is_success(), "the right one may");

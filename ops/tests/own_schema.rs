@@ -40,7 +40,12 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn kho(tree: &LocalTree, arguments: &[&str]) -> Output {
-    Command::new(program("kho")).args(arguments).env("KHO_IDENTITY", tree.identity_dir("operator")).env_remove("KHO_NODE").output().expect("kho starts")
+    Command::new(program("kho"))
+        .args(arguments)
+        .env("KHO_IDENTITY", tree.identity_dir("operator"))
+        .env_remove("KHO_NODE")
+        .output()
+        .expect("kho starts")
 }
 
 fn said(output: &Output) -> String {
@@ -48,7 +53,10 @@ fn said(output: &Output) -> String {
 }
 
 fn found(dir: &Path) -> LocalTree {
-    let sites = vec![PlannedSite::new(1, "centre", Tier::Central, &[], 1), PlannedSite::new(SITE.0, "district", Tier::District, &[1], 1).with_area("001")];
+    let sites = vec![
+        PlannedSite::new(1, "centre", Tier::Central, &[], 1),
+        PlannedSite::new(SITE.0, "district", Tier::District, &[1], 1).with_area("001"),
+    ];
     LocalTree::found(&dir.join("tree"), &program("khod"), TreePlan { tree: "test".into(), sites }, None).expect("founded")
 }
 
@@ -68,7 +76,12 @@ async fn records_of_an_own_schema_are_entered_read_verified_and_inspected_and_wh
     tree.leader(SITE).await.expect("leads");
 
     let client = tree.client(&tree.urls(SITE), &format!("client-{SITE}")).expect("an identity");
-    let upload = |key: &str, table: &str, body: &str| BatchUpload { request_key: key.into(), table: Some(table.into()), content_type: "text/csv", body: body.to_owned().into() };
+    let upload = |key: &str, table: &str, body: &str| BatchUpload {
+        request_key: key.into(),
+        table: Some(table.into()),
+        content_type: "text/csv",
+        body: body.to_owned().into(),
+    };
     client.enter(upload("one", "parcel", "parcel_id,area_m2\nP1,250\nP2,\n")).await.expect("entered");
     let row = client.row("parcel", "P1", None).await.expect("read");
     assert_eq!(row.found[0].columns.get("area_m2").map(String::as_str), Some("250"));
@@ -79,14 +92,26 @@ async fn records_of_an_own_schema_are_entered_read_verified_and_inspected_and_wh
 
     let operator = tree.operator(SITE).expect("an identity");
     match operator.indicator("population", &IndicatorQuestion::default()).await {
-        Err(CallError::Refused { status: 400, problem }) => assert!(problem.code == "not_counted" && problem.message.contains("cube `population`"), "{problem:?}"),
+        Err(CallError::Refused { status: 400, problem }) => {
+            assert!(problem.code == "not_counted" && problem.message.contains("cube `population`"), "{problem:?}")
+        }
         other => panic!("a site that counts no population answered {other:?}"),
     }
 
     let verified = kho(&tree, &["verify", "--node", &tree.url(SITE, NODE)]);
     assert!(verified.status.success(), "{}", said(&verified));
     tree.stop().expect("stops");
-    let inspected = kho(&tree, &["inspect", tree.node_dir(SITE, NODE).join("data").to_str().expect("text"), "--space", "rows", "--schema", tree.dir().join("schema.toml").to_str().expect("text")]);
+    let inspected = kho(
+        &tree,
+        &[
+            "inspect",
+            tree.node_dir(SITE, NODE).join("data").to_str().expect("text"),
+            "--space",
+            "rows",
+            "--schema",
+            tree.dir().join("schema.toml").to_str().expect("text"),
+        ],
+    );
     assert!(inspected.status.success() && said(&inspected).contains("row parcel \"P1\""), "{}", said(&inspected));
 }
 
@@ -99,7 +124,8 @@ async fn a_node_does_not_start_on_a_state_that_counts_other_cubes_and_a_bad_sche
     tree.stop().expect("stops");
 
     tree.use_schema(SCHEMA).expect("written");
-    let refused = Command::new(program("khod")).arg("--config").arg(tree.node_dir(SITE, NODE).join("khod.toml")).output().expect("khod starts");
+    let refused =
+        Command::new(program("khod")).arg("--config").arg(tree.node_dir(SITE, NODE).join("khod.toml")).output().expect("khod starts");
     assert!(refused.status.code() == Some(1) && said(&refused).contains("counts other cubes"), "{}", said(&refused));
 
     let file = tree.dir().join("schema.toml");

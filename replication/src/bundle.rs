@@ -83,7 +83,9 @@ pub enum BundleError {
     Altered,
     #[error("the bundle is of tree `{given}`, this node is of `{wanted}`")]
     OtherTree { given: String, wanted: String },
-    #[error("the bundle was signed by node {node} of site {site}, which the register does not know or has revoked; export it at another node")]
+    #[error(
+        "the bundle was signed by node {node} of site {site}, which the register does not know or has revoked; export it at another node"
+    )]
     UnknownSigner { site: SiteId, node: NodeId },
     #[error("the bundle's signature was refused: {0}")]
     Signature(#[from] SignatureError),
@@ -103,7 +105,16 @@ pub enum BundleError {
 pub fn sealed(body: &[u8], segments: u64, streams: Vec<BundleStream>, by: crate::fuzzing::Sealer<'_>) -> Result<Vec<u8>, BundleError> {
     let mut file = [MAGIC.as_slice(), &VERSION.to_le_bytes(), body].concat();
     let (body_bytes, body_hash) = (file.len() as u64, Hash32::of(&file));
-    let trailer = BundleTrailer { tree: by.tree.into(), site: by.site, node: by.node, created_at: by.created_at, segments, streams, body_bytes, body_hash };
+    let trailer = BundleTrailer {
+        tree: by.tree.into(),
+        site: by.site,
+        node: by.node,
+        created_at: by.created_at,
+        segments,
+        streams,
+        body_bytes,
+        body_hash,
+    };
     writer::write_trailer(&mut file, &trailer, by.key)?;
     Ok(file)
 }

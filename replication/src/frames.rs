@@ -142,9 +142,20 @@ pub enum ChildFrame {
     Hello(Hello),
     /// Streams that the child holds only now, or asks about again. Answered by [`ParentFrame::Cursors`].
     Streams(Vec<StreamHeld>),
-    Segment { id: FrameId, origin: OriginId, segment: Compressed<Segment> },
-    TransferStart { id: FrameId, start: TransferStart },
-    Piece { id: FrameId, origin: OriginId, piece: Compressed<TransferPiece> },
+    Segment {
+        id: FrameId,
+        origin: OriginId,
+        segment: Compressed<Segment>,
+    },
+    TransferStart {
+        id: FrameId,
+        start: TransferStart,
+    },
+    Piece {
+        id: FrameId,
+        origin: OriginId,
+        piece: Compressed<TransferPiece>,
+    },
     Goodbye(Goodbye),
 }
 
@@ -153,17 +164,35 @@ pub enum ChildFrame {
 pub enum ParentFrame {
     Welcome(Welcome),
     /// Another node of the site leads; it answers at these addresses. The connection ends.
-    Redirect { addresses: Vec<String> },
+    Redirect {
+        addresses: Vec<String>,
+    },
     /// Where the parent's site stands with streams that the child asked about.
-    Cursors { cursors: Vec<ParentCursor>, transfers: Vec<TransferStatus> },
+    Cursors {
+        cursors: Vec<ParentCursor>,
+        transfers: Vec<TransferStatus>,
+    },
     /// Committed by the parent's site: the stream stands at this cursor.
-    Adopted { id: FrameId, cursor: ParentCursor },
+    Adopted {
+        id: FrameId,
+        cursor: ParentCursor,
+    },
     /// Committed by the parent's site: the transfer stands here.
-    TransferWants { id: FrameId, status: TransferStatus },
+    TransferWants {
+        id: FrameId,
+        status: TransferStatus,
+    },
     /// Nothing changed but perhaps evidence. Without an id it concerns the stream as a whole.
-    Refused { id: Option<FrameId>, origin: OriginId, refusal: Refusal },
+    Refused {
+        id: Option<FrameId>,
+        origin: OriginId,
+        refusal: Refusal,
+    },
     /// The parent can't take the frame now; nothing is known of its outcome, and sending it again does no harm.
-    Busy { id: FrameId, retry_after_ms: u32 },
+    Busy {
+        id: FrameId,
+        retry_after_ms: u32,
+    },
     /// A newer register.
     Register(SignedRegister),
     Goodbye(Goodbye),
@@ -197,7 +226,9 @@ pub enum Goodbye {
     Busy { retry_after_ms: u32 },
     #[error("no common protocol version: here {min} to {max}; upgrade the older node", min = .0.min, max = .0.max)]
     Version(VersionRange),
-    #[error("by the register, version {register_version}, site {parent} is no parent of site {child}; correct the register with `kho register issue`")]
+    #[error(
+        "by the register, version {register_version}, site {parent} is no parent of site {child}; correct the register with `kho register issue`"
+    )]
     NotParent { parent: SiteId, child: SiteId, register_version: u64 },
     #[error("the peer broke the protocol: {0}")]
     PeerMisbehaved(String),

@@ -16,11 +16,7 @@ use std::{fmt, str::FromStr};
 
 use kho_storage::ids::{NodeId, SiteId};
 use serde::{Deserialize, Serialize};
-use x509_parser::{
-    certificate::X509Certificate,
-    extensions::GeneralName,
-    prelude::FromDer as _,
-};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
 /// Largest certificate that is read at all.
 const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
@@ -36,11 +32,20 @@ const SCHEME: &str = "kho://";
 /// What the bearer of a certificate is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    Node { site: SiteId, node: NodeId },
+    Node {
+        site: SiteId,
+        node: NodeId,
+    },
     /// Without a site: an operator of the whole tree.
-    Operator { site: Option<SiteId>, name: String },
+    Operator {
+        site: Option<SiteId>,
+        name: String,
+    },
     /// An entry client of one site.
-    Client { site: SiteId, name: String },
+    Client {
+        site: SiteId,
+        name: String,
+    },
     /// The tree's root, which signs the others and speaks to nobody.
     Authority,
 }
@@ -159,7 +164,8 @@ fn names_kho(uri: &str) -> bool {
 }
 
 const BAD_PERSON: &str = "a person's or program's name has 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and starts with a letter or digit";
-const BAD_PATH: &str = "it must read kho://TREE/site/SITE/node/NODE, …/site/SITE/operator/NAME, …/operator/NAME, …/site/SITE/client/NAME or …/ca";
+const BAD_PATH: &str =
+    "it must read kho://TREE/site/SITE/node/NODE, …/site/SITE/operator/NAME, …/operator/NAME, …/site/SITE/client/NAME or …/ca";
 
 impl FromStr for PeerIdentity {
     type Err = IdentityError;
@@ -277,12 +283,39 @@ mod tests {
     #[test]
     fn names_that_are_not_exactly_of_a_known_form_are_refused() {
         for uri in [
-            "", "kho://", "kho:///ca", "KHO://vn/ca", "kho:/vn/ca", "kho://vn", "kho://vn/", "kho://vn/ca/", "kho://vn/CA", "kho://VN/ca",
-            "kho://1vn/ca", "kho://vn/site/1", "kho://vn/site/01/node/1", "kho://vn/site/+1/node/1", "kho://vn/site/-1/node/1",
-            "kho://vn/site/4294967296/node/1", "kho://vn/site/1/node/18446744073709551616", "kho://vn/site/1/node/", "kho://vn/site//node/1",
-            "kho://vn/site/1/node/1/", "kho://vn/site/1/node/1/x", "kho://vn/site/1/node/1?x", "kho://vn/site/1/operator/", "kho://vn/operator/An",
-            "kho://vn/operator/.an", "kho://vn/operator/a b", "kho://vn/operator/a%20b", "kho://vn/client/an", "kho://vn/site/1/ca", " kho://vn/ca",
-            "kho://vn@evil/ca", "kho://vn:1/ca", "kho://vn/site/1/node/1\0",
+            "",
+            "kho://",
+            "kho:///ca",
+            "KHO://vn/ca",
+            "kho:/vn/ca",
+            "kho://vn",
+            "kho://vn/",
+            "kho://vn/ca/",
+            "kho://vn/CA",
+            "kho://VN/ca",
+            "kho://1vn/ca",
+            "kho://vn/site/1",
+            "kho://vn/site/01/node/1",
+            "kho://vn/site/+1/node/1",
+            "kho://vn/site/-1/node/1",
+            "kho://vn/site/4294967296/node/1",
+            "kho://vn/site/1/node/18446744073709551616",
+            "kho://vn/site/1/node/",
+            "kho://vn/site//node/1",
+            "kho://vn/site/1/node/1/",
+            "kho://vn/site/1/node/1/x",
+            "kho://vn/site/1/node/1?x",
+            "kho://vn/site/1/operator/",
+            "kho://vn/operator/An",
+            "kho://vn/operator/.an",
+            "kho://vn/operator/a b",
+            "kho://vn/operator/a%20b",
+            "kho://vn/client/an",
+            "kho://vn/site/1/ca",
+            " kho://vn/ca",
+            "kho://vn@evil/ca",
+            "kho://vn:1/ca",
+            "kho://vn/site/1/node/1\0",
         ] {
             assert!(matches!(uri.parse::<PeerIdentity>(), Err(IdentityError::BadName { .. })), "{uri} must be refused");
         }

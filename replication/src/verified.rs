@@ -16,7 +16,10 @@ use kho_storage::{
     ids::StreamSeq,
     register::VerifiedRegister,
     row::RowCells,
-    stream::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, EpochBase, KEY_BYTES_MAX, REQUEST_KEY_BYTES_MAX, RequestMark, SEGMENT_BYTES_MAX, Segment},
+    stream::{
+        BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, EpochBase, KEY_BYTES_MAX, REQUEST_KEY_BYTES_MAX, RequestMark,
+        SEGMENT_BYTES_MAX, Segment,
+    },
 };
 
 use crate::frames::PIECE_PLAIN_BYTES_MAX;

@@ -136,7 +136,8 @@ impl Catalogue {
     fn read(version: &str, text: &str, columns: [&str; 6]) -> Self {
         const WHOLE: &str = "the built-in catalogues are checked by a test";
         let number = population().code_list("catalogue_version").and_then(|list| list.number(version)).expect(WHOLE);
-        let mut catalogue = Self { version: version.into(), number, communes: BTreeMap::new(), districts: BTreeMap::new(), provinces: BTreeMap::new() };
+        let mut catalogue =
+            Self { version: version.into(), number, communes: BTreeMap::new(), districts: BTreeMap::new(), provinces: BTreeMap::new() };
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let headers = reader.headers().expect(WHOLE).clone();
         let places = columns.map(|name| headers.iter().position(|header| header == name));
@@ -176,7 +177,12 @@ mod tests {
     fn a_scope_reaches_its_own_catalogue_and_its_own_communes_only() {
         let legacy = Catalogue::named("legacy-63").expect("built in");
         let scope = |code: &str| AreaScope { catalogue: "legacy-63".into(), code: code.into() };
-        assert!(legacy.lies_in(1, &scope("001")) && legacy.lies_in(1, &scope("01")) && legacy.lies_in(1, &scope("00001")) && legacy.lies_in(1, &scope("*")));
+        assert!(
+            legacy.lies_in(1, &scope("001"))
+                && legacy.lies_in(1, &scope("01"))
+                && legacy.lies_in(1, &scope("00001"))
+                && legacy.lies_in(1, &scope("*"))
+        );
         assert!(!legacy.lies_in(1, &scope("002")) && !legacy.lies_in(1, &scope("75")) && !legacy.lies_in(1, &scope("")));
         assert!(!legacy.lies_in(1, &AreaScope { catalogue: "2025-34".into(), code: "*".into() }));
     }

@@ -126,9 +126,13 @@ pub enum Outcome {
     Adopted(ParentCursor),
     /// Nothing changed, or only evidence was kept; says why.
     Refused(Refusal),
-    RegisterAdopted { version: u64 },
+    RegisterAdopted {
+        version: u64,
+    },
     Recorded,
-    Trimmed { batches: u64 },
+    Trimmed {
+        batches: u64,
+    },
     /// A transfer stands here now.
     Transfer(TransferStatus),
 }
@@ -163,7 +167,9 @@ pub enum Refusal {
     BadChain { origin: OriginId, seq: StreamSeq },
     #[error("two histories of origin {origin} differ at {seq}; the second is kept as evidence: see `kho fork list`")]
     Forked { origin: OriginId, seq: StreamSeq },
-    #[error("the rows of origin {origin} at {seq} do not have the digest that the head claims; none of them is taken and the evidence is kept: see `kho fork list` and run `kho verify`")]
+    #[error(
+        "the rows of origin {origin} at {seq} do not have the digest that the head claims; none of them is taken and the evidence is kept: see `kho fork list` and run `kho verify`"
+    )]
     DigestMismatch { origin: OriginId, seq: StreamSeq },
     #[error("origin {origin} was stopped at {seq} ({why}); run `kho verify`, then `kho origin resume`")]
     Stopped { origin: OriginId, seq: StreamSeq, why: String },

@@ -209,7 +209,13 @@ impl View<'_> {
     }
 
     /// Calls `visit` with every key and value in `from .. to`, in order, until it returns `false`.
-    pub fn scan(&self, space: Space, from: &[u8], to: &[u8], visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StorageError>) -> Result<(), StorageError> {
+    pub fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
         match self {
             Self::Rocks(view) => view.scan(space, from, to, visit),
             Self::Memory(image) => image.scan(space, from, to, visit),
@@ -250,10 +256,11 @@ impl Operation {
     /// Roughly what the operation takes in a database's batch, in bytes.
     fn bytes(&self) -> usize {
         const OVERHEAD: usize = 16;
-        OVERHEAD + match self {
-            Self::Put(_, first, second) | Self::DeleteRange(_, first, second) => first.len() + second.len(),
-            Self::Delete(_, key) | Self::Add(key, _) => key.len(),
-        }
+        OVERHEAD
+            + match self {
+                Self::Put(_, first, second) | Self::DeleteRange(_, first, second) => first.len() + second.len(),
+                Self::Delete(_, key) | Self::Add(key, _) => key.len(),
+            }
     }
 }
 

@@ -12,7 +12,9 @@ pub enum StorageError {
     Database { place: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the file {path} could not be used: {source}; check disk and file rights, then start the node again")]
     File { path: String, source: std::io::Error },
-    #[error("the stored value of {key} is damaged ({why}); take this node out of its site and let a fresh node id join: `kho node remove`, `kho node add`")]
+    #[error(
+        "the stored value of {key} is damaged ({why}); take this node out of its site and let a fresh node id join: `kho node remove`, `kho node add`"
+    )]
     Damaged { key: String, why: String },
     #[error(
         "origin {origin} has digest {ours} here but the site committed {theirs} at {seq}; this node's data differ from its site's. Keep the disk as evidence, then `kho node remove` and let a fresh node id join"

@@ -64,7 +64,12 @@ fn row_line(schema: &Schema, key: &[u8], value: &[u8]) -> Result<String, Unreada
     };
     let (seq, time, cells) = read().ok_or_else(|| unreadable("no value of a row"))?;
     let cells = RowCells::check(cells).map_err(unreadable)?;
-    Ok(format!("row {name} {} origin={origin} generation={generation} seq={seq} time={} {}", text_or_hex(row_key), time.to_rfc3339(), cells_text(schema, known, &cells)))
+    Ok(format!(
+        "row {name} {} origin={origin} generation={generation} seq={seq} time={} {}",
+        text_or_hex(row_key),
+        time.to_rfc3339(),
+        cells_text(schema, known, &cells)
+    ))
 }
 
 fn cells_text(schema: &Schema, table: Option<&Table>, cells: &RowCells<'_>) -> String {
@@ -98,9 +103,15 @@ fn stream_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
             let keys: Vec<String> = requests.iter().map(|request| format!("{:?}", request.key)).collect();
             format!("put={} removed={removed} requests=[{}]", changes.len() - removed, keys.join(", "))
         }
-        BatchBody::EpochOpened { base } => format!("opens on epoch={} seq={} chain={} digest={}", base.epoch, base.seq, base.chain, base.digest),
+        BatchBody::EpochOpened { base } => {
+            format!("opens on epoch={} seq={} chain={} digest={}", base.epoch, base.seq, base.chain, base.digest)
+        }
     };
-    Ok(format!("batch origin={origin} epoch={epoch} seq={seq} time={} bytes={} chain={chain} digest={digest} rows={rows} {body}", batch.site_time.to_rfc3339(), bytes.len()))
+    Ok(format!(
+        "batch origin={origin} epoch={epoch} seq={seq} time={} bytes={} chain={chain} digest={digest} rows={rows} {body}",
+        batch.site_time.to_rfc3339(),
+        bytes.len()
+    ))
 }
 
 fn cube_line(schema: &Schema, key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
@@ -134,7 +145,9 @@ fn dimension_text(schema: &Schema, cube: &Cube, source: &DimensionSource, number
     let Some(value) = number.checked_sub(1) else { return "absent".into() };
     match source {
         DimensionSource::Code { column } => code_of(schema, cube, column, u32::from(value)).unwrap_or_else(|| format!("#{value}")),
-        DimensionSource::Month { .. } => PartialDate::from_month_number(number).map_or_else(|| format!("#{number}"), |month| month.to_string()),
+        DimensionSource::Month { .. } => {
+            PartialDate::from_month_number(number).map_or_else(|| format!("#{number}"), |month| month.to_string())
+        }
         DimensionSource::Integer { .. } => value.to_string(),
         DimensionSource::AgeGroup { .. } if value >= 20 => "100+".into(),
         DimensionSource::AgeGroup { .. } => format!("{}-{}", value * 5, value * 5 + 4),
@@ -160,7 +173,14 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
         Meta::Register => {
             let signed: SignedRegister = read(value)?;
             let register: Register = read(&signed.bytes)?;
-            Ok(format!("register tree={:?} version={} sites={} origins={} bytes={}", register.tree, register.version, register.sites.len(), register.origins.len(), signed.bytes.len()))
+            Ok(format!(
+                "register tree={:?} version={} sites={} origins={} bytes={}",
+                register.tree,
+                register.version,
+                register.sites.len(),
+                register.origins.len(),
+                signed.bytes.len()
+            ))
         }
         Meta::Origin(origin) => Ok(origin_line(origin, &read(value)?)),
         Meta::Head(origin, epoch, seq) => {
@@ -175,9 +195,14 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
         }
         Meta::Request(origin, request) => {
             let record: RequestRecord = read(value)?;
-            Ok(format!("request origin={origin} key={request:?} epoch={} seq={} changes={} body={}", record.epoch, record.seq, record.changes, record.body_hash))
+            Ok(format!(
+                "request origin={origin} key={request:?} epoch={} seq={} changes={} body={}",
+                record.epoch, record.seq, record.changes, record.body_hash
+            ))
         }
-        Meta::RequestAge(time, origin, request) => read::<()>(value).map(|()| format!("request-age time={} origin={origin} key={request:?}", time.to_rfc3339())),
+        Meta::RequestAge(time, origin, request) => {
+            read::<()>(value).map(|()| format!("request-age time={} origin={origin} key={request:?}", time.to_rfc3339()))
+        }
         Meta::Cubes => {
             let fingerprint: Hash32 = read(value)?;
             Ok(format!("cubes fingerprint={fingerprint}"))
@@ -189,11 +214,19 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
         Meta::Evidence(origin, seq, hash) => {
             let evidence: Evidence = read(value)?;
             let (first, batches) = (evidence.segment.first, evidence.segment.batches.len());
-            Ok(format!("evidence origin={origin} seq={seq} hash={hash:016x} found={} why={:?} first={first} batches={batches} ours={:?}", evidence.found_at.to_rfc3339(), evidence.why, evidence.ours))
+            Ok(format!(
+                "evidence origin={origin} seq={seq} hash={hash:016x} found={} why={:?} first={first} batches={batches} ours={:?}",
+                evidence.found_at.to_rfc3339(),
+                evidence.why,
+                evidence.ours
+            ))
         }
         Meta::Transfer(origin) => {
             let transfer: Transfer = read(value)?;
-            Ok(format!("transfer origin={origin} generation={} rows={} next={} until={} wanted={:?}", transfer.generation, transfer.rows, transfer.next, transfer.until, transfer.wanted))
+            Ok(format!(
+                "transfer origin={origin} generation={} rows={} next={} until={} wanted={:?}",
+                transfer.generation, transfer.rows, transfer.next, transfer.until, transfer.wanted
+            ))
         }
     }
 }
@@ -320,13 +353,19 @@ mod tests {
         assert_eq!(put(Meta::Parent(SiteId(2), OriginId(7)), encoded(&cursor)), "parent site=2 origin=7 epoch=1-00000000000000ab next=9");
         let empty = codec::encode(&OriginState::empty(OriginId(7), epoch)).expect("encodes");
         assert!(put(Meta::Origin(OriginId(7)), empty).starts_with("origin 7 epoch=1-00000000000000ab next=1 generation=1 rows=0 "));
-        assert_eq!(put(Meta::RequestAge(SiteTime(0), OriginId(7), "r".into()), codec::encode(&()).expect("encodes")), "request-age time=1970-01-01T00:00:00Z origin=7 key=\"r\"");
+        assert_eq!(
+            put(Meta::RequestAge(SiteTime(0), OriginId(7), "r".into()), codec::encode(&()).expect("encodes")),
+            "request-age time=1970-01-01T00:00:00Z origin=7 key=\"r\""
+        );
     }
 
     #[test]
     fn damaged_bytes_are_shown_as_they_lie_with_the_reason() {
         let key = Meta::Identity.encode();
-        assert_eq!(line(Space::Meta, &key, &[9, 1]), "meta 0x02: damaged (the value has format 9, but this build reads format 1; a newer Kho wrote it: upgrade this node): 0x0901");
+        assert_eq!(
+            line(Space::Meta, &key, &[9, 1]),
+            "meta 0x02: damaged (the value has format 9, but this build reads format 1; a newer Kho wrote it: upgrade this node): 0x0901"
+        );
         assert!(line(Space::Rows, &[1], &[]).starts_with("rows 0x01: damaged (no key of a row)"));
     }
 

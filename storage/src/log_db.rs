@@ -77,7 +77,11 @@ impl Tail {
     /// What is left once all up to `index` is purged.
     fn purged_to(self, index: u64) -> Self {
         let first = self.extent.first.max(index.saturating_add(1));
-        if first < self.extent.next { Self { extent: LogExtent { first, ..self.extent }, ..self } } else { Self { extent: LogExtent { first, next: first }, total_bytes: 0 } }
+        if first < self.extent.next {
+            Self { extent: LogExtent { first, ..self.extent }, ..self }
+        } else {
+            Self { extent: LogExtent { first, next: first }, total_bytes: 0 }
+        }
     }
 }
 

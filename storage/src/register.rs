@@ -166,7 +166,9 @@ impl Register {
             for parent in &entry.parents {
                 match sites.get(parent) {
                     None => return refused(format!("site {} has the unknown parent {parent}", entry.site)),
-                    Some(tier) if *tier <= entry.tier => return refused(format!("site {} ({}) has a parent of tier {tier}", entry.site, entry.tier)),
+                    Some(tier) if *tier <= entry.tier => {
+                        return refused(format!("site {} ({}) has a parent of tier {tier}", entry.site, entry.tier));
+                    }
                     Some(_) => {}
                 }
             }
@@ -288,7 +290,11 @@ mod tests {
         Register {
             tree: "test".into(),
             version: 1,
-            sites: vec![site(1, Tier::Central, &[], node_key), site(2, Tier::Province, &[1], node_key), site(3, Tier::District, &[2, 1], node_key)],
+            sites: vec![
+                site(1, Tier::Central, &[], node_key),
+                site(2, Tier::Province, &[1], node_key),
+                site(3, Tier::District, &[2, 1], node_key),
+            ],
             origins: vec![OriginEntry { origin: OriginId(3), author: SiteId(3) }],
         }
     }
@@ -331,7 +337,8 @@ mod tests {
     #[test]
     fn a_subtree_follows_active_parents() {
         let centre = key();
-        let verified = SignedRegister::issue(&register(&key()), &centre).expect("whole").verify(&centre.public_key(), "test").expect("good");
+        let verified =
+            SignedRegister::issue(&register(&key()), &centre).expect("whole").verify(&centre.public_key(), "test").expect("good");
         assert_eq!(verified.subtree(SiteId(2)).into_iter().collect::<Vec<_>>(), [SiteId(2), SiteId(3)]);
     }
 }

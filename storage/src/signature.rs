@@ -55,9 +55,7 @@ impl PublicKey {
             SignatureAlgorithm::EcdsaP256Sha256 => &signature::ECDSA_P256_SHA256_ASN1,
             SignatureAlgorithm::Ed25519 => &signature::ED25519,
         };
-        UnparsedPublicKey::new(algorithm, &self.bytes)
-            .verify(message, &signature.bytes)
-            .map_err(|_| SignatureError::Refused(self.to_hex()))
+        UnparsedPublicKey::new(algorithm, &self.bytes).verify(message, &signature.bytes).map_err(|_| SignatureError::Refused(self.to_hex()))
     }
 }
 
@@ -99,7 +97,9 @@ impl SigningKey {
         let random = SystemRandom::new();
         let refused = |_| SignatureError::Key("the system's randomness is unavailable".into());
         let document = match algorithm {
-            SignatureAlgorithm::EcdsaP256Sha256 => EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &random).map_err(refused)?,
+            SignatureAlgorithm::EcdsaP256Sha256 => {
+                EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &random).map_err(refused)?
+            }
             SignatureAlgorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&random).map_err(refused)?,
         };
         Self::from_pkcs8_der(document.as_ref())

@@ -82,9 +82,14 @@ pub struct Batch<C = Change> {
 /// What a batch is about. Variants are only appended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BatchBody<C = Change> {
-    Rows { requests: Vec<RequestMark>, changes: Vec<C> },
+    Rows {
+        requests: Vec<RequestMark>,
+        changes: Vec<C>,
+    },
     /// Opens `Batch::epoch` on the base it names.
-    EpochOpened { base: EpochBase },
+    EpochOpened {
+        base: EpochBase,
+    },
 }
 
 /// Where a new epoch starts: the last batch of the old one that counts.
@@ -99,7 +104,9 @@ pub struct EpochBase {
 impl<C: Serialize + Borrow<Change>> Batch<C> {
     pub fn encode(&self) -> Result<Blob, CodecError> {
         let bytes: usize = match &self.body {
-            BatchBody::Rows { requests, changes } => requests.iter().map(RequestMark::bytes).chain(changes.iter().map(|change| change.borrow().bytes())).sum(),
+            BatchBody::Rows { requests, changes } => {
+                requests.iter().map(RequestMark::bytes).chain(changes.iter().map(|change| change.borrow().bytes())).sum()
+            }
             BatchBody::EpochOpened { .. } => 0,
         };
         codec::encode_sized(self, BATCH_OVERHEAD_BYTES + bytes).map(Blob)
@@ -211,7 +218,15 @@ mod tests {
     use crate::signature::SignatureAlgorithm;
 
     fn head() -> Head {
-        Head { origin: OriginId(7), epoch: Epoch::first("vn", OriginId(7)), seq: StreamSeq(3), chain: Hash32::of(b"c"), digest: Hash32::of(b"d"), rows: 5, site_time: SiteTime(9) }
+        Head {
+            origin: OriginId(7),
+            epoch: Epoch::first("vn", OriginId(7)),
+            seq: StreamSeq(3),
+            chain: Hash32::of(b"c"),
+            digest: Hash32::of(b"d"),
+            rows: 5,
+            site_time: SiteTime(9),
+        }
     }
 
     #[test]

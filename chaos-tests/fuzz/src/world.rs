@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 use kho_storage::{
+    db::DbLimits,
     ids::{Epoch, NodeId, OriginId, SiteId, Tier},
     register::{AreaScope, NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry, VerifiedRegister},
     schema::population,
     signature::{SignatureAlgorithm, SigningKey},
-    db::DbLimits,
     warehouse::WarehouseConfig,
 };
 
@@ -48,7 +48,11 @@ impl World {
         let register = Register {
             tree: TREE.into(),
             version: 7,
-            sites: vec![site(CENTRE, Tier::Central, &[]), site(PROVINCE, Tier::Province, &[CENTRE]), site(DISTRICT, Tier::District, &[PROVINCE, CENTRE])],
+            sites: vec![
+                site(CENTRE, Tier::Central, &[]),
+                site(PROVINCE, Tier::Province, &[CENTRE]),
+                site(DISTRICT, Tier::District, &[PROVINCE, CENTRE]),
+            ],
             origins: vec![OriginEntry { origin: ORIGIN, author: DISTRICT }],
         };
         let signed = SignedRegister::issue(&register, &centre).expect("the register is whole");
@@ -64,6 +68,12 @@ impl World {
     /// How a warehouse of `site` is opened.
     pub fn warehouse(&self, site: SiteId) -> WarehouseConfig {
         let limits = DbLimits { cache_bytes_max: 4 << 20, write_buffer_bytes_max: 8 << 20 };
-        WarehouseConfig { tree: TREE.into(), site, register_key: self.centre.public_key(), schema: std::sync::Arc::new(population().clone()), limits }
+        WarehouseConfig {
+            tree: TREE.into(),
+            site,
+            register_key: self.centre.public_key(),
+            schema: std::sync::Arc::new(population().clone()),
+            limits,
+        }
     }
 }

@@ -28,10 +28,22 @@ pub type RequestNo = usize;
 /// Who proposed, and so hears of the outcome.
 #[derive(Debug, Clone)]
 pub enum Asker {
-    Intake { line: LineNo, id: FrameId },
-    Recorder { reign: Reign, parent: SiteId, cursors: Vec<ParentCursor> },
-    Register { reign: Reign, signed: SignedRegister },
-    Clients { requests: Vec<RequestNo> },
+    Intake {
+        line: LineNo,
+        id: FrameId,
+    },
+    Recorder {
+        reign: Reign,
+        parent: SiteId,
+        cursors: Vec<ParentCursor>,
+    },
+    Register {
+        reign: Reign,
+        signed: SignedRegister,
+    },
+    Clients {
+        requests: Vec<RequestNo>,
+    },
     /// Heads and trimming: whoever asked looks again by itself.
     Upkeep,
 }
@@ -55,24 +67,50 @@ pub enum Event {
     Tick(SiteId),
     /// A dial comes through, or fails.
     Opens(LineNo),
-    DialFails { site: SiteId, reign: Reign, link: LinkId },
+    DialFails {
+        site: SiteId,
+        reign: Reign,
+        link: LinkId,
+    },
     /// The next frame arrives at the parent, at the child.
     Up(LineNo),
     Down(LineNo),
     /// One end notices that the line has ended.
     ParentNotices(LineNo),
     ChildNotices(LineNo),
-    Load { site: SiteId, reign: Reign, action: UplinkAction },
-    Probed { site: SiteId, reign: Reign, parent: SiteId },
+    Load {
+        site: SiteId,
+        reign: Reign,
+        action: UplinkAction,
+    },
+    Probed {
+        site: SiteId,
+        reign: Reign,
+        parent: SiteId,
+    },
     Commits(Proposal),
-    Decided { site: SiteId, life: u64, asker: Asker, result: Result<Outcome, ProposeFailure> },
-    CursorsRead { line: LineNo, origins: Vec<OriginId> },
+    Decided {
+        site: SiteId,
+        life: u64,
+        asker: Asker,
+        result: Result<Outcome, ProposeFailure>,
+    },
+    CursorsRead {
+        line: LineNo,
+        origins: Vec<OriginId>,
+    },
     /// The site's tasks hear what was applied.
     News(SiteId),
-    SignHeads { site: SiteId, reign: Reign },
+    SignHeads {
+        site: SiteId,
+        reign: Reign,
+    },
     Elects(SiteId),
     /// A leader whose disk failed stops.
-    Stops { site: SiteId, reign: Reign },
+    Stops {
+        site: SiteId,
+        reign: Reign,
+    },
     NodeReturns(SiteId, NodeId),
     /// Clients enter something new.
     Enter,

@@ -191,12 +191,20 @@ impl Counts {
 
     /// What happened less than `at_least` times.
     pub fn rarer_than(&self, at_least: u64) -> Vec<String> {
-        self.rows().into_iter().filter(|(_, _, count)| *count < at_least).map(|(group, what, count)| format!("{group}: {what}: {count}")).collect()
+        self.rows()
+            .into_iter()
+            .filter(|(_, _, count)| *count < at_least)
+            .map(|(group, what, count)| format!("{group}: {what}: {count}"))
+            .collect()
     }
 
     /// Moves that no diagram has: a machine went a way that nobody thought of.
     pub fn unforeseen(&self) -> Vec<String> {
-        self.moves.iter().filter(|(at, _)| !moves::ALL.contains(at)).map(|(at, count)| format!("{}: {} → {}: {count}", at.machine, at.from, at.to)).collect()
+        self.moves
+            .iter()
+            .filter(|(at, _)| !moves::ALL.contains(at))
+            .map(|(at, count)| format!("{}: {} → {}: {count}", at.machine, at.from, at.to))
+            .collect()
     }
 
     /// The table that is printed.

@@ -70,7 +70,11 @@ impl Ledger {
     pub fn committed(&mut self, origin: OriginId, chain: Hash32, link: Link) -> Result<bool, String> {
         if let Some(known) = self.links.get(&(origin, chain)) {
             let same = (known.seq, known.before, known.digest, known.rows) == (link.seq, link.before, link.digest, link.rows);
-            return if same { Ok(false) } else { Err(format!("batch {} of origin {origin} came to another digest when it was applied again", link.seq)) };
+            return if same {
+                Ok(false)
+            } else {
+                Err(format!("batch {} of origin {origin} came to another digest when it was applied again", link.seq))
+            };
         }
         let ends = self.at.entry((origin, link.seq)).or_default();
         ends.push(chain);
@@ -117,7 +121,9 @@ impl Ledger {
     /// When the same request was answered with another place before.
     pub fn acknowledge(&mut self, origin: OriginId, key: &str, place: Acknowledged) -> Result<(), String> {
         match self.acknowledged.insert((origin, key.into()), place) {
-            Some(before) if before != place => Err(format!("request {key} was acknowledged as batch {}, then as batch {}", before.seq, place.seq)),
+            Some(before) if before != place => {
+                Err(format!("request {key} was acknowledged as batch {}, then as batch {}", before.seq, place.seq))
+            }
             _ => Ok(()),
         }
     }

@@ -3,11 +3,7 @@
 
 use std::collections::VecDeque;
 
-use kho_replication::{
-    intake::Intake,
-    link_time::LinkTime,
-    uplink::LinkId,
-};
+use kho_replication::{intake::Intake, link_time::LinkTime, uplink::LinkId};
 use kho_storage::{
     ids::{NodeId, OriginId, SiteId},
     stream::Segment,

@@ -7,7 +7,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{counts::Counts, run::{Run, run}};
+use crate::{
+    counts::Counts,
+    run::{Run, run},
+};
 
 /// Broken runs that are remembered one by one; more are only counted.
 const BROKEN_MAX: usize = 20;
@@ -40,7 +43,9 @@ impl Many {
     /// What to do about the first broken run.
     pub fn advice(&self) -> Option<String> {
         let (seed, what) = self.first_broken.first()?;
-        Some(format!("seed {seed} broke a promise: {what}\nsee its log with `kho-soak-simulation --seed {seed} --trace`, or KHO_SEED={seed} and the test"))
+        Some(format!(
+            "seed {seed} broke a promise: {what}\nsee its log with `kho-soak-simulation --seed {seed} --trace`, or KHO_SEED={seed} and the test"
+        ))
     }
 }
 

@@ -76,7 +76,13 @@ pub fn signing_key(site: SiteId, node: NodeId) -> &'static SigningKey {
 
 /// Whose warehouse a site's is, and whom it trusts.
 pub fn warehouse_config(site: SiteId) -> WarehouseConfig {
-    WarehouseConfig { tree: TREE.into(), site, register_key: MADE.centre_public.clone(), schema: Arc::clone(&MADE.schema), limits: Default::default() }
+    WarehouseConfig {
+        tree: TREE.into(),
+        site,
+        register_key: MADE.centre_public.clone(),
+        schema: Arc::clone(&MADE.schema),
+        limits: Default::default(),
+    }
 }
 
 /// The address at which `node` of `site` answers.
@@ -113,7 +119,10 @@ pub struct Parents {
 
 impl Parents {
     pub fn first() -> Self {
-        Self { version: 1, lists: vec![vec![], vec![CENTRE], vec![REGION, CENTRE], vec![REGION, CENTRE], vec![P, Q], vec![P, Q], vec![Q, REGION]] }
+        Self {
+            version: 1,
+            lists: vec![vec![], vec![CENTRE], vec![REGION, CENTRE], vec![REGION, CENTRE], vec![P, Q], vec![P, Q], vec![Q, REGION]],
+        }
     }
 
     pub fn version(&self) -> u64 {
@@ -171,7 +180,8 @@ impl Parents {
     }
 
     fn entry(&self, site: SiteId) -> SiteEntry {
-        let tier = [Tier::Central, Tier::Region, Tier::Province, Tier::Province, Tier::District, Tier::District, Tier::District][site.0 as usize - 1];
+        let tier = [Tier::Central, Tier::Region, Tier::Province, Tier::Province, Tier::District, Tier::District, Tier::District]
+            [site.0 as usize - 1];
         let nodes = (1..=NODES).map(NodeId);
         SiteEntry {
             site,

@@ -33,7 +33,8 @@ fn every_planted_bug_is_found_by_a_seed_that_finds_nothing_without_it() {
     let next = AtomicUsize::new(0);
     let take = || Bug::ALL.get(next.fetch_add(1, Ordering::Relaxed)).copied();
     let missed: Vec<Bug> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores()).map(|_| scope.spawn(|| std::iter::from_fn(take).filter(|bug| is_missed(*bug)).collect::<Vec<_>>())).collect();
+        let threads: Vec<_> =
+            (0..cores()).map(|_| scope.spawn(|| std::iter::from_fn(take).filter(|bug| is_missed(*bug)).collect::<Vec<_>>())).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("a panic is a failed test")).collect()
     });
     assert_eq!(missed, [], "not found within {SEEDS_MAX} seeds");

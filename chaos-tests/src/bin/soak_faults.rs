@@ -6,12 +6,20 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Instant};
 
 use clap::Parser;
-use kho_chaos_tests::{Stage, recorder::Recorded, scenes::{Round, Scene}};
+use kho_chaos_tests::{
+    Stage,
+    recorder::Recorded,
+    scenes::{Round, Scene},
+};
 use serde::Serialize;
 
 /// Play fault scenes at random on real processes: kills, cut and spoiled lines, full disks, clocks, flipped bits, power cuts.
 #[derive(Debug, Parser)]
-#[command(name = "kho-soak-faults", version, after_help = "Examples:\n  kho-soak-faults --rounds 50 --json\n  kho-soak-faults --rounds 1 --seed 4711     plays a scene that failed again")]
+#[command(
+    name = "kho-soak-faults",
+    version,
+    after_help = "Examples:\n  kho-soak-faults --rounds 50 --json\n  kho-soak-faults --rounds 1 --seed 4711     plays a scene that failed again"
+)]
 struct SoakArgs {
     /// How many scenes
     #[arg(long, default_value_t = 50, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -71,7 +79,12 @@ async fn soak(args: &SoakArgs) -> FaultsReport {
         let begun = Instant::now();
         let outcome = play(drawn).await;
         let took = begun.elapsed().as_secs_f64();
-        eprintln!("round {} of {}, seed {seed}, {scene:?}: {} after {took:.0} s", round + 1, args.rounds, if outcome.is_ok() { "held" } else { "BROKEN" });
+        eprintln!(
+            "round {} of {}, seed {seed}, {scene:?}: {} after {took:.0} s",
+            round + 1,
+            args.rounds,
+            if outcome.is_ok() { "held" } else { "BROKEN" }
+        );
         match outcome {
             Ok(recorded) => {
                 *report.held.entry(scene).or_default() += 1;
@@ -96,12 +109,16 @@ async fn play(round: Round) -> Result<Recorded, String> {
 
 impl FaultsReport {
     fn text(&self) -> String {
-        let counts = |of: &BTreeMap<Scene, u32>| of.iter().map(|(scene, times)| format!("{scene:?} {times}")).collect::<Vec<_>>().join(", ");
+        let counts =
+            |of: &BTreeMap<Scene, u32>| of.iter().map(|(scene, times)| format!("{scene:?} {times}")).collect::<Vec<_>>().join(", ");
         let mut text = format!("{} rounds from seed {}\nheld: {}\n", self.rounds, self.first_seed, counts(&self.held));
         if !self.not_run.is_empty() {
             text.push_str(&format!("not run: {}\n", counts(&self.not_run)));
         }
-        text.push_str(&format!("{} requests acknowledged and kept, {} of unknown outcome, {} looks at nodes, {} batches read back\n", self.acknowledged, self.unknown, self.sightings, self.batches_read_back));
+        text.push_str(&format!(
+            "{} requests acknowledged and kept, {} of unknown outcome, {} looks at nodes, {} batches read back\n",
+            self.acknowledged, self.unknown, self.sightings, self.batches_read_back
+        ));
         for failed in &self.failed {
             text.push_str(&format!("BROKEN: seed {}, {:?}: {}\n", failed.seed, failed.scene, failed.why));
         }

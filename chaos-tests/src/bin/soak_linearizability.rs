@@ -14,7 +14,11 @@ use kho_chaos_tests::{
 /// Record histories of at least 200 calls inside a site whose nodes are killed, paused and cut off; judge whether each is
 /// linearizable.
 #[derive(Debug, Parser)]
-#[command(name = "kho-soak-linearizability", version, after_help = "Examples:\n  kho-soak-linearizability --histories 1000 --json\n  kho-soak-linearizability --histories 10 --read-local     shows that stale reads are found: ends with code 1")]
+#[command(
+    name = "kho-soak-linearizability",
+    version,
+    after_help = "Examples:\n  kho-soak-linearizability --histories 1000 --json\n  kho-soak-linearizability --histories 10 --read-local     shows that stale reads are found: ends with code 1"
+)]
 struct SoakArgs {
     /// How many histories
     #[arg(long, default_value_t = 1_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -46,6 +50,10 @@ async fn run(args: &SoakArgs) -> anyhow::Result<LinearizabilityReport> {
 }
 
 fn told(report: &LinearizabilityReport, json: bool) -> anyhow::Result<bool> {
-    if json { println!("{}", serde_json::to_string_pretty(report)?) } else { print!("{}", report.text()) }
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?)
+    } else {
+        print!("{}", report.text())
+    }
     Ok(report.holds)
 }

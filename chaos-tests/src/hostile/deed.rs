@@ -156,16 +156,30 @@ impl Deed {
     pub fn ending(self) -> Ending {
         match self {
             Self::WithholdNewest | Self::ReplayOld | Self::ClaimCursors => Ending::NothingNew,
-            Self::EditRow | Self::CutRow | Self::AddRow | Self::EditHeldRow | Self::EditHeldRowAndGoOn | Self::RenumberBatches | Self::TransferWrongChain => Ending::BadChain,
+            Self::EditRow
+            | Self::CutRow
+            | Self::AddRow
+            | Self::EditHeldRow
+            | Self::EditHeldRowAndGoOn
+            | Self::RenumberBatches
+            | Self::TransferWrongChain => Ending::BadChain,
             Self::ResignAsAuthor | Self::ResignAsSelf | Self::InventBatch | Self::ClaimOtherEpoch => Ending::BadSignature,
             Self::ReorderBatches | Self::LeaveOutBatch | Self::Bomb | Self::BombDeclared => Ending::Malformed,
             Self::SkipBatches => Ending::Gap,
             Self::InventOrigin => Ending::UnknownOrigin,
             Self::TransferOtherEpoch => Ending::OtherEpoch,
-            Self::TransferEditedRow | Self::TransferMissingRow | Self::TransferExtraRow | Self::TransferOtherHistory => Ending::DigestMismatch,
+            Self::TransferEditedRow | Self::TransferMissingRow | Self::TransferExtraRow | Self::TransferOtherHistory => {
+                Ending::DigestMismatch
+            }
             Self::TransferUnneeded | Self::TransferOutOfOrder => Ending::Transfer,
             Self::BlockByTransfer => Ending::TransferBegun,
-            Self::SendUnasked | Self::LongFrame | Self::EndlessFrame | Self::Garbage | Self::FramesOutOfOrder | Self::SpeakBeforeHello | Self::ImpersonateAuthor => Ending::Misbehaved,
+            Self::SendUnasked
+            | Self::LongFrame
+            | Self::EndlessFrame
+            | Self::Garbage
+            | Self::FramesOutOfOrder
+            | Self::SpeakBeforeHello
+            | Self::ImpersonateAuthor => Ending::Misbehaved,
         }
     }
 

@@ -101,7 +101,13 @@ pub fn invent_batch(segment: &mut Segment) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the key can't sign.
-pub fn sign_anew(segment: &mut Segment, before: kho_storage::ids::Hash32, site: SiteId, node: NodeId, key: &SigningKey) -> anyhow::Result<()> {
+pub fn sign_anew(
+    segment: &mut Segment,
+    before: kho_storage::ids::Hash32,
+    site: SiteId,
+    node: NodeId,
+    key: &SigningKey,
+) -> anyhow::Result<()> {
     let mut head = segment.head.head.clone();
     head.chain = segment.batches.iter().fold(before, |chain, batch| chain_next(chain, batch));
     segment.head = SignedHead::sign(head, site, node, key)?;
@@ -194,16 +200,23 @@ mod tests {
             let change = |key: u8| Change { table: TableId(2), key: Blob(vec![key, seq as u8]), cells: Some(Blob(Vec::new())) };
             let mut changes = vec![change(1), change(2)];
             changes[0].cells = Some(Blob(cells.finish()));
-            Batch { origin, epoch, seq: StreamSeq(seq), site_time: SiteTime(9), body: BatchBody::Rows { requests: vec![], changes } }.encode().expect("encodes")
+            Batch { origin, epoch, seq: StreamSeq(seq), site_time: SiteTime(9), body: BatchBody::Rows { requests: vec![], changes } }
+                .encode()
+                .expect("encodes")
         };
         let head = Head { origin, epoch, seq: StreamSeq(6), chain: Hash32::ZERO, digest: Hash32::ZERO, rows: 2, site_time: SiteTime(9) };
         let signature = Signature { algorithm: SignatureAlgorithm::Ed25519, bytes: vec![1; 64] };
-        Segment { first: StreamSeq(4), batches: (4..=6).map(batch).collect(), head: SignedHead { head, site: SiteId(3), node: NodeId(1), signature } }
+        Segment {
+            first: StreamSeq(4),
+            batches: (4..=6).map(batch).collect(),
+            head: SignedHead { head, site: SiteId(3), node: NodeId(1), signature },
+        }
     }
 
     #[test]
     fn a_forgery_is_well_formed_in_everything_but_the_lie() {
-        let forgeries: [fn(&mut Segment) -> anyhow::Result<()>; 6] = [edit_first_row, cut_row, add_row, |s| swap_batches(s, true), invent_batch, claim_other_epoch];
+        let forgeries: [fn(&mut Segment) -> anyhow::Result<()>; 6] =
+            [edit_first_row, cut_row, add_row, |s| swap_batches(s, true), invent_batch, claim_other_epoch];
         for forge in forgeries {
             let mut forged = segment();
             forge(&mut forged).expect("forged");
@@ -213,7 +226,10 @@ mod tests {
                 let batch = Batch::decode(bytes).expect("it can be read");
                 assert_eq!((batch.seq.0, batch.epoch), (forged.first.0 + place as u64, forged.head.head.epoch));
                 let BatchBody::Rows { changes, .. } = batch.body else { panic!("rows") };
-                assert!(changes.iter().flat_map(|change| &change.cells).all(|cells| RowCells::check(cells).is_ok()), "every row is canonical");
+                assert!(
+                    changes.iter().flat_map(|change| &change.cells).all(|cells| RowCells::check(cells).is_ok()),
+                    "every row is canonical"
+                );
             }
         }
     }

@@ -25,7 +25,9 @@ pub enum Answer {
     /// It named its own cursors.
     Welcomed,
     /// Its site holds the batches up to the segment's head; `moved` when it did not before.
-    Adopted { moved: bool },
+    Adopted {
+        moved: bool,
+    },
     Wants(TransferStatus),
     Refused(Refusal),
     Busy,
@@ -69,7 +71,9 @@ impl HostileLine {
                     return Ok(Answer::Welcomed);
                 }
                 Ok(ParentFrame::Goodbye(reason)) => return Ok(ended(reason)),
-                Ok(ParentFrame::Redirect { addresses }) => bail!("another node leads the parent's site, at {}; dial it with --at", addresses.join(", ")),
+                Ok(ParentFrame::Redirect { addresses }) => {
+                    bail!("another node leads the parent's site, at {}; dial it with --at", addresses.join(", "))
+                }
                 Ok(_) => {}
                 Err(left) => return Ok(left),
             }

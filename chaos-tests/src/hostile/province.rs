@@ -1,9 +1,6 @@
 //! Who does the deeds: a node's keys and certificate, its data, and a line to the parent for each deed.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-};
+use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 use kho_node::{
@@ -11,7 +8,9 @@ use kho_node::{
     daemon::{Checked, check},
 };
 use kho_replication::{
-    frames::{CHILD_FRAME_BYTES_MAX, ChildFrame, Compressed, Cursor, FrameId, Hello, PROTOCOL_VERSIONS, SEGMENT_PLAIN_BYTES_MAX, StreamHeld},
+    frames::{
+        CHILD_FRAME_BYTES_MAX, ChildFrame, Compressed, Cursor, FrameId, Hello, PROTOCOL_VERSIONS, SEGMENT_PLAIN_BYTES_MAX, StreamHeld,
+    },
     quic::{Endpoint, TransportLimits},
     tls::CertificateClock,
 };
@@ -58,7 +57,8 @@ impl HostileProvince {
     pub fn open(dir: &Path, parent_at: Option<SocketAddr>) -> anyhow::Result<Self> {
         let Checked { config, credentials, signing_key, .. } = check(NodeConfig::load(&dir.join("khod.toml"))?)?;
         let truth = Truth::copied_from(&config)?;
-        let parent = truth.register().active_parent(config.site).with_context(|| format!("site {} has no parent to lie to", config.site))?;
+        let parent =
+            truth.register().active_parent(config.site).with_context(|| format!("site {} has no parent to lie to", config.site))?;
         let parent_at = match parent_at {
             Some(at) => at,
             None => {
@@ -95,7 +95,12 @@ impl HostileProvince {
             Deed::ClaimCursors => self.claim_cursors(&mut line, origin).await?,
             Deed::InventOrigin => {
                 line.greet(self.hello(vec![])).await?;
-                let invented = StreamHeld { origin: INVENTED, epoch: Epoch::first("invented", INVENTED), next: StreamSeq(9), oldest_kept: StreamSeq(1) };
+                let invented = StreamHeld {
+                    origin: INVENTED,
+                    epoch: Epoch::first("invented", INVENTED),
+                    next: StreamSeq(9),
+                    oldest_kept: StreamSeq(1),
+                };
                 line.ask(&ChildFrame::Streams(vec![invented])).await?
             }
             Deed::SendUnasked => {
@@ -124,7 +129,11 @@ impl HostileProvince {
         let segment = self.truth.segment_within(origin, line.cursor(origin)?.next, bytes_max)?;
         let answer = line.segment(&segment).await?;
         line.leave().await;
-        ensure!(matches!(answer, Answer::Adopted { .. }), "a true segment of origin {origin} from {} on was answered with {answer:?}", segment.first);
+        ensure!(
+            matches!(answer, Answer::Adopted { .. }),
+            "a true segment of origin {origin} from {} on was answered with {answer:?}",
+            segment.first
+        );
         Ok(())
     }
 
@@ -142,11 +151,33 @@ impl HostileProvince {
             Deed::RenumberBatches => self.forged(line, origin, cursor, |segment| forge::swap_batches(segment, true)).await,
             Deed::LeaveOutBatch => self.forged(line, origin, cursor, |segment| Ok(forge::leave_out_batch(segment))).await,
             Deed::SkipBatches => self.forged(line, origin, cursor, |segment| Ok(forge::skip_batch(segment))).await,
-            Deed::InventBatch => self.forged(line, origin, cursor, |segment| forge::invent_batch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))).await,
-            Deed::ClaimOtherEpoch => self.forged(line, origin, cursor, |segment| forge::claim_other_epoch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))).await,
-            Deed::ResignAsAuthor => self.forged(line, origin, cursor, |segment| forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))).await,
-            Deed::ResignAsSelf => self.forged(line, origin, cursor, |segment| forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, None))).await,
-            Deed::EditHeldRow | Deed::EditHeldRowAndGoOn | Deed::ReplayOld | Deed::WithholdNewest => self.show_old(line, deed, origin, cursor).await,
+            Deed::InventBatch => {
+                self.forged(line, origin, cursor, |segment| {
+                    forge::invent_batch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
+                })
+                .await
+            }
+            Deed::ClaimOtherEpoch => {
+                self.forged(line, origin, cursor, |segment| {
+                    forge::claim_other_epoch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
+                })
+                .await
+            }
+            Deed::ResignAsAuthor => {
+                self.forged(line, origin, cursor, |segment| {
+                    forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
+                })
+                .await
+            }
+            Deed::ResignAsSelf => {
+                self.forged(line, origin, cursor, |segment| {
+                    forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, None))
+                })
+                .await
+            }
+            Deed::EditHeldRow | Deed::EditHeldRowAndGoOn | Deed::ReplayOld | Deed::WithholdNewest => {
+                self.show_old(line, deed, origin, cursor).await
+            }
             Deed::FramesOutOfOrder => {
                 line.count_from(FrameId(7));
                 self.show_old(line, Deed::WithholdNewest, origin, cursor).await?;
@@ -155,7 +186,8 @@ impl HostileProvince {
             }
             Deed::Bomb => {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
-                line.packed_segment(origin, Compressed::received(SEGMENT_PLAIN_BYTES_MAX as u32, Blob(layer.zstd.repeat(BOMB_LAYERS)))).await
+                line.packed_segment(origin, Compressed::received(SEGMENT_PLAIN_BYTES_MAX as u32, Blob(layer.zstd.repeat(BOMB_LAYERS))))
+                    .await
             }
             Deed::BombDeclared => {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
@@ -169,7 +201,13 @@ impl HostileProvince {
     }
 
     /// All that the parent lacks of the origin as one segment, altered.
-    async fn forged(&self, line: &mut HostileLine, origin: OriginId, cursor: Cursor, alter: impl FnOnce(&mut Segment) -> anyhow::Result<()>) -> anyhow::Result<Answer> {
+    async fn forged(
+        &self,
+        line: &mut HostileLine,
+        origin: OriginId,
+        cursor: Cursor,
+        alter: impl FnOnce(&mut Segment) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Answer> {
         let mut segment = self.truth.segment(origin, cursor)?;
         alter(&mut segment)?;
         line.segment(&segment).await
@@ -292,7 +330,9 @@ impl HostileProvince {
                     alter(&mut piece)?;
                     line.piece(&piece).await?
                 }
-                Answer::Wants(TransferStatus::WantsBatches { next, .. }) => line.segment(&self.truth.segment_within(origin, *next, usize::MAX)?).await?,
+                Answer::Wants(TransferStatus::WantsBatches { next, .. }) => {
+                    line.segment(&self.truth.segment_within(origin, *next, usize::MAX)?).await?
+                }
                 _ => return Ok(answer),
             };
         }

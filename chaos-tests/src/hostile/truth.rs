@@ -44,7 +44,8 @@ impl Truth {
             schema: Arc::new(population().clone()),
             limits: DbLimits::default(),
         };
-        let warehouse = Warehouse::open(copy.path(), settings).with_context(|| format!("the copy of {} can't be opened; stop the node first", place.display()))?;
+        let warehouse = Warehouse::open(copy.path(), settings)
+            .with_context(|| format!("the copy of {} can't be opened; stop the node first", place.display()))?;
         let register = warehouse.register().as_ref().clone().context("the node never had a register")?;
         Ok(Self { warehouse, register, _copy: copy })
     }
@@ -59,7 +60,10 @@ impl Truth {
     /// When the copy can't be read.
     pub fn streams(&self) -> anyhow::Result<Vec<StreamHeld>> {
         let origins = self.warehouse.origins()?;
-        Ok(origins.into_iter().map(|(origin, state)| StreamHeld { origin, epoch: state.epoch, next: state.next, oldest_kept: state.oldest_kept }).collect())
+        Ok(origins
+            .into_iter()
+            .map(|(origin, state)| StreamHeld { origin, epoch: state.epoch, next: state.next, oldest_kept: state.oldest_kept })
+            .collect())
     }
 
     /// Where a stream stands.
@@ -84,7 +88,11 @@ impl Truth {
     /// When there are fewer.
     pub fn segment(&self, origin: OriginId, cursor: Cursor) -> anyhow::Result<Segment> {
         let segment = self.segment_within(origin, cursor.next, SEGMENT_BYTES_WANTED)?;
-        ensure!(segment.batches.len() >= 3, "the parent lacks {} batches of origin {origin}; three are needed for this deed", segment.batches.len());
+        ensure!(
+            segment.batches.len() >= 3,
+            "the parent lacks {} batches of origin {origin}; three are needed for this deed",
+            segment.batches.len()
+        );
         Ok(segment)
     }
 
@@ -105,7 +113,9 @@ impl Truth {
     /// # Errors
     /// When nothing of the origin is held.
     pub fn piece(&self, origin: OriginId, from: &RowPlace) -> anyhow::Result<TransferPiece> {
-        self.warehouse.read(|reading| reading.piece(origin, from, PIECE_BYTES_WANTED))?.with_context(|| format!("nothing of origin {origin} is held"))
+        self.warehouse
+            .read(|reading| reading.piece(origin, from, PIECE_BYTES_WANTED))?
+            .with_context(|| format!("nothing of origin {origin} is held"))
     }
 
     /// The chain hash on which batch `seq` builds.

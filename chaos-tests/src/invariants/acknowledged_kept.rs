@@ -9,8 +9,10 @@ use crate::recording::{EntryOutcome, HeldBatch, Recording};
 pub fn acknowledged_kept(recording: &Recording) -> Vec<String> {
     let mut findings = Vec::new();
     for stream in &recording.held {
-        let batches: BTreeMap<(&str, u64), &HeldBatch> = stream.batches.iter().map(|batch| ((batch.epoch.as_str(), batch.seq), batch)).collect();
-        let rows: BTreeMap<u64, BTreeSet<&str>> = stream.batches.iter().map(|batch| (batch.seq, batch.rows.iter().map(String::as_str).collect())).collect();
+        let batches: BTreeMap<(&str, u64), &HeldBatch> =
+            stream.batches.iter().map(|batch| ((batch.epoch.as_str(), batch.seq), batch)).collect();
+        let rows: BTreeMap<u64, BTreeSet<&str>> =
+            stream.batches.iter().map(|batch| (batch.seq, batch.rows.iter().map(String::as_str).collect())).collect();
         for entry in recording.acknowledged().filter(|entry| entry.origin == stream.origin) {
             let EntryOutcome::Acknowledged { epoch, seq } = &entry.outcome else { continue };
             let lost = match batches.get(&(epoch.as_str(), *seq)) {
@@ -21,7 +23,10 @@ pub fn acknowledged_kept(recording: &Recording) -> Vec<String> {
                     None => continue,
                 },
             };
-            findings.push(format!("request {} was acknowledged; site {} node {}, origin {}: {lost}", entry.request_key, stream.at.0, stream.at.1, stream.origin));
+            findings.push(format!(
+                "request {} was acknowledged; site {} node {}, origin {}: {lost}",
+                entry.request_key, stream.at.0, stream.at.1, stream.origin
+            ));
         }
     }
     findings

@@ -7,11 +7,16 @@ use crate::recording::{EntryRecord, HeldStream, Recording};
 /// A request in two batches, one that nobody made, rows that its request did not bring, or another number of rows than the
 /// batches put.
 pub fn applied_once(recording: &Recording) -> Vec<String> {
-    let entered: BTreeMap<(u32, &str), &EntryRecord> = recording.entries.iter().map(|entry| ((entry.origin, entry.request_key.as_str()), entry)).collect();
+    let entered: BTreeMap<(u32, &str), &EntryRecord> =
+        recording.entries.iter().map(|entry| ((entry.origin, entry.request_key.as_str()), entry)).collect();
     recording
         .held
         .iter()
-        .flat_map(|stream| wrong_in(stream, &entered).into_iter().map(|what| format!("site {} node {}, origin {}: {what}", stream.at.0, stream.at.1, stream.origin)))
+        .flat_map(|stream| {
+            wrong_in(stream, &entered)
+                .into_iter()
+                .map(|what| format!("site {} node {}, origin {}: {what}", stream.at.0, stream.at.1, stream.origin))
+        })
         .collect()
 }
 
@@ -32,7 +37,12 @@ fn wrong_in(stream: &HeldStream, entered: &BTreeMap<(u32, &str), &EntryRecord>) 
         let mut put: Vec<&str> = batch.rows.iter().map(String::as_str).collect();
         (expected.sort_unstable(), put.sort_unstable());
         if put != expected {
-            findings.push(format!("batch {} puts {} rows, its requests brought {}, and they are not the same", batch.seq, put.len(), expected.len()));
+            findings.push(format!(
+                "batch {} puts {} rows, its requests brought {}, and they are not the same",
+                batch.seq,
+                put.len(),
+                expected.len()
+            ));
         }
     }
     let rows: BTreeSet<&str> = stream.batches.iter().flat_map(|batch| &batch.rows).map(String::as_str).collect();

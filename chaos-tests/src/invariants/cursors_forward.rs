@@ -49,7 +49,10 @@ fn went_back(sightings: &[&Sighting], what: &str, of: impl Fn(&Sighting) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use super::{super::sample::{good, sighting}, *};
+    use super::{
+        super::sample::{good, sighting},
+        *,
+    };
     use crate::stage::place;
 
     #[test]

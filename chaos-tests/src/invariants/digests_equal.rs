@@ -3,22 +3,25 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    recording::Recording,
-    stage::Place,
-};
+use crate::{recording::Recording, stage::Place};
 
 /// Two nodes that differ at the same place, or that stand at different places in the end.
 pub fn digests_equal(recording: &Recording) -> Vec<String> {
     let mut findings = Vec::new();
-    let shown = recording.sightings.iter().filter_map(|seen| Some((seen.at, (seen.origin, seen.epoch.as_str(), seen.seq), (seen.digest.as_deref()?, seen.rows))));
+    let shown = recording
+        .sightings
+        .iter()
+        .filter_map(|seen| Some((seen.at, (seen.origin, seen.epoch.as_str(), seen.seq), (seen.digest.as_deref()?, seen.rows))));
     let held = recording.held.iter().map(|held| (held.at, (held.origin, held.epoch.as_str(), held.seq), (held.digest.as_str(), held.rows)));
     let mut first: BTreeMap<(u32, &str, u64), (Place, (&str, u64))> = BTreeMap::new();
     for (at, place, state) in shown.chain(held) {
         let (other, known) = *first.entry(place).or_insert((at, state));
         if known != state {
             let (origin, epoch, seq) = place;
-            findings.push(format!("origin {origin}, epoch {epoch}, batch {seq}: site {} node {} has {known:?}, site {} node {} has {state:?}", other.0, other.1, at.0, at.1));
+            findings.push(format!(
+                "origin {origin}, epoch {epoch}, batch {seq}: site {} node {} has {known:?}, site {} node {} has {state:?}",
+                other.0, other.1, at.0, at.1
+            ));
         }
     }
     let mut ends: BTreeMap<u32, (Place, (&str, u64))> = BTreeMap::new();
@@ -26,7 +29,10 @@ pub fn digests_equal(recording: &Recording) -> Vec<String> {
         let end = (held.epoch.as_str(), held.seq);
         let (other, known) = *ends.entry(held.origin).or_insert((held.at, end));
         if known != end {
-            findings.push(format!("origin {}: in the end site {} node {} stands at {known:?}, site {} node {} at {end:?}", held.origin, other.0, other.1, held.at.0, held.at.1));
+            findings.push(format!(
+                "origin {}: in the end site {} node {} stands at {known:?}, site {} node {} at {end:?}",
+                held.origin, other.0, other.1, held.at.0, held.at.1
+            ));
         }
     }
     findings

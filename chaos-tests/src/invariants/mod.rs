@@ -56,11 +56,16 @@ const ALL: [(&str, Invariant); 6] = [
 pub fn check_all(recording: &Recording) -> anyhow::Result<()> {
     ensure!(recording.acknowledged().next().is_some(), "nothing was acknowledged, so the recording shows nothing");
     ensure!(!recording.sightings.is_empty() && !recording.held.is_empty(), "no node was seen, so the recording shows nothing");
-    let sites = |of: &dyn Fn(&&Sighting) -> bool| recording.sightings.iter().filter(of).map(|sighting| sighting.at.0).collect::<BTreeSet<_>>();
+    let sites =
+        |of: &dyn Fn(&&Sighting) -> bool| recording.sightings.iter().filter(of).map(|sighting| sighting.at.0).collect::<BTreeSet<_>>();
     let (seen, ready) = (sites(&|_| true), sites(&|sighting| sighting.ready));
     ensure!(seen == ready, "of the sites {seen:?} only {ready:?} had a ready node, and what others show binds nobody");
-    ensure!(recording.sightings.iter().any(|sighting| sighting.ready && sighting.acknowledged > Some(0)), "no site was seen whose parent had acknowledged anything");
-    let broken: Vec<String> = ALL.iter().map(|(name, invariant)| (name, invariant(recording))).filter(|(_, findings)| !findings.is_empty()).map(told).collect();
+    ensure!(
+        recording.sightings.iter().any(|sighting| sighting.ready && sighting.acknowledged > Some(0)),
+        "no site was seen whose parent had acknowledged anything"
+    );
+    let broken: Vec<String> =
+        ALL.iter().map(|(name, invariant)| (name, invariant(recording))).filter(|(_, findings)| !findings.is_empty()).map(told).collect();
     ensure!(broken.is_empty(), "{}", broken.join("\n"));
     Ok(())
 }

@@ -4,7 +4,11 @@ use crate::recording::{HeldStream, Recording};
 
 /// A number that is left out, comes twice or out of order, or an end elsewhere than status says.
 pub fn no_gap(recording: &Recording) -> Vec<String> {
-    recording.held.iter().filter_map(|stream| Some(format!("site {} node {}, origin {}: {}", stream.at.0, stream.at.1, stream.origin, gap(stream)?))).collect()
+    recording
+        .held
+        .iter()
+        .filter_map(|stream| Some(format!("site {} node {}, origin {}: {}", stream.at.0, stream.at.1, stream.origin, gap(stream)?)))
+        .collect()
 }
 
 fn gap(stream: &HeldStream) -> Option<String> {

@@ -4,7 +4,13 @@ use crate::recording::{HeldStream, Recording};
 
 /// A batch whose site time lies before that of the batch before it.
 pub fn times_forward(recording: &Recording) -> Vec<String> {
-    recording.held.iter().flat_map(|stream| backward(stream).map(|found| format!("site {} node {}, origin {}: {found}", stream.at.0, stream.at.1, stream.origin))).collect()
+    recording
+        .held
+        .iter()
+        .flat_map(|stream| {
+            backward(stream).map(|found| format!("site {} node {}, origin {}: {found}", stream.at.0, stream.at.1, stream.origin))
+        })
+        .collect()
 }
 
 fn backward(stream: &HeldStream) -> impl Iterator<Item = String> {

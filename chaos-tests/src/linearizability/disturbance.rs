@@ -35,7 +35,15 @@ pub enum Disturbance {
 
 impl Disturbance {
     /// Every kind.
-    pub const ALL: [Self; 7] = [Self::None, Self::LeaderKilled, Self::FollowerKilled, Self::LeaderPaused, Self::FollowerPaused, Self::LeaderCutOff, Self::FollowerCutOff];
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::LeaderKilled,
+        Self::FollowerKilled,
+        Self::LeaderPaused,
+        Self::FollowerPaused,
+        Self::LeaderCutOff,
+        Self::FollowerCutOff,
+    ];
 
     /// Any of them.
     pub fn drawn(chance: &mut ChaCha8Rng) -> Self {
@@ -46,7 +54,13 @@ impl Disturbance {
     ///
     /// # Errors
     /// When the site has no leader for long, or a node ended by itself.
-    pub async fn play(self, stage: &mut Stage, site: SiteId, lines: &[(Place, Line)], chance: &mut ChaCha8Rng) -> anyhow::Result<Option<Instant>> {
+    pub async fn play(
+        self,
+        stage: &mut Stage,
+        site: SiteId,
+        lines: &[(Place, Line)],
+        chance: &mut ChaCha8Rng,
+    ) -> anyhow::Result<Option<Instant>> {
         let leader = stage.tree.leader(site).await?;
         let followers: Vec<NodeId> = stage.tree.nodes(site).into_iter().filter(|node| *node != leader).collect();
         let follower = (site, followers[chance.random_range(0..followers.len())]);

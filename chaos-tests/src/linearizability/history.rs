@@ -57,7 +57,8 @@ impl History {
 
     /// The most calls under way at one moment.
     pub fn concurrency(&self) -> usize {
-        let under_way = |at: Duration| self.calls.iter().filter(|call| call.begun <= at && call.ended.is_none_or(|ended| ended > at)).count();
+        let under_way =
+            |at: Duration| self.calls.iter().filter(|call| call.begun <= at && call.ended.is_none_or(|ended| ended > at)).count();
         self.calls.iter().map(|call| under_way(call.begun)).max().unwrap_or(0)
     }
 }

@@ -59,8 +59,12 @@ struct Step {
 }
 
 fn judge_key(key: &str, calls: &[&Call]) -> Result<(), NotLinearizable> {
-    let read: BTreeSet<&str> = calls.iter().filter_map(|call| if let Operation::Read { value: Some(value) } = &call.operation { Some(value.as_str()) } else { None }).collect();
-    let counts = |call: &&&Call| call.ended.is_some() || matches!(&call.operation, Operation::Write { value } if read.contains(value.as_str()));
+    let read: BTreeSet<&str> = calls
+        .iter()
+        .filter_map(|call| if let Operation::Read { value: Some(value) } = &call.operation { Some(value.as_str()) } else { None })
+        .collect();
+    let counts =
+        |call: &&&Call| call.ended.is_some() || matches!(&call.operation, Operation::Write { value } if read.contains(value.as_str()));
     let mut calls: Vec<&Call> = calls.iter().filter(counts).copied().collect();
     calls.sort_by_key(|call| call.begun);
     let mut values: HashMap<&str, Value> = HashMap::new();
@@ -232,7 +236,10 @@ mod tests {
             assert!(is_linearizable(&[&beside[..], &[read(2, last, 110, 120)]].concat()));
         }
         assert!(is_linearizable(&[&beside[..], &[read(2, "", 50, 60), read(3, "b", 70, 80), read(2, "a", 85, 90)]].concat()));
-        assert!(!is_linearizable(&[&beside[..], &[read(2, "a", 10, 20), read(3, "b", 30, 40), read(2, "a", 50, 60)]].concat()), "a comes back");
+        assert!(
+            !is_linearizable(&[&beside[..], &[read(2, "a", 10, 20), read(3, "b", 30, 40), read(2, "a", 50, 60)]].concat()),
+            "a comes back"
+        );
         assert!(!is_linearizable(&[&beside[..], &[read(2, "a", 110, 120), read(3, "b", 130, 140)]].concat()), "nobody writes any more");
     }
 

@@ -63,7 +63,13 @@ pub fn plan() -> TreePlan {
 ///
 /// # Errors
 /// When the site never answers again after a disturbance.
-pub async fn measure(stage: &mut Stage, histories: usize, seed: u64, read: ReadMode, mut tell: impl FnMut(usize, Disturbance)) -> anyhow::Result<LinearizabilityReport> {
+pub async fn measure(
+    stage: &mut Stage,
+    histories: usize,
+    seed: u64,
+    read: ReadMode,
+    mut tell: impl FnMut(usize, Disturbance),
+) -> anyhow::Result<LinearizabilityReport> {
     let lines = stage.lines_before(SITE, seed)?;
     stage.tree.start().await?;
     let clients = RegisterClients::of_site(stage, SITE, BIEN_HOA.commune, read)?;

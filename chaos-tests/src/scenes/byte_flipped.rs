@@ -92,7 +92,11 @@ async fn hit(stage: &mut Stage, victim: Place, target: Target, chance: &mut ChaC
     let data = stage.tree.node_dir(victim.0, victim.1).join("data");
     let process = stage.tree.process(victim.0, victim.1).context("it was started")?;
     // A stop in order flushes the state; a kill leaves it behind the log.
-    if target == Target::StateTable || chance.random_bool(0.5) { process.stop()? } else { process.kill()? }
+    if target == Target::StateTable || chance.random_bool(0.5) {
+        process.stop()?
+    } else {
+        process.kill()?
+    }
     let whole = stage.folder("whole");
     run("cp", ["-a".as_ref(), data.as_os_str(), whole.as_os_str()])?;
     let flipped = flip(&target.file(&data, chance)?, target, chance)?;
@@ -102,7 +106,11 @@ async fn hit(stage: &mut Stage, victim: Place, target: Target, chance: &mut ChaC
     if outcome != Outcome::Harmless {
         let file_name = flipped.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let folder = flipped.file.parent().unwrap_or(Path::new("/"));
-        ensure!(told.contains(file_name) || told.contains(&*folder.to_string_lossy()) || told.contains(&*data.to_string_lossy()), "nobody named {}: {told}", flipped.file.display());
+        ensure!(
+            told.contains(file_name) || told.contains(&*folder.to_string_lossy()) || told.contains(&*data.to_string_lossy()),
+            "nobody named {}: {told}",
+            flipped.file.display()
+        );
     }
     if stage.runs(victim) {
         stage.kill(victim)?;
@@ -128,7 +136,13 @@ async fn hit(stage: &mut Stage, victim: Place, target: Target, chance: &mut ChaC
 async fn judged(stage: &mut Stage, victim: Place) -> anyhow::Result<(Outcome, String)> {
     let said_before = stage.tree.process(victim.0, victim.1).map_or(0, |process| process.log().len());
     stage.tree.start_node(victim.0, victim.1)?;
-    let said = |stage: &mut Stage| stage.tree.process(victim.0, victim.1).map(|process| process.log().get(said_before..).unwrap_or_default().to_string()).unwrap_or_default();
+    let said = |stage: &mut Stage| {
+        stage
+            .tree
+            .process(victim.0, victim.1)
+            .map(|process| process.log().get(said_before..).unwrap_or_default().to_string())
+            .unwrap_or_default()
+    };
     let deadline = Instant::now() + JUDGED_WITHIN;
     loop {
         if !stage.runs(victim) {
@@ -145,7 +159,10 @@ async fn judged(stage: &mut Stage, victim: Place) -> anyhow::Result<(Outcome, St
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
-    let urls: Vec<String> = [(SiteId(CENTRE), 1), (victim.0, victim.1.0)].iter().map(|(site, node)| stage.tree.url(*site, kho_storage::ids::NodeId(*node))).collect();
+    let urls: Vec<String> = [(SiteId(CENTRE), 1), (victim.0, victim.1.0)]
+        .iter()
+        .map(|(site, node)| stage.tree.url(*site, kho_storage::ids::NodeId(*node)))
+        .collect();
     match stage.run_kho("operator", &["verify"], &urls).await {
         Ok(_) if stage.runs(victim) => Ok((Outcome::Harmless, said(stage))),
         Ok(_) => Ok((Outcome::Found, said(stage))),
@@ -184,7 +201,10 @@ impl Target {
 
 fn files_under(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
-        let (path, data) = { let entry = entry?; (entry.path(), entry.metadata()?) };
+        let (path, data) = {
+            let entry = entry?;
+            (entry.path(), entry.metadata()?)
+        };
         if data.is_dir() { files_under(&path, found)? } else { found.push((path, data.len())) }
     }
     Ok(())

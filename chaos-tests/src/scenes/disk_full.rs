@@ -43,7 +43,10 @@ pub async fn reserve_reached(stage: &mut Stage) -> anyhow::Result<Recorded> {
     parent_disk.fill((RESERVE_MIB << 20) * 2 / 3)?;
     child_disk.fill((RESERVE_MIB << 20) / 3)?;
     for (at, code) in [(parent, "disk"), (child, "disk_full")] {
-        until(&format!("site {} raises the alarm {code}", at.0), async || Ok(stage.status(at).await?.alarms.iter().any(|alarm| alarm.code == code).then_some(()))).await?;
+        until(&format!("site {} raises the alarm {code}", at.0), async || {
+            Ok(stage.status(at).await?.alarms.iter().any(|alarm| alarm.code == code).then_some(()))
+        })
+        .await?;
     }
     ensure_entry_is_refused(stage, child).await?;
     until("the child waits for its parent", async || {
@@ -57,7 +60,10 @@ pub async fn reserve_reached(stage: &mut Stage) -> anyhow::Result<Recorded> {
     parent_disk.make_room()?;
     child_disk.make_room()?;
     for at in [parent, child] {
-        until("the alarm ends by itself", async || Ok((!stage.status(at).await?.alarms.iter().any(|alarm| alarm.code.starts_with("disk"))).then_some(()))).await?;
+        until("the alarm ends by itself", async || {
+            Ok((!stage.status(at).await?.alarms.iter().any(|alarm| alarm.code.starts_with("disk"))).then_some(()))
+        })
+        .await?;
     }
     recorder.enter(&client_of(stage, child)?, DISTRICT, &People::new("after", BIEN_HOA.commune), 0..1).await?;
     recorder.conclude(stage, &stage.places()).await
@@ -143,7 +149,10 @@ async fn ensure_entry_is_refused(stage: &Stage, at: Place) -> anyhow::Result<()>
     let refused = People::new("refused", BIEN_HOA.commune);
     match entering.enter_once(refused.batch(0..1)).await {
         Err(CallError::Refused { status: 503, problem }) => {
-            ensure!(problem.code == "disk_full" && problem.message.contains("MiB are free") && problem.retry_after_ms.is_some(), "the refusal does not say that the disk is full: {problem:?}");
+            ensure!(
+                problem.code == "disk_full" && problem.message.contains("MiB are free") && problem.retry_after_ms.is_some(),
+                "the refusal does not say that the disk is full: {problem:?}"
+            );
             Ok(())
         }
         other => anyhow::bail!("a node below its reserve answered {other:?}"),

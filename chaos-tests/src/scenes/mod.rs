@@ -65,7 +65,8 @@ impl Round {
 
 impl Scene {
     /// Every kind.
-    pub const ALL: [Self; 7] = [Self::Storm, Self::ReserveReached, Self::LogDiskFull, Self::StateDiskFull, Self::ClocksSet, Self::ByteFlipped, Self::PowerCut];
+    pub const ALL: [Self; 7] =
+        [Self::Storm, Self::ReserveReached, Self::LogDiskFull, Self::StateDiskFull, Self::ClocksSet, Self::ByteFlipped, Self::PowerCut];
 
     /// The tree that it plays on.
     pub fn plan(self) -> TreePlan {

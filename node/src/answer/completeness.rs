@@ -72,7 +72,12 @@ impl Basis {
             included: count(included.count()),
             expected: count(self.sites.len()),
             complete_up_to: oldest.map(|(_, up_to)| up_to.to_rfc3339()),
-            oldest: oldest.map(|(site, up_to)| SiteAge { site: site.site.0, name: site.name.clone(), up_to: up_to.to_rfc3339(), age_seconds: context.now.seconds_since(up_to) }),
+            oldest: oldest.map(|(site, up_to)| SiteAge {
+                site: site.site.0,
+                name: site.name.clone(),
+                up_to: up_to.to_rfc3339(),
+                age_seconds: context.now.seconds_since(up_to),
+            }),
             missing: missing.collect(),
             read: context.read.word().into(),
             applied: context.applied,
@@ -121,15 +126,22 @@ impl Held {
     /// The state of an origin that stands and up to when it is complete, or why it does not stand.
     fn standing(&mut self, origin: OriginId, own: bool) -> Result<(OriginState, SiteTime), String> {
         let transfer = self.transfers.get(&origin);
-        let Some(state) = self.states.get(&origin).filter(|state| state.stopped.is_some() || state.head_seq.is_some() || state.last().0 > 0) else {
+        let Some(state) =
+            self.states.get(&origin).filter(|state| state.stopped.is_some() || state.head_seq.is_some() || state.last().0 > 0)
+        else {
             return Err(match transfer {
-                Some(transfer) => format!("its first whole transfer is under way: {} rows of origin {origin} so far; see `kho status`", transfer.rows),
+                Some(transfer) => {
+                    format!("its first whole transfer is under way: {} rows of origin {origin} so far; see `kho status`", transfer.rows)
+                }
                 None if own => format!("nothing was entered under origin {origin} yet"),
                 None => format!("nothing of origin {origin} has arrived yet; see `kho status` at that site"),
             });
         };
         if let Some(stopped) = &state.stopped {
-            return Err(format!("origin {origin} is stopped at {} ({}); run `kho verify`, then `kho origin resume`", stopped.seq, stopped.why));
+            return Err(format!(
+                "origin {origin} is stopped at {} ({}); run `kho verify`, then `kho origin resume`",
+                stopped.seq, stopped.why
+            ));
         }
         if state.last().0 == 0 {
             return Err(format!("origin {origin} is empty up to {}: nothing was entered there yet", state.watermark.to_rfc3339()));

@@ -24,7 +24,9 @@ impl ReadMode {
         match text.unwrap_or_default() {
             "" | "linearizable" => Ok(Self::Linearizable),
             "local" => Ok(Self::Local),
-            other => Err(refusal("unknown_read_mode", format!("{} is no way to read", shown(other)), "use read=linearizable or read=local")),
+            other => {
+                Err(refusal("unknown_read_mode", format!("{} is no way to read", shown(other)), "use read=linearizable or read=local"))
+            }
         }
     }
 

@@ -20,10 +20,20 @@ use crate::api::{FoundRow, Problem, RowAnswer};
 ///
 /// # Errors
 /// [`StorageError`] when the disk fails; a [`Problem`] for a question that can't be answered.
-pub fn find_row(reading: &Reading<'_>, schema: &Schema, table: &str, key: &str, context: &AnswerContext) -> Result<Result<RowAnswer, Problem>, StorageError> {
+pub fn find_row(
+    reading: &Reading<'_>,
+    schema: &Schema,
+    table: &str,
+    key: &str,
+    context: &AnswerContext,
+) -> Result<Result<RowAnswer, Problem>, StorageError> {
     let Some(table) = schema.table_named(table) else {
         let names: Vec<_> = schema.tables.iter().map(|table| table.name.as_str()).collect();
-        return Ok(Err(refusal("unknown_table", format!("there is no table {}", shown(table)), format!("use one of: {}", names.join(", ")))));
+        return Ok(Err(refusal(
+            "unknown_table",
+            format!("there is no table {}", shown(table)),
+            format!("use one of: {}", names.join(", ")),
+        )));
     };
     // Keys were brought to NFC when they were entered.
     let key: String = key.nfc().collect();
@@ -34,7 +44,13 @@ pub fn find_row(reading: &Reading<'_>, schema: &Schema, table: &str, key: &str, 
     let mut found = Vec::new();
     for (origin, state) in reading.origins()? {
         if let Some(row) = reading.row(origin, &state, table.id, key.as_bytes())? {
-            found.push(FoundRow { origin: origin.0, site_name: author_name(reading, origin), seq: row.seq.0, changed_at: row.time.to_rfc3339(), columns: columns(schema, table, &row.cells) });
+            found.push(FoundRow {
+                origin: origin.0,
+                site_name: author_name(reading, origin),
+                seq: row.seq.0,
+                changed_at: row.time.to_rfc3339(),
+                columns: columns(schema, table, &row.cells),
+            });
         }
     }
     let completeness = Basis::of(reading, context.site, None)?.completeness(context);

@@ -37,14 +37,20 @@ impl Territory {
             (None, 5) => Some((AreaLevel::Commune, text)),
             _ => None,
         };
-        let unit = unit.filter(|(_, digits)| digits.bytes().all(|b| b.is_ascii_digit())).and_then(|(level, digits)| Some((level, digits.parse().ok()?)));
+        let unit = unit
+            .filter(|(_, digits)| digits.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|(level, digits)| Some((level, digits.parse().ok()?)));
         let Some((level, code)) = unit else {
             let hint = "give a province (2 digits), a district (3), a commune (5), a region (R1 to R6), or VN";
             return Err(refusal("wrong_area", format!("{} is no area", shown(text)), hint));
         };
         let known = has_level(catalogue, level) && catalogue.unit_name(level, code).is_some();
         known.then_some(Some(Self { catalogue, level, code })).ok_or_else(|| {
-            let others: Vec<_> = catalogues().iter().filter(|other| other.version != catalogue.version).map(|other| format!("catalogue={}", other.version)).collect();
+            let others: Vec<_> = catalogues()
+                .iter()
+                .filter(|other| other.version != catalogue.version)
+                .map(|other| format!("catalogue={}", other.version))
+                .collect();
             let hint = format!("the catalogue has the levels {}; or ask with {}", level_words(catalogue), others.join(" or "));
             refusal("unknown_area", format!("the catalogue `{}` has no area {}", catalogue.version, shown(text)), hint)
         })
@@ -99,7 +105,9 @@ fn lineage(catalogue: &Catalogue, level: AreaLevel, code: u32) -> [Option<u32>; 
 pub(super) fn has_level(catalogue: &Catalogue, level: AreaLevel) -> bool {
     match level {
         AreaLevel::District => !catalogue.districts.is_empty(),
-        AreaLevel::Region => catalogue.communes.first_key_value().is_some_and(|(code, _)| catalogue.roll_up(*code, AreaLevel::Region).is_some()),
+        AreaLevel::Region => {
+            catalogue.communes.first_key_value().is_some_and(|(code, _)| catalogue.roll_up(*code, AreaLevel::Region).is_some())
+        }
         AreaLevel::Commune | AreaLevel::Province | AreaLevel::Country => true,
     }
 }
@@ -174,7 +182,12 @@ mod tests {
     #[test]
     fn an_area_meets_what_holds_it_and_what_it_holds() {
         let scope = |code: &str| AreaScope { catalogue: "legacy-63".into(), code: code.into() };
-        for (area, meeting, apart) in [("01", vec!["001", "00001", "01", "*"], vec!["75", "731"]), ("001", vec!["01", "00001"], vec!["002", "75"]), ("00001", vec!["001", "01"], vec!["00004", "002"]), ("R2", vec!["01", "001"], vec!["75", "731"])] {
+        for (area, meeting, apart) in [
+            ("01", vec!["001", "00001", "01", "*"], vec!["75", "731"]),
+            ("001", vec!["01", "00001"], vec!["002", "75"]),
+            ("00001", vec!["001", "01"], vec!["00004", "002"]),
+            ("R2", vec!["01", "001"], vec!["75", "731"]),
+        ] {
             let territory = Territory::parse(legacy(), area).expect("known").expect("below the country");
             assert!(meeting.iter().all(|code| territory.meets(&scope(code))), "{area}");
             assert!(!apart.iter().any(|code| territory.meets(&scope(code))), "{area}");
@@ -187,7 +200,15 @@ mod tests {
         let new = Catalogue::named("2025-34").expect("built in");
         assert!(LEVELS.iter().all(|level| has_level(legacy(), *level)));
         assert_eq!(level_words(new), "commune, province, country");
-        for (area, code) in [("001", "unknown_area"), ("R2", "unknown_area"), ("99", "unknown_area"), ("x1", "wrong_area"), ("1", "wrong_area"), ("R", "wrong_area"), ("+1", "wrong_area")] {
+        for (area, code) in [
+            ("001", "unknown_area"),
+            ("R2", "unknown_area"),
+            ("99", "unknown_area"),
+            ("x1", "wrong_area"),
+            ("1", "wrong_area"),
+            ("R", "wrong_area"),
+            ("+1", "wrong_area"),
+        ] {
             assert_eq!(Territory::parse(new, area).map(|_| ()).map_err(|problem| problem.code), Err(code.into()), "{area}");
         }
     }

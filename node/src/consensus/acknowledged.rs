@@ -19,7 +19,14 @@ pub(super) struct Acknowledged {
 impl Acknowledged {
     /// Notes `response` to a question that started behind `previous` and reached to `last`. `false` when the follower denies
     /// what it had acknowledged to the same leader.
-    pub fn is_consistent(&self, follower: NodeId, vote: Vote, previous: Option<LogId>, last: Option<LogId>, response: &AppendResponse) -> bool {
+    pub fn is_consistent(
+        &self,
+        follower: NodeId,
+        vote: Vote,
+        previous: Option<LogId>,
+        last: Option<LogId>,
+        response: &AppendResponse,
+    ) -> bool {
         let mut by_follower = self.by_follower.lock();
         let known = by_follower.entry(follower).or_insert((vote, None));
         if known.0 != vote {

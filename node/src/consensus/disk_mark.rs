@@ -68,7 +68,11 @@ pub(super) fn own_directory(dir: &Path, group: &GroupId, node: NodeId) -> Result
         .map_err(|e| StartError::Directory { path: mark_path.display().to_string(), reason: format!("it is no disk mark ({e})") })?;
     if (&mark.group, mark.node) != (group, node) {
         let name = |group: &GroupId, node| format!("node {node} of group {group}");
-        return Err(StartError::ForeignDirectory { path: dir.display().to_string(), found: name(&mark.group, mark.node), wanted: name(group, node) });
+        return Err(StartError::ForeignDirectory {
+            path: dir.display().to_string(),
+            found: name(&mark.group, mark.node),
+            wanted: name(group, node),
+        });
     }
     if has_log { Ok(OwnDirectory { disk: mark.disk, log_dir }) } else { Err(part_lost("the disk's mark", "the log")) }
 }

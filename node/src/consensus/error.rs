@@ -17,7 +17,9 @@ pub enum StartError {
     Directory { path: String, reason: String },
     #[error("{path} was written for {found}, but the configuration says {wanted}; check `data_dir`, or take the node's own directory")]
     ForeignDirectory { path: String, found: String, wanted: String },
-    #[error("{path} holds {found} but not {missing}: this disk lost a part of its data. Remove the node with `kho node remove` and add it under a new id")]
+    #[error(
+        "{path} holds {found} but not {missing}: this disk lost a part of its data. Remove the node with `kho node remove` and add it under a new id"
+    )]
     PartLost { path: String, found: &'static str, missing: &'static str },
     #[error(transparent)]
     Log(#[from] LogDbError),
@@ -102,7 +104,9 @@ pub enum PeerRefusal {
     Malformed(String),
     #[error("it has stopped: {0}")]
     Stopped(String),
-    #[error("it no longer holds entries it had acknowledged: its disk was turned back. Remove it with `kho node remove` and add a fresh node under a new id")]
+    #[error(
+        "it no longer holds entries it had acknowledged: its disk was turned back. Remove it with `kho node remove` and add a fresh node under a new id"
+    )]
     LogTurnedBack,
 }
 

@@ -11,7 +11,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     error::PeerRefusal,
     snapshot_wire::{HeldPart, Offer, OfferedFile, Piece, Reply},
-    types::{AppendRequest, AppendResponse, CommandBytes, DiskId, Entry, GroupId, LogId, SnapshotMeta, StoredMembership, Vote, VoteRequest, VoteResponse},
+    types::{
+        AppendRequest, AppendResponse, CommandBytes, DiskId, Entry, GroupId, LogId, SnapshotMeta, StoredMembership, Vote, VoteRequest,
+        VoteResponse,
+    },
     wire::{Envelope, HelloAnswer, Subject, Verdict},
 };
 
@@ -85,7 +88,15 @@ impl SiteValue {
 /// What nodes of a site say about these commands, and keep of them: seeds, each with what it is.
 pub fn seeds(commands: &[Command]) -> Vec<(SiteValue, Vec<u8>)> {
     let group = GroupId { tree: "seed".into(), site: SiteId(3), incarnation: 1 };
-    let envelope = Envelope { group, from: NodeId(2), from_disk: DiskId(22), to: NodeId(1), to_disk: Some(DiskId(11)), subject: Subject::AppendEntries, body_bytes: 900 };
+    let envelope = Envelope {
+        group,
+        from: NodeId(2),
+        from_disk: DiskId(22),
+        to: NodeId(1),
+        to_disk: Some(DiskId(11)),
+        subject: Subject::AppendEntries,
+        body_bytes: 900,
+    };
     let (vote, log_id) = (Vote::new(3, 1), |index| LogId::new(openraft::CommittedLeaderId::new(3, 1), index));
     let payloads = commands.iter().filter_map(|command| CommandBytes::encode(command).ok()).map(openraft::EntryPayload::Normal);
     let entries: Vec<Entry> = payloads.zip(1..).map(|(payload, index)| Entry { log_id: log_id(index), payload }).collect();

@@ -51,7 +51,11 @@ fn decide(view: &LogView, limits: &ConsensusLimits) -> Option<KeeperAction> {
         return Some(KeeperAction::MakeSnapshot);
     }
     let covered = view.snapshot?.min(view.persisted?);
-    let bounds = [view.kept_from.checked_sub(1)?, view.sending.unwrap_or(u64::MAX), view.needed_from.map_or(Some(u64::MAX), |needed| needed.checked_sub(1))?];
+    let bounds = [
+        view.kept_from.checked_sub(1)?,
+        view.sending.unwrap_or(u64::MAX),
+        view.needed_from.map_or(Some(u64::MAX), |needed| needed.checked_sub(1))?,
+    ];
     let upto = bounds.into_iter().fold(covered, u64::min);
     (!view.extent.is_empty() && upto >= view.extent.first).then_some(KeeperAction::PurgeTo(upto))
 }
@@ -177,7 +181,10 @@ mod tests {
         assert_ne!(decide(&view(), &limits()), Some(KeeperAction::MakeSnapshot));
         assert_eq!(decide(&LogView { applied: Some(150), ..view() }, &limits()), Some(KeeperAction::MakeSnapshot));
         assert_eq!(decide(&LogView { bytes_since_snapshot: 1_000, ..view() }, &limits()), Some(KeeperAction::MakeSnapshot));
-        assert_ne!(decide(&LogView { bytes_since_snapshot: 1_000, applied: Some(50), ..view() }, &limits()), Some(KeeperAction::MakeSnapshot));
+        assert_ne!(
+            decide(&LogView { bytes_since_snapshot: 1_000, applied: Some(50), ..view() }, &limits()),
+            Some(KeeperAction::MakeSnapshot)
+        );
         assert_eq!(decide(&LogView { snapshot: None, applied: Some(99), ..view() }, &limits()), Some(KeeperAction::MakeSnapshot));
     }
 

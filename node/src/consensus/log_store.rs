@@ -110,7 +110,11 @@ impl LogStore {
         self.change(named, |_| Ok(())).await
     }
 
-    async fn change(&self, named: impl FnOnce(AnyError) -> StoreIoError, change: impl FnOnce(&LogDb) -> Result<(), LogDbError> + Send + 'static) -> Result<(), StoreError> {
+    async fn change(
+        &self,
+        named: impl FnOnce(AnyError) -> StoreIoError,
+        change: impl FnOnce(&LogDb) -> Result<(), LogDbError> + Send + 'static,
+    ) -> Result<(), StoreError> {
         self.writer.change(change).await.map_err(|error: WriteError| named(AnyError::new(&error)).into())
     }
 }
@@ -154,7 +158,10 @@ fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
 }
 
 impl RaftLogReader<SiteRaft> for LogStore {
-    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(&mut self, range: RB) -> Result<Vec<Entry>, StoreError> {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, StoreError> {
         self.read(half_open(&range), usize::MAX).await
     }
 

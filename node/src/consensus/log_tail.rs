@@ -213,7 +213,12 @@ mod tests {
     use super::{super::types::LogId, *};
 
     fn entries(range: Range<u64>, bytes: usize) -> Vec<SizedEntry> {
-        range.map(|index| SizedEntry { entry: Entry { log_id: LogId::new(openraft::CommittedLeaderId::new(1, 1), index), payload: EntryPayload::Blank }, bytes }).collect()
+        range
+            .map(|index| SizedEntry {
+                entry: Entry { log_id: LogId::new(openraft::CommittedLeaderId::new(1, 1), index), payload: EntryPayload::Blank },
+                bytes,
+            })
+            .collect()
     }
 
     fn read(tail: &LogTail, range: Range<u64>) -> (Range<u64>, Vec<u64>) {

@@ -78,7 +78,14 @@ impl LogWriter {
     /// The system's, when it gives no thread.
     pub fn start(log: Arc<LogDb>, tail: Arc<LogTail>) -> io::Result<Self> {
         let (jobs, arrived) = mpsc::channel();
-        let writing = Arc::new(Writing { log, tail, committed: Mutex::default(), jobs_waiting: AtomicUsize::new(0), turn: Mutex::default(), pace: Pace::unknown() });
+        let writing = Arc::new(Writing {
+            log,
+            tail,
+            committed: Mutex::default(),
+            jobs_waiting: AtomicUsize::new(0),
+            turn: Mutex::default(),
+            pace: Pace::unknown(),
+        });
         let running = thread::Builder::new().name("kho-log-write".into()).spawn({
             let writing = Arc::clone(&writing);
             move || writing.run(&arrived)
@@ -95,7 +102,10 @@ impl LogWriter {
             }
             Haste::OnDisk => Some(flushed),
         };
-        let here = haste == Haste::OnDisk && bytes_of(&records) <= SMALL_BYTES_MAX && self.writing.pace.is_quick() && self.writing.jobs_waiting.load(Ordering::Acquire) == 0;
+        let here = haste == Haste::OnDisk
+            && bytes_of(&records) <= SMALL_BYTES_MAX
+            && self.writing.pace.is_quick()
+            && self.writing.jobs_waiting.load(Ordering::Acquire) == 0;
         if here {
             return self.writing.write(&mut Together::of(records, flushed));
         }

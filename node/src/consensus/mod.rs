@@ -141,7 +141,12 @@ impl Consensus {
         apply_committed(&mut log, &mut state).await?;
         stand_down(&mut log, config.node).await?;
 
-        let network = Network { peers: Arc::clone(&peers), log_tail: Arc::clone(&log_tail), shelf: Arc::clone(&parts.shelf), acknowledged: Arc::default() };
+        let network = Network {
+            peers: Arc::clone(&peers),
+            log_tail: Arc::clone(&log_tail),
+            shelf: Arc::clone(&parts.shelf),
+            acknowledged: Arc::default(),
+        };
         let settings = Arc::new(config::raft_config(&config.group)?);
         let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
 
@@ -163,7 +168,12 @@ impl Consensus {
             until_stop(Box::pin(elections.run())),
         ];
         Ok(Arc::new(Self {
-            snapshots: SnapshotReceiver { raft: raft.clone(), shelf: parts.shelf, gate: parts.gate, one_at_a_time: tokio::sync::Mutex::new(()) },
+            snapshots: SnapshotReceiver {
+                raft: raft.clone(),
+                shelf: parts.shelf,
+                gate: parts.gate,
+                one_at_a_time: tokio::sync::Mutex::new(()),
+            },
             raft,
             peers,
             silence,
@@ -264,7 +274,8 @@ impl Parts {
         let own = disk_mark::own_directory(&config.dir, &config.group, config.node)?;
         let log = Arc::new(LogDb::open(&own.log_dir)?);
         let mark = warehouse.applied()?.unwrap_or_default();
-        let (applied, membership) = position_of(&mark).map_err(|e| StartError::Consensus(format!("the state's mark can't be read: {e}")))?;
+        let (applied, membership) =
+            position_of(&mark).map_err(|e| StartError::Consensus(format!("the state's mark can't be read: {e}")))?;
         check_log_fits(&config.dir, &log, applied.map(|id| id.index))?;
         let voters: Vec<NodeId> = membership.voter_ids().map(NodeId).collect();
         let gate = InstallGate::open();
@@ -328,7 +339,12 @@ async fn run_until(stopping: CancellationToken, task: std::pin::Pin<Box<dyn Futu
 const READINESS_LOOK: Duration = Duration::from_millis(100);
 
 /// Tells who leads, and why this node can't go on once that is so.
-async fn watch_raft(raft: Raft, log_tail: Arc<LogTail>, tell_leadership: watch::Sender<Leadership>, tell_failed: watch::Sender<Option<String>>) {
+async fn watch_raft(
+    raft: Raft,
+    log_tail: Arc<LogTail>,
+    tell_leadership: watch::Sender<Leadership>,
+    tell_failed: watch::Sender<Option<String>>,
+) {
     // All metrics change with every entry; those of the server only when a leader, a term or the members change.
     let (mut all, mut server) = (raft.metrics(), raft.server_metrics());
     let mut hangs = false;
@@ -367,7 +383,10 @@ async fn watch_raft(raft: Raft, log_tail: Arc<LogTail>, tell_leadership: watch::
 /// Tells the operator when the disk begins to hang and when that is over. Whether it hangs.
 fn tell_stall(hung_before: bool, hangs_for: Option<Duration>) -> bool {
     match (hung_before, hangs_for) {
-        (false, Some(stalled)) => tracing::error!(?stalled, "the disk takes no write to the log; this node leads and agrees to nothing until it does: check the disk"),
+        (false, Some(stalled)) => tracing::error!(
+            ?stalled,
+            "the disk takes no write to the log; this node leads and agrees to nothing until it does: check the disk"
+        ),
         (true, None) => tracing::info!("the disk takes writes to the log again"),
         _ => {}
     }

@@ -76,7 +76,11 @@ impl RaftNetworkFactory<SiteRaft> for Network {
 /// What can't be reached, or refuses us, is left alone for a while; what was lost is asked again at once.
 fn sorted(error: PeerError) -> RPCError<u64, SiteNode, RaftError<u64>> {
     match &error {
-        PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::Malformed(_) | PeerError::OwnLog(_) | PeerError::OwnDiskHangs { .. } => RPCError::Unreachable(Unreachable::new(&error)),
+        PeerError::Unreachable(_)
+        | PeerError::Refused(_)
+        | PeerError::Malformed(_)
+        | PeerError::OwnLog(_)
+        | PeerError::OwnDiskHangs { .. } => RPCError::Unreachable(Unreachable::new(&error)),
         PeerError::Lost(_) => RPCError::Network(NetworkError::new(&error)),
     }
 }

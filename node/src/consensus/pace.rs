@@ -59,10 +59,12 @@ mod tests {
     fn work_is_quick_once_it_was_seen_to_be_and_one_slow_time_counts_for_a_while() {
         let pace = Pace::unknown();
         assert!(!pace.is_quick(), "nothing is known yet");
-        let quick_times_until_quick = || (1..1_000).find(|_| {
-            pace.note(Duration::from_micros(100));
-            pace.is_quick()
-        });
+        let quick_times_until_quick = || {
+            (1..1_000).find(|_| {
+                pace.note(Duration::from_micros(100));
+                pace.is_quick()
+            })
+        };
         assert!(quick_times_until_quick().is_some_and(|times| times < 10));
         pace.note(Duration::from_millis(10));
         assert!(!pace.is_quick());

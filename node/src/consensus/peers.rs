@@ -187,7 +187,8 @@ async fn dial(endpoint: &Endpoint, local: &LocalNode, target: &PeerTarget) -> Re
     let site = local.group.site;
     let server_name = node_server_name(site, target.node);
     let connecting = tokio::time::timeout(DIAL_TIMEOUT, endpoint.connect(address, &server_name, Alpn::Site));
-    let connection = connecting.await.map_err(|_| format!("{address} did not answer within {DIAL_TIMEOUT:?}"))?.map_err(|e| e.to_string())?;
+    let connection =
+        connecting.await.map_err(|_| format!("{address} did not answer within {DIAL_TIMEOUT:?}"))?.map_err(|e| e.to_string())?;
     if connection.peer_node() == (site, target.node) {
         Ok(connection)
     } else {

@@ -133,7 +133,9 @@ impl Consensus {
                 None => AtLeader::Failed(ProposeError::Unknown { why: "the entry was applied without an outcome".into() }),
             },
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => AtLeader::NotLeader(forward.leader_id.map(NodeId)),
-            Err(RaftError::APIError(error @ ClientWriteError::ChangeMembershipError(_))) => AtLeader::Failed(ProposeError::Unknown { why: error.to_string() }),
+            Err(RaftError::APIError(error @ ClientWriteError::ChangeMembershipError(_))) => {
+                AtLeader::Failed(ProposeError::Unknown { why: error.to_string() })
+            }
             // The node stops; what it had appended may still be committed by the others.
             Err(RaftError::Fatal(fatal)) => AtLeader::Failed(ProposeError::Unknown { why: format!("this node stopped: {fatal}") }),
         }
@@ -160,7 +162,9 @@ impl Consensus {
             Ok(AtLeader::Failed(error)) => Attempt::Failed(error),
             Err(PeerError::Refused(PeerRefusal::Busy)) => Attempt::Failed(ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS }),
             Err(PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::OwnDiskHangs { .. }) => Attempt::Undelivered,
-            Err(error @ (PeerError::Lost(_) | PeerError::Malformed(_) | PeerError::OwnLog(_))) => Attempt::Failed(ProposeError::Unknown { why: error.to_string() }),
+            Err(error @ (PeerError::Lost(_) | PeerError::Malformed(_) | PeerError::OwnLog(_))) => {
+                Attempt::Failed(ProposeError::Unknown { why: error.to_string() })
+            }
         }
     }
 

@@ -80,7 +80,8 @@ impl Consensus {
 
     async fn wait_applied(&self, position: u64, deadline: Instant) -> Result<u64, ReadError> {
         let mut metrics = self.raft.metrics();
-        let applied = metrics.wait_for(|metrics| metrics.running_state.is_err() || metrics.last_applied.is_some_and(|id| id.index >= position));
+        let applied =
+            metrics.wait_for(|metrics| metrics.running_state.is_err() || metrics.last_applied.is_some_and(|id| id.index >= position));
         match timeout(deadline.saturating_duration_since(Instant::now()), applied).await {
             Ok(Ok(metrics)) => match (&metrics.running_state, metrics.last_applied) {
                 (Ok(()), Some(applied)) => Ok(applied.index),

@@ -55,11 +55,17 @@ impl Consensus {
         connection.close(CloseCode::SHUTDOWN, "stopping");
     }
 
-    async fn answer_stream(&self, peer: (kho_storage::ids::SiteId, NodeId), sender: &mut FrameSender, receiver: &mut FrameReceiver) -> Result<(), WireError> {
+    async fn answer_stream(
+        &self,
+        peer: (kho_storage::ids::SiteId, NodeId),
+        sender: &mut FrameSender,
+        receiver: &mut FrameReceiver,
+    ) -> Result<(), WireError> {
         let too_slow = |patience| move |_| WireError::TooSlow { patience };
         let envelope: Envelope = timeout(ENVELOPE_TIMEOUT, wire::receive_head(receiver)).await.map_err(too_slow(ENVELOPE_TIMEOUT))??;
         let local = self.peers.local();
-        let here = Expectation { group: &local.group, node: local.node, disk: local.disk, peer, sender_disk: self.known_disk(envelope.from) };
+        let here =
+            Expectation { group: &local.group, node: local.node, disk: local.disk, peer, sender_disk: self.known_disk(envelope.from) };
         if let Err(refusal) = wire::judge(&envelope, &here) {
             tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's question was refused");
             return refuse(sender, refusal).await;

@@ -242,7 +242,11 @@ mod tests {
     use crate::consensus::types::LogId;
 
     fn meta(index: u64) -> SnapshotMeta {
-        SnapshotMeta { last_log_id: Some(LogId::new(openraft::CommittedLeaderId::new(1, 1), index)), snapshot_id: format!("s{index}"), ..SnapshotMeta::default() }
+        SnapshotMeta {
+            last_log_id: Some(LogId::new(openraft::CommittedLeaderId::new(1, 1), index)),
+            snapshot_id: format!("s{index}"),
+            ..SnapshotMeta::default()
+        }
     }
 
     fn make(shelf: &SnapshotShelf, index: u64) -> SnapshotDir {

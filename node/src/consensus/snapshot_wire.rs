@@ -57,7 +57,9 @@ pub(super) struct OfferedFile {
 pub(super) enum Reply {
     /// One per offered file, in the order of the offer.
     Holding(Vec<HeldPart>),
-    Installed { vote: Vote },
+    Installed {
+        vote: Vote,
+    },
     Refused(PeerRefusal),
 }
 
@@ -72,10 +74,15 @@ pub(super) struct HeldPart {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Piece {
     /// The next bytes belong to this file of the offer, from `offset` on; what the follower holds beyond is thrown away.
-    Start { file: u32, offset: u64 },
+    Start {
+        file: u32,
+        offset: u64,
+    },
     Bytes(Blob),
     /// The file is complete and has this hash.
-    End { hash: Hash32 },
+    End {
+        hash: Hash32,
+    },
     /// All files are complete.
     Done,
 }

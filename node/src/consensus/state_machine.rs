@@ -18,7 +18,9 @@ use super::{
     log_tail::LogTail,
     pace::{Pace, SMALL_BYTES_MAX},
     snapshot_shelf::{SnapshotDir, SnapshotShelf, link_copy, state_in},
-    types::{Applied, Entry, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership, command_bytes},
+    types::{
+        Applied, Entry, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership, command_bytes,
+    },
 };
 
 /// The state machine as openraft uses it.
@@ -82,7 +84,11 @@ impl StateMachine {
     /// Applies entries and remembers how long it took, if they are `small` and slight: what a large import takes says nothing about
     /// others.
     fn apply_all(&self, entries: Vec<Decoded>, small: bool) -> Result<Vec<Applied>, StateFault> {
-        if small && entries.iter().all(Decoded::is_slight) { self.pace.timed(|| self.apply_each(entries)) } else { self.apply_each(entries) }
+        if small && entries.iter().all(Decoded::is_slight) {
+            self.pace.timed(|| self.apply_each(entries))
+        } else {
+            self.apply_each(entries)
+        }
     }
 
     fn apply_each(&self, entries: Vec<Decoded>) -> Result<Vec<Applied>, StateFault> {
@@ -146,7 +152,9 @@ impl Decoded {
     fn is_slight(&self) -> bool {
         match &self.content {
             Content::Nothing | Content::Members(_) => true,
-            Content::Command(command) => matches!(command, Command::Write { .. } | Command::CommitHead { .. } | Command::RecordParent { .. }),
+            Content::Command(command) => {
+                matches!(command, Command::Write { .. } | Command::CommitHead { .. } | Command::RecordParent { .. })
+            }
         }
     }
 }
@@ -205,7 +213,8 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Box<SnapshotDir>) -> Result<(), StoreError> {
         let of = meta.clone();
-        let installed = self.blocking(|e| StoreIoError::write_snapshot(Some(meta.signature()), e), move |this| this.install(&of, &snapshot)).await;
+        let installed =
+            self.blocking(|e| StoreIoError::write_snapshot(Some(meta.signature()), e), move |this| this.install(&of, &snapshot)).await;
         match &installed {
             Ok(()) => self.gate.passed(),
             Err(error) => self.gate.failed(&error.to_string()),

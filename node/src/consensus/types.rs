@@ -163,7 +163,10 @@ mod tests {
     #[test]
     fn an_entry_survives_its_bytes_and_a_command_is_not_encoded_twice() {
         let command = CommandBytes::encode(&Command::Trim { keep_bytes: 5 }).expect("encodes");
-        let entry = Entry { log_id: LogId::new(openraft::CommittedLeaderId::new(2, 7), 9), payload: openraft::EntryPayload::Normal(command.clone()) };
+        let entry = Entry {
+            log_id: LogId::new(openraft::CommittedLeaderId::new(2, 7), 9),
+            payload: openraft::EntryPayload::Normal(command.clone()),
+        };
         let bytes = codec::encode(&entry).expect("encodes");
         assert!(bytes.len() < command.as_bytes().len() + 16);
         let read: Entry = codec::decode(&bytes).expect("own bytes");

@@ -204,7 +204,8 @@ mod tests {
             subject: Subject::Vote,
             body_bytes: 0,
         };
-        let here = Expectation { group: &group, node: NodeId(1), disk: DiskId(11), peer: (SiteId(7), NodeId(2)), sender_disk: Some(DiskId(22)) };
+        let here =
+            Expectation { group: &group, node: NodeId(1), disk: DiskId(11), peer: (SiteId(7), NodeId(2)), sender_disk: Some(DiskId(22)) };
         assert_eq!(judge(&good, &here), Ok(()));
         let alter: [fn(&mut Envelope); 7] = [
             |e| e.group.incarnation = 6,

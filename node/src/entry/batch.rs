@@ -45,7 +45,16 @@ pub(super) struct BatchDraft {
 
 impl BatchDraft {
     pub fn new(schema: Arc<EntrySchema>, scope: EntryScope, limits: EntryLimits) -> Self {
-        Self { log: ErrorLog::new(limits.errors_max), schema, judge: AreaJudge::new(scope), limits, changes: Vec::new(), bytes: 0, rows: 0, keys: HashMap::new() }
+        Self {
+            log: ErrorLog::new(limits.errors_max),
+            schema,
+            judge: AreaJudge::new(scope),
+            limits,
+            changes: Vec::new(),
+            bytes: 0,
+            rows: 0,
+            keys: HashMap::new(),
+        }
     }
 
     /// Rows met so far, good or not.
@@ -71,7 +80,12 @@ impl BatchDraft {
     }
 
     /// Puts the row whose cells `fill` gives.
-    pub fn put<'a>(&mut self, table: &EntryTable, place: Place, fill: impl FnOnce(&mut RowDraft<'_, 'a>, &mut RowLog<'_>)) -> Result<(), Stopped> {
+    pub fn put<'a>(
+        &mut self,
+        table: &EntryTable,
+        place: Place,
+        fill: impl FnOnce(&mut RowDraft<'_, 'a>, &mut RowLog<'_>),
+    ) -> Result<(), Stopped> {
         let schema = Arc::clone(&self.schema);
         let mut log = RowLog::new(&mut self.log, place);
         let mut draft = RowDraft::new(&schema.schema, table);
@@ -119,7 +133,13 @@ impl BatchDraft {
         self.bytes += change.bytes();
         if self.bytes > self.limits.batch_bytes_max {
             let message = format!("the changes take more than {} bytes", self.limits.batch_bytes_max);
-            return Err(self.log.stop(place, None, "batch_too_long", message, "split the body into several requests, as `kho import` does"));
+            return Err(self.log.stop(
+                place,
+                None,
+                "batch_too_long",
+                message,
+                "split the body into several requests, as `kho import` does",
+            ));
         }
         self.changes.push(change);
         Ok(())

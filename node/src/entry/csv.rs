@@ -41,7 +41,10 @@ struct CsvRows {
 
 impl Csv {
     pub fn new(schema: Arc<EntrySchema>, table: usize, line_bytes_max: usize) -> Self {
-        Self { records: Records::new(line_bytes_max), rows: CsvRows { schema, table, targets: Vec::new(), key_field: 0, op_field: None, count: 0 } }
+        Self {
+            records: Records::new(line_bytes_max),
+            rows: CsvRows { schema, table, targets: Vec::new(), key_field: 0, op_field: None, count: 0 },
+        }
     }
 
     /// The body's first `bytes` bytes are no text (a byte order mark).
@@ -68,7 +71,11 @@ impl Csv {
             Ok(()) => Ok(()),
             Err(FrameStop::Sink(stopped)) => Err(stopped),
             Err(FrameStop::TooLong { quoted }) => {
-                let hint = if quoted { "a quoted field may lack its closing quote: check the quotes of this record" } else { "write one record a line, each ended by a line feed" };
+                let hint = if quoted {
+                    "a quoted field may lack its closing quote: check the quotes of this record"
+                } else {
+                    "write one record a line, each ended by a line feed"
+                };
                 let message = format!("the record is longer than {} bytes", self.records.line_bytes_max());
                 Err(batch.log.stop(place, column, "line_too_long", message, hint))
             }
@@ -118,7 +125,13 @@ impl CsvRows {
     fn text_of<'r>(&self, record: &Record<'r>, place: Place, batch: &mut BatchDraft) -> Option<&'r str> {
         let name_at = |at: usize| self.field_name(record.fields.iter().take_while(|field| field.end < at).count());
         if let Some(at) = record.bytes.iter().position(|byte| *byte == 0) {
-            batch.log.add(place, name_at(at), "nul_byte", format!("byte {} of the body is NUL", record.offset + at as u64), "save the file as UTF-8 text");
+            batch.log.add(
+                place,
+                name_at(at),
+                "nul_byte",
+                format!("byte {} of the body is NUL", record.offset + at as u64),
+                "save the file as UTF-8 text",
+            );
             return None;
         }
         let text = match std::str::from_utf8(record.bytes) {
@@ -138,7 +151,13 @@ impl CsvRows {
         let wanted = self.targets.len();
         if wanted != 0 && record.fields.len() != wanted {
             let message = format!("the record has {} fields, the header {wanted}", record.fields.len());
-            batch.log.add(place, None, "csv_ragged", message, "give every record as many fields as the header; quote fields that hold commas");
+            batch.log.add(
+                place,
+                None,
+                "csv_ragged",
+                message,
+                "give every record as many fields as the header; quote fields that hold commas",
+            );
             return None;
         }
         Some(text)
@@ -154,8 +173,15 @@ impl CsvRows {
             let name = field_text(text, field);
             let target = if name == OP_COLUMN { Some(Target::Op) } else { table.place_of(&name, targets.len()).map(Target::Column) };
             match target {
-                None => log.add(Some(&name), "unknown_column", format!("table `{}` has no column {}", table.name, shown(&name)), header_hint(table, &name)),
-                Some(target) if targets.contains(&target) => log.add(Some(&name), "duplicate_column", format!("the header names {} twice", shown(&name)), "name each column once"),
+                None => log.add(
+                    Some(&name),
+                    "unknown_column",
+                    format!("table `{}` has no column {}", table.name, shown(&name)),
+                    header_hint(table, &name),
+                ),
+                Some(target) if targets.contains(&target) => {
+                    log.add(Some(&name), "duplicate_column", format!("the header names {} twice", shown(&name)), "name each column once")
+                }
                 Some(target) => targets.push(target),
             }
         }
@@ -165,7 +191,12 @@ impl CsvRows {
             for (at, column) in table.columns.iter().enumerate().filter(|(at, _)| !targets.contains(&Target::Column(*at))) {
                 let name = &column.column.name;
                 if at == table.key {
-                    log.add(Some(name), "key_missing", format!("the header lacks the key column `{name}`"), format!("add `{name}`: it identifies the row"));
+                    log.add(
+                        Some(name),
+                        "key_missing",
+                        format!("the header lacks the key column `{name}`"),
+                        format!("add `{name}`: it identifies the row"),
+                    );
                 } else if column.column.required && op_field.is_none() {
                     // A body that may be all deletes needs no other column; then each row that is put is checked.
                     log.add(Some(name), "missing", format!("the header lacks the required column `{name}`"), "add it");
@@ -194,7 +225,13 @@ impl CsvRows {
             }),
             "delete" => batch.delete(table, field_text(text, &record.fields[self.key_field]), place),
             other => {
-                batch.log.add(place, Some(OP_COLUMN), "unknown_op", format!("{} is no operation", shown(other)), "write put or delete, or leave it empty");
+                batch.log.add(
+                    place,
+                    Some(OP_COLUMN),
+                    "unknown_op",
+                    format!("{} is no operation", shown(other)),
+                    "write put or delete, or leave it empty",
+                );
                 Ok(())
             }
         }

@@ -31,8 +31,16 @@ impl EntryFormat {
         match (essence.as_str(), table) {
             ("application/x-ndjson" | "application/ndjson" | "application/jsonl", _) => Ok(Self::Ndjson),
             ("text/csv", Some(table)) => Ok(Self::Csv { table: table.into() }),
-            ("text/csv", None) => Err(EntryRefusal::whole("unknown_table", "CSV comes without the name of its table".into(), "name the table in the request, as in `table=person`")),
-            _ => Err(EntryRefusal::whole("unsupported_format", format!("{} is no format of entry", shown(media_type)), "send application/x-ndjson or text/csv")),
+            ("text/csv", None) => Err(EntryRefusal::whole(
+                "unknown_table",
+                "CSV comes without the name of its table".into(),
+                "name the table in the request, as in `table=person`",
+            )),
+            _ => Err(EntryRefusal::whole(
+                "unsupported_format",
+                format!("{} is no format of entry", shown(media_type)),
+                "send application/x-ndjson or text/csv",
+            )),
         }
     }
 
@@ -61,7 +69,11 @@ impl EntryEncoding {
         match encoding.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Self::Identity),
             "gzip" | "x-gzip" => Ok(Self::Gzip),
-            _ => Err(EntryRefusal::whole("unsupported_encoding", format!("{} is no encoding of entry", shown(encoding)), "send the body as it is, or with gzip")),
+            _ => Err(EntryRefusal::whole(
+                "unsupported_encoding",
+                format!("{} is no encoding of entry", shown(encoding)),
+                "send the body as it is, or with gzip",
+            )),
         }
     }
 }

@@ -39,7 +39,9 @@ pub(super) enum GunzipStop<E> {
 enum State {
     Head,
     ExtraLength,
-    Extra { left: usize },
+    Extra {
+        left: usize,
+    },
     Name,
     Comment,
     HeadSum,
@@ -182,7 +184,8 @@ impl Gunzip {
     /// Checks as many bytes of a member's head as are there.
     fn check_head(&self) -> Result<(), GunzipError> {
         let given = |place: usize| self.field.get(place).copied();
-        let fits = given(0).is_none_or(|b| b == MAGIC[0]) && given(1).is_none_or(|b| b == MAGIC[1]) && given(2).is_none_or(|b| b == DEFLATE);
+        let fits =
+            given(0).is_none_or(|b| b == MAGIC[0]) && given(1).is_none_or(|b| b == MAGIC[1]) && given(2).is_none_or(|b| b == DEFLATE);
         match (fits, self.first_member) {
             (false, true) => Err(GunzipError::NotGzip),
             (false, false) => Err(GunzipError::Trailing),
@@ -207,7 +210,13 @@ impl Gunzip {
 
     /// Goes on to the next part of the head that the flags announce.
     fn enter_after(&mut self, done: State) {
-        let parts = [(State::Head, 0), (State::ExtraLength, FLAG_EXTRA), (State::Name, FLAG_NAME), (State::Comment, FLAG_COMMENT), (State::HeadSum, FLAG_HEAD_SUM)];
+        let parts = [
+            (State::Head, 0),
+            (State::ExtraLength, FLAG_EXTRA),
+            (State::Name, FLAG_NAME),
+            (State::Comment, FLAG_COMMENT),
+            (State::HeadSum, FLAG_HEAD_SUM),
+        ];
         let next = parts.iter().skip_while(|(state, _)| *state != done).skip(1).find(|(_, flag)| self.flags & flag != 0);
         self.enter(next.map_or(State::Data, |(state, _)| *state));
     }

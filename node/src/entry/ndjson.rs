@@ -106,7 +106,13 @@ fn read_line(schema: &EntrySchema, bytes: &[u8], number: u64, offset: u64, batch
             Ok(())
         }
         Err(error) => {
-            batch.log.add(place, None, "bad_json", format!("the line is no JSON at byte {}: {}", error.column(), without_place(&error)), SHAPE_HINT);
+            batch.log.add(
+                place,
+                None,
+                "bad_json",
+                format!("the line is no JSON at byte {}: {}", error.column(), without_place(&error)),
+                SHAPE_HINT,
+            );
             Ok(())
         }
     }
@@ -125,7 +131,12 @@ fn take_line(schema: &EntrySchema, line: JsonLine<'_>, place: Place, batch: &mut
         Some(Cell::Text(name)) => {
             let table = schema.table_named(&name);
             if table.is_none() {
-                log.add(None, "unknown_table", format!("the schema has no table {}", shown(&name)), format!("use one of: {}", schema.table_names()));
+                log.add(
+                    None,
+                    "unknown_table",
+                    format!("the schema has no table {}", shown(&name)),
+                    format!("use one of: {}", schema.table_names()),
+                );
             }
             table
         }
@@ -160,7 +171,12 @@ fn fill_row<'a>(table: &EntryTable, cells: Vec<(Cow<'a, str>, Cell<'a>)>, draft:
     let mut from = 0;
     for (name, cell) in cells {
         let Some(at) = table.place_of(&name, from) else {
-            log.add(Some(&name), "unknown_column", format!("table `{}` has no column {}", table.name, shown(&name)), format!("use only: {}", table.column_names()));
+            log.add(
+                Some(&name),
+                "unknown_column",
+                format!("table `{}` has no column {}", table.name, shown(&name)),
+                format!("use only: {}", table.column_names()),
+            );
             continue;
         };
         from = at + 1;
@@ -168,8 +184,16 @@ fn fill_row<'a>(table: &EntryTable, cells: Vec<(Cow<'a, str>, Cell<'a>)>, draft:
             Cell::Null => draft.fill(at, Cow::Borrowed(""), log),
             Cell::Text(text) => draft.fill(at, text, log),
             Cell::Whole(number) => draft.fill_whole(at, number, log),
-            Cell::Nested(what) => draft.refuse(at, "nested_value", format!("{what} stands where one value is wanted"), "give one text or number", log),
-            other => draft.refuse(at, "wrong_type", format!("{} stands where text is wanted", other.word()), "give text in quotes, or a whole number", log),
+            Cell::Nested(what) => {
+                draft.refuse(at, "nested_value", format!("{what} stands where one value is wanted"), "give one text or number", log)
+            }
+            other => draft.refuse(
+                at,
+                "wrong_type",
+                format!("{} stands where text is wanted", other.word()),
+                "give text in quotes, or a whole number",
+                log,
+            ),
         }
     }
 }

@@ -49,7 +49,13 @@ impl EntryReader {
     ///
     /// # Errors
     /// `unknown_table`, before a byte was read.
-    pub fn new(schema: Arc<EntrySchema>, scope: EntryScope, format: EntryFormat, encoding: EntryEncoding, limits: EntryLimits) -> Result<Self, EntryRefusal> {
+    pub fn new(
+        schema: Arc<EntrySchema>,
+        scope: EntryScope,
+        format: EntryFormat,
+        encoding: EntryEncoding,
+        limits: EntryLimits,
+    ) -> Result<Self, EntryRefusal> {
         let mut hasher = blake3::Hasher::new();
         for part in ["kho entry 1", format.word(), format.table()] {
             hasher.update(part.as_bytes()).update(b"\0");
@@ -58,13 +64,24 @@ impl EntryReader {
             EntryFormat::Ndjson => RowReader::Ndjson(Ndjson::new(Arc::clone(&schema), limits.line_bytes_max)),
             EntryFormat::Csv { table } => {
                 let place = schema.tables.iter().position(|known| known.name == *table).ok_or_else(|| {
-                    EntryRefusal::whole("unknown_table", format!("the schema has no table {}", shown(table)), format!("use one of: {}", schema.table_names()))
+                    EntryRefusal::whole(
+                        "unknown_table",
+                        format!("the schema has no table {}", shown(table)),
+                        format!("use one of: {}", schema.table_names()),
+                    )
                 })?;
                 RowReader::Csv(Csv::new(Arc::clone(&schema), place, limits.line_bytes_max))
             }
         };
         let gunzip = (encoding == EntryEncoding::Gzip).then(Gunzip::new);
-        let body = Body { rows, batch: BatchDraft::new(schema, scope, limits), hasher, length: 0, length_max: limits.body_bytes_max, bom_met: Some(0) };
+        let body = Body {
+            rows,
+            batch: BatchDraft::new(schema, scope, limits),
+            hasher,
+            length: 0,
+            length_max: limits.body_bytes_max,
+            bom_met: Some(0),
+        };
         Ok(Self { gunzip, arrived: 0, body, stopped: false })
     }
 
@@ -181,9 +198,17 @@ impl Body {
         let length = self.length;
         let (code, message, hint) = match error {
             GunzipError::NotGzip => ("not_gzip", "the body is no gzip".into(), "compress it with gzip, or leave Content-Encoding out"),
-            GunzipError::Corrupt => ("gzip_corrupt", format!("the compressed body is damaged after {length} bytes of text"), "compress and send it again"),
-            GunzipError::Truncated => ("gzip_truncated", format!("the compressed body ends too early, after {length} bytes of text"), "send it again, to its end"),
-            GunzipError::Trailing => ("gzip_trailing", "something that is no gzip follows the compressed body".into(), "send nothing behind the last gzip member"),
+            GunzipError::Corrupt => {
+                ("gzip_corrupt", format!("the compressed body is damaged after {length} bytes of text"), "compress and send it again")
+            }
+            GunzipError::Truncated => {
+                ("gzip_truncated", format!("the compressed body ends too early, after {length} bytes of text"), "send it again, to its end")
+            }
+            GunzipError::Trailing => (
+                "gzip_trailing",
+                "something that is no gzip follows the compressed body".into(),
+                "send nothing behind the last gzip member",
+            ),
         };
         self.batch.log.stop(Place::BODY, None, code, message, hint)
     }

@@ -35,7 +35,9 @@ pub(super) struct Record<'r> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameStop<E> {
     /// The record under way passed its limit; `quoted`: inside quotes.
-    TooLong { quoted: bool },
+    TooLong {
+        quoted: bool,
+    },
     /// The body ended inside quotes.
     Unterminated,
     Sink(E),

@@ -101,14 +101,25 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         }
         let cells = builder.finish();
         if cells.len() > limits.row_bytes_max {
-            log.add(None, "row_too_long", format!("the row takes {} bytes, at most {} fit", cells.len(), limits.row_bytes_max), "shorten its texts");
+            log.add(
+                None,
+                "row_too_long",
+                format!("the row takes {} bytes, at most {} fit", cells.len(), limits.row_bytes_max),
+                "shorten its texts",
+            );
             return DraftedRow { key, cells: None };
         }
         DraftedRow { key, cells: Some(cells) }
     }
 
     /// Reads `text` as the key of a row that is taken away.
-    pub fn key_alone(schema: &'t Schema, table: &'t EntryTable, text: Cow<'a, str>, limits: &EntryLimits, log: &mut RowLog<'_>) -> Option<Vec<u8>> {
+    pub fn key_alone(
+        schema: &'t Schema,
+        table: &'t EntryTable,
+        text: Cow<'a, str>,
+        limits: &EntryLimits,
+        log: &mut RowLog<'_>,
+    ) -> Option<Vec<u8>> {
         let mut draft = Self::new(schema, table);
         draft.fill(table.key, text, log);
         draft.take_key(limits, log).filter(|_| !log.failed())
@@ -126,7 +137,12 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         if matches!(self.slots[at], Slot::Unset) {
             self.slots[at] = slot;
         } else {
-            log.add(Some(self.name(at)), "duplicate_column", format!("the row names column `{}` twice", self.name(at)), "name each column once");
+            log.add(
+                Some(self.name(at)),
+                "duplicate_column",
+                format!("the row names column `{}` twice", self.name(at)),
+                "name each column once",
+            );
         }
     }
 
@@ -134,13 +150,23 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         let name = self.name(self.table.key);
         match &self.slots[self.table.key] {
             Slot::Value(Value::Text(text)) if text.len() > limits.key_bytes_max => {
-                log.add(Some(name), "key_too_long", format!("the key has {} bytes, at most {} fit", text.len(), limits.key_bytes_max), "give a shorter key");
+                log.add(
+                    Some(name),
+                    "key_too_long",
+                    format!("the key has {} bytes, at most {} fit", text.len(), limits.key_bytes_max),
+                    "give a shorter key",
+                );
                 None
             }
             Slot::Value(Value::Text(text)) => Some(text.as_bytes().to_vec()),
             Slot::Refused => None,
             Slot::Value(_) | Slot::Unset | Slot::Absent => {
-                log.add(Some(name), "key_missing", format!("the row of `{}` has no `{name}`", self.table.name), format!("give `{name}`: it identifies the row"));
+                log.add(
+                    Some(name),
+                    "key_missing",
+                    format!("the row of `{}` has no `{name}`", self.table.name),
+                    format!("give `{name}`: it identifies the row"),
+                );
                 None
             }
         }
@@ -165,8 +191,14 @@ impl<'t, 'a> RowDraft<'t, 'a> {
                     Slot::Refused => continue,
                 };
                 let (name, by_name) = (self.name(condition.column), self.name(condition.by));
-                let allowed = self.column(condition.column).only_for.as_ref().map(|only_for| only_for.codes.join(" or ")).unwrap_or_default();
-                log.add(Some(name), "not_applicable", format!("`{name}` is filled, but `{by_name}` is {given}"), format!("leave it empty unless `{by_name}` is {allowed}"));
+                let allowed =
+                    self.column(condition.column).only_for.as_ref().map(|only_for| only_for.codes.join(" or ")).unwrap_or_default();
+                log.add(
+                    Some(name),
+                    "not_applicable",
+                    format!("`{name}` is filled, but `{by_name}` is {given}"),
+                    format!("leave it empty unless `{by_name}` is {allowed}"),
+                );
             }
         }
     }
@@ -180,7 +212,9 @@ impl<'t, 'a> RowDraft<'t, 'a> {
             Slot::Unset | Slot::Absent => {
                 // A catalogue that is required was reported already.
                 if !self.column(area.catalogue).required {
-                    let message = format!("unit {commune:05} is given without `{catalogue_name}`; the same code means different units in different catalogues");
+                    let message = format!(
+                        "unit {commune:05} is given without `{catalogue_name}`; the same code means different units in different catalogues"
+                    );
                     log.add(Some(name), "catalogue_missing", message, format!("fill in `{catalogue_name}`"));
                 }
                 return;
@@ -188,7 +222,12 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         };
         let Some(catalogue) = area.catalogue_of(cell) else {
             let given = shown(&cell.to_text(self.schema, self.column(area.catalogue)));
-            log.add(Some(catalogue_name), "unknown_catalogue", format!("this node has no catalogue {given}"), "use a catalogue that this node has, or upgrade the node");
+            log.add(
+                Some(catalogue_name),
+                "unknown_catalogue",
+                format!("this node has no catalogue {given}"),
+                "use a catalogue that this node has, or upgrade the node",
+            );
             return;
         };
         match judge.judge(catalogue, commune) {
@@ -199,8 +238,17 @@ impl<'t, 'a> RowDraft<'t, 'a> {
             }
             AreaVerdict::Foreign => {
                 let unit = catalogue.communes.get(&commune).map(|unit| unit.name.as_str()).unwrap_or_default();
-                let message = format!("{commune:05} ({unit}) of catalogue `{}` lies outside this site's areas: {}", catalogue.version, judge.describe());
-                log.add(Some(name), "foreign_area", message, "enter the row at the site that authors this unit, or have the centre change the register");
+                let message = format!(
+                    "{commune:05} ({unit}) of catalogue `{}` lies outside this site's areas: {}",
+                    catalogue.version,
+                    judge.describe()
+                );
+                log.add(
+                    Some(name),
+                    "foreign_area",
+                    message,
+                    "enter the row at the site that authors this unit, or have the centre change the register",
+                );
             }
         }
     }

@@ -39,7 +39,9 @@ pub(super) struct EntryColumn {
 #[derive(Debug)]
 enum Shortcut {
     /// Printable ASCII of at most so many characters is text as it stands: NFC, no control character, one byte a character.
-    Ascii { chars_max: usize },
+    Ascii {
+        chars_max: usize,
+    },
     /// Numbers of a list's codes.
     Codes(HashMap<String, u32>),
     None,
@@ -83,7 +85,8 @@ impl EntryTable {
     fn compile(schema: &Schema, table: &Table) -> Self {
         let mut columns: Vec<_> = table.columns.iter().map(|column| EntryColumn::compile(schema, column)).collect();
         columns.sort_by_key(|column| column.column.id);
-        let place = |name: &str| columns.iter().position(|column| column.column.name == name).expect("a checked schema has the columns it names");
+        let place =
+            |name: &str| columns.iter().position(|column| column.column.name == name).expect("a checked schema has the columns it names");
         let areas = columns.iter().enumerate().filter_map(|(at, column)| match &column.column.kind {
             ColumnKind::Area { catalogue } => Some(AreaColumn::compile(schema, &columns, at, place(catalogue))),
             _ => None,
@@ -131,7 +134,9 @@ impl EntryColumn {
     /// Reads `text`, which is not empty. Borrows it where it can.
     pub fn parse<'a>(&self, schema: &Schema, text: Cow<'a, str>) -> Result<Value<'a>, ValueError> {
         match (&self.shortcut, text) {
-            (Shortcut::Ascii { chars_max }, text) if text.len() <= *chars_max && text.bytes().all(|b| (b' '..=b'~').contains(&b)) => Ok(Value::Text(text)),
+            (Shortcut::Ascii { chars_max }, text) if text.len() <= *chars_max && text.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
+                Ok(Value::Text(text))
+            }
             (Shortcut::Codes(codes), text) => match codes.get(text.as_ref()) {
                 Some(number) => Ok(Value::Code(*number)),
                 None => Value::parse(schema, &self.column, &text),

@@ -110,7 +110,9 @@ pub fn check(node: &Node, identity: &PeerIdentity, right: Right) -> Result<(), R
         return Ok(());
     }
     let wanted = match right {
-        Right::Enter | Right::ReadRows => format!("a client certificate of site {}: `kho pki client --client NAME --site {}`", node.site(), node.site()),
+        Right::Enter | Right::ReadRows => {
+            format!("a client certificate of site {}: `kho pki client --client NAME --site {}`", node.site(), node.site())
+        }
         _ => format!("an operator certificate: `kho pki client --operator NAME --site {}`", node.site()),
     };
     tracing::warn!(who = %identity, ?right, "refused");

@@ -28,7 +28,12 @@ pub async fn list(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
 /// Answers an indicator, with what the answer rests on.
 #[utoipa::path(get, path = "/v1/indicators/{name}", params(("name" = String, Path, description = "such as `population`"), ("area" = Option<String>, Query, description = "unit code"), ("catalogue" = Option<String>, Query), ("level" = Option<String>, Query, description = "commune, district, province, region or country"), ("by" = Option<String>, Query, description = "groupings, comma-separated"), ("at" = Option<String>, Query, description = "date at which ages are taken"), ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("read" = Option<String>, Query, description = "linearizable (default) or local")),
     responses((status = 200, body = IndicatorAnswer), (status = 400, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
-pub async fn indicator(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(name): Path<String>, Query(mut parameters): Query<BTreeMap<String, String>>) -> Reply<IndicatorAnswer> {
+pub async fn indicator(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Path(name): Path<String>,
+    Query(mut parameters): Query<BTreeMap<String, String>>,
+) -> Reply<IndicatorAnswer> {
     check(&node, &who, Right::ReadIndicators)?;
     let read = ready_to_read(&node, parameters.remove("read").as_deref()).await?;
     let query = IndicatorQuery::parse(&name, &parameters, node.clock.now())?;
@@ -42,7 +47,12 @@ pub async fn indicator(State(node): State<Arc<Node>>, Extension(who): Extension<
 /// Finds a row by key in every origin that holds it.
 #[utoipa::path(get, path = "/v1/rows/{table}/{key}", params(("table" = String, Path), ("key" = String, Path), ("read" = Option<String>, Query)),
     responses((status = 200, body = RowAnswer), (status = 400, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
-pub async fn row(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path((table, key)): Path<(String, String)>, Query(parameters): Query<BTreeMap<String, String>>) -> Reply<RowAnswer> {
+pub async fn row(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Path((table, key)): Path<(String, String)>,
+    Query(parameters): Query<BTreeMap<String, String>>,
+) -> Reply<RowAnswer> {
     check(&node, &who, Right::ReadRows)?;
     let read = ready_to_read(&node, parameters.get("read").map(String::as_str)).await?;
     // Who read whose record is told, not what it says.

@@ -56,7 +56,11 @@ pub struct ExportQuery {
 
 /// Exports streams into a signed file.
 #[utoipa::path(get, path = "/v1/bundle", params(("origins" = Option<String>, Query), ("from" = Option<String>, Query, description = "ORIGIN:SEQ, comma-separated")), responses((status = 200, description = "the signed file", content_type = "application/octet-stream"), (status = 400, body = Problem)))]
-pub async fn export(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Query(query): Query<ExportQuery>) -> Result<Response, Refused> {
+pub async fn export(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Query(query): Query<ExportQuery>,
+) -> Result<Response, Refused> {
     check(&node, &who, Right::Operate)?;
     node.consensus.read_index().await?;
     heads_cover_what_stands(&node).await?;
@@ -84,7 +88,8 @@ async fn heads_cover_what_stands(node: &Node) -> Result<(), Refused> {
 
 /// First batch wanted of every stream that is to be exported.
 fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamSeq>, Refused> {
-    let malformed = |text: &str| refused(400, "malformed", format!("`{text}` is not of the form wanted"), "give `origins=1,2` and `from=1:10,2:5`");
+    let malformed =
+        |text: &str| refused(400, "malformed", format!("`{text}` is not of the form wanted"), "give `origins=1,2` and `from=1:10,2:5`");
     let wanted: Option<BTreeSet<OriginId>> = match &query.origins {
         None => None,
         Some(text) => Some(text.split(',').map(|id| id.parse().map_err(|_| malformed(id))).collect::<Result<_, _>>()?),
@@ -110,7 +115,9 @@ fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamS
 }
 
 fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<File, Refused> {
-    let disk = |error: io::Error| refused(500, "local_storage", format!("the bundle could not be written: {error}"), "check the disk's free space");
+    let disk = |error: io::Error| {
+        refused(500, "local_storage", format!("the bundle could not be written: {error}"), "check the disk's free space")
+    };
     let pem = zeroize::Zeroizing::new(std::fs::read_to_string(&node.config.identity.signing_key).map_err(disk)?);
     let key = SigningKey::from_pkcs8_pem(&pem).map_err(|e| refused(500, "signing_key", e.to_string(), "see `kho pki request`"))?;
     let dir = node.config.data_dir.join("bundles");
@@ -143,7 +150,12 @@ fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<F
 pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, body: Body) -> Reply<BundleImported> {
     check(&node, &who, Right::Operate)?;
     let file = receive(&node, body).await?;
-    let register = node.warehouse.register().as_ref().clone().ok_or_else(|| refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`"))?;
+    let register = node
+        .warehouse
+        .register()
+        .as_ref()
+        .clone()
+        .ok_or_else(|| refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`"))?;
     let opened = {
         let register = register.clone();
         tokio::task::spawn_blocking(move || BundleReader::open(BufReader::new(file), &register))
@@ -176,7 +188,8 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
 }
 
 async fn receive(node: &Node, body: Body) -> Result<File, Refused> {
-    let disk = |error: io::Error| refused(507, "local_storage", format!("the bundle could not be kept: {error}"), "check the disk's free space");
+    let disk =
+        |error: io::Error| refused(507, "local_storage", format!("the bundle could not be kept: {error}"), "check the disk's free space");
     let dir = node.config.data_dir.join("bundles");
     std::fs::create_dir_all(&dir).map_err(disk)?;
     let place = dir.join(format!("import-{}.tmp", node.clock.now().0));
@@ -189,7 +202,12 @@ async fn receive(node: &Node, body: Body) -> Result<File, Refused> {
         let chunk = chunk.map_err(|error| refused(400, "body_cut_short", format!("the bundle ended early: {error}"), "send it again"))?;
         bytes += chunk.len() as u64;
         if bytes > BUNDLE_BYTES_MAX {
-            return Err(refused(413, "bundle_too_large", format!("the bundle is longer than {BUNDLE_BYTES_MAX} bytes"), "export fewer origins at a time"));
+            return Err(refused(
+                413,
+                "bundle_too_large",
+                format!("the bundle is longer than {BUNDLE_BYTES_MAX} bytes"),
+                "export fewer origins at a time",
+            ));
         }
         file.write_all(&chunk).await.map_err(disk)?;
     }

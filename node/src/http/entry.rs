@@ -6,7 +6,10 @@ use axum::{
     Extension, Json,
     body::Body,
     extract::{Query, State},
-    http::{HeaderMap, header::{CONTENT_ENCODING, CONTENT_TYPE}},
+    http::{
+        HeaderMap,
+        header::{CONTENT_ENCODING, CONTENT_TYPE},
+    },
 };
 use futures::StreamExt as _;
 use kho_replication::identity::PeerIdentity;
@@ -40,7 +43,13 @@ pub struct EntryQuery {
 #[utoipa::path(post, path = "/v1/batches", params(("table" = Option<String>, Query, description = "table of a CSV body"), ("kho-request-key" = String, Header, description = "names the request; at most 64 printable ASCII characters")),
     request_body(content = String, description = "NDJSON (application/x-ndjson) or CSV (text/csv); Content-Encoding gzip is understood", content_type = "application/x-ndjson"),
     responses((status = 200, body = BatchAccepted), (status = 400, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem), (status = 504, body = Problem)))]
-pub async fn enter_batch(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Query(query): Query<EntryQuery>, headers: HeaderMap, body: Body) -> Reply<BatchAccepted> {
+pub async fn enter_batch(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Query(query): Query<EntryQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Reply<BatchAccepted> {
     check(&node, &who, Right::Enter)?;
     let request_key = request_key(&headers)?;
     let (origin, scope) = scope(&node)?;
@@ -71,10 +80,17 @@ async fn read_body(mut reader: EntryReader, body: Body) -> Result<CheckedBatch, 
 
 fn answer(origin: OriginId, request_key: String, outcome: WriteOutcome) -> Reply<BatchAccepted> {
     match outcome {
-        WriteOutcome::Committed { epoch, seq: StreamSeq(seq), changes, repeated } => Ok(Json(BatchAccepted { origin: origin.0, epoch: epoch.to_string(), seq, rows: changes, repeated, request_key })),
+        WriteOutcome::Committed { epoch, seq: StreamSeq(seq), changes, repeated } => {
+            Ok(Json(BatchAccepted { origin: origin.0, epoch: epoch.to_string(), seq, rows: changes, repeated, request_key }))
+        }
         WriteOutcome::RequestKeyReused { first_body_hash, seq } => Err(key_reused(&request_key, first_body_hash, seq)),
         WriteOutcome::RowMissing { index } => {
-            let mut refused = refused(422, "batch_refused", "the batch takes away a row that does not exist; nothing was changed", "correct the batch and send it again under a new request key");
+            let mut refused = refused(
+                422,
+                "batch_refused",
+                "the batch takes away a row that does not exist; nothing was changed",
+                "correct the batch and send it again under a new request key",
+            );
             refused.problem.errors.push(RowProblem {
                 row: Some(u64::from(index) + 1),
                 line: None,
@@ -86,19 +102,35 @@ fn answer(origin: OriginId, request_key: String, outcome: WriteOutcome) -> Reply
             Err(refused)
         }
         WriteOutcome::Busy => Err(Refused::from(crate::consensus::ProposeError::Busy { retry_after_ms: 500 })),
-        WriteOutcome::NotAuthor => Err(refused(409, "not_author", format!("this site does not write origin {origin}"), "enter the records at the site that does; see `kho register show`")),
+        WriteOutcome::NotAuthor => Err(refused(
+            409,
+            "not_author",
+            format!("this site does not write origin {origin}"),
+            "enter the records at the site that does; see `kho register show`",
+        )),
     }
 }
 
 fn key_reused(request_key: &str, first: Hash32, seq: StreamSeq) -> Refused {
-    refused(409, "request_key_reused", format!("the request key `{request_key}` came before with another body (hash {first}, batch {seq}); nothing was changed"), "give every new body a request key of its own")
+    refused(
+        409,
+        "request_key_reused",
+        format!("the request key `{request_key}` came before with another body (hash {first}, batch {seq}); nothing was changed"),
+        "give every new body a request key of its own",
+    )
 }
 
 fn request_key(headers: &HeaderMap) -> Result<String, Refused> {
-    let hint = format!("send a header `{REQUEST_KEY_HEADER}` of 1 to {REQUEST_KEY_BYTES_MAX} printable ASCII characters, the same again for a retry");
-    let Some(value) = headers.get(REQUEST_KEY_HEADER) else { return Err(refused(400, "request_key_missing", "the request has no request key", hint)) };
+    let hint = format!(
+        "send a header `{REQUEST_KEY_HEADER}` of 1 to {REQUEST_KEY_BYTES_MAX} printable ASCII characters, the same again for a retry"
+    );
+    let Some(value) = headers.get(REQUEST_KEY_HEADER) else {
+        return Err(refused(400, "request_key_missing", "the request has no request key", hint));
+    };
     match value.to_str() {
-        Ok(key) if !key.is_empty() && key.len() <= REQUEST_KEY_BYTES_MAX && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(key.to_string()),
+        Ok(key) if !key.is_empty() && key.len() <= REQUEST_KEY_BYTES_MAX && key.bytes().all(|b| b.is_ascii_graphic()) => {
+            Ok(key.to_string())
+        }
         _ => Err(refused(400, "request_key_malformed", "the request key is empty, too long, or holds other characters", hint)),
     }
 }
@@ -106,11 +138,18 @@ fn request_key(headers: &HeaderMap) -> Result<String, Refused> {
 /// The origin that this site writes, and the units whose records it may author.
 fn scope(node: &Node) -> Result<(OriginId, EntryScope), Refused> {
     let register = node.warehouse.register();
-    let Some(register) = register.as_ref() else { return Err(refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`")) };
+    let Some(register) = register.as_ref() else {
+        return Err(refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`"));
+    };
     let areas: Vec<AreaScope> = register.site(node.site()).map(|site| site.areas.clone()).unwrap_or_default();
     match register.origins_of(node.site()).next() {
         Some(origin) => Ok((origin, EntryScope { areas })),
-        None => Err(refused(409, "not_author", format!("the register gives site {} no origin to write", node.site()), "enter the records at the site that authors them; see `kho register show`")),
+        None => Err(refused(
+            409,
+            "not_author",
+            format!("the register gives site {} no origin to write", node.site()),
+            "enter the records at the site that authors them; see `kho register show`",
+        )),
     }
 }
 

@@ -25,7 +25,10 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{delete, get, post},
 };
-use axum_server::{Handle, tls_rustls::{RustlsAcceptor, RustlsConfig}};
+use axum_server::{
+    Handle,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
 use kho_replication::tls::{ALPN_HTTP, ClientCertificate, server_config};
 use kho_storage::register::REGISTER_BYTES_MAX;
 
@@ -70,8 +73,12 @@ pub fn router(node: Arc<Node>) -> Router {
 /// # Errors
 /// When the address can't be bound, or TLS not be set up.
 pub async fn serve(node: Arc<Node>) -> io::Result<()> {
-    let tls = server_config(&node.credentials, &[ALPN_HTTP], ClientCertificate::Required, node.certificate_clock.clone()).map_err(io::Error::other)?;
-    let acceptor = access::IdentityAcceptor::new(RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls))).handshake_timeout(HANDSHAKE_TIMEOUT), node.config.tree.clone());
+    let tls = server_config(&node.credentials, &[ALPN_HTTP], ClientCertificate::Required, node.certificate_clock.clone())
+        .map_err(io::Error::other)?;
+    let acceptor = access::IdentityAcceptor::new(
+        RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls))).handshake_timeout(HANDSHAKE_TIMEOUT),
+        node.config.tree.clone(),
+    );
     let handle = Handle::new();
     let (stopping, stopped) = (node.stopping.clone(), handle.clone());
     tokio::spawn(async move {

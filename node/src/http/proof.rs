@@ -35,7 +35,11 @@ const LINES_MAX: usize = 64;
 
 /// Recomputes an origin's digest and cubes from the rows on this node's disk; answers with lines of progress, then the proof.
 #[utoipa::path(get, path = "/v1/origins/{origin}/proof", params(("origin" = u32, Path)), responses((status = 200, description = "NDJSON: progress lines, then the proof", body = ProofLine)))]
-pub async fn proof(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>) -> Result<Response, Refused> {
+pub async fn proof(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Path(origin): Path<u32>,
+) -> Result<Response, Refused> {
     check(&node, &who, Right::Operate)?;
     let (lines, written) = mpsc::channel::<ProofLine>(LINES_MAX);
     tokio::task::spawn_blocking(move || {
@@ -43,7 +47,11 @@ pub async fn proof(State(node): State<Arc<Node>>, Extension(who): Extension<Peer
         let last = match node.warehouse.recompute(OriginId(origin), &mut progress) {
             Ok(proof) => {
                 if proof.as_ref().is_some_and(|proof| !proof.holds()) {
-                    node.alarms.raise(format!("origin {origin}"), "the rows on disk do not have the digest that stands beside them; see `kho verify`", node.clock.now());
+                    node.alarms.raise(
+                        format!("origin {origin}"),
+                        "the rows on disk do not have the digest that stands beside them; see `kho verify`",
+                        node.clock.now(),
+                    );
                 }
                 ProofLine::Proof(proof)
             }
@@ -69,7 +77,12 @@ pub struct SeqQuery {
 
 /// Chain, digest and rows of an origin after a batch.
 #[utoipa::path(get, path = "/v1/origins/{origin}/stood-at", params(("origin" = u32, Path), ("seq" = u64, Query)), responses((status = 200, body = StoodAt), (status = 404, body = Problem)))]
-pub async fn stood_at(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>, Query(query): Query<SeqQuery>) -> Reply<StoodAt> {
+pub async fn stood_at(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Path(origin): Path<u32>,
+    Query(query): Query<SeqQuery>,
+) -> Reply<StoodAt> {
     check(&node, &who, Right::Operate)?;
     let (origin, seq) = (OriginId(origin), StreamSeq(query.seq));
     let stood = node.warehouse.read(|reading| {
@@ -77,8 +90,20 @@ pub async fn stood_at(State(node): State<Arc<Node>>, Extension(who): Extension<P
         Ok(reading.stood_at(origin, &state, seq)?.map(|stood| (state.epoch, stood)))
     })?;
     match stood {
-        Some((epoch, (chain, digest, rows))) => Ok(Json(StoodAt { origin: origin.0, epoch: epoch.to_string(), seq: seq.0, chain: chain.to_hex(), digest: digest.to_hex(), rows })),
-        None => Err(refused(404, "not_kept", format!("what stood after batch {seq} of origin {origin} is not known here"), "ask for a newer batch; see `kho status`")),
+        Some((epoch, (chain, digest, rows))) => Ok(Json(StoodAt {
+            origin: origin.0,
+            epoch: epoch.to_string(),
+            seq: seq.0,
+            chain: chain.to_hex(),
+            digest: digest.to_hex(),
+            rows,
+        })),
+        None => Err(refused(
+            404,
+            "not_kept",
+            format!("what stood after batch {seq} of origin {origin} is not known here"),
+            "ask for a newer batch; see `kho status`",
+        )),
     }
 }
 
@@ -87,17 +112,19 @@ pub async fn stood_at(State(node): State<Arc<Node>>, Extension(who): Extension<P
 pub async fn evidence(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Reply<Vec<EvidenceKept>> {
     check(&node, &who, Right::Operate)?;
     let mut told = Vec::new();
-    let mut tell = |evidence: Evidence| told.push(EvidenceKept {
-        origin: evidence.segment.origin().0,
-        seq: evidence.segment.head.head.seq.0,
-        why: evidence.why,
-        found_at: evidence.found_at.to_rfc3339(),
-        signed_by: format!("node {} of site {}", evidence.segment.head.node, evidence.segment.head.site),
-        batches: evidence.segment.batches.len() as u64,
-        bytes: evidence.segment.bytes() as u64,
-        their_chain: evidence.segment.head.head.chain.to_hex(),
-        our_chain: evidence.ours.map(|(chain, _)| chain.to_hex()),
-    });
+    let mut tell = |evidence: Evidence| {
+        told.push(EvidenceKept {
+            origin: evidence.segment.origin().0,
+            seq: evidence.segment.head.head.seq.0,
+            why: evidence.why,
+            found_at: evidence.found_at.to_rfc3339(),
+            signed_by: format!("node {} of site {}", evidence.segment.head.node, evidence.segment.head.site),
+            batches: evidence.segment.batches.len() as u64,
+            bytes: evidence.segment.bytes() as u64,
+            their_chain: evidence.segment.head.head.chain.to_hex(),
+            our_chain: evidence.ours.map(|(chain, _)| chain.to_hex()),
+        })
+    };
     node.warehouse.read(|reading| reading.evidence(&mut tell))?;
     Ok(Json(told))
 }
@@ -117,7 +144,11 @@ pub async fn resume(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
 
 /// Gives up a whole-origin transfer under way; it starts anew when it is still needed.
 #[utoipa::path(post, path = "/v1/origins/{origin}/abandon-transfer", params(("origin" = u32, Path)), responses((status = 200, body = Done), (status = 404, body = Problem), (status = 503, body = Problem)))]
-pub async fn abandon_transfer(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>) -> Reply<Done> {
+pub async fn abandon_transfer(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Path(origin): Path<u32>,
+) -> Reply<Done> {
     check(&node, &who, Right::Operate)?;
     match node.consensus.propose(&Command::AbandonTransfer { origin: OriginId(origin) }).await? {
         Outcome::Recorded => Ok(Json(Done { done: format!("the transfer of origin {origin} was given up") })),
@@ -127,7 +158,11 @@ pub async fn abandon_transfer(State(node): State<Arc<Node>>, Extension(who): Ext
 
 /// Digests of an origin's rows by bucket of their keys.
 #[utoipa::path(get, path = "/v1/origins/{origin}/buckets", params(("origin" = u32, Path)), responses((status = 200, description = "256 buckets", body = Vec<Object>)))]
-pub async fn buckets(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>) -> Reply<Vec<KeyBucket>> {
+pub async fn buckets(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Path(origin): Path<u32>,
+) -> Reply<Vec<KeyBucket>> {
     check(&node, &who, Right::Operate)?;
     let found = tokio::task::spawn_blocking(move || node.warehouse.key_buckets(OriginId(origin)));
     Ok(Json(found.await.map_err(task_lost)??))
@@ -135,11 +170,19 @@ pub async fn buckets(State(node): State<Arc<Node>>, Extension(who): Extension<Pe
 
 /// Hashes of the rows in one bucket.
 #[utoipa::path(get, path = "/v1/origins/{origin}/buckets/{bucket}", params(("origin" = u32, Path), ("bucket" = u8, Path)), responses((status = 200, body = Vec<RowHash>)))]
-pub async fn bucket_rows(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path((origin, bucket)): Path<(u32, u8)>) -> Reply<Vec<RowHash>> {
+pub async fn bucket_rows(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Path((origin, bucket)): Path<(u32, u8)>,
+) -> Reply<Vec<RowHash>> {
     check(&node, &who, Right::Operate)?;
     let schema = Arc::clone(node.warehouse.schema());
     let found = tokio::task::spawn_blocking(move || node.warehouse.bucket_rows(OriginId(origin), bucket));
     let rows = found.await.map_err(task_lost)??;
     let name = |table: TableId| schema.table(table).map_or_else(|| format!("#{table}"), |table| table.name.clone());
-    Ok(Json(rows.into_iter().map(|(table, key, hash)| RowHash { table: name(table), key: String::from_utf8_lossy(&key).into_owned(), hash: hash.to_hex() }).collect()))
+    Ok(Json(
+        rows.into_iter()
+            .map(|(table, key, hash)| RowHash { table: name(table), key: String::from_utf8_lossy(&key).into_owned(), hash: hash.to_hex() })
+            .collect(),
+    ))
 }

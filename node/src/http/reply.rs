@@ -24,7 +24,17 @@ pub type Reply<T> = Result<Json<T>, Refused>;
 
 /// A refusal from its parts.
 pub fn refused(status: u16, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Refused {
-    Refused { status, problem: Box::new(Problem { code: code.into(), message: message.into(), hint: hint.into(), retry_after_ms: None, errors: vec![], more: 0 }) }
+    Refused {
+        status,
+        problem: Box::new(Problem {
+            code: code.into(),
+            message: message.into(),
+            hint: hint.into(),
+            retry_after_ms: None,
+            errors: vec![],
+            more: 0,
+        }),
+    }
 }
 
 /// Nothing changed; come back later.
@@ -66,7 +76,9 @@ impl From<ProposeError> for Refused {
             ProposeError::Busy { retry_after_ms } => later(429, "busy", message, retry_after_ms),
             ProposeError::NoLeader { retry_after_ms } => later(503, "no_leader", message, retry_after_ms),
             ProposeError::TooLarge { .. } => refused(413, "batch_too_large", message, "send fewer rows in one batch"),
-            ProposeError::Unknown { .. } => refused(504, "outcome_unknown", message, "send the same body again with the same request key: it is applied once"),
+            ProposeError::Unknown { .. } => {
+                refused(504, "outcome_unknown", message, "send the same body again with the same request key: it is applied once")
+            }
             ProposeError::Fatal { .. } => refused(500, "node_stopped", message, "use another node of the site"),
         }
     }
@@ -105,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_full_queue_and_a_missing_leader_say_when_to_come_back() {
-        for (error, status) in [(ProposeError::Busy { retry_after_ms: 200 }, 429), (ProposeError::NoLeader { retry_after_ms: 1_500 }, 503)] {
+        for (error, status) in [(ProposeError::Busy { retry_after_ms: 200 }, 429), (ProposeError::NoLeader { retry_after_ms: 1_500 }, 503)]
+        {
             let response = Refused::from(error).into_response();
             assert_eq!(response.status().as_u16(), status);
             let seconds: u64 = response.headers()[RETRY_AFTER].to_str().expect("text").parse().expect("whole seconds");

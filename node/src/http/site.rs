@@ -35,14 +35,32 @@ pub async fn register(State(node): State<Arc<Node>>, Extension(who): Extension<P
 
 /// Adopts a newer register, signed by the centre.
 #[utoipa::path(post, path = "/v1/register", request_body(content = Object, description = "the signed register"), responses((status = 200, body = Done), (status = 409, body = Problem), (status = 503, body = Problem)))]
-pub async fn adopt_register(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Json(signed): Json<SignedRegister>) -> Reply<Done> {
+pub async fn adopt_register(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Json(signed): Json<SignedRegister>,
+) -> Reply<Done> {
     check(&node, &who, Right::Operate)?;
     // Refused here already, so that nothing wrong takes a place in the site's log.
-    let verified = signed.verify(node.warehouse.register_key(), node.warehouse.tree()).map_err(|e| refused(409, "register_refused", e.to_string(), "issue it again with `kho register issue`"))?;
+    let verified = signed
+        .verify(node.warehouse.register_key(), node.warehouse.tree())
+        .map_err(|e| refused(409, "register_refused", e.to_string(), "issue it again with `kho register issue`"))?;
     match node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed }).await? {
-        Outcome::RegisterAdopted { version } if version == verified.version() => Ok(Json(Done { done: format!("register version {version} stands") })),
-        Outcome::RegisterAdopted { version } => Err(refused(409, "register_older", format!("the site has register version {version}, this is version {}", verified.version()), "raise `version` and issue it again")),
-        other => Err(refused(409, "register_refused", format!("the register was refused: {other:?}"), "issue it again with `kho register issue`")),
+        Outcome::RegisterAdopted { version } if version == verified.version() => {
+            Ok(Json(Done { done: format!("register version {version} stands") }))
+        }
+        Outcome::RegisterAdopted { version } => Err(refused(
+            409,
+            "register_older",
+            format!("the site has register version {version}, this is version {}", verified.version()),
+            "raise `version` and issue it again",
+        )),
+        other => Err(refused(
+            409,
+            "register_refused",
+            format!("the register was refused: {other:?}"),
+            "issue it again with `kho register issue`",
+        )),
     }
 }
 

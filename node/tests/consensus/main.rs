@@ -9,7 +9,10 @@ use std::{
 };
 
 use kho_node::consensus::{Consensus, ConsensusLimits, MembersError, NodeAddress, ProposeError, ReadError, StartError};
-use kho_storage::{command::{Command, Outcome, WriteOutcome}, ids::NodeId};
+use kho_storage::{
+    command::{Command, Outcome, WriteOutcome},
+    ids::NodeId,
+};
 use line::Line;
 use site::{Site, TestNode, is_committed, leader_of, until, until_equal, write};
 
@@ -135,7 +138,8 @@ async fn a_leader_whose_disk_hangs_is_replaced_and_follows_once_it_writes_again(
     let survivor = some_follower(&nodes, leader);
     let meanwhile = hung.while_log_hangs(async {
         let held_up = tokio::spawn(write_through(Arc::clone(survivor.consensus()), "held up".into()));
-        until("another leads", || nodes.iter().any(|node| node.id != nodes[leader].id && node.consensus().leadership().borrow().ready)).await;
+        until("another leads", || nodes.iter().any(|node| node.id != nodes[leader].id && node.consensus().leadership().borrow().ready))
+            .await;
         assert!(!hung.leadership().borrow().ready, "it still takes itself for a leader that may give cursors");
         assert!(is_committed(&held_up.await.expect("it ran")));
         assert!(is_committed(&write_until_committed(survivor, "without it").await));
@@ -184,7 +188,13 @@ async fn a_leader_that_restarts_leads_again_only_after_an_election() {
     let term_before = nodes[leader].consensus().leadership().borrow().term;
     nodes[leader].stop().await;
     nodes[leader].start(&site).await.expect("its own disk");
-    let leading_term = || nodes.iter().map(|node| node.consensus().leadership().borrow().clone()).find(|leadership| leadership.is_self).map(|leadership| leadership.term);
+    let leading_term = || {
+        nodes
+            .iter()
+            .map(|node| node.consensus().leadership().borrow().clone())
+            .find(|leadership| leadership.is_self)
+            .map(|leadership| leadership.term)
+    };
     let mut term = None;
     until("a node leads", || {
         term = leading_term();
@@ -234,7 +244,10 @@ async fn a_retried_request_is_committed_once() {
     let first = write_until_committed(&nodes[0], "same key").await;
     let again = write_until_committed(&nodes[0], "same key").await;
     assert!(is_committed(&first));
-    assert!(matches!(again, Outcome::Written(ref outcomes) if matches!(outcomes[..], [WriteOutcome::Committed { repeated: true, .. }])), "{again:?}");
+    assert!(
+        matches!(again, Outcome::Written(ref outcomes) if matches!(outcomes[..], [WriteOutcome::Committed { repeated: true, .. }])),
+        "{again:?}"
+    );
     assert_eq!(nodes[0].origin().expect("written").rows, 1);
 }
 
@@ -300,7 +313,8 @@ async fn what_a_node_holds_in_memory_goes_to_its_disk_once_nothing_more_comes() 
         assert!(is_committed(&nodes[0].consensus().propose(&write(&format!("part {part}"), 1_000)).await.expect("the only node")));
     }
     let warehouse = nodes[0].warehouse();
-    until("the state to be on disk", || warehouse.persisted_applied().expect("a good disk") == warehouse.applied().expect("a good disk")).await;
+    until("the state to be on disk", || warehouse.persisted_applied().expect("a good disk") == warehouse.applied().expect("a good disk"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

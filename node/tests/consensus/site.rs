@@ -122,15 +122,32 @@ impl Site {
     /// Commits a head over everything that `node` holds: a site takes no further batch while too much stands without one.
     pub async fn commit_head(&self, node: &TestNode) {
         let state = node.origin().expect("something was written");
-        let head = Head { origin: ORIGIN, epoch: state.epoch, seq: state.last(), chain: state.chain, digest: state.sum.digest(), rows: state.rows, site_time: state.batch_time };
+        let head = Head {
+            origin: ORIGIN,
+            epoch: state.epoch,
+            seq: state.last(),
+            chain: state.chain,
+            digest: state.sum.digest(),
+            rows: state.rows,
+            site_time: state.batch_time,
+        };
         let signed = SignedHead::sign(head, SITE, SIGNER, &self.centre).expect("signs");
         assert_eq!(node.consensus().propose(&Command::CommitHead { signed }).await, Ok(Outcome::HeadCommitted));
     }
 
     fn register(&self) -> SignedRegister {
         let signer = NodeEntry { node: SIGNER, signing_key: self.centre.public_key(), revoked: vec![] };
-        let site = SiteEntry { site: SITE, name: "seven".into(), tier: Tier::Central, parents: vec![], areas: vec![], addresses: vec![], nodes: vec![signer] };
-        let register = Register { tree: TREE.into(), version: 1, sites: vec![site], origins: vec![OriginEntry { origin: ORIGIN, author: SITE }] };
+        let site = SiteEntry {
+            site: SITE,
+            name: "seven".into(),
+            tier: Tier::Central,
+            parents: vec![],
+            areas: vec![],
+            addresses: vec![],
+            nodes: vec![signer],
+        };
+        let register =
+            Register { tree: TREE.into(), version: 1, sites: vec![site], origins: vec![OriginEntry { origin: ORIGIN, author: SITE }] };
         SignedRegister::issue(&register, &self.centre).expect("whole")
     }
 
@@ -154,7 +171,13 @@ impl TestNode {
         let addr = self.addr.unwrap_or_else(|| "127.0.0.1:0".parse().expect("an address"));
         let endpoint = Endpoint::bind(addr, &self.credentials, clock, TransportLimits::default()).expect("binds");
         self.addr = Some(endpoint.local_addr().expect("bound"));
-        let config = ConsensusConfig { group: self.group.clone(), node: self.id, dir: self.dir.path().join("consensus"), rank: None, limits: site.limits.clone() };
+        let config = ConsensusConfig {
+            group: self.group.clone(),
+            node: self.id,
+            dir: self.dir.path().join("consensus"),
+            rank: None,
+            limits: site.limits.clone(),
+        };
         let consensus = Consensus::start(config, Arc::clone(&warehouse), endpoint.clone()).await?;
         let accepting = tokio::spawn({
             let (consensus, endpoint) = (Arc::clone(&consensus), endpoint.clone());
@@ -237,7 +260,10 @@ pub fn write(key: &str, rows: usize) -> Command {
         cells.push(ColumnId(1), &Value::Text(id.as_str().into()));
         cells.push(ColumnId(3), &Value::Code(0));
         // Text that does not compress, so that sizes are what they seem.
-        cells.push(ColumnId(6), &Value::Text((0..8).map(|part| Hash32::of(format!("{id} {part}").as_bytes()).to_hex()).collect::<String>().into()));
+        cells.push(
+            ColumnId(6),
+            &Value::Text((0..8).map(|part| Hash32::of(format!("{id} {part}").as_bytes()).to_hex()).collect::<String>().into()),
+        );
         cells.push(ColumnId(7), &Value::Area(10_001));
         cells.push(ColumnId(8), &Value::Code(0));
         Change { table: TableId(1), key: Blob(id.into_bytes()), cells: Some(Blob(cells.finish())) }

@@ -90,7 +90,11 @@ pub struct BenchArgs {
 impl BenchArgs {
     fn wanted(&self) -> Wanted {
         let named = self.measures.iter().copied();
-        let measures = if self.measures.is_empty() { Measure::usual(self.long).collect() } else { named.chain(Measure::LONG.into_iter().filter(|_| self.long)).collect() };
+        let measures = if self.measures.is_empty() {
+            Measure::usual(self.long).collect()
+        } else {
+            named.chain(Measure::LONG.into_iter().filter(|_| self.long)).collect()
+        };
         Wanted {
             measures,
             length: Duration::from_secs(self.seconds),
@@ -111,7 +115,8 @@ impl BenchArgs {
 /// What could not be measured. Everything that was started has ended by then.
 pub async fn run(args: BenchArgs) -> Result<Verdict, Failure> {
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let mut bench = Workbench::new(args.wanted(), &parent).map_err(|error| Failure::usage(format!("{error:#}"), "name a folder on a disk with --dir"))?;
+    let mut bench = Workbench::new(args.wanted(), &parent)
+        .map_err(|error| Failure::usage(format!("{error:#}"), "name a folder on a disk with --dir"))?;
     let machine = Machine::here(bench.dir());
     progress::begin(machine.text());
     if !machine.syncs_to_a_disk() {
@@ -133,7 +138,10 @@ pub async fn run(args: BenchArgs) -> Result<Verdict, Failure> {
 
 fn report(bench: &Workbench, machine: Machine, measured: Measured) -> Report {
     let version = |found: Result<&String, &String>| found.map_or_else(|why| format!("not measured: {why}"), String::clone);
-    let peers = BTreeMap::from([("etcd", version(bench.etcd.as_ref().map(|etcd| &etcd.version))), ("PostgreSQL", version(bench.postgres.as_ref().map(|postgres| &postgres.version)))]);
+    let peers = BTreeMap::from([
+        ("etcd", version(bench.etcd.as_ref().map(|etcd| &etcd.version))),
+        ("PostgreSQL", version(bench.postgres.as_ref().map(|postgres| &postgres.version))),
+    ]);
     let wanted = &bench.wanted;
     let settings = Settings {
         measures: wanted.measures.iter().copied().collect(),
@@ -146,7 +154,15 @@ fn report(bench: &Workbench, machine: Machine, measured: Measured) -> Report {
         children: wanted.children,
     };
     let Measured { outcomes, observations } = measured;
-    Report { date: jiff::Timestamp::now().strftime("%FT%TZ").to_string(), kho: env!("CARGO_PKG_VERSION"), machine, settings, peers, outcomes, observations }
+    Report {
+        date: jiff::Timestamp::now().strftime("%FT%TZ").to_string(),
+        kho: env!("CARGO_PKG_VERSION"),
+        machine,
+        settings,
+        peers,
+        outcomes,
+        observations,
+    }
 }
 
 /// Returns on Ctrl-C and on SIGTERM.

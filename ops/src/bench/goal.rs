@@ -98,9 +98,15 @@ mod tests {
     #[test]
     fn more_is_judged_upward_and_less_downward_and_a_bound_itself_is_met() {
         let more = Goal::ratio(Better::More, 1.0, 3.0);
-        assert_eq!([0.99, 1.0, 2.99, 3.0].map(|value| more.judge(Some(value))), [Verdict::Missed, Verdict::AtLeastMet, Verdict::AtLeastMet, Verdict::AimMet]);
+        assert_eq!(
+            [0.99, 1.0, 2.99, 3.0].map(|value| more.judge(Some(value))),
+            [Verdict::Missed, Verdict::AtLeastMet, Verdict::AtLeastMet, Verdict::AimMet]
+        );
         let less = Goal::ratio(Better::Less, 1.2, 0.7);
-        assert_eq!([1.21, 1.2, 0.71, 0.7].map(|value| less.judge(Some(value))), [Verdict::Missed, Verdict::AtLeastMet, Verdict::AtLeastMet, Verdict::AimMet]);
+        assert_eq!(
+            [1.21, 1.2, 0.71, 0.7].map(|value| less.judge(Some(value))),
+            [Verdict::Missed, Verdict::AtLeastMet, Verdict::AtLeastMet, Verdict::AimMet]
+        );
     }
 
     #[test]

@@ -119,11 +119,21 @@ fn report(load: &Load, written: &[Written], opens: Instant, closes: Instant) -> 
     let counted: Vec<&Written> = written.iter().filter(|write| write.answered > opens && write.answered <= closes).collect();
     let seconds = closes.saturating_duration_since(opens).as_secs_f64();
     ensure!(seconds > 0.0, "all records were written before the measurement began; measure for longer with --seconds");
-    let write_seconds = Percentiles::of(counted.iter().map(|write| write.took)).context("no write was answered in time; measure for longer with --seconds")?;
+    let write_seconds = Percentiles::of(counted.iter().map(|write| write.took))
+        .context("no write was answered in time; measure for longer with --seconds")?;
     let writes = counted.len() as u64;
     let records = writes * load.write_records;
     let records_written = written.len() as u64 * load.write_records;
-    Ok(LoadReport { clients: load.clients, write_records: load.write_records, records, writes, records_written, seconds, records_per_second: records as f64 / seconds, write_seconds })
+    Ok(LoadReport {
+        clients: load.clients,
+        write_records: load.write_records,
+        records,
+        writes,
+        records_written,
+        seconds,
+        records_per_second: records as f64 / seconds,
+        write_seconds,
+    })
 }
 
 #[cfg(test)]
@@ -145,7 +155,8 @@ mod tests {
         let opens = Instant::now();
         let at = |ms| opens + Duration::from_millis(ms);
         let write = |ms| Written { answered: at(ms), took: Duration::from_millis(5) };
-        let report = report(&load(0..1_000), &[write(0), write(1), write(500), write(2_000), write(2_001)], opens, at(2_000)).expect("measured");
+        let report =
+            report(&load(0..1_000), &[write(0), write(1), write(500), write(2_000), write(2_001)], opens, at(2_000)).expect("measured");
         assert_eq!((report.writes, report.records, report.records_per_second, report.records_written), (3, 30, 15.0, 50));
         assert!(super::report(&load(0..1_000), &[], opens, at(1)).is_err(), "nothing was measured");
     }

@@ -49,7 +49,8 @@ pub struct Target {
 pub const SITE_RECORDS: Target = Target { measure: Measure::SiteRecords, what: "site-records", goal: Goal::ratio(Better::More, 2.0, 6.0) };
 pub const SITE_BATCHES: Target = Target { measure: Measure::SiteBatches, what: "site-batches", goal: Goal::ratio(Better::More, 1.0, 3.0) };
 pub const SITE_SINGLES: Target = Target { measure: Measure::SiteSingles, what: "site-singles", goal: Goal::ratio(Better::More, 1.5, 3.0) };
-pub const SITE_LATENCY: Target = Target { measure: Measure::SiteLatency, what: "site-latency, median", goal: Goal::ratio(Better::Less, 1.2, 0.7) };
+pub const SITE_LATENCY: Target =
+    Target { measure: Measure::SiteLatency, what: "site-latency, median", goal: Goal::ratio(Better::Less, 1.2, 0.7) };
 pub const TREE_ROWS: Target = Target { measure: Measure::TreeRows, what: "tree-rows", goal: Goal::ratio(Better::More, 1.0, 3.0) };
 pub const TREE_LAG: Target = Target { measure: Measure::TreeLag, what: "tree-lag, 99 %", goal: Goal::ratio(Better::Less, 1.0, 0.5) };
 pub const MEMORY_IDLE: Target = Target { measure: Measure::Memory, what: "memory, idle", goal: Goal::bytes_at_most(80e6, 40e6) };

@@ -36,7 +36,9 @@ impl Observation {
         let header: Vec<String> = std::iter::once(String::new()).chain(names).collect();
         let mut table = print::table(&header.iter().map(String::as_str).collect::<Vec<_>>());
         for point in &self.points {
-            table.add_row(std::iter::once(point.at.as_str().into()).chain(point.figures.iter().map(|(_, figure)| number(figure))).collect::<Vec<_>>());
+            table.add_row(
+                std::iter::once(point.at.as_str().into()).chain(point.figures.iter().map(|(_, figure)| number(figure))).collect::<Vec<_>>(),
+            );
         }
         let lines = [self.what.clone(), table.to_string()];
         lines.into_iter().chain(self.notes.iter().map(|note| format!("  {note}"))).collect::<Vec<_>>().join("\n")
@@ -59,8 +61,16 @@ mod tests {
     use crate::bench::figure::Unit;
 
     fn observation() -> Observation {
-        let point = |at: &str, seconds| Point { at: at.into(), figures: vec![("ready_after", Figure::new(seconds, Unit::Seconds)), ("resident", Figure::new(5e7, Unit::Bytes))] };
-        Observation { measure: Measure::Start, what: "start, 1,000 rows".into(), points: vec![point("after a clean stop", 0.5), point("after kill -9", 2.0)], notes: vec!["files were cached".into()] }
+        let point = |at: &str, seconds| Point {
+            at: at.into(),
+            figures: vec![("ready_after", Figure::new(seconds, Unit::Seconds)), ("resident", Figure::new(5e7, Unit::Bytes))],
+        };
+        Observation {
+            measure: Measure::Start,
+            what: "start, 1,000 rows".into(),
+            points: vec![point("after a clean stop", 0.5), point("after kill -9", 2.0)],
+            notes: vec!["files were cached".into()],
+        }
     }
 
     #[test]
@@ -76,6 +86,9 @@ mod tests {
     fn the_json_has_every_figure_of_every_point_by_name() {
         let value = serde_json::to_value(observation()).expect("JSON");
         assert_eq!((&value["measure"], &value["points"][1]["at"]), (&json!("start"), &json!("after kill -9")));
-        assert_eq!(value["points"][1]["figures"], json!({ "ready_after": { "value": 2.0, "unit": "seconds" }, "resident": { "value": 5e7, "unit": "bytes" } }));
+        assert_eq!(
+            value["points"][1]["figures"],
+            json!({ "ready_after": { "value": 2.0, "unit": "seconds" }, "resident": { "value": 5e7, "unit": "bytes" } })
+        );
     }
 }

@@ -97,7 +97,10 @@ mod tests {
         assert_eq!(one.spread_text(), None);
         let spread = Spread { runs: 3, kho: [1_900.0, 2_100.0], peer: Some([900.0, 1_100.0]), ratio: Some([1.8, 2.2]) };
         let told = Outcome { spread: Some(spread), ..one }.spread_text();
-        assert_eq!(told.as_deref(), Some("median of 3 runs; Kho 1,900 rows/s to 2,100 rows/s, etcd 900 rows/s to 1,100 rows/s, ratio 1.80 to 2.20"));
+        assert_eq!(
+            told.as_deref(),
+            Some("median of 3 runs; Kho 1,900 rows/s to 2,100 rows/s, etcd 900 rows/s to 1,100 rows/s, ratio 1.80 to 2.20")
+        );
     }
 
     #[test]

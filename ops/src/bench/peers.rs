@@ -43,7 +43,8 @@ impl Etcd {
     pub fn find() -> Result<Self, String> {
         let missing = || "etcd is not installed, so Kho is measured alone; on Debian: apt-get install etcd-server".to_string();
         let program = on_path("etcd").ok_or_else(missing)?;
-        let version = version_of(&program).ok_or_else(|| format!("{} does not tell its version, so Kho is measured alone", program.display()))?;
+        let version =
+            version_of(&program).ok_or_else(|| format!("{} does not tell its version, so Kho is measured alone", program.display()))?;
         Ok(Self { program, version })
     }
 }

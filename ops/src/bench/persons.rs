@@ -44,7 +44,14 @@ impl Persons {
     /// # Errors
     /// When the disk fails, or the province can't have so many.
     pub fn synthesise(dir: &Path, count: u64) -> anyhow::Result<Self> {
-        let plan = SynthPlan { catalogue: Catalogue::Legacy63, provinces: vec![PROVINCE.into()], persons: Some(count), seed: SEED, as_of: synth::census_day(), event_months: 0 };
+        let plan = SynthPlan {
+            catalogue: Catalogue::Legacy63,
+            provinces: vec![PROVINCE.into()],
+            persons: Some(count),
+            seed: SEED,
+            as_of: synth::census_day(),
+            event_months: 0,
+        };
         synth::write(&plan, dir, Layout::PerProvince, &mut |_, _| {})?;
         let path = dir.join(PROVINCE).join("person.csv");
         let text = std::fs::read(&path).with_context(|| format!("{} can't be read", path.display()))?;

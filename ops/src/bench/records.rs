@@ -81,6 +81,9 @@ mod tests {
         let text = std::str::from_utf8(&body).expect("text");
         let columns: Vec<&str> = text.lines().next().expect("a header").split(',').collect();
         assert_eq!(columns, table.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>());
-        assert_eq!(text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>(), [3, 4].map(|number| format!("{},{}", key(number), value(number))));
+        assert_eq!(
+            text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>(),
+            [3, 4].map(|number| format!("{},{}", key(number), value(number)))
+        );
     }
 }

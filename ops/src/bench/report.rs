@@ -100,7 +100,16 @@ mod tests {
             date: "2026-01-01T00:00:00Z".into(),
             kho: "0.1.0",
             machine: Machine { cores: 2, memory_bytes: 8_000_000_000, kernel: "6.1.0".into(), file_system: "ext4".into() },
-            settings: Settings { measures: vec![Measure::SiteBatches], seconds: 10, persons: 300_000, runs: 1, rows_held: 10_000_000, rows_max: 30_000_000, district_persons: 170_000, children: 700 },
+            settings: Settings {
+                measures: vec![Measure::SiteBatches],
+                seconds: 10,
+                persons: 300_000,
+                runs: 1,
+                rows_held: 10_000_000,
+                rows_max: 30_000_000,
+                district_persons: 170_000,
+                children: 700,
+            },
             peers: BTreeMap::from([("etcd", "3.4.23".into())]),
             outcomes: vec![
                 Outcome {
@@ -111,7 +120,14 @@ mod tests {
                     note: Some("said".into()),
                     spread: None,
                 },
-                Outcome { target: MEMORY_IDLE, kho: Figure::new(41e6, Unit::Bytes), peer: None, details: Value::Null, note: None, spread: None },
+                Outcome {
+                    target: MEMORY_IDLE,
+                    kho: Figure::new(41e6, Unit::Bytes),
+                    peer: None,
+                    details: Value::Null,
+                    note: None,
+                    spread: None,
+                },
             ],
             observations: vec![Observation {
                 measure: Measure::Start,
@@ -125,7 +141,8 @@ mod tests {
     #[test]
     fn the_tables_have_a_line_for_each_outcome_and_each_point_with_the_notes_below() {
         let text = report().text();
-        let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        let line =
+            |name: &str| text.lines().find(|line| line.contains(name)).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(line("site-batches"), "site-batches 12,000 rows/s etcd 5,000 rows/s 2.40 ≥ 1 ≥ 3 at least met");
         assert_eq!(line("memory"), "memory, idle 41.0 MB – – ≤ 80.0 MB ≤ 40.0 MB at least met");
         assert_eq!(line("after kill"), "after kill -9 2.00 s");
@@ -136,9 +153,18 @@ mod tests {
     fn the_json_has_every_figure_with_machine_date_peers_and_settings() {
         let value = serde_json::to_value(report()).expect("JSON");
         let batches = &value["outcomes"][0];
-        assert_eq!((&batches["measure"], &batches["ratio"], &batches["verdict"]), (&json!("site-batches"), &json!(2.4), &json!("at_least_met")));
-        assert_eq!((&batches["kho"]["unit"], &batches["peer"]["value"], &batches["details"]["writes"]), (&json!("rows_per_second"), &json!(5_000.0), &json!(7)));
+        assert_eq!(
+            (&batches["measure"], &batches["ratio"], &batches["verdict"]),
+            (&json!("site-batches"), &json!(2.4), &json!("at_least_met"))
+        );
+        assert_eq!(
+            (&batches["kho"]["unit"], &batches["peer"]["value"], &batches["details"]["writes"]),
+            (&json!("rows_per_second"), &json!(5_000.0), &json!(7))
+        );
         assert_eq!(value["observations"][0]["points"][0]["figures"]["ready_after"]["value"], json!(2.0));
-        assert_eq!((&value["machine"]["cores"], &value["peers"]["etcd"], &value["settings"]["seconds"]), (&json!(2), &json!("3.4.23"), &json!(10)));
+        assert_eq!(
+            (&value["machine"]["cores"], &value["peers"]["etcd"], &value["settings"]["seconds"]),
+            (&json!(2), &json!("3.4.23"), &json!(10))
+        );
     }
 }

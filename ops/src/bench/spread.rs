@@ -45,7 +45,8 @@ fn join(mut runs: Vec<Outcome>) -> Option<Outcome> {
     let ratios: Vec<f64> = runs.iter().filter_map(Outcome::ratio).collect();
     let spread = Spread { runs: runs.len(), kho: bounds(&kho)?, peer: bounds(&peer), ratio: bounds(&ratios) };
     let peer = peer_name.zip(median(&peer)).map(|(name, value)| PeerFigure { name, figure: Figure::new(value, unit) });
-    let notes: Vec<String> = runs.iter().zip(1..).filter_map(|(run, number)| Some(format!("run {number}: {}", run.note.as_ref()?))).collect();
+    let notes: Vec<String> =
+        runs.iter().zip(1..).filter_map(|(run, number)| Some(format!("run {number}: {}", run.note.as_ref()?))).collect();
     Some(Outcome {
         target,
         kho: Figure::new(median(&kho)?, unit),
@@ -85,7 +86,14 @@ mod tests {
 
     fn outcome(target: Target, kho: f64, peer: Option<f64>) -> Outcome {
         let figure = |value| Figure::new(value, Unit::RowsPerSecond);
-        Outcome { target, kho: figure(kho), peer: peer.map(|value| PeerFigure { name: "etcd", figure: figure(value) }), details: json!(kho), note: Some(format!("{kho}")), spread: None }
+        Outcome {
+            target,
+            kho: figure(kho),
+            peer: peer.map(|value| PeerFigure { name: "etcd", figure: figure(value) }),
+            details: json!(kho),
+            note: Some(format!("{kho}")),
+            spread: None,
+        }
     }
 
     #[test]

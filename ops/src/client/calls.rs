@@ -6,7 +6,10 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use kho_node::{
     answer::IndicatorInfo,
-    api::{BatchAccepted, BundleImported, Done, EvidenceKept, IndicatorAnswer, NodePlace, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, SiteInit, StatusReport, StoodAt},
+    api::{
+        BatchAccepted, BundleImported, Done, EvidenceKept, IndicatorAnswer, NodePlace, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash,
+        SiteInit, StatusReport, StoodAt,
+    },
 };
 use kho_storage::{
     ids::{NodeId, OriginId, StreamSeq},
@@ -207,7 +210,8 @@ impl NodeClient {
         let payload = match body {
             None => Payload::None,
             Some(body) => {
-                let bytes = serde_json::to_vec(body).map_err(|error| CallError::Unreadable { why: format!("the order can't be put into JSON: {error}") })?;
+                let bytes = serde_json::to_vec(body)
+                    .map_err(|error| CallError::Unreadable { why: format!("the order can't be put into JSON: {error}") })?;
                 Payload::Bytes { content_type: "application/json", body: bytes.into() }
             }
         };
@@ -217,7 +221,9 @@ impl NodeClient {
 
 fn entry_request(batch: BatchUpload) -> Request {
     let payload = Payload::Bytes { content_type: batch.content_type, body: batch.body };
-    Request::order(Method::POST, &["v1", "batches"], payload, Repeat::Harmless).with("table", batch.table).header(REQUEST_KEY_HEADER, batch.request_key)
+    Request::order(Method::POST, &["v1", "batches"], payload, Repeat::Harmless)
+        .with("table", batch.table)
+        .header(REQUEST_KEY_HEADER, batch.request_key)
 }
 
 fn origin_request(origin: OriginId, rest: &[&str]) -> Request {

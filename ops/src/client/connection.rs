@@ -49,8 +49,12 @@ impl ConnectionArgs {
         if nodes.is_empty() {
             return Err(Failure::usage("no node is named", "give --node https://HOST:PORT, or set KHO_NODE"));
         }
-        let credentials = Credentials::load(&self.files()?).map_err(|error| Failure::usage(error.to_string(), "give the folder with --identity DIR; `kho pki client --help` tells how to make one"))?;
-        let unusable = |error: &dyn std::fmt::Display| Failure::usage(format!("the identity can't be used: {error}"), "look at it with `kho pki show`");
+        let credentials = Credentials::load(&self.files()?).map_err(|error| {
+            Failure::usage(error.to_string(), "give the folder with --identity DIR; `kho pki client --help` tells how to make one")
+        })?;
+        let unusable = |error: &dyn std::fmt::Display| {
+            Failure::usage(format!("the identity can't be used: {error}"), "look at it with `kho pki show`")
+        };
         let tls = client_config(&credentials, &[ALPN_HTTP], CertificateClock::system()).map_err(|error| unusable(&error))?;
         let http = reqwest::Client::builder()
             .use_preconfigured_tls(tls)
@@ -69,7 +73,11 @@ impl ConnectionArgs {
 
     fn files(&self) -> Result<CredentialFiles, Failure> {
         let from_home = || std::env::home_dir().map(|home| home.join(".kho"));
-        let dir = self.identity.clone().or_else(from_home).ok_or_else(|| Failure::usage("no identity is named", "give --identity DIR, or set KHO_IDENTITY"))?;
+        let dir = self
+            .identity
+            .clone()
+            .or_else(from_home)
+            .ok_or_else(|| Failure::usage("no identity is named", "give --identity DIR, or set KHO_IDENTITY"))?;
         Ok(CredentialFiles { root_ca: dir.join("root.crt"), certificate_chain: dir.join("client.crt"), key: dir.join("client.key") })
     }
 }

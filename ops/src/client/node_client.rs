@@ -66,8 +66,14 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Refused { problem, .. } => Self::of_problem(&problem),
-            CallError::Unreachable { why } => Self::new(FailureKind::Unreachable, why, "check address and network; on the node, `systemctl status khod` tells whether it runs"),
-            CallError::Unknown { why } => Self::new(FailureKind::Unknown, why, "look with `kho status` whether it was done before ordering it again"),
+            CallError::Unreachable { why } => Self::new(
+                FailureKind::Unreachable,
+                why,
+                "check address and network; on the node, `systemctl status khod` tells whether it runs",
+            ),
+            CallError::Unknown { why } => {
+                Self::new(FailureKind::Unknown, why, "look with `kho status` whether it was done before ordering it again")
+            }
             CallError::Untrusted { why } => Self::refused(why, "look at both certificates with `kho pki show`, and at both clocks"),
             CallError::Unreadable { why } => Self::refused(why, "compare the versions of `kho --version` and `kho status`"),
         }
@@ -128,13 +134,17 @@ impl NodeClient {
             Payload::None => builder,
             Payload::Bytes { content_type, body } => builder.header(header::CONTENT_TYPE, *content_type).body(body.clone()),
             Payload::File { content_type, path, length } => {
-                let file = tokio::fs::File::open(path).await.map_err(|error| CallError::Unreadable { why: format!("{} could not be read: {error}", path.display()) })?;
+                let file = tokio::fs::File::open(path)
+                    .await
+                    .map_err(|error| CallError::Unreadable { why: format!("{} could not be read: {error}", path.display()) })?;
                 let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, 256 << 10));
                 builder.header(header::CONTENT_TYPE, *content_type).header(header::CONTENT_LENGTH, *length).body(body)
             }
         };
         Ok(match builder.send().await {
-            Ok(response) if response.status().is_success() => (Attempt::Answered { status: response.status().as_u16(), retry_after: None }, Answer::Good(response)),
+            Ok(response) if response.status().is_success() => {
+                (Attempt::Answered { status: response.status().as_u16(), retry_after: None }, Answer::Good(response))
+            }
             Ok(response) => {
                 let (status, named) = (response.status().as_u16(), retry_after(&response));
                 let problem = read_problem(response).await;

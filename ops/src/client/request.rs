@@ -12,9 +12,16 @@ use super::retry::{Patience, Repeat};
 pub enum Payload {
     None,
     /// Held in memory, so bounded by whoever makes it.
-    Bytes { content_type: &'static str, body: Bytes },
+    Bytes {
+        content_type: &'static str,
+        body: Bytes,
+    },
     /// Streamed from disk at every attempt.
-    File { content_type: &'static str, path: PathBuf, length: u64 },
+    File {
+        content_type: &'static str,
+        path: PathBuf,
+        length: u64,
+    },
 }
 
 /// One question or order.

@@ -27,7 +27,10 @@ pub enum Patience {
 /// What came of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    Answered { status: u16, retry_after: Option<Duration> },
+    Answered {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
     /// The connection did not come about: nothing was sent.
     NotConnected,
     /// The request was sent, at least in part, and no answer came.
@@ -42,7 +45,10 @@ pub enum Next {
     Take,
     /// The answer is a refusal, and final.
     Refuse,
-    Again { wait: Duration, other_node: bool },
+    Again {
+        wait: Duration,
+        other_node: bool,
+    },
     GiveUp(GiveUp),
 }
 

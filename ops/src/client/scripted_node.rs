@@ -85,14 +85,26 @@ impl ScriptedTree {
     }
 
     /// Starts node `node` of site 7. `script` is given every request and how many came before it. What arrived is kept.
-    pub fn serve(&self, node: u64, script: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> (SocketAddr, Arc<Mutex<Vec<Received>>>) {
+    pub fn serve(
+        &self,
+        node: u64,
+        script: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static,
+    ) -> (SocketAddr, Arc<Mutex<Vec<Received>>>) {
         let dir = self.path(&format!("node-{node}"));
-        let request = NodeRequest { tree: "vn".into(), site: SiteId(7), node: NodeId(node), reached_as: vec![], signing_algorithm: SignatureAlgorithm::default() };
+        let request = NodeRequest {
+            tree: "vn".into(),
+            site: SiteId(7),
+            node: NodeId(node),
+            reached_as: vec![],
+            signing_algorithm: SignatureAlgorithm::default(),
+        };
         request_node(&request, &dir).expect("requested");
         self.sign(dir.join("tls.csr"), dir.join("tls.crt"));
         let files = CredentialFiles { root_ca: self.path("ca/root.crt"), certificate_chain: dir.join("tls.crt"), key: dir.join("tls.key") };
         let credentials = Credentials::load(&files).expect("they fit");
-        let config = Arc::new(server_config(&credentials, &[ALPN_HTTP], ClientCertificate::Required, CertificateClock::system()).expect("a configuration"));
+        let config = Arc::new(
+            server_config(&credentials, &[ALPN_HTTP], ClientCertificate::Required, CertificateClock::system()).expect("a configuration"),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -130,7 +142,11 @@ fn read_request(stream: &mut BufReader<TlsStream>) -> Option<Received> {
             line => lines.push(line.to_owned()),
         }
     }
-    let headers: Vec<(String, String)> = lines[1..].iter().filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+    let headers: Vec<(String, String)> = lines[1..]
+        .iter()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
     let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).ok()?;

@@ -41,7 +41,10 @@ async fn a_batch_goes_on_at_the_next_node_with_the_same_key_when_one_dies_under_
     let seen: Vec<_> = at_first.lock().expect("kept").iter().chain(at_second.lock().expect("kept").iter()).cloned().collect();
     assert!(seen.len() >= 3, "dropped, busy, taken: {seen:?}");
     for request in seen {
-        assert_eq!((request.line.as_str(), request.header("kho-request-key"), request.header("content-type")), ("POST /v1/batches?table=person", Some("k-1"), Some("text/csv")));
+        assert_eq!(
+            (request.line.as_str(), request.header("kho-request-key"), request.header("content-type")),
+            ("POST /v1/batches?table=person", Some("k-1"), Some("text/csv"))
+        );
         assert_eq!(request.body, b"a\n1\n");
     }
     assert_eq!(client.node().to_string(), format!("https://{second}"), "the node that answered is asked first the next time");
@@ -70,7 +73,8 @@ async fn a_site_without_a_running_node_is_unreachable_soon() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_told_in_the_node_s_own_words() {
     let tree = ScriptedTree::new();
-    let (node, _) = tree.serve(1, |_, _| Reply::Json(422, json!({ "code": "bad_rows", "message": "no", "hint": "mend it", "errors": [], "more": 0 })));
+    let (node, _) =
+        tree.serve(1, |_, _| Reply::Json(422, json!({ "code": "bad_rows", "message": "no", "hint": "mend it", "errors": [], "more": 0 })));
     let client = tree.connection(&[node]).open().expect("usable");
     let refused = Failure::from(client.enter(batch()).await.expect_err("refused"));
     assert_eq!(refused, Failure::refused("no (bad_rows)", "mend it"));
@@ -92,7 +96,8 @@ async fn a_proof_is_read_line_by_line_with_its_progress() {
     let tree = ScriptedTree::new();
     let hash = "00".repeat(32);
     let proof = json!({ "proof": { "origin": 7, "epoch": { "number": 1, "id": 0 }, "seq": 3, "chain": hash, "stored_digest": hash, "digest": hash, "stored_rows": 5, "rows": 5, "rows_by_table": { "2": 5 }, "cube_differences": [] } });
-    let text = format!("{}\n{}\n{proof}\n", json!({ "progress": { "done": 2, "total": 5 } }), json!({ "progress": { "done": 5, "total": 5 } }));
+    let text =
+        format!("{}\n{}\n{proof}\n", json!({ "progress": { "done": 2, "total": 5 } }), json!({ "progress": { "done": 5, "total": 5 } }));
     let (node, received) = tree.serve(1, move |_, before| match before {
         0 => Reply::Text(text.clone()),
         1 => Reply::Text(format!("{}\n", json!({ "failed": { "code": "disk", "message": "bad disk", "hint": "replace it" } }))),
@@ -100,9 +105,13 @@ async fn a_proof_is_read_line_by_line_with_its_progress() {
     });
     let client = tree.connection(&[node]).open().expect("usable");
     let calls = Arc::new(AtomicUsize::new(0));
-    let heard = client.proof(OriginId(7), |_, _| {
-        calls.fetch_add(1, Ordering::Relaxed);
-    }).await.expect("proven").expect("held");
+    let heard = client
+        .proof(OriginId(7), |_, _| {
+            calls.fetch_add(1, Ordering::Relaxed);
+        })
+        .await
+        .expect("proven")
+        .expect("held");
     assert!(heard.holds() && calls.load(Ordering::Relaxed) == 2);
     assert_eq!(received.lock().expect("kept")[0].line, "GET /v1/origins/7/proof");
     let failed = client.proof(OriginId(7), |_, _| {}).await;

@@ -22,7 +22,9 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
     /// Write what a site holds into a file. Nothing in it is taken on trust: every segment bears its signature.
-    #[command(after_help = "Examples:\n  kho bundle export --out district-340.kho\n  kho bundle export --out district-340.kho --origin 340 --from 340:1201")]
+    #[command(
+        after_help = "Examples:\n  kho bundle export --out district-340.kho\n  kho bundle export --out district-340.kho --origin 340 --from 340:1201"
+    )]
     Export(ExportArgs),
     /// Bring such a file into a site. What it holds already is skipped, so it may be repeated.
     #[command(after_help = "Example, at the parent:\n  kho bundle import district-340.kho --node https://10.0.0.5:7443")]
@@ -82,11 +84,20 @@ async fn export(args: ExportArgs) -> Result<Verdict, Failure> {
     let mut file = FreshFile::start(&args.out, Secrecy::Public, Existing::Refuse)?;
     let range = BundleRange { origins: args.origins, from: args.from.into_iter().map(|Missing(origin, seq)| (origin, seq)).collect() };
     let response = client.export_bundle(&range).await?;
-    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {binary_bytes}, {binary_bytes_per_sec}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    let bar = ProgressBar::new_spinner().with_style(
+        ProgressStyle::with_template("{spinner} {binary_bytes}, {binary_bytes_per_sec}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
     let (mut bytes, mut stream) = (0u64, response.bytes_stream());
     while let Some(chunk) = stream.next().await {
         // The file has no name yet, so half a bundle is never taken for a whole one.
-        let chunk = chunk.map_err(|error| Failure::new(FailureKind::Unreachable, format!("the bundle broke off after {bytes} bytes: {error}"), "give the same command again"))?;
+        let chunk = chunk.map_err(|error| {
+            Failure::new(
+                FailureKind::Unreachable,
+                format!("the bundle broke off after {bytes} bytes: {error}"),
+                "give the same command again",
+            )
+        })?;
         file.write(&chunk)?;
         bytes += chunk.len() as u64;
         bar.set_position(bytes);
@@ -102,12 +113,17 @@ async fn export(args: ExportArgs) -> Result<Verdict, Failure> {
 }
 
 async fn import(args: ImportArgs) -> Result<Verdict, Failure> {
-    let metadata = fs::metadata(&args.file).map_err(|error| Failure::usage(format!("{} can't be read: {error}", args.file.display()), "check the name"))?;
+    let metadata = fs::metadata(&args.file)
+        .map_err(|error| Failure::usage(format!("{} can't be read: {error}", args.file.display()), "check the name"))?;
     if !metadata.is_file() {
         return Err(Failure::usage(format!("{} is no file", args.file.display()), "give the file that `kho bundle export` wrote"));
     }
     let imported = args.connection.open()?.import_bundle(&args.file, metadata.len()).await?;
-    if args.json { print::json(&imported)? } else { print::line(imported_text(&imported))? }
+    if args.json {
+        print::json(&imported)?
+    } else {
+        print::line(imported_text(&imported))?
+    }
     Ok(if imported.refused.is_empty() { Verdict::Good } else { Verdict::Bad })
 }
 
@@ -116,7 +132,8 @@ fn imported_text(imported: &BundleImported) -> String {
     for (origin, next) in &imported.cursors {
         table.add_row([print::number(origin), print::number(print::grouped(*next))]);
     }
-    let mut text = format!("{} segments read, {} batches adopted\n{table}", print::grouped(imported.segments), print::grouped(imported.batches));
+    let mut text =
+        format!("{} segments read, {} batches adopted\n{table}", print::grouped(imported.segments), print::grouped(imported.batches));
     for refused in &imported.refused {
         text.push_str(&format!("\nrefused: {refused}"));
     }

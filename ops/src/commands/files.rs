@@ -42,7 +42,10 @@ impl FreshFile {
     /// When the folder can't be written to, or `path` exists and must not.
     pub fn start(path: &Path, secrecy: Secrecy, existing: Existing) -> Result<Self, Failure> {
         if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
-            return Err(Failure::usage(format!("{} exists and is never overwritten", path.display()), "name another file, or move it away"));
+            return Err(Failure::usage(
+                format!("{} exists and is never overwritten", path.display()),
+                "name another file, or move it away",
+            ));
         }
         let file = tempfile::Builder::new().prefix(".kho-").tempfile_in(folder(path)).map_err(|error| unwritable(path, &error))?;
         Ok(Self { file, secrecy, existing, path: path.to_owned() })
@@ -81,8 +84,12 @@ pub fn write_file(path: &Path, bytes: &[u8], secrecy: Secrecy, existing: Existin
 /// Reads a text file of at most `bytes_max`.
 pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, Failure> {
     let mut text = String::new();
-    let opened = fs::File::open(path).map_err(|error| Failure::usage(format!("{} could not be opened: {error}", path.display()), "check the name"))?;
-    opened.take(bytes_max + 1).read_to_string(&mut text).map_err(|error| Failure::usage(format!("{} is no text file: {error}", path.display()), "check the name"))?;
+    let opened = fs::File::open(path)
+        .map_err(|error| Failure::usage(format!("{} could not be opened: {error}", path.display()), "check the name"))?;
+    opened
+        .take(bytes_max + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::usage(format!("{} is no text file: {error}", path.display()), "check the name"))?;
     if text.len() as u64 > bytes_max {
         return Err(Failure::usage(format!("{} is longer than {bytes_max} bytes", path.display()), "check the name"));
     }

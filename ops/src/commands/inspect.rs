@@ -82,7 +82,10 @@ impl SpaceName {
 struct Prefix(Vec<u8>);
 
 fn parse_hex(text: &str) -> Result<Prefix, String> {
-    data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim_start_matches("0x").as_bytes()).map(Prefix).map_err(|error| format!("{error}; give pairs of hexadecimal digits"))
+    data_encoding::HEXLOWER_PERMISSIVE
+        .decode(text.trim_start_matches("0x").as_bytes())
+        .map(Prefix)
+        .map_err(|error| format!("{error}; give pairs of hexadecimal digits"))
 }
 
 pub fn run(args: &InspectArgs) -> Result<Verdict, Failure> {
@@ -113,14 +116,18 @@ fn database_place(dir: &Path) -> Result<PathBuf, Failure> {
     if is_database(dir) {
         return Ok(dir.to_owned());
     }
-    let parents = std::iter::once(dir.to_owned()).chain(std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir()));
+    let parents = std::iter::once(dir.to_owned())
+        .chain(std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir()));
     for parent in parents {
         let place = state_place(&parent)?;
         if is_database(&place) {
             return Ok(place);
         }
     }
-    Err(Failure::usage(format!("{} holds no state database", dir.display()), "give the folder that `data_dir` names in the node's configuration"))
+    Err(Failure::usage(
+        format!("{} holds no state database", dir.display()),
+        "give the folder that `data_dir` names in the node's configuration",
+    ))
 }
 
 fn print_entries(db: &Db, schema: &Schema, space: Space, Prefix(prefix): &Prefix, limit: u64, json: bool) -> Result<(), Failure> {
@@ -131,7 +138,11 @@ fn print_entries(db: &Db, schema: &Schema, space: Space, Prefix(prefix): &Prefix
         let Some(rest) = left.checked_sub(1) else { return Ok::<bool, StorageError>(false) };
         left = rest;
         let text = format_entry(schema, space, key, value);
-        let written = if json { writeln!(out, "{}", json!({ "space": space.name(), "key": data_encoding::HEXLOWER.encode(key), "text": text })) } else { writeln!(out, "{text}") };
+        let written = if json {
+            writeln!(out, "{}", json!({ "space": space.name(), "key": data_encoding::HEXLOWER.encode(key), "text": text }))
+        } else {
+            writeln!(out, "{text}")
+        };
         failed = written.err();
         Ok(failed.is_none())
     })?;

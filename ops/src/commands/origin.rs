@@ -87,6 +87,10 @@ pub async fn run_origin(command: OriginCommand) -> Result<Verdict, Failure> {
             (args, done)
         }
     };
-    if args.json { print::json(&done)? } else { print::line(&done.done)? }
+    if args.json {
+        print::json(&done)?
+    } else {
+        print::line(&done.done)?
+    }
     Ok(Verdict::Good)
 }

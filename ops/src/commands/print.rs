@@ -92,8 +92,12 @@ pub fn bytes(count: u64) -> String {
 
 /// What an answer rests on: `included 14 of 14 sites, complete up to …; oldest: …`, then one line a missing site.
 pub fn completeness(complete: &Completeness) -> String {
-    let up_to = complete.complete_up_to.as_deref().map_or_else(|| "complete up to no known time".into(), |time| format!("complete up to {time}"));
-    let oldest = complete.oldest.as_ref().map_or_else(String::new, |oldest| format!("; oldest: {} (site {}), {} old", oldest.name, oldest.site, age(oldest.age_seconds)));
+    let up_to =
+        complete.complete_up_to.as_deref().map_or_else(|| "complete up to no known time".into(), |time| format!("complete up to {time}"));
+    let oldest = complete
+        .oldest
+        .as_ref()
+        .map_or_else(String::new, |oldest| format!("; oldest: {} (site {}), {} old", oldest.name, oldest.site, age(oldest.age_seconds)));
     let mut text = format!("included {} of {} sites, {up_to}{oldest}", complete.included, complete.expected);
     for missing in &complete.missing {
         text.push_str(&format!("\n  missing: {} (site {}): {}", missing.name, missing.site, missing.why));
@@ -111,7 +115,10 @@ mod tests {
     #[test]
     fn numbers_are_shown_as_people_read_them() {
         assert_eq!([0, 999, 1_000, 96_208_984].map(grouped), ["0", "999", "1,000", "96,208,984"]);
-        assert_eq!([None, Some(f64::NAN), Some(1234.0), Some(11.506), Some(-0.5), Some(1e300)].map(amount)[..5], ["–", "–", "1,234", "11.51", "-0.50"]);
+        assert_eq!(
+            [None, Some(f64::NAN), Some(1234.0), Some(11.506), Some(-0.5), Some(1e300)].map(amount)[..5],
+            ["–", "–", "1,234", "11.51", "-0.50"]
+        );
         assert_eq!([0, 119, 120, 7_200, 172_800].map(age), ["0 s", "119 s", "2 min", "2 h", "2 days"]);
         assert_eq!([5, 1536, u64::MAX].map(bytes), ["5 B", "1.5 KiB", "16777216.0 TiB"]);
     }
@@ -129,7 +136,10 @@ mod tests {
             answered_by: "site 1 node 2".into(),
         };
         let text = completeness(&complete);
-        assert!(text.starts_with("included 13 of 14 sites, complete up to 2019-04-01T00:00:00Z; oldest: Tiền Hải (site 7), 12 s old\n"), "{text}");
+        assert!(
+            text.starts_with("included 13 of 14 sites, complete up to 2019-04-01T00:00:00Z; oldest: Tiền Hải (site 7), 12 s old\n"),
+            "{text}"
+        );
         assert!(text.contains("missing: Thái Thụy (site 9): nothing held yet"), "{text}");
     }
 }

@@ -92,7 +92,12 @@ pub async fn run(args: QueryArgs) -> Result<Verdict, Failure> {
     let client = args.shared.connection.open()?;
     let json = args.shared.json;
     match (args.action, args.indicator) {
-        (Some(_), Some(indicator)) => return Err(Failure::usage(format!("`{indicator}` stands before another question"), "ask one thing at a time; see `kho query --help`")),
+        (Some(_), Some(indicator)) => {
+            return Err(Failure::usage(
+                format!("`{indicator}` stands before another question"),
+                "ask one thing at a time; see `kho query --help`",
+            ));
+        }
         (None, None) => return Err(Failure::usage("no indicator is named", "`kho query list` tells which there are")),
         (Some(QueryAction::List), None) => {
             let indicators = client.indicators().await?;
@@ -103,21 +108,40 @@ pub async fn run(args: QueryArgs) -> Result<Verdict, Failure> {
                 let yes = |applies: bool| if applies { "yes" } else { "" };
                 for entry in &indicators {
                     let meaning = format!("{}\n{}", entry.label, entry.label_vi);
-                    table.add_row([entry.name.as_str(), &meaning, &entry.values.join("\n"), &entry.dimensions.join("\n"), yes(entry.takes_reference_date), yes(entry.takes_period)]);
+                    table.add_row([
+                        entry.name.as_str(),
+                        &meaning,
+                        &entry.values.join("\n"),
+                        &entry.dimensions.join("\n"),
+                        yes(entry.takes_reference_date),
+                        yes(entry.takes_period),
+                    ]);
                 }
                 print::line(table)?;
             }
         }
         (Some(QueryAction::Row { table, key }), None) => {
             let answer = client.row(&table, &key, args.shared.read.as_deref()).await?;
-            if json { print::json(&answer)? } else { print::line(row_text(&answer))? }
+            if json {
+                print::json(&answer)?
+            } else {
+                print::line(row_text(&answer))?
+            }
             if answer.found.is_empty() {
                 return Ok(Verdict::Bad);
             }
         }
         (None, Some(indicator)) => {
-            let question =
-                IndicatorQuestion { area: args.area, catalogue: args.catalogue, level: args.level, by: args.by, at: args.at, from: args.from, to: args.to, read: args.shared.read };
+            let question = IndicatorQuestion {
+                area: args.area,
+                catalogue: args.catalogue,
+                level: args.level,
+                by: args.by,
+                at: args.at,
+                from: args.from,
+                to: args.to,
+                read: args.shared.read,
+            };
             let answer = client.indicator(&indicator, &question).await?;
             if json { print::json(&answer)? } else { print::line(indicator_text(&answer))? }
         }
@@ -140,7 +164,10 @@ pub fn indicator_text(answer: &IndicatorAnswer) -> String {
 fn row_text(answer: &RowAnswer) -> String {
     let mut text = if answer.found.is_empty() { format!("no origin holds {} {:?}\n", answer.table, answer.key) } else { String::new() };
     for found in &answer.found {
-        text.push_str(&format!("{} {:?} of {} (origin {}), batch {}, changed {}\n", answer.table, answer.key, found.site_name, found.origin, found.seq, found.changed_at));
+        text.push_str(&format!(
+            "{} {:?} of {} (origin {}), batch {}, changed {}\n",
+            answer.table, answer.key, found.site_name, found.origin, found.seq, found.changed_at
+        ));
         let mut table = print::table(&["column", "value"]);
         for (column, value) in &found.columns {
             table.add_row([column, value]);

@@ -16,7 +16,9 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum SiteCommand {
     /// Found a site: tell its first nodes of each other. Given once, to one of them.
-    #[command(after_help = "Example, for a site of three nodes:\n  kho site init --node https://10.0.0.5:7443 --member 1=10.0.0.5:7444,10.0.0.5:7443 \\\n    --member 2=10.0.0.6:7444,10.0.0.6:7443 --member 3=10.0.0.7:7444,10.0.0.7:7443")]
+    #[command(
+        after_help = "Example, for a site of three nodes:\n  kho site init --node https://10.0.0.5:7443 --member 1=10.0.0.5:7444,10.0.0.5:7443 \\\n    --member 2=10.0.0.6:7444,10.0.0.6:7443 --member 3=10.0.0.7:7444,10.0.0.7:7443"
+    )]
     Init(InitArgs),
 }
 
@@ -89,7 +91,9 @@ impl FromStr for Member {
 
 /// Whether a text is `host:port`.
 fn is_address(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && !host.contains(['/', ',', '=', ' ']) && port.parse::<u16>().is_ok_and(|port| port > 0))
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(['/', ',', '=', ' ']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 pub async fn run_site(command: SiteCommand) -> Result<Verdict, Failure> {
@@ -108,17 +112,29 @@ pub async fn run_node(command: NodeCommand) -> Result<Verdict, Failure> {
 
 fn check_founders(nodes: &[NodePlace]) -> Result<(), Failure> {
     if !matches!(nodes.len(), 1 | 3 | 5) {
-        return Err(Failure::usage(format!("{} nodes are named", nodes.len()), "a site has 1, 3 or 5 nodes: an even number survives no more losses than one less"));
+        return Err(Failure::usage(
+            format!("{} nodes are named", nodes.len()),
+            "a site has 1, 3 or 5 nodes: an even number survives no more losses than one less",
+        ));
     }
-    let twice = nodes.iter().enumerate().find(|(at, place)| nodes[..*at].iter().any(|before| before.node == place.node || before.quic_address == place.quic_address));
+    let twice = nodes
+        .iter()
+        .enumerate()
+        .find(|(at, place)| nodes[..*at].iter().any(|before| before.node == place.node || before.quic_address == place.quic_address));
     match twice {
-        Some((_, place)) => Err(Failure::usage(format!("node {} or its address is named twice", place.node), "give every node its own id and address")),
+        Some((_, place)) => {
+            Err(Failure::usage(format!("node {} or its address is named twice", place.node), "give every node its own id and address"))
+        }
         None => Ok(()),
     }
 }
 
 fn told(done: &Done, json: bool) -> Result<Verdict, Failure> {
-    if json { print::json(done)? } else { print::line(&done.done)? }
+    if json {
+        print::json(done)?
+    } else {
+        print::line(&done.done)?
+    }
     Ok(Verdict::Good)
 }
 

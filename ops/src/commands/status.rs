@@ -102,7 +102,10 @@ fn verdict(reports: &[StatusReport]) -> Verdict {
 fn report_text(report: &StatusReport) -> String {
     let mut parts = vec![
         format!("{} (site {}, {}) of tree {}: {}", report.site_name, report.site, report.tier, report.tree, report.health),
-        format!("answered by node {} (khod {}) at {}, register version {}", report.node, report.version, report.now, report.register_version),
+        format!(
+            "answered by node {} (khod {}) at {}, register version {}",
+            report.node, report.version, report.now, report.register_version
+        ),
     ];
     parts.extend(report.alarms.iter().map(|alarm| format!("ALARM {} since {}: {}", alarm.code, alarm.since, alarm.message)));
     parts.push(nodes_text(report));
@@ -113,7 +116,13 @@ fn report_text(report: &StatusReport) -> String {
     }
     let disk = &report.disk;
     let spaces: Vec<String> = disk.spaces.iter().map(|(name, size)| format!("{name} {}", print::bytes(*size))).collect();
-    parts.push(format!("disk: {} free of {}; log {}; {}", print::bytes(disk.free_bytes), print::bytes(disk.total_bytes), print::bytes(disk.log_bytes), spaces.join(", ")));
+    parts.push(format!(
+        "disk: {} free of {}; log {}; {}",
+        print::bytes(disk.free_bytes),
+        print::bytes(disk.total_bytes),
+        print::bytes(disk.log_bytes),
+        spaces.join(", ")
+    ));
     parts.join("\n")
 }
 
@@ -130,7 +139,10 @@ fn nodes_text(report: &StatusReport) -> String {
         table.add_row([number(node.node), role.into(), node.quic_address.as_str().into(), node.https_address.as_str().into(), number(lag)]);
     }
     let leader = consensus.leader.map_or_else(|| "no leader".into(), |leader| format!("leader {leader}"));
-    format!("this node: {}; {leader}, term {}, log {}, applied {}, log snapshot {}\n{table}", consensus.role, consensus.term, consensus.last_log, consensus.applied, consensus.snapshot)
+    format!(
+        "this node: {}; {leader}, term {}, log {}, applied {}, log snapshot {}\n{table}",
+        consensus.role, consensus.term, consensus.last_log, consensus.applied, consensus.snapshot
+    )
 }
 
 fn streams_text(streams: &[StreamStatus]) -> String {
@@ -167,7 +179,8 @@ fn lag_text(stream: &StreamStatus) -> String {
 
 fn uplink_text(report: &StatusReport) -> String {
     let uplink = &report.uplink;
-    let to = uplink.parent.map_or_else(String::new, |parent| format!(" to site {parent}{}", if uplink.stand_in { " (a stand-in)" } else { "" }));
+    let to =
+        uplink.parent.map_or_else(String::new, |parent| format!(" to site {parent}{}", if uplink.stand_in { " (a stand-in)" } else { "" }));
     let mut text = format!("uplink: {}{to}", uplink.state);
     for parked in &uplink.parked {
         text.push_str(&format!("\n  parked: {parked}"));
@@ -179,7 +192,13 @@ fn children_text(report: &StatusReport) -> String {
     let mut table = print::table(&["child", "site", "node", "connected", "last heard"]);
     for child in &report.children {
         let connected = if child.connected { "yes" } else { "no" };
-        table.add_row([child.name.as_str().into(), number(child.site), number(child.node), connected.into(), child.last_heard.as_str().into()]);
+        table.add_row([
+            child.name.as_str().into(),
+            number(child.site),
+            number(child.node),
+            connected.into(),
+            child.last_heard.as_str().into(),
+        ]);
     }
     table.to_string()
 }

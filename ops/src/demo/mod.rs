@@ -39,7 +39,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Subcommand)]
 pub enum DemoCommand {
     /// Found a tree, enter a province, kill a leader on the way, prove all replicas equal, query the centre.
-    #[command(after_help = "Example:\n  kho demo run --dir local-tree\n  kho demo run --dir local-tree --province 75 --persons 200000 --districts 3 --leave-running")]
+    #[command(
+        after_help = "Example:\n  kho demo run --dir local-tree\n  kho demo run --dir local-tree --province 75 --persons 200000 --districts 3 --leave-running"
+    )]
     Run(RunArgs),
     /// Start a tree again that a demonstration left stopped.
     #[command(after_help = "Example:\n  kho demo start --dir local-tree")]
@@ -97,7 +99,11 @@ pub async fn run(command: DemoCommand) -> Result<Verdict, Failure> {
 
 async fn demonstrate(args: RunArgs) -> anyhow::Result<()> {
     if args.dir.exists() {
-        bail!("{} exists; stop its tree with `kho demo stop --dir {}`, remove it, or give another --dir", args.dir.display(), args.dir.display());
+        bail!(
+            "{} exists; stop its tree with `kho demo stop --dir {}`, remove it, or give another --dir",
+            args.dir.display(),
+            args.dir.display()
+        );
     }
     let mut steps = Steps::start();
     let (plan, folders) = plan(&args)?;
@@ -120,7 +126,10 @@ async fn demonstrate(args: RunArgs) -> anyhow::Result<()> {
     let urls = one_url_a_site(&tree);
     run_kho(&as_strs(&with_nodes(vec!["verify".into()], &urls)), &[("KHO_IDENTITY", path_text(&tree.identity_dir("operator"))?)])?;
     steps.begin("Population by sex and age group, asked at the centre");
-    run_kho(&["query", "population", "--by", "age_group,sex", "--at", "2019-04-01", "--node", &urls[0]], &[("KHO_IDENTITY", path_text(&tree.identity_dir("operator"))?)])?;
+    run_kho(
+        &["query", "population", "--by", "age_group,sex", "--at", "2019-04-01", "--node", &urls[0]],
+        &[("KHO_IDENTITY", path_text(&tree.identity_dir("operator"))?)],
+    )?;
     steps.end();
     tell_addresses(&tree)?;
     if args.leave_running {
@@ -138,7 +147,12 @@ fn plan(args: &RunArgs) -> anyhow::Result<(TreePlan, Vec<(SiteId, Vec<String>)>)
     let catalogue = Catalogue::named("legacy-63").context("the legacy catalogue is built in")?;
     let province: u32 = args.province.parse().with_context(|| format!("`{}` is no province code", args.province))?;
     let Some(name) = catalogue.provinces.get(&province) else { bail!("there is no province {} in the legacy catalogue", args.province) };
-    let districts: Vec<(u32, &String)> = catalogue.districts.iter().filter(|(code, (_, of))| *of == province && catalogue.communes.values().any(|c| c.district == Some(**code))).map(|(code, (name, _))| (*code, name)).collect();
+    let districts: Vec<(u32, &String)> = catalogue
+        .districts
+        .iter()
+        .filter(|(code, (_, of))| *of == province && catalogue.communes.values().any(|c| c.district == Some(**code)))
+        .map(|(code, (name, _))| (*code, name))
+        .collect();
     let sites = usize::try_from(args.districts)?.min(districts.len());
     let mut plan = TreePlan {
         tree: "demo".into(),
@@ -171,17 +185,26 @@ async fn enter(tree: &mut LocalTree, data: &Path, folders: &[(SiteId, Vec<String
         let url = tree.url(*site, tree.nodes(*site)[0]);
         let mut command = tokio::process::Command::new(std::env::current_exe()?);
         command.arg("import").args(codes.iter().map(|code| data.join(code))).arg("--json").arg("--node").arg(url);
-        command.env("KHO_IDENTITY", tree.identity_dir(&format!("client-{site}"))).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .env("KHO_IDENTITY", tree.identity_dir(&format!("client-{site}")))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         imports.push((*site, command.spawn()?));
     }
-    let outputs: Vec<_> = imports.into_iter().map(|(site, child)| tokio::spawn(async move { (site, child.wait_with_output().await) })).collect();
+    let outputs: Vec<_> =
+        imports.into_iter().map(|(site, child)| tokio::spawn(async move { (site, child.wait_with_output().await) })).collect();
     kill_after_progress(tree, leader).await?;
     let mut rows = 0;
     for output in outputs {
         let (site, output) = output.await?;
         let output = output?;
         if !output.status.success() {
-            bail!("the import at site {site} failed:\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "the import at site {site} failed:\n{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         let summary: serde_json::Value = serde_json::from_slice(&output.stdout).context("an import's summary can't be read")?;
         let entered = summary["total"]["rows"].as_u64().unwrap_or(0);
@@ -205,7 +228,10 @@ async fn kill_after_progress(tree: &mut LocalTree, leader: kho_storage::ids::Nod
         process.kill()?;
     }
     let next = tree.leader(PROVINCE).await?;
-    println!("    node {leader} of the province, its leader, was killed; node {next} leads {:.1} s later", killed_at.elapsed().as_secs_f64());
+    println!(
+        "    node {leader} of the province, its leader, was killed; node {next} leads {:.1} s later",
+        killed_at.elapsed().as_secs_f64()
+    );
     tree.start_node(PROVINCE, leader)?;
     Ok(())
 }
@@ -234,14 +260,22 @@ async fn wait_for_arrival(tree: &LocalTree) -> anyhow::Result<Duration> {
             return Ok(started.elapsed());
         }
         if started.elapsed() > ARRIVAL_PATIENCE {
-            bail!("the centre still lacks {} batches; see `kho status --node {}`", missing.iter().sum::<u64>(), tree.url(CENTRE, tree.nodes(CENTRE)[0]));
+            bail!(
+                "the centre still lacks {} batches; see `kho status --node {}`",
+                missing.iter().sum::<u64>(),
+                tree.url(CENTRE, tree.nodes(CENTRE)[0])
+            );
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
 fn one_url_a_site(tree: &LocalTree) -> Vec<String> {
-    tree.plan().sites.iter().flat_map(|site| if site.site == PROVINCE { tree.urls(site.site) } else { vec![tree.url(site.site, tree.nodes(site.site)[0])] }).collect()
+    tree.plan()
+        .sites
+        .iter()
+        .flat_map(|site| if site.site == PROVINCE { tree.urls(site.site) } else { vec![tree.url(site.site, tree.nodes(site.site)[0])] })
+        .collect()
 }
 
 fn with_nodes(mut arguments: Vec<String>, urls: &[String]) -> Vec<String> {

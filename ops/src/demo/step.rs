@@ -44,7 +44,11 @@ pub(super) fn run_kho(arguments: &[&str], environment: &[(&str, &str)]) -> anyho
     let shown: Vec<&str> = arguments.iter().copied().take(8).collect();
     println!("    $ kho {}{}", shown.join(" "), if arguments.len() > shown.len() { " …" } else { "" });
     let program = std::env::current_exe()?;
-    let status = Command::new(&program).args(arguments).envs(environment.iter().copied()).status().with_context(|| format!("{} could not be run", program.display()))?;
+    let status = Command::new(&program)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .status()
+        .with_context(|| format!("{} could not be run", program.display()))?;
     if !status.success() {
         bail!("`kho {}` ended with {status}", arguments.join(" "));
     }

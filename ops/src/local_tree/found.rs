@@ -85,7 +85,10 @@ impl LocalTree {
 
     /// Writes down what a later run needs to find the tree again.
     pub(super) fn write_tree_file(&self) -> anyhow::Result<()> {
-        let file = TreeFile { plan: self.plan.clone(), places: self.places.iter().map(|((site, node), place)| (*site, *node, place.clone())).collect() };
+        let file = TreeFile {
+            plan: self.plan.clone(),
+            places: self.places.iter().map(|((site, node), place)| (*site, *node, place.clone())).collect(),
+        };
         Ok(std::fs::write(self.dir.join("tree.json"), serde_json::to_string_pretty(&file)?)?)
     }
 
@@ -98,7 +101,14 @@ impl LocalTree {
         let text = std::fs::read_to_string(&path).with_context(|| format!("{} holds no tree", dir.display()))?;
         let file: TreeFile = serde_json::from_str(&text).with_context(|| format!("{} can't be read", path.display()))?;
         let places = file.places.into_iter().map(|(site, node, place)| ((site, node), place)).collect();
-        Ok(Self { dir: dir.canonicalize()?, khod: khod.into(), plan: file.plan, places, running: BTreeMap::new(), surroundings: BTreeMap::new() })
+        Ok(Self {
+            dir: dir.canonicalize()?,
+            khod: khod.into(),
+            plan: file.plan,
+            places,
+            running: BTreeMap::new(),
+            surroundings: BTreeMap::new(),
+        })
     }
 
     pub fn plan(&self) -> &TreePlan {
@@ -307,7 +317,13 @@ impl LocalTree {
             addresses: self.nodes(site.site).into_iter().map(|node| self.quic_address(site.site, node).to_string()).collect(),
             nodes: nodes.remove(&site.site).unwrap_or_default(),
         };
-        let origins = self.plan.sites.iter().filter(|site| !site.areas.is_empty()).map(|site| OriginEntry { origin: OriginId(site.site.0), author: site.site }).collect();
+        let origins = self
+            .plan
+            .sites
+            .iter()
+            .filter(|site| !site.areas.is_empty())
+            .map(|site| OriginEntry { origin: OriginId(site.site.0), author: site.site })
+            .collect();
         let sites = self.plan.sites.iter().map(entry).collect();
         self.sign_register(&Register { tree: self.plan.tree.clone(), version, sites, origins }, key)
     }
@@ -321,7 +337,8 @@ impl LocalTree {
     /// Keys, certificate and configuration of one node.
     pub(super) fn prepare_node(&self, site: SiteId, node: NodeId, register_key: &PublicKey) -> anyhow::Result<PublicKey> {
         let dir = self.node_dir(site, node);
-        let request = NodeRequest { tree: self.plan.tree.clone(), site, node, reached_as: vec![], signing_algorithm: SignatureAlgorithm::default() };
+        let request =
+            NodeRequest { tree: self.plan.tree.clone(), site, node, reached_as: vec![], signing_algorithm: SignatureAlgorithm::default() };
         let card = request_node(&request, &dir)?;
         let root = self.dir.join("pki").join("root");
         sign_file(&root, &dir.join("tls.csr"), &dir.join("tls.crt"), CERTIFICATE_DAYS, now(), |_| Ok(()))?;

@@ -21,7 +21,9 @@ impl LocalTree {
         for (site, node) in self.places.keys() {
             let path = self.node_dir(*site, *node).join("khod.toml");
             let text = std::fs::read_to_string(&path)?;
-            let rest = text.strip_suffix(SMALL_LIMITS).with_context(|| format!("{} does not end with the limits of a local tree", path.display()))?;
+            let rest = text
+                .strip_suffix(SMALL_LIMITS)
+                .with_context(|| format!("{} does not end with the limits of a local tree", path.display()))?;
             std::fs::write(&path, rest)?;
         }
         Ok(())

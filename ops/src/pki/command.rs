@@ -27,8 +27,10 @@ pub enum PkiCommand {
     #[command(after_help = "Example, on a machine that stays offline:\n  kho pki init --tree vn --out /srv/kho-ca")]
     Init(InitArgs),
     /// On a node: make its keys (stay here, mode 0600), a request to sign, and its node card for the register.
-    #[command(after_help = "Example, on node 3 of site 12:\n  kho pki request --tree vn --site 12 --node 3 --san 10.0.0.5 --out /etc/kho/pki\n\
-        Then carry tls.csr to the root's machine for `kho pki sign`, and node.json to who keeps the register.")]
+    #[command(
+        after_help = "Example, on node 3 of site 12:\n  kho pki request --tree vn --site 12 --node 3 --san 10.0.0.5 --out /etc/kho/pki\n\
+        Then carry tls.csr to the root's machine for `kho pki sign`, and node.json to who keeps the register."
+    )]
     Request(RequestArgs),
     /// On the root's machine: check a request, show what it asks for, and sign it.
     #[command(after_help = "Example:\n  kho pki sign --ca /srv/kho-ca --csr tls.csr --expect-site 12 --expect-node 3 --out tls.crt\n\
@@ -186,7 +188,13 @@ fn request(args: RequestArgs, out: &mut impl Write) -> anyhow::Result<()> {
     if args.json {
         return print_json(out, &serde_json::to_value(&card)?);
     }
-    writeln!(out, "Made the keys of node {} of site {} in {}; tls.key and signing.key never leave this node.", card.node, card.site, args.out.display())?;
+    writeln!(
+        out,
+        "Made the keys of node {} of site {} in {}; tls.key and signing.key never leave this node.",
+        card.node,
+        card.site,
+        args.out.display()
+    )?;
     writeln!(out, "Signing key: {}", card.signing_public_key)?;
     writeln!(out, "Next: carry tls.csr to the root's machine for `kho pki sign`, and node.json to who keeps the register.")?;
     Ok(())
@@ -201,7 +209,8 @@ fn sign(args: &SignArgs, now: SiteTime, out: &mut impl Write) -> anyhow::Result<
     let issued = folder::sign_file(&args.ca, &args.csr, &args.out, args.days, now, approve)?;
     let (from, until) = (issued.validity.not_before.to_rfc3339(), issued.validity.not_after.to_rfc3339());
     if args.json {
-        let answer = json!({ "identity": issued.identity, "server_names": server_names, "not_before": from, "not_after": until, "file": args.out });
+        let answer =
+            json!({ "identity": issued.identity, "server_names": server_names, "not_before": from, "not_after": until, "file": args.out });
         return print_json(out, &answer);
     }
     writeln!(out, "Signed {} into {}.", args.csr.display(), args.out.display())?;

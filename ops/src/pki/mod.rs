@@ -23,7 +23,9 @@ mod show;
 mod tests;
 
 pub use command::{PkiCommand, run};
-pub use folder::{NODE_CARD_FILE, NodeRequest, ROOT_CERTIFICATE_FILE, SIGNING_KEY_FILE, TLS_CERTIFICATE_FILE, TLS_KEY_FILE, TLS_REQUEST_FILE};
+pub use folder::{
+    NODE_CARD_FILE, NodeRequest, ROOT_CERTIFICATE_FILE, SIGNING_KEY_FILE, TLS_CERTIFICATE_FILE, TLS_KEY_FILE, TLS_REQUEST_FILE,
+};
 pub use folder::{init_root, load_root, request_node, request_person, sign_file};
 pub use node_card::NodeCard;
 pub use show::{Shown, show};

@@ -43,7 +43,8 @@ impl NodeCard {
     /// # Errors
     /// When the text is not hexadecimal or not of the algorithm's length.
     pub fn public_key(&self) -> anyhow::Result<PublicKey> {
-        let wrong = || format!("the signing key of node {} of site {} is malformed; make a new card with `kho pki request`", self.node, self.site);
+        let wrong =
+            || format!("the signing key of node {} of site {} is malformed; make a new card with `kho pki request`", self.node, self.site);
         let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(self.signing_public_key.as_bytes()).with_context(wrong)?;
         let length = match self.algorithm {
             SignatureAlgorithm::EcdsaP256Sha256 => 65,

@@ -8,7 +8,10 @@ use kho_storage::ids::SiteTime;
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use serde::Serialize;
-use x509_parser::{extensions::GeneralName, prelude::{FromDer as _, X509Certificate}};
+use x509_parser::{
+    extensions::GeneralName,
+    prelude::{FromDer as _, X509Certificate},
+};
 
 use super::folder::read_text;
 
@@ -41,7 +44,9 @@ pub fn show(path: &Path, now: SiteTime) -> anyhow::Result<Vec<Shown>> {
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
         let (kind, der) = section.with_context(|| format!("{} is no PEM file", path.display()))?;
         match kind {
-            SectionKind::Certificate => shown.push(certificate(&der, now).with_context(|| format!("{} holds an unreadable certificate", path.display()))?),
+            SectionKind::Certificate => {
+                shown.push(certificate(&der, now).with_context(|| format!("{} holds an unreadable certificate", path.display()))?)
+            }
             SectionKind::Csr => shown.push(request(&text, &der)?),
             SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey => {
                 bail!("{} holds a private key, which is not shown; show the certificate beside it", path.display())
@@ -97,7 +102,9 @@ fn server_name(name: &GeneralName<'_>) -> Option<String> {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => Some(match <[u8; 4]>::try_from(*bytes) {
             Ok(v4) => std::net::Ipv4Addr::from(v4).to_string(),
-            Err(_) => <[u8; 16]>::try_from(*bytes).map_or_else(|_| "malformed address".to_owned(), |v6| std::net::Ipv6Addr::from(v6).to_string()),
+            Err(_) => {
+                <[u8; 16]>::try_from(*bytes).map_or_else(|_| "malformed address".to_owned(), |v6| std::net::Ipv6Addr::from(v6).to_string())
+            }
         }),
         _ => None,
     }

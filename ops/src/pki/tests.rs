@@ -53,8 +53,15 @@ fn a_private_key_is_readable_by_its_owner_only() {
     pki(&folder, "client --tree vn --operator an --out {}/o").expect("requested");
     pki(&folder, "sign --ca {}/ca --csr {}/n/tls.csr --out {}/n/tls.crt").expect("signed");
     let files = [
-        ("ca/root.key", 0o600), ("ca/root.crt", 0o644), ("n/tls.key", 0o600), ("n/signing.key", 0o600), ("n/tls.csr", 0o644),
-        ("n/node.json", 0o644), ("n/tls.crt", 0o644), ("o/client.key", 0o600), ("o/client.csr", 0o644),
+        ("ca/root.key", 0o600),
+        ("ca/root.crt", 0o644),
+        ("n/tls.key", 0o600),
+        ("n/signing.key", 0o600),
+        ("n/tls.csr", 0o644),
+        ("n/node.json", 0o644),
+        ("n/tls.crt", 0o644),
+        ("o/client.key", 0o600),
+        ("o/client.csr", 0o644),
     ];
     for (name, expected) in files {
         assert_eq!(mode(&folder.path().join(name)), expected, "{name}");
@@ -76,7 +83,17 @@ fn nothing_is_overwritten() {
     pki(&folder, "sign --ca {}/ca --csr {}/n/tls.csr --out {}/n/tls.crt").expect("signed");
     pki(&folder, "client --tree vn --operator an --out {}/o").expect("requested");
     let all = || -> Vec<_> {
-        let files = ["ca/root.key", "ca/root.crt", "n/tls.key", "n/signing.key", "n/tls.csr", "n/node.json", "n/tls.crt", "o/client.key", "o/client.csr"];
+        let files = [
+            "ca/root.key",
+            "ca/root.crt",
+            "n/tls.key",
+            "n/signing.key",
+            "n/tls.csr",
+            "n/node.json",
+            "n/tls.crt",
+            "o/client.key",
+            "o/client.csr",
+        ];
         files.iter().map(|name| fs::read(folder.path().join(name)).expect("made")).collect()
     };
     let before = all();
@@ -108,7 +125,8 @@ fn a_request_that_was_altered_is_not_signed() {
     let mut der = data_encoding::BASE64.decode(body.as_bytes()).expect("PEM");
     let at = der.windows(7).position(|bytes| bytes == b"site/12").expect("the name stands in it");
     der[at + 6] = b'1';
-    let altered = format!("-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n", data_encoding::BASE64.encode(&der));
+    let altered =
+        format!("-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n", data_encoding::BASE64.encode(&der));
     fs::write(&csr, altered).expect("writable");
     let error = format!("{:#}", pki(&folder, "sign --ca {}/ca --csr {}/n/tls.csr --out {}/n/tls.crt").expect_err("altered"));
     assert!(error.contains("altered") && error.contains("tls.csr"), "{error}");
@@ -205,7 +223,8 @@ async fn nodes_signed_this_way_let_each_other_in() {
             key: path(&format!("n{node}/tls.key")),
         };
         let credentials = Credentials::load(&files).expect("they fit");
-        Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &credentials, CertificateClock::system(), TransportLimits::default()).expect("a free port")
+        Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &credentials, CertificateClock::system(), TransportLimits::default())
+            .expect("a free port")
     };
     let (one, two) = (endpoint(1), endpoint(2));
     let server_name = node_server_name(SiteId(12), NodeId(2));

@@ -4,18 +4,12 @@ use super::calendar::Calendar;
 use super::draws::{Draws, Lottery};
 use super::ethnicity::{EthnicMix, Ethnicity};
 use super::region::CensusRegion;
-use super::resident::{
-    DatePrecision, Draft, Education, HouseholdDraft, HouseholdKind, Member, Relation,
-    ResidenceStatus, Resident,
-};
+use super::resident::{DatePrecision, Draft, Education, HouseholdDraft, HouseholdKind, Member, Relation, ResidenceStatus, Resident};
 
-use Education::{
-    College, LowerSecondary, Postgraduate, Primary, University, UpperSecondary, Vocational,
-};
+use Education::{College, LowerSecondary, Postgraduate, Primary, University, UpperSecondary, Vocational};
 
 static AT_11: Lottery<Education> = Lottery::new(&[(Primary, 975), (Education::None, 25)]);
-static AT_15: Lottery<Education> =
-    Lottery::new(&[(LowerSecondary, 900), (Primary, 85), (Education::None, 15)]);
+static AT_15: Lottery<Education> = Lottery::new(&[(LowerSecondary, 900), (Primary, 85), (Education::None, 15)]);
 #[rustfmt::skip]
 static AT_18: Lottery<Education> = Lottery::new(&[
     (UpperSecondary, 620), (LowerSecondary, 250), (Primary, 70), (Education::None, 15), (Vocational, 45),
@@ -51,22 +45,12 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// The commune's residents in the order of their rows.
-pub(super) fn settle(
-    drafts: &[Draft],
-    households: &[HouseholdDraft],
-    around: &Surroundings<'_>,
-    draws: &mut Draws,
-) -> Vec<Resident> {
+pub(super) fn settle(drafts: &[Draft], households: &[HouseholdDraft], around: &Surroundings<'_>, draws: &mut Draws) -> Vec<Resident> {
     let mut residents = Vec::with_capacity(drafts.len());
-    let temporary = if around.region == CensusRegion::Southeast {
-        TEMPORARY_MANY
-    } else {
-        TEMPORARY_FEW
-    };
+    let temporary = if around.region == CensusRegion::Southeast { TEMPORARY_MANY } else { TEMPORARY_FEW };
     for (household, draft) in households.iter().enumerate() {
         let first = residents.len() as u32;
-        let is_temporary =
-            draft.kind == HouseholdKind::Collective && draws.chance(600) || draws.chance(temporary);
+        let is_temporary = draft.kind == HouseholdKind::Collective && draws.chance(600) || draws.chance(temporary);
         let mut lines = [None; LINES_MAX];
         for (place, member) in draft.members.iter().enumerate() {
             let person = drafts[member.draft as usize];
@@ -93,12 +77,7 @@ pub(super) fn settle(
 }
 
 /// One group per line; whoever starts a new line in a house is mostly of the head's group.
-fn ethnicity_of(
-    member: &Member,
-    lines: &mut [Option<Ethnicity>; LINES_MAX],
-    mix: &EthnicMix,
-    draws: &mut Draws,
-) -> Ethnicity {
+fn ethnicity_of(member: &Member, lines: &mut [Option<Ethnicity>; LINES_MAX], mix: &EthnicMix, draws: &mut Draws) -> Ethnicity {
     let of_head = lines[0];
     *lines[usize::from(member.line)].get_or_insert_with(|| match of_head {
         Some(of_head) => mix.draw_spouse(of_head, draws),
@@ -132,12 +111,7 @@ fn precision_at(age: u8, draws: &mut Draws) -> DatePrecision {
     }
 }
 
-fn residence_of(
-    member: &Member,
-    age: u8,
-    is_temporary: bool,
-    draws: &mut Draws,
-) -> ResidenceStatus {
+fn residence_of(member: &Member, age: u8, is_temporary: bool, draws: &mut Draws) -> ResidenceStatus {
     let may_be_away = (18..50).contains(&age) && member.relation != Relation::Head;
     match (is_temporary, may_be_away) {
         (true, _) => ResidenceStatus::Temporary,

@@ -22,31 +22,20 @@ pub(super) struct Calendar {
 
 impl Calendar {
     pub(super) fn new(as_of: Date, event_months: u32) -> Result<Self, SynthError> {
-        let outside =
-            |_| SynthError::bad_plan(format!("the years before {as_of} cannot be counted"));
+        let outside = |_| SynthError::bad_plan(format!("the years before {as_of} cannot be counted"));
         let days_to = |earlier: Date| (earlier.duration_until(as_of).as_secs() / 86_400) as u16;
         let mut age_first = Vec::with_capacity(AGES + 1);
         for age in 0..=AGES as i64 {
-            age_first.push(days_to(
-                as_of.checked_sub(Span::new().years(age)).map_err(outside)?,
-            ));
+            age_first.push(days_to(as_of.checked_sub(Span::new().years(age)).map_err(outside)?));
         }
-        let window_days = days_to(
-            as_of
-                .checked_sub(Span::new().months(event_months))
-                .map_err(outside)?,
-        );
+        let window_days = days_to(as_of.checked_sub(Span::new().months(event_months)).map_err(outside)?);
         let mut days = vec![as_of];
         let mut day = as_of;
         for _ in 0..age_first[AGES] {
             day = day.yesterday().map_err(outside)?;
             days.push(day);
         }
-        Ok(Self {
-            days,
-            age_first,
-            window_days,
-        })
+        Ok(Self { days, age_first, window_days })
     }
 
     pub(super) fn as_of(&self) -> Date {

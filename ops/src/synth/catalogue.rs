@@ -86,19 +86,12 @@ impl Units {
     pub fn from_dir(catalogue: Catalogue, dir: &Path) -> Result<Self, SynthError> {
         let text = |file: &str| {
             let path = dir.join(file);
-            std::fs::read_to_string(&path).map_err(|error| SynthError::UnreadableUnits {
-                file: path.display().to_string(),
-                reason: error.to_string(),
-            })
+            std::fs::read_to_string(&path)
+                .map_err(|error| SynthError::UnreadableUnits { file: path.display().to_string(), reason: error.to_string() })
         };
         match catalogue {
             Catalogue::Legacy63 => Self::parse(catalogue, &text(LEGACY_FILE)?, "", ""),
-            Catalogue::Units2025 => Self::parse(
-                catalogue,
-                &text(LEGACY_FILE)?,
-                &text(UNITS_2025_FILE)?,
-                &text(MAP_2025_FILE)?,
-            ),
+            Catalogue::Units2025 => Self::parse(catalogue, &text(LEGACY_FILE)?, &text(UNITS_2025_FILE)?, &text(MAP_2025_FILE)?),
         }
     }
 
@@ -110,45 +103,24 @@ impl Units {
         &self.communes
     }
 
-    fn parse(
-        catalogue: Catalogue,
-        legacy: &str,
-        units: &str,
-        map: &str,
-    ) -> Result<Self, SynthError> {
+    fn parse(catalogue: Catalogue, legacy: &str, units: &str, map: &str) -> Result<Self, SynthError> {
         let legacy = rows::<LegacyRow>(LEGACY_FILE, legacy)?;
         let mut communes = match catalogue {
             Catalogue::Legacy63 => legacy_units(legacy),
-            Catalogue::Units2025 => units_2025(
-                &legacy,
-                rows(UNITS_2025_FILE, units)?,
-                rows(MAP_2025_FILE, map)?,
-            )?,
+            Catalogue::Units2025 => units_2025(&legacy, rows(UNITS_2025_FILE, units)?, rows(MAP_2025_FILE, map)?)?,
         };
         communes.sort_by(|a, b| {
-            let key = |unit: &Unit| {
-                (
-                    unit.province_code.clone(),
-                    unit.district.clone(),
-                    unit.commune_code.clone(),
-                )
-            };
+            let key = |unit: &Unit| (unit.province_code.clone(), unit.district.clone(), unit.commune_code.clone());
             key(a).cmp(&key(b))
         });
-        let codes: BTreeSet<&str> = communes
-            .iter()
-            .map(|unit| unit.commune_code.as_str())
-            .collect();
+        let codes: BTreeSet<&str> = communes.iter().map(|unit| unit.commune_code.as_str()).collect();
         if communes.is_empty() || codes.len() != communes.len() {
             return Err(SynthError::UnreadableUnits {
                 file: catalogue.version().to_owned(),
                 reason: "it has no commune, or a commune code twice".to_owned(),
             });
         }
-        Ok(Self {
-            catalogue,
-            communes,
-        })
+        Ok(Self { catalogue, communes })
     }
 }
 
@@ -187,10 +159,7 @@ fn rows<R: DeserializeOwned>(file: &str, text: &str) -> Result<Vec<R>, SynthErro
     csv::Reader::from_reader(text.as_bytes())
         .deserialize()
         .collect::<Result<Vec<R>, csv::Error>>()
-        .map_err(|error| SynthError::UnreadableUnits {
-            file: file.to_owned(),
-            reason: error.to_string(),
-        })
+        .map_err(|error| SynthError::UnreadableUnits { file: file.to_owned(), reason: error.to_string() })
 }
 
 fn legacy_units(rows: Vec<LegacyRow>) -> Vec<Unit> {
@@ -230,59 +199,33 @@ fn legacy_weight(row: &LegacyRow) -> u64 {
 }
 
 /// A new commune's weight is the sum of its old parts' weights; an old commune that was split counts in equal parts.
-fn units_2025(
-    legacy: &[LegacyRow],
-    rows: Vec<Row2025>,
-    map: Vec<MapRow>,
-) -> Result<Vec<Unit>, SynthError> {
+fn units_2025(legacy: &[LegacyRow], rows: Vec<Row2025>, map: Vec<MapRow>) -> Result<Vec<Unit>, SynthError> {
     let old_key = |district: &str, commune: &str| format!("{district}/{commune}");
-    let weights: BTreeMap<String, u64> = legacy
-        .iter()
-        .map(|row| {
-            (
-                old_key(&row.district_code, &row.commune_code),
-                legacy_weight(row),
-            )
-        })
-        .collect();
+    let weights: BTreeMap<String, u64> =
+        legacy.iter().map(|row| (old_key(&row.district_code, &row.commune_code), legacy_weight(row))).collect();
     let mut pieces: BTreeMap<String, u64> = BTreeMap::new();
     for row in &map {
-        *pieces
-            .entry(old_key(&row.old_district, &row.old_commune))
-            .or_default() += 1;
+        *pieces.entry(old_key(&row.old_district, &row.old_commune)).or_default() += 1;
     }
     // new commune → old province → (weight of default parts, weight of all parts)
     let mut parts: BTreeMap<&str, BTreeMap<&str, (u64, u64)>> = BTreeMap::new();
     for row in &map {
         let key = old_key(&row.old_district, &row.old_commune);
-        let unit_weight = weights
-            .get(&key)
-            .ok_or_else(|| SynthError::UnreadableUnits {
-                file: MAP_2025_FILE.to_owned(),
-                reason: format!("old unit {key} is not in {LEGACY_FILE}"),
-            })?;
+        let unit_weight = weights.get(&key).ok_or_else(|| SynthError::UnreadableUnits {
+            file: MAP_2025_FILE.to_owned(),
+            reason: format!("old unit {key} is not in {LEGACY_FILE}"),
+        })?;
         let weight = unit_weight / pieces.get(&key).copied().unwrap_or(1);
-        let part = parts
-            .entry(&row.new_commune)
-            .or_default()
-            .entry(&row.old_province)
-            .or_default();
+        let part = parts.entry(&row.new_commune).or_default().entry(&row.old_province).or_default();
         part.0 += if row.is_default == 1 { weight } else { 0 };
         part.1 += weight;
     }
     let unit = |row: Row2025| {
-        let of_provinces =
-            parts
-                .get(row.commune_code.as_str())
-                .ok_or_else(|| SynthError::UnreadableUnits {
-                    file: MAP_2025_FILE.to_owned(),
-                    reason: format!("no old unit leads to commune {}", row.commune_code),
-                })?;
-        let home = of_provinces
-            .iter()
-            .rev()
-            .max_by_key(|(_, part)| **part)
-            .map_or("", |(code, _)| *code);
+        let of_provinces = parts.get(row.commune_code.as_str()).ok_or_else(|| SynthError::UnreadableUnits {
+            file: MAP_2025_FILE.to_owned(),
+            reason: format!("no old unit leads to commune {}", row.commune_code),
+        })?;
+        let home = of_provinces.iter().rev().max_by_key(|(_, part)| **part).map_or("", |(code, _)| *code);
         Ok(Unit {
             weight: of_provinces.values().map(|part| part.1).sum(),
             is_urban: row.commune_type != "Xã",
@@ -303,19 +246,9 @@ mod tests {
 
     #[test]
     fn the_embedded_catalogues_hold_every_commune_and_every_home_province() {
-        for (catalogue, communes, provinces) in [
-            (Catalogue::Legacy63, 10_035, 63),
-            (Catalogue::Units2025, 3_321, 34),
-        ] {
+        for (catalogue, communes, provinces) in [(Catalogue::Legacy63, 10_035, 63), (Catalogue::Units2025, 3_321, 34)] {
             let units = Units::embedded(catalogue).expect("the embedded files are well formed");
-            let count = |code: fn(&Unit) -> &str| {
-                units
-                    .communes()
-                    .iter()
-                    .map(code)
-                    .collect::<BTreeSet<_>>()
-                    .len()
-            };
+            let count = |code: fn(&Unit) -> &str| units.communes().iter().map(code).collect::<BTreeSet<_>>().len();
             assert_eq!(units.communes().len(), communes);
             assert_eq!(count(|unit| &unit.province_code), provinces);
             assert_eq!(count(|unit| &unit.home_province), 63);
@@ -327,10 +260,7 @@ mod tests {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config-examples/catalogues");
         for catalogue in [Catalogue::Legacy63, Catalogue::Units2025] {
             let folder = Units::from_dir(catalogue, &dir).expect("the folder is in the project");
-            assert_eq!(
-                folder.communes(),
-                Units::embedded(catalogue).expect("well formed").communes()
-            );
+            assert_eq!(folder.communes(), Units::embedded(catalogue).expect("well formed").communes());
         }
         let missing = Units::from_dir(Catalogue::Legacy63, Path::new("no-such-folder"));
         assert!(matches!(missing, Err(SynthError::UnreadableUnits { .. })));

@@ -78,11 +78,7 @@ pub fn run(args: SynthArgs) -> anyhow::Result<()> {
         Some(dir) => Units::from_dir(args.catalogue, dir)?,
         None => Units::embedded(args.catalogue)?,
     };
-    let layout = if args.per_province {
-        Layout::PerProvince
-    } else {
-        Layout::usual(args.catalogue)
-    };
+    let layout = if args.per_province { Layout::PerProvince } else { Layout::usual(args.catalogue) };
     let plan = SynthPlan {
         catalogue: args.catalogue,
         provinces: args.provinces,
@@ -92,36 +88,23 @@ pub fn run(args: SynthArgs) -> anyhow::Result<()> {
         event_months: args.events_months,
     };
     let bar = ProgressBar::no_length().with_style(
-        ProgressStyle::with_template(
-            "{wide_bar} {human_pos} of {human_len} persons, {per_sec}, {eta} left",
-        )
-        .context("the progress bar's template is malformed")?,
+        ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} persons, {per_sec}, {eta} left")
+            .context("the progress bar's template is malformed")?,
     );
     let summary = write_units(&units, &plan, &args.out, layout, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })?;
     bar.finish_and_clear();
-    let text = if args.json {
-        serde_json::to_string_pretty(&summary)?
-    } else {
-        table(&summary)
-    };
-    writeln!(std::io::stdout(), "{text}")
-        .context("the summary cannot be printed; it is also in summary.json")?;
+    let text = if args.json { serde_json::to_string_pretty(&summary)? } else { table(&summary) };
+    writeln!(std::io::stdout(), "{text}").context("the summary cannot be printed; it is also in summary.json")?;
     Ok(())
 }
 
 fn table(summary: &SynthSummary) -> String {
     let mut table = Table::new();
     table.load_style(crate::commands::print::TABLE_STYLE);
-    table.set_header([
-        "region",
-        "whole region, census 2019",
-        "persons",
-        "households",
-        "events",
-    ]);
+    table.set_header(["region", "whole region, census 2019", "persons", "households", "events"]);
     let number = |count: u64| Cell::new(grouped(count)).set_alignment(CellAlignment::Right);
     for (region, counts) in &summary.regions {
         table.add_row(vec![
@@ -132,18 +115,8 @@ fn table(summary: &SynthSummary) -> String {
             number(counts.events),
         ]);
     }
-    let census = summary
-        .regions
-        .values()
-        .map(|region| region.census_persons)
-        .sum();
-    table.add_row(vec![
-        Cell::new("total"),
-        number(census),
-        number(summary.persons),
-        number(summary.households),
-        number(summary.events),
-    ]);
+    let census = summary.regions.values().map(|region| region.census_persons).sum();
+    table.add_row(vec![Cell::new("total"), number(census), number(summary.persons), number(summary.households), number(summary.events)]);
     format!(
         "{table}\n{} communes in {} folders, catalogue {}, seed {}",
         grouped(summary.communes),
@@ -182,26 +155,12 @@ mod tests {
     fn the_example_in_the_help_is_accepted() {
         let line = "kho --province 75,56 --persons 200000 --seed 1 --out DIR --catalogue 2025-34 --events-months 3 --json";
         let Command { synth } = Command::try_parse_from(line.split(' ')).expect("as documented");
-        assert_eq!(
-            (synth.provinces, synth.persons),
-            (vec!["75".to_owned(), "56".to_owned()], Some(200_000))
-        );
-        assert_eq!(
-            (synth.catalogue, synth.as_of),
-            (Catalogue::Units2025, Date::constant(2019, 4, 1))
-        );
+        assert_eq!((synth.provinces, synth.persons), (vec!["75".to_owned(), "56".to_owned()], Some(200_000)));
+        assert_eq!((synth.catalogue, synth.as_of), (Catalogue::Units2025, Date::constant(2019, 4, 1)));
     }
 
     #[test]
     fn counts_are_grouped_by_three_digits() {
-        assert_eq!(
-            [
-                grouped(0),
-                grouped(999),
-                grouped(1_000),
-                grouped(96_208_984)
-            ],
-            ["0", "999", "1,000", "96,208,984"]
-        );
+        assert_eq!([grouped(0), grouped(999), grouped(1_000), grouped(96_208_984)], ["0", "999", "1,000", "96,208,984"]);
     }
 }

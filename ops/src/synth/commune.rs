@@ -83,58 +83,25 @@ impl Workshop {
     }
 
     /// Replaces `rows` by this commune's.
-    pub(super) fn write_commune(
-        &self,
-        plan: &CommunePlan,
-        mix: &EthnicMix,
-        rows: &mut CommuneRows,
-    ) -> CommuneCounts {
-        let draws = |stage| {
-            Draws::new(
-                self.seed,
-                self.catalogue_version,
-                &plan.unit.commune_code,
-                stage,
-            )
-        };
+    pub(super) fn write_commune(&self, plan: &CommunePlan, mix: &EthnicMix, rows: &mut CommuneRows) -> CommuneCounts {
+        let draws = |stage| Draws::new(self.seed, self.catalogue_version, &plan.unit.commune_code, stage);
         let offset = number_of(self.seed, &["structure", &plan.unit.home_province]);
         let draft = |person| {
             let (sex, age) = self.structure.person(offset, person);
             Draft { sex, age }
         };
-        let drafts: Vec<Draft> = (plan.first_person..plan.first_person + plan.persons)
-            .map(draft)
-            .collect();
+        let drafts: Vec<Draft> = (plan.first_person..plan.first_person + plan.persons).map(draft).collect();
         let households = compose(&drafts, &mut draws(Stage::Families));
         let mut people_draws = draws(Stage::People);
-        let around = Surroundings {
-            calendar: &self.calendar,
-            region: plan.region,
-            mix,
-        };
+        let around = Surroundings { calendar: &self.calendar, region: plan.region, mix };
         let residents = settle(&drafts, &households, &around, &mut people_draws);
-        let events = happen(
-            plan,
-            &residents,
-            households.len() as u32,
-            &self.calendar,
-            &mut draws(Stage::Events),
-        );
+        let events = happen(plan, &residents, households.len() as u32, &self.calendar, &mut draws(Stage::Events));
 
-        let mut scribe = Scribe {
-            workshop: self,
-            plan,
-            rows,
-            draws: people_draws,
-        };
+        let mut scribe = Scribe { workshop: self, plan, rows, draws: people_draws };
         scribe.households(&households);
         scribe.persons(&residents);
         scribe.events(&residents, &events);
-        CommuneCounts {
-            households: households.len() as u64,
-            persons: residents.len() as u64,
-            events: events.len() as u64,
-        }
+        CommuneCounts { households: households.len() as u64, persons: residents.len() as u64, events: events.len() as u64 }
     }
 }
 
@@ -205,13 +172,7 @@ impl Scribe<'_> {
             } else {
                 row.empty();
             }
-            row.plain_parts(&[
-                surname.as_bytes(),
-                b" ",
-                middle.as_bytes(),
-                b" ",
-                given.as_bytes(),
-            ]);
+            row.plain_parts(&[surname.as_bytes(), b" ", middle.as_bytes(), b" ", given.as_bytes()]);
             row.date(born, who.born_known);
             row.plain(who.sex.code());
             row.plain(who.relation.code());
@@ -226,23 +187,13 @@ impl Scribe<'_> {
     }
 
     fn pin(&mut self, who: &Resident, born: Date, home: u16, desk: &mut PinDesk) -> Option<Pin> {
-        let without = if who.age == 0 {
-            INFANTS_WITHOUT_PIN
-        } else {
-            OTHERS_WITHOUT_PIN
-        };
+        let without = if who.age == 0 { INFANTS_WITHOUT_PIN } else { OTHERS_WITHOUT_PIN };
         if self.draws.chance(without) {
             return None;
         }
-        let is_newcomer =
-            who.age >= 18 && self.draws.chance(self.plan.region.newcomers_per_mille());
-        let province = if is_newcomer {
-            self.birth_province()
-        } else {
-            home
-        };
-        desk.issue(province, who.sex, born.year())
-            .or_else(|| desk.issue(home, who.sex, born.year()))
+        let is_newcomer = who.age >= 18 && self.draws.chance(self.plan.region.newcomers_per_mille());
+        let province = if is_newcomer { self.birth_province() } else { home };
+        desk.issue(province, who.sex, born.year()).or_else(|| desk.issue(home, who.sex, born.year()))
     }
 
     /// Where a newcomer was registered at birth: large provinces send more people.
@@ -260,11 +211,7 @@ impl Scribe<'_> {
         1
     }
 
-    fn surname(
-        &mut self,
-        who: &Resident,
-        of_lines: &mut Vec<Option<&'static str>>,
-    ) -> &'static str {
+    fn surname(&mut self, who: &Resident, of_lines: &mut Vec<Option<&'static str>>) -> &'static str {
         let line = usize::from(who.line);
         if of_lines.len() <= line {
             of_lines.resize(line + 1, None);
@@ -298,9 +245,7 @@ impl Scribe<'_> {
             row.plain_parts(&[code, b"C", &collaborator_number(household)]);
             row.plain(&unit.commune_code);
             row.plain(self.workshop.catalogue_version);
-            let mother = resident
-                .and_then(|who| who.mother)
-                .map(|no| &residents[no as usize]);
+            let mother = resident.and_then(|who| who.mother).map(|no| &residents[no as usize]);
             let mother_born = mother.map(|mother| (calendar.date(mother.born), mother.born_known));
             payload(row, event.kind, resident.map(|who| who.sex), mother_born);
             row.end_row();
@@ -309,12 +254,7 @@ impl Scribe<'_> {
 }
 
 /// The ten columns after `catalogue_version`.
-fn payload(
-    row: &mut CsvBuffer,
-    kind: EventKind,
-    sex: Option<Sex>,
-    mother_born: Option<(Date, DatePrecision)>,
-) {
+fn payload(row: &mut CsvBuffer, kind: EventKind, sex: Option<Sex>, mother_born: Option<(Date, DatePrecision)>) {
     let empty = |row: &mut CsvBuffer, columns: usize| (0..columns).for_each(|_| row.empty());
     match kind {
         EventKind::Birth { order, place } => {
@@ -327,21 +267,9 @@ fn payload(
             row.text(place);
             empty(row, 6);
         }
-        EventKind::Marriage {
-            is_early,
-            is_consanguineous,
-            had_premarital_exam,
-        } => {
-            let flags = [
-                (is_early, "early"),
-                (is_consanguineous, "consanguineous"),
-                (had_premarital_exam, "premarital_exam"),
-            ];
-            let set: Vec<&str> = flags
-                .into_iter()
-                .filter(|(is_set, _)| *is_set)
-                .map(|(_, flag)| flag)
-                .collect();
+        EventKind::Marriage { is_early, is_consanguineous, had_premarital_exam } => {
+            let flags = [(is_early, "early"), (is_consanguineous, "consanguineous"), (had_premarital_exam, "premarital_exam")];
+            let set: Vec<&str> = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).collect();
             empty(row, 4);
             row.plain(&set.join("|"));
             empty(row, 5);

@@ -48,10 +48,7 @@ impl CsvBuffer {
     /// Free text, quoted where needed.
     pub(super) fn text(&mut self, text: &str) {
         self.next_field();
-        if !text
-            .bytes()
-            .any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'))
-        {
+        if !text.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
             return self.bytes.extend_from_slice(text.as_bytes());
         }
         self.bytes.push(b'"');
@@ -111,26 +108,9 @@ mod tests {
         row.date(Date::constant(931, 4, 1), DatePrecision::Month);
         row.plain_parts(&[b"26734", &digits::<6>(12)]);
         row.end_row();
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .from_reader(row.as_bytes());
-        let record = reader
-            .records()
-            .next()
-            .expect("one row")
-            .expect("well formed");
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(row.as_bytes());
+        let record = reader.records().next().expect("one row").expect("well formed");
         let fields: Vec<&str> = record.iter().collect();
-        assert_eq!(
-            fields,
-            [
-                "0",
-                "4294967295",
-                "Số 5, \"hẻm\" 2",
-                "",
-                "2019-04-01",
-                "0931-04",
-                "26734000012"
-            ]
-        );
+        assert_eq!(fields, ["0", "4294967295", "Số 5, \"hẻm\" 2", "", "2019-04-01", "0931-04", "26734000012"]);
     }
 }

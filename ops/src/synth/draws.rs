@@ -39,10 +39,7 @@ pub(super) fn seed_of(seed: u64, parts: &[&str]) -> [u8; 32] {
 /// The first eight bytes of [`seed_of`], where a number is all that is needed.
 pub(super) fn number_of(seed: u64, parts: &[&str]) -> u64 {
     let bytes = seed_of(seed, parts);
-    bytes[..8]
-        .iter()
-        .rev()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes[..8].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// One replayable stream of choices.
@@ -50,10 +47,7 @@ pub(super) struct Draws(ChaCha8Rng);
 
 impl Draws {
     pub(super) fn new(seed: u64, catalogue: &str, commune_code: &str, stage: Stage) -> Self {
-        Self(ChaCha8Rng::from_seed(seed_of(
-            seed,
-            &[catalogue, commune_code, stage.label()],
-        )))
+        Self(ChaCha8Rng::from_seed(seed_of(seed, &[catalogue, commune_code, stage.label()])))
     }
 
     /// A number in `0..end`; 0 when `end` is 0. The bias is below `end / 2^32`, of no account for a population.
@@ -72,9 +66,7 @@ impl Draws {
 
     /// One entry, or `None` of an empty slice.
     pub(super) fn one_of<T: Copy>(&mut self, entries: &[T]) -> Option<T> {
-        entries
-            .get(self.below(entries.len() as u32) as usize)
-            .copied()
+        entries.get(self.below(entries.len() as u32) as usize).copied()
     }
 
     pub(super) fn shuffle<T>(&mut self, entries: &mut [T]) {

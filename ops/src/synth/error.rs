@@ -11,18 +11,12 @@ pub enum SynthError {
         "province `{code}` does not exist in catalogue {catalogue}; known codes: {known}. \
          Hint: `kho synth --help` shows how to choose the other catalogue"
     )]
-    UnknownProvince {
-        code: String,
-        catalogue: Catalogue,
-        known: String,
-    },
+    UnknownProvince { code: String, catalogue: Catalogue, known: String },
 
     #[error("the plan cannot be carried out: {reason}. Hint: `kho synth --help` lists the limits")]
     BadPlan { reason: String },
 
-    #[error(
-        "unit file {file} cannot be read: {reason}. Hint: leave out `--catalogues` to use the files built into `kho`"
-    )]
+    #[error("unit file {file} cannot be read: {reason}. Hint: leave out `--catalogues` to use the files built into `kho`")]
     UnreadableUnits { file: String, reason: String },
 
     #[error(
@@ -31,26 +25,16 @@ pub enum SynthError {
     )]
     OutputNotEmpty { path: PathBuf },
 
-    #[error(
-        "output {path} cannot be written: {source}. Hint: check free space and rights, then run `kho synth` again"
-    )]
-    Output {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    #[error("output {path} cannot be written: {source}. Hint: check free space and rights, then run `kho synth` again")]
+    Output { path: PathBuf, source: std::io::Error },
 }
 
 impl SynthError {
     pub(super) fn bad_plan(reason: impl Into<String>) -> Self {
-        Self::BadPlan {
-            reason: reason.into(),
-        }
+        Self::BadPlan { reason: reason.into() }
     }
 
     pub(super) fn output(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self::Output {
-            path: path.into(),
-            source,
-        }
+        Self::Output { path: path.into(), source }
     }
 }

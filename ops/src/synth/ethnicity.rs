@@ -148,17 +148,12 @@ pub(super) struct EthnicMix {
 
 impl EthnicMix {
     pub(super) fn of_province(code: &str) -> Self {
-        let shares = SHARES
-            .iter()
-            .find(|(province, _)| *province == code)
-            .map_or(&[][..], |(_, shares)| shares);
+        let shares = SHARES.iter().find(|(province, _)| *province == code).map_or(&[][..], |(_, shares)| shares);
         let numbered = |(code, share): &Share| {
             let place = CODES.iter().position(|known| known == code)?;
             Some((Ethnicity(place as u8), *share))
         };
-        Self {
-            shares: shares.iter().filter_map(numbered).collect(),
-        }
+        Self { shares: shares.iter().filter_map(numbered).collect() }
     }
 
     pub(super) fn draw(&self, draws: &mut Draws) -> Ethnicity {
@@ -177,11 +172,7 @@ impl EthnicMix {
 
     /// For somebody who married into a family: mostly of its group.
     pub(super) fn draw_spouse(&self, of: Ethnicity, draws: &mut Draws) -> Ethnicity {
-        if draws.chance(MIXED_PER_MILLE) {
-            self.draw(draws)
-        } else {
-            of
-        }
+        if draws.chance(MIXED_PER_MILLE) { self.draw(draws) } else { of }
     }
 }
 
@@ -194,15 +185,8 @@ mod tests {
     fn every_share_names_a_real_province_and_group_and_none_exceeds_the_whole() {
         for (province, shares) in SHARES {
             assert!(census_province(province).is_some(), "{province}");
-            assert_eq!(
-                EthnicMix::of_province(province).shares.len(),
-                shares.len(),
-                "{province}"
-            );
-            assert!(
-                shares.iter().map(|(_, share)| share).sum::<u32>() < 1000,
-                "{province}"
-            );
+            assert_eq!(EthnicMix::of_province(province).shares.len(), shares.len(), "{province}");
+            assert!(shares.iter().map(|(_, share)| share).sum::<u32>() < 1000, "{province}");
         }
     }
 }

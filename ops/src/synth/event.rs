@@ -14,32 +14,17 @@ pub(super) enum Concerned {
 /// The type of an event with the fields of that type only.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum EventKind {
-    Birth {
-        order: u8,
-        place: &'static str,
-    },
+    Birth { order: u8, place: &'static str },
     NewbornScreening,
     Death,
     InMigration,
     OutMigration,
-    Marriage {
-        is_early: bool,
-        is_consanguineous: bool,
-        had_premarital_exam: bool,
-    },
+    Marriage { is_early: bool, is_consanguineous: bool, had_premarital_exam: bool },
     Divorce,
-    AttributeChange {
-        field: &'static str,
-        old: &'static str,
-        new: &'static str,
-    },
-    ContraceptionStart {
-        method: &'static str,
-    },
+    AttributeChange { field: &'static str, old: &'static str, new: &'static str },
+    ContraceptionStart { method: &'static str },
     ContraceptionStop,
-    Pregnancy {
-        outcome: &'static str,
-    },
+    Pregnancy { outcome: &'static str },
     PrenatalScreening,
     ElderlyExam,
 }

@@ -53,29 +53,14 @@ static METHODS: Lottery<&str> = Lottery::new(&[
     ("male_sterilisation", 1),
     ("other", 29),
 ]);
-static LOSSES: Lottery<&str> =
-    Lottery::new(&[("miscarriage", 350), ("abortion", 620), ("stillbirth", 30)]);
+static LOSSES: Lottery<&str> = Lottery::new(&[("miscarriage", 350), ("abortion", 620), ("stillbirth", 30)]);
 
 /// The commune's events, oldest first.
-pub(super) fn happen(
-    plan: &CommunePlan,
-    residents: &[Resident],
-    households: u32,
-    calendar: &Calendar,
-    draws: &mut Draws,
-) -> Vec<Event> {
+pub(super) fn happen(plan: &CommunePlan, residents: &[Resident], households: u32, calendar: &Calendar, draws: &mut Draws) -> Vec<Event> {
     if calendar.window_days() == 0 || residents.is_empty() {
         return Vec::new();
     }
-    let mut chronicle = Chronicle {
-        plan,
-        residents,
-        households,
-        calendar,
-        draws,
-        former: BTreeMap::new(),
-        events: Vec::new(),
-    };
+    let mut chronicle = Chronicle { plan, residents, households, calendar, draws, former: BTreeMap::new(), events: Vec::new() };
     chronicle.births();
     chronicle.reproductive_health();
     chronicle.marriages();
@@ -109,12 +94,7 @@ impl Chronicle<'_> {
 
     fn push(&mut self, kind: EventKind, concerned: Concerned, on: DaysBack) {
         let recorded = self.calendar.recorded(on, self.draws);
-        self.events.push(Event {
-            kind,
-            concerned,
-            on,
-            recorded,
-        });
+        self.events.push(Event { kind, concerned, on, recorded });
     }
 
     fn push_any_day(&mut self, kind: EventKind, concerned: Concerned) {
@@ -129,9 +109,7 @@ impl Chronicle<'_> {
             return Vec::new();
         }
         let all = 0..self.residents.len() as u32;
-        let mut candidates: Vec<u32> = all
-            .filter(|no| suits(&self.residents[*no as usize]))
-            .collect();
+        let mut candidates: Vec<u32> = all.filter(|no| suits(&self.residents[*no as usize])).collect();
         self.draws.shuffle(&mut candidates);
         candidates.into_iter().cycle().take(wanted).collect()
     }
@@ -139,11 +117,7 @@ impl Chronicle<'_> {
     /// Somebody who died or left, in any household.
     fn former_member(&mut self) -> Concerned {
         let start = self.draws.below(self.households);
-        let has_room = |household: &u32| {
-            self.former
-                .get(household)
-                .is_none_or(|named| *named < FORMER_MAX)
-        };
+        let has_room = |household: &u32| self.former.get(household).is_none_or(|named| *named < FORMER_MAX);
         let mut around = (start..self.households).chain(0..start);
         let household = around.find(has_room).unwrap_or(start);
         let named = self.former.entry(household).or_default();
@@ -154,67 +128,34 @@ impl Chronicle<'_> {
 
     fn births(&mut self) {
         for child in 0..self.residents.len() as u32 {
-            let Resident {
-                born, mother, age, ..
-            } = self.residents[child as usize];
+            let Resident { born, mother, age, .. } = self.residents[child as usize];
             if age > 3 || !self.calendar.is_in_window(born) {
                 continue;
             }
             let place = PLACES.draw(self.draws);
-            self.push(
-                EventKind::Birth {
-                    order: self.birth_order(child),
-                    place,
-                },
-                Concerned::Resident(child),
-                born,
-            );
+            self.push(EventKind::Birth { order: self.birth_order(child), place }, Concerned::Resident(child), born);
             if let Some(mother) = mother {
-                self.push(
-                    EventKind::Pregnancy {
-                        outcome: "live_birth",
-                    },
-                    Concerned::Resident(mother),
-                    born,
-                );
+                self.push(EventKind::Pregnancy { outcome: "live_birth" }, Concerned::Resident(mother), born);
             }
             if self.draws.chance(NEWBORN_SCREENINGS_PER_MILLE) && born.0 > 3 {
-                self.push(
-                    EventKind::NewbornScreening,
-                    Concerned::Resident(child),
-                    DaysBack(born.0 - 2),
-                );
+                self.push(EventKind::NewbornScreening, Concerned::Resident(child), DaysBack(born.0 - 2));
             }
         }
     }
 
     /// Counts the mother's children in the household up to this one; children are listed oldest first.
     fn birth_order(&self, child: u32) -> u8 {
-        let Resident {
-            mother, household, ..
-        } = self.residents[child as usize];
-        let older = self.residents[..child as usize]
-            .iter()
-            .rev()
-            .take_while(|other| other.household == household);
-        1 + older
-            .filter(|other| mother.is_some() && other.mother == mother)
-            .count() as u8
+        let Resident { mother, household, .. } = self.residents[child as usize];
+        let older = self.residents[..child as usize].iter().rev().take_while(|other| other.household == household);
+        1 + older.filter(|other| mother.is_some() && other.mother == mother).count() as u8
     }
 
     fn reproductive_health(&mut self) {
-        let is_fertile_wife = |who: &Resident| {
-            who.sex == Sex::Female && (18..50).contains(&who.age) && who.marital == Marital::Married
-        };
+        let is_fertile_wife = |who: &Resident| who.sex == Sex::Female && (18..50).contains(&who.age) && who.marital == Marital::Married;
         for wife in self.pick(CONTRACEPTION_STARTS, is_fertile_wife) {
             let method = METHODS.draw(self.draws);
-            let husband = self.residents[wife as usize]
-                .spouse
-                .filter(|_| method == "male_sterilisation");
-            self.push_any_day(
-                EventKind::ContraceptionStart { method },
-                Concerned::Resident(husband.unwrap_or(wife)),
-            );
+            let husband = self.residents[wife as usize].spouse.filter(|_| method == "male_sterilisation");
+            self.push_any_day(EventKind::ContraceptionStart { method }, Concerned::Resident(husband.unwrap_or(wife)));
         }
         for wife in self.pick(CONTRACEPTION_STOPS, is_fertile_wife) {
             self.push_any_day(EventKind::ContraceptionStop, Concerned::Resident(wife));
@@ -223,9 +164,7 @@ impl Chronicle<'_> {
             let outcome = LOSSES.draw(self.draws);
             self.push_any_day(EventKind::Pregnancy { outcome }, Concerned::Resident(wife));
         }
-        for wife in self.pick(PRENATAL_SCREENINGS, |who| {
-            is_fertile_wife(who) && who.age < 42
-        }) {
+        for wife in self.pick(PRENATAL_SCREENINGS, |who| is_fertile_wife(who) && who.age < 42) {
             self.push_any_day(EventKind::PrenatalScreening, Concerned::Resident(wife));
         }
     }
@@ -237,18 +176,12 @@ impl Chronicle<'_> {
         }
         let residents = self.residents;
         let is_recent_wife = |who: &Resident| {
-            let itself = who
-                .spouse
-                .and_then(|spouse| residents[spouse as usize].spouse);
-            who.sex == Sex::Female
-                && who.age < 38
-                && itself.is_some_and(|wife| !is_mother[wife as usize])
+            let itself = who.spouse.and_then(|spouse| residents[spouse as usize].spouse);
+            who.sex == Sex::Female && who.age < 38 && itself.is_some_and(|wife| !is_mother[wife as usize])
         };
         for wife in self.pick(MARRIAGES, is_recent_wife) {
             let bride = self.residents[wife as usize];
-            let groom_age = bride
-                .spouse
-                .map_or(u8::MAX, |groom| self.residents[groom as usize].age);
+            let groom_age = bride.spouse.map_or(u8::MAX, |groom| self.residents[groom as usize].age);
             let kind = EventKind::Marriage {
                 is_early: bride.age < 18 || groom_age < 20,
                 is_consanguineous: self.draws.chance(4),
@@ -256,21 +189,16 @@ impl Chronicle<'_> {
             };
             self.push_any_day(kind, Concerned::Resident(wife));
         }
-        for person in self.pick(DIVORCES, |who| {
-            who.marital == Marital::Divorced && who.age < 65
-        }) {
+        for person in self.pick(DIVORCES, |who| who.marital == Marital::Divorced && who.age < 65) {
             self.push_any_day(EventKind::Divorce, Concerned::Resident(person));
         }
     }
 
     fn moves_and_deaths(&mut self) {
-        let is_arrival = |who: &Resident| {
-            who.residence == ResidenceStatus::Temporary && who.age < 60 && who.age > 3
-        };
+        let is_arrival = |who: &Resident| who.residence == ResidenceStatus::Temporary && who.age < 60 && who.age > 3;
         // Where nobody is registered as temporary, arrivals have since become permanent.
         let has_temporary = self.residents.iter().any(is_arrival);
-        let has_arrived =
-            |who: &Resident| is_arrival(who) || !has_temporary && (18..40).contains(&who.age);
+        let has_arrived = |who: &Resident| is_arrival(who) || !has_temporary && (18..40).contains(&who.age);
         for person in self.pick(ARRIVALS, has_arrived) {
             self.push_any_day(EventKind::InMigration, Concerned::Resident(person));
         }
@@ -302,9 +230,7 @@ fn attribute_change(who: &Resident, draws: &mut Draws) -> EventKind {
         Education::Primary => Some(Education::None),
         Education::LowerSecondary => Some(Education::Primary),
         Education::UpperSecondary => Some(Education::LowerSecondary),
-        Education::Vocational | Education::College | Education::University => {
-            Some(Education::UpperSecondary)
-        }
+        Education::Vocational | Education::College | Education::University => Some(Education::UpperSecondary),
         Education::Postgraduate => Some(Education::University),
     };
     let marital_before = match who.marital {
@@ -313,26 +239,14 @@ fn attribute_change(who: &Resident, draws: &mut Draws) -> EventKind {
         Marital::Separated | Marital::Divorced | Marital::Widowed => Some(Marital::Married),
     };
     match (draws.below(3), education_before, marital_before) {
-        (0, Some(old), _) if who.age < 40 => EventKind::AttributeChange {
-            field: "education",
-            old: old.code(),
-            new: who.education.code(),
-        },
-        (1, _, Some(old)) => EventKind::AttributeChange {
-            field: "marital",
-            old: old.code(),
-            new: who.marital.code(),
-        },
+        (0, Some(old), _) if who.age < 40 => EventKind::AttributeChange { field: "education", old: old.code(), new: who.education.code() },
+        (1, _, Some(old)) => EventKind::AttributeChange { field: "marital", old: old.code(), new: who.marital.code() },
         _ => {
             let old = match who.residence {
                 ResidenceStatus::Permanent => ResidenceStatus::Temporary,
                 ResidenceStatus::Temporary | ResidenceStatus::Absent => ResidenceStatus::Permanent,
             };
-            EventKind::AttributeChange {
-                field: "residence_status",
-                old: old.code(),
-                new: who.residence.code(),
-            }
+            EventKind::AttributeChange { field: "residence_status", old: old.code(), new: who.residence.code() }
         }
     }
 }

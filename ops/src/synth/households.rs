@@ -6,9 +6,7 @@
 use super::couples::{Pool, marry};
 use super::draws::Draws;
 use super::nuclei::{Nuclei, Nucleus};
-use super::resident::{
-    Draft, DraftNo, HouseholdDraft, HouseholdKind, Marital, Member, Relation, Sex,
-};
+use super::resident::{Draft, DraftNo, HouseholdDraft, HouseholdKind, Marital, Member, Relation, Sex};
 
 /// Persons in dormitories, care homes and pagodas, per thousand.
 const COLLECTIVE_PER_MILLE: u32 = 4;
@@ -37,41 +35,19 @@ fn collectives(persons: usize, pool: &mut Pool, draws: &mut Draws) -> Vec<Househ
     let mut households = Vec::new();
     for _ in 0..wanted {
         let size = (draws.between(COLLECTIVE_SIZE.0, COLLECTIVE_SIZE.1) as usize).min(persons / 4);
-        let (youngest, oldest) = if draws.chance(800) {
-            (18, 26)
-        } else {
-            (66, 92)
-        };
+        let (youngest, oldest) = if draws.chance(800) { (18, 26) } else { (66, 92) };
         let mut members: Vec<Member> = Vec::with_capacity(size);
         for _ in 0..size {
-            let sex = if draws.chance(500) {
-                Sex::Male
-            } else {
-                Sex::Female
-            };
+            let sex = if draws.chance(500) { Sex::Male } else { Sex::Female };
             let Some(draft) = pool.take(sex, draws.between(youngest, oldest) as i16) else {
                 continue;
             };
-            let relation = if members.is_empty() {
-                Relation::Head
-            } else {
-                Relation::Other
-            };
+            let relation = if members.is_empty() { Relation::Head } else { Relation::Other };
             let line = members.len() as u8;
-            members.push(Member {
-                draft,
-                relation,
-                marital: Marital::Single,
-                line,
-                mother: None,
-                spouse: None,
-            });
+            members.push(Member { draft, relation, marital: Marital::Single, line, mother: None, spouse: None });
         }
         if !members.is_empty() {
-            households.push(HouseholdDraft {
-                kind: HouseholdKind::Collective,
-                members,
-            });
+            households.push(HouseholdDraft { kind: HouseholdKind::Collective, members });
         }
     }
     households
@@ -86,37 +62,23 @@ struct Assembly<'a> {
 
 impl<'a> Assembly<'a> {
     fn of(families: &'a Nuclei<'a>, nucleus: &Nucleus, draws: &mut Draws) -> HouseholdDraft {
-        let mut assembly = Self {
-            families,
-            members: Vec::new(),
-            lines: 1,
-        };
+        let mut assembly = Self { families, members: Vec::new(), lines: 1 };
         let (mother, child_line) = assembly.push_heads(nucleus, draws);
         assembly.push_children(&nucleus.children, Relation::Child, child_line, mother);
-        if let Some(guest) = nucleus
-            .guest
-            .and_then(|no| families.nuclei.get(no as usize))
-        {
+        if let Some(guest) = nucleus.guest.and_then(|no| families.nuclei.get(no as usize)) {
             assembly.push_guests(guest, child_line, mother);
         }
         for parent in &nucleus.parents {
             // A father passes his surname on to the man of the house, or to the woman who heads it alone.
             let passes_on = families.drafts[*parent as usize].sex == Sex::Male;
-            let line = if passes_on {
-                child_line
-            } else {
-                assembly.new_line()
-            };
+            let line = if passes_on { child_line } else { assembly.new_line() };
             assembly.push(*parent, Relation::Parent, line, None);
         }
         for other in &nucleus.others {
             let line = assembly.new_line();
             assembly.push(*other, Relation::Other, line, None);
         }
-        HouseholdDraft {
-            kind: HouseholdKind::Family,
-            members: assembly.members,
-        }
+        HouseholdDraft { kind: HouseholdKind::Family, members: assembly.members }
     }
 
     /// Head and spouse; returns the mother's place and the line that children take.
@@ -125,20 +87,12 @@ impl<'a> Assembly<'a> {
             (Some(husband), Some(wife)) => {
                 // With his parents in the house the man is the head, so that `parent` means what it says.
                 let wife_heads = nucleus.parents.is_empty() && draws.chance(WIFE_HEADS_PER_MILLE);
-                let (head, spouse) = if wife_heads {
-                    (wife, husband)
-                } else {
-                    (husband, wife)
-                };
+                let (head, spouse) = if wife_heads { (wife, husband) } else { (husband, wife) };
                 self.push(head, Relation::Head, 0, None);
                 let line = self.new_line();
                 self.push(spouse, Relation::Spouse, line, None);
                 self.wed(0, 1);
-                if wife_heads {
-                    (Some(0), line)
-                } else {
-                    (Some(1), 0)
-                }
+                if wife_heads { (Some(0), line) } else { (Some(1), 0) }
             }
             (Some(head), None) => {
                 self.push(head, Relation::Head, 0, None);
@@ -154,20 +108,9 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    fn push_children(
-        &mut self,
-        children: &[DraftNo],
-        relation: Relation,
-        line: u8,
-        mother: Option<u8>,
-    ) {
+    fn push_children(&mut self, children: &[DraftNo], relation: Relation, line: u8, mother: Option<u8>) {
         let mut children = children.to_vec();
-        children.sort_by_key(|no| {
-            (
-                std::cmp::Reverse(self.families.drafts[*no as usize].age),
-                *no,
-            )
-        });
+        children.sort_by_key(|no| (std::cmp::Reverse(self.families.drafts[*no as usize].age), *no));
         for child in children {
             self.push(child, relation, line, mother);
         }
@@ -192,14 +135,7 @@ impl<'a> Assembly<'a> {
 
     fn push(&mut self, draft: DraftNo, relation: Relation, line: u8, mother: Option<u8>) {
         let marital = self.families.marital[draft as usize];
-        self.members.push(Member {
-            draft,
-            relation,
-            marital,
-            line,
-            mother,
-            spouse: None,
-        });
+        self.members.push(Member { draft, relation, marital, line, mother, spouse: None });
     }
 
     fn wed(&mut self, one: u8, other: u8) {
@@ -226,10 +162,7 @@ mod tests {
             Draft { sex, age }
         };
         let drafts: Vec<Draft> = (0..persons).map(draft).collect();
-        let households = compose(
-            &drafts,
-            &mut Draws::new(persons, "test", "00001", Stage::Families),
-        );
+        let households = compose(&drafts, &mut Draws::new(persons, "test", "00001", Stage::Families));
         (drafts, households)
     }
 
@@ -240,11 +173,7 @@ mod tests {
             let mut seen = vec![0; drafts.len()];
             for household in &households {
                 assert!(!household.members.is_empty() && household.members.len() <= 85);
-                let heads = household
-                    .members
-                    .iter()
-                    .filter(|m| m.relation == Relation::Head)
-                    .count();
+                let heads = household.members.iter().filter(|m| m.relation == Relation::Head).count();
                 assert_eq!((heads, household.members[0].relation), (1, Relation::Head));
                 for member in &household.members {
                     seen[member.draft as usize] += 1;
@@ -258,10 +187,7 @@ mod tests {
     fn families_are_plausible() {
         let (drafts, households) = composed(60_000);
         let age = |member: &Member| i16::from(drafts[member.draft as usize].age);
-        for household in households
-            .iter()
-            .filter(|household| household.kind == HouseholdKind::Family)
-        {
+        for household in households.iter().filter(|household| household.kind == HouseholdKind::Family) {
             let head = &household.members[0];
             for member in &household.members {
                 match member.relation {
@@ -283,14 +209,9 @@ mod tests {
         let mean = 60_000.0 / households.len() as f64;
         assert!((3.4..3.8).contains(&mean), "mean household size {mean}");
         let all = households.iter().flat_map(|household| &household.members);
-        let others = all
-            .clone()
-            .filter(|member| member.relation == Relation::Other)
-            .count();
+        let others = all.clone().filter(|member| member.relation == Relation::Other).count();
         assert!(others < 60_000 / 15, "{others} unrelated persons");
-        let heads_under_18 = all
-            .filter(|member| member.relation == Relation::Head && age(member) < 18)
-            .count();
+        let heads_under_18 = all.filter(|member| member.relation == Relation::Head && age(member) < 18).count();
         assert!(heads_under_18 < 30, "{heads_under_18} heads under 18");
     }
 }

@@ -50,67 +50,16 @@ static THAI: Names = Lottery::new(&[
     ("Cầm", 3),
     ("Lô", 6),
 ]);
-static MUONG: Names = Lottery::new(&[
-    ("Bùi", 45),
-    ("Đinh", 14),
-    ("Quách", 10),
-    ("Hà", 10),
-    ("Nguyễn", 12),
-    ("Xa", 3),
-    ("Phạm", 6),
-]);
-static HMONG: Names = Lottery::new(&[
-    ("Giàng", 20),
-    ("Vàng", 18),
-    ("Sùng", 15),
-    ("Thào", 12),
-    ("Lý", 10),
-    ("Má", 6),
-    ("Hạng", 6),
-    ("Mùa", 6),
-    ("Vừ", 7),
-]);
-static DAO: Names = Lottery::new(&[
-    ("Triệu", 22),
-    ("Bàn", 20),
-    ("Đặng", 20),
-    ("Lý", 14),
-    ("Phùng", 10),
-    ("Chảo", 8),
-    ("Tẩn", 6),
-]);
-static KHMER: Names = Lottery::new(&[
-    ("Thạch", 24),
-    ("Danh", 18),
-    ("Sơn", 14),
-    ("Kim", 12),
-    ("Lâm", 10),
-    ("Châu", 8),
-    ("Kiên", 5),
-    ("Lý", 5),
-    ("Trần", 4),
-]);
-static HOA: Names = Lottery::new(&[
-    ("Trần", 18),
-    ("Lâm", 14),
-    ("Lý", 12),
-    ("Trương", 10),
-    ("Quách", 8),
-    ("Huỳnh", 10),
-    ("Vương", 8),
-    ("Dương", 8),
-]);
-static HIGHLAND: Names = Lottery::new(&[
-    ("Niê", 16),
-    ("Ksor", 14),
-    ("Rơ", 10),
-    ("Siu", 12),
-    ("Ayun", 6),
-    ("Mlô", 8),
-    ("Hồ", 10),
-    ("Đinh", 14),
-    ("Điểu", 10),
-]);
+static MUONG: Names = Lottery::new(&[("Bùi", 45), ("Đinh", 14), ("Quách", 10), ("Hà", 10), ("Nguyễn", 12), ("Xa", 3), ("Phạm", 6)]);
+static HMONG: Names =
+    Lottery::new(&[("Giàng", 20), ("Vàng", 18), ("Sùng", 15), ("Thào", 12), ("Lý", 10), ("Má", 6), ("Hạng", 6), ("Mùa", 6), ("Vừ", 7)]);
+static DAO: Names = Lottery::new(&[("Triệu", 22), ("Bàn", 20), ("Đặng", 20), ("Lý", 14), ("Phùng", 10), ("Chảo", 8), ("Tẩn", 6)]);
+static KHMER: Names =
+    Lottery::new(&[("Thạch", 24), ("Danh", 18), ("Sơn", 14), ("Kim", 12), ("Lâm", 10), ("Châu", 8), ("Kiên", 5), ("Lý", 5), ("Trần", 4)]);
+static HOA: Names =
+    Lottery::new(&[("Trần", 18), ("Lâm", 14), ("Lý", 12), ("Trương", 10), ("Quách", 8), ("Huỳnh", 10), ("Vương", 8), ("Dương", 8)]);
+static HIGHLAND: Names =
+    Lottery::new(&[("Niê", 16), ("Ksor", 14), ("Rơ", 10), ("Siu", 12), ("Ayun", 6), ("Mlô", 8), ("Hồ", 10), ("Đinh", 14), ("Điểu", 10)]);
 
 #[rustfmt::skip]
 static MIDDLE_MALE: Names = Lottery::new(&[
@@ -154,9 +103,7 @@ pub(super) fn surname(ethnicity: Ethnicity, is_southern: bool, draws: &mut Draws
         "dao" | "pa_then" => &DAO,
         "khmer" => &KHMER,
         "hoa" | "ngai" => &HOA,
-        "e_de" | "gia_rai" | "ba_na" | "mnong" | "xo_dang" | "hre" | "xtieng" | "bru_van_kieu" => {
-            &HIGHLAND
-        }
+        "e_de" | "gia_rai" | "ba_na" | "mnong" | "xo_dang" | "hre" | "xtieng" | "bru_van_kieu" => &HIGHLAND,
         _ if is_southern => &SOUTHERN,
         _ => &NORTHERN,
     };
@@ -164,11 +111,7 @@ pub(super) fn surname(ethnicity: Ethnicity, is_southern: bool, draws: &mut Draws
 }
 
 /// Middle and given name. "Thị" was nearly universal for women and has become rare among girls.
-pub(super) fn middle_and_given(
-    sex: Sex,
-    age: u8,
-    draws: &mut Draws,
-) -> (&'static str, &'static str) {
+pub(super) fn middle_and_given(sex: Sex, age: u8, draws: &mut Draws) -> (&'static str, &'static str) {
     match sex {
         Sex::Male => (MIDDLE_MALE.draw(draws), GIVEN_MALE.draw(draws)),
         Sex::Female => {
@@ -177,11 +120,7 @@ pub(super) fn middle_and_given(
                 15..35 => 480,
                 _ => 780,
             };
-            let middle = if draws.chance(thi_per_mille) {
-                "Thị"
-            } else {
-                MIDDLE_FEMALE.draw(draws)
-            };
+            let middle = if draws.chance(thi_per_mille) { "Thị" } else { MIDDLE_FEMALE.draw(draws) };
             (middle, GIVEN_FEMALE.draw(draws))
         }
     }

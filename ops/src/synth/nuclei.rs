@@ -59,12 +59,7 @@ pub(super) struct Nuclei<'a> {
 
 impl<'a> Nuclei<'a> {
     /// Forms families of all couples and all of `rest`.
-    pub(super) fn form(
-        drafts: &'a [Draft],
-        couples: Vec<Couple>,
-        rest: Vec<DraftNo>,
-        draws: &mut Draws,
-    ) -> Self {
+    pub(super) fn form(drafts: &'a [Draft], couples: Vec<Couple>, rest: Vec<DraftNo>, draws: &mut Draws) -> Self {
         let mut families = Self {
             drafts,
             nuclei: Vec::with_capacity(drafts.len() / 3),
@@ -75,16 +70,9 @@ impl<'a> Nuclei<'a> {
         for Couple { husband, wife } in couples {
             families.marital[husband as usize] = Marital::Married;
             families.marital[wife as usize] = Marital::Married;
-            families.found(Nucleus {
-                husband: Some(husband),
-                wife: Some(wife),
-                size: 2,
-                ..Nucleus::default()
-            });
+            families.found(Nucleus { husband: Some(husband), wife: Some(wife), size: 2, ..Nucleus::default() });
         }
-        let (mut children, mut adults): (Vec<DraftNo>, Vec<DraftNo>) = rest
-            .into_iter()
-            .partition(|no| drafts[*no as usize].age < 18);
+        let (mut children, mut adults): (Vec<DraftNo>, Vec<DraftNo>) = rest.into_iter().partition(|no| drafts[*no as usize].age < 18);
         for no in &adults {
             families.marital[*no as usize] = lone_marital(drafts[*no as usize], draws);
         }
@@ -109,14 +97,11 @@ impl<'a> Nuclei<'a> {
         let no = self.nuclei.len() as NucleusNo;
         // Nuclei are founded by the mother's age, so every age gets every wish.
         nucleus.children_wished = CHILDREN_WISHED[no as usize % CHILDREN_WISHED.len()];
-        let age_of =
-            |person: Option<DraftNo>| person.map(|person| self.drafts[person as usize].age);
+        let age_of = |person: Option<DraftNo>| person.map(|person| self.drafts[person as usize].age);
         let may_have_children = |person: DraftNo| self.marital[person as usize] != Marital::Single;
         let mother_age = match (nucleus.husband, nucleus.wife) {
             (_, Some(wife)) if may_have_children(wife) => age_of(Some(wife)),
-            (Some(husband), None) if may_have_children(husband) => {
-                age_of(Some(husband)).map(|age| age.saturating_sub(2))
-            }
+            (Some(husband), None) if may_have_children(husband) => age_of(Some(husband)).map(|age| age.saturating_sub(2)),
             _ => None,
         };
         if let Some(age) = mother_age {
@@ -133,19 +118,13 @@ impl<'a> Nuclei<'a> {
             Sex::Male => (Some(person), None),
             Sex::Female => (None, Some(person)),
         };
-        self.found(Nucleus {
-            husband,
-            wife,
-            size: 1,
-            ..Nucleus::default()
-        });
+        self.found(Nucleus { husband, wife, size: 1, ..Nucleus::default() });
     }
 
     /// Makes heads of as many lone adults as the wished number of households needs; returns the others.
     fn found_lone_heads(&mut self, adults: Vec<DraftNo>, draws: &mut Draws) -> Vec<DraftNo> {
         let merged = self.nuclei.len() * MERGED_PER_MILLE as usize / 2000;
-        let wished = (self.drafts.len() * 1000 / PERSONS_PER_1000_HOUSEHOLDS + merged)
-            .saturating_sub(self.nuclei.len());
+        let wished = (self.drafts.len() * 1000 / PERSONS_PER_1000_HOUSEHOLDS + merged).saturating_sub(self.nuclei.len());
         let ticket = |families: &Self, no: DraftNo| {
             let readiness = match families.draft(no).age {
                 ..22 => 1,
@@ -153,18 +132,12 @@ impl<'a> Nuclei<'a> {
                 30..60 => 6,
                 _ => 5,
             };
-            readiness
-                * if families.marital[no as usize] == Marital::Single {
-                    2
-                } else {
-                    4
-                }
+            readiness * if families.marital[no as usize] == Marital::Single { 2 } else { 4 }
         };
         let tickets: u32 = adults.iter().map(|no| ticket(self, *no)).sum();
         let mut joining = Vec::new();
         for adult in adults {
-            let chance =
-                u64::from(ticket(self, adult)) * wished as u64 * 1000 / u64::from(tickets.max(1));
+            let chance = u64::from(ticket(self, adult)) * wished as u64 * 1000 / u64::from(tickets.max(1));
             if draws.chance(chance.min(950) as u32) {
                 self.found_alone(adult);
             } else {
@@ -177,40 +150,19 @@ impl<'a> Nuclei<'a> {
     /// Whether a person of this age can be a child of the nucleus.
     fn is_parent_of(&self, nucleus: &Nucleus, age: u8) -> bool {
         let parents = [nucleus.husband, nucleus.wife];
-        let old_enough = parents
-            .iter()
-            .flatten()
-            .all(|no| self.draft(*no).age >= age + PARENT_GAP_MIN);
-        let young_enough = nucleus
-            .wife
-            .is_none_or(|no| self.draft(no).age <= age + MOTHER_GAP_MAX);
-        old_enough
-            && young_enough
-            && nucleus
-                .husband
-                .is_none_or(|no| self.draft(no).age <= age + 60)
+        let old_enough = parents.iter().flatten().all(|no| self.draft(*no).age >= age + PARENT_GAP_MIN);
+        let young_enough = nucleus.wife.is_none_or(|no| self.draft(no).age <= age + MOTHER_GAP_MAX);
+        old_enough && young_enough && nucleus.husband.is_none_or(|no| self.draft(no).age <= age + 60)
     }
 
     /// A nucleus that could be the parents of somebody of this age and suits: the mother's age at birth is drawn, then
     /// ages further and further from it are tried.
-    fn find_parents(
-        &self,
-        age: u8,
-        reach: i16,
-        draws: &mut Draws,
-        suits: impl Fn(&Nucleus) -> bool,
-    ) -> Option<NucleusNo> {
+    fn find_parents(&self, age: u8, reach: i16, draws: &mut Draws, suits: impl Fn(&Nucleus) -> bool) -> Option<NucleusNo> {
         let age_at_birth = 17 + draws.below(8) + draws.below(8) + draws.below(8);
         let wished = i16::from(age) + age_at_birth as i16;
         for step in 0..=reach {
-            for mother_age in [wished + step, wished - step]
-                .into_iter()
-                .take(1 + usize::from(step > 0))
-            {
-                let Some(bucket) = usize::try_from(mother_age)
-                    .ok()
-                    .and_then(|age| self.by_mother_age.get(age))
-                else {
+            for mother_age in [wished + step, wished - step].into_iter().take(1 + usize::from(step > 0)) {
+                let Some(bucket) = usize::try_from(mother_age).ok().and_then(|age| self.by_mother_age.get(age)) else {
                     continue;
                 };
                 for _ in 0..TRIES.min(bucket.len() as u32) {
@@ -227,14 +179,11 @@ impl<'a> Nuclei<'a> {
 
     fn place_child(&mut self, child: DraftNo, draws: &mut Draws) {
         let age = self.draft(child).age;
-        let parents = [(0, 3), (1, 8), (5, 30)]
-            .into_iter()
-            .find_map(|(beyond_wish, reach)| {
-                self.find_parents(age, reach, draws, |nucleus| {
-                    nucleus.children.len() < nucleus.children_wished + beyond_wish
-                        && nucleus.size < SIZE_WISHED_MAX
-                })
-            });
+        let parents = [(0, 3), (1, 8), (5, 30)].into_iter().find_map(|(beyond_wish, reach)| {
+            self.find_parents(age, reach, draws, |nucleus| {
+                nucleus.children.len() < nucleus.children_wished + beyond_wish && nucleus.size < SIZE_WISHED_MAX
+            })
+        });
         match parents {
             Some(no) => self.add(no, |nucleus| nucleus.children.push(child)),
             None => self.place_other(child, draws),
@@ -249,13 +198,10 @@ impl<'a> Nuclei<'a> {
                 continue;
             };
             let (age, size) = (self.draft(husband).age, young.size);
-            if young.guest.is_some() || !(20..45).contains(&age) || !draws.chance(MERGED_PER_MILLE)
-            {
+            if young.guest.is_some() || !(20..45).contains(&age) || !draws.chance(MERGED_PER_MILLE) {
                 continue;
             }
-            let host = self.find_parents(age, 12, draws, |host| {
-                host.guest.is_none() && host.size + size <= SIZE_WISHED_MAX
-            });
+            let host = self.find_parents(age, 12, draws, |host| host.guest.is_none() && host.size + size <= SIZE_WISHED_MAX);
             if let Some(host) = host {
                 self.nuclei[no].is_merged = true;
                 self.nuclei[host as usize].guest = Some(no as NucleusNo);
@@ -271,9 +217,7 @@ impl<'a> Nuclei<'a> {
             return self.add(no, |nucleus| nucleus.parents.push(adult));
         }
         if age < 60 && draws.chance(if age < 40 { 930 } else { 600 }) {
-            let host = self.find_parents(age, 20, draws, |nucleus| {
-                nucleus.children.len() < 6 && nucleus.size < SIZE_WISHED_MAX
-            });
+            let host = self.find_parents(age, 20, draws, |nucleus| nucleus.children.len() < 6 && nucleus.size < SIZE_WISHED_MAX);
             if let Some(no) = host {
                 return self.add(no, |nucleus| nucleus.children.push(adult));
             }
@@ -284,11 +228,8 @@ impl<'a> Nuclei<'a> {
     /// A household whose head (or husband) could be this person's child and has no parent of the same sex yet.
     fn find_grown_child(&self, parent: DraftNo, draws: &mut Draws) -> Option<NucleusNo> {
         let Draft { age, sex } = self.draft(parent);
-        let wished =
-            age.checked_sub(17 + (draws.below(8) + draws.below(8) + draws.below(8)) as u8)?;
-        for head_age in
-            (0..14).flat_map(|step: u8| [wished.saturating_sub(step), wished.saturating_add(step)])
-        {
+        let wished = age.checked_sub(17 + (draws.below(8) + draws.below(8) + draws.below(8)) as u8)?;
+        for head_age in (0..14).flat_map(|step: u8| [wished.saturating_sub(step), wished.saturating_add(step)]) {
             if head_age < 18 || head_age + PARENT_GAP_MIN > age || head_age + MOTHER_GAP_MAX < age {
                 continue;
             }
@@ -296,10 +237,7 @@ impl<'a> Nuclei<'a> {
             for _ in 0..TRIES.min(bucket.len() as u32) {
                 let no = draws.one_of(bucket)?;
                 let nucleus = &self.nuclei[no as usize];
-                let has_one = nucleus
-                    .parents
-                    .iter()
-                    .any(|other| self.draft(*other).sex == sex);
+                let has_one = nucleus.parents.iter().any(|other| self.draft(*other).sex == sex);
                 if !nucleus.is_merged && !has_one && nucleus.size < SIZE_WISHED_MAX {
                     return Some(no);
                 }
@@ -310,19 +248,9 @@ impl<'a> Nuclei<'a> {
 
     /// Lets somebody live with a family unrelated to them, or alone when no family has room.
     fn place_other(&mut self, person: DraftNo, draws: &mut Draws) {
-        for size_max in [
-            SIZE_WISHED_MAX,
-            SIZE_WISHED_MAX,
-            SIZE_WISHED_MAX,
-            SIZE_MAX,
-            SIZE_MAX,
-        ] {
+        for size_max in [SIZE_WISHED_MAX, SIZE_WISHED_MAX, SIZE_WISHED_MAX, SIZE_MAX, SIZE_MAX] {
             let no = draws.below(self.nuclei.len() as u32);
-            if self
-                .nuclei
-                .get(no as usize)
-                .is_some_and(|nucleus| !nucleus.is_merged && nucleus.size < size_max)
-            {
+            if self.nuclei.get(no as usize).is_some_and(|nucleus| !nucleus.is_merged && nucleus.size < size_max) {
                 return self.add(no, |nucleus| nucleus.others.push(person));
             }
         }

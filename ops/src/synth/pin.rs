@@ -50,21 +50,9 @@ pub(super) struct PinDesk {
 
 impl PinDesk {
     /// `key` is the same for the whole country; `latest_year` is the year of the youngest.
-    pub(super) fn new(
-        key: u64,
-        allotment: PinAllotment,
-        home_province: u16,
-        latest_year: i16,
-    ) -> Self {
+    pub(super) fn new(key: u64, allotment: PinAllotment, home_province: u16, latest_year: i16) -> Self {
         let natives = vec![[0; 2]; BIRTH_YEARS_MAX];
-        Self {
-            key,
-            allotment,
-            home_province,
-            latest_year,
-            natives,
-            guests: BTreeMap::new(),
-        }
+        Self { key, allotment, home_province, latest_year, natives, guests: BTreeMap::new() }
     }
 
     /// The next PIN of somebody born there and then, or `None` where the commune's range is used up: such a person is
@@ -73,33 +61,16 @@ impl PinDesk {
         let number = if birth_province == self.home_province {
             let years_back = usize::try_from(self.latest_year - birth_year).ok()?;
             let given = &mut self.natives.get_mut(years_back)?[usize::from(sex.digit())];
-            take(
-                given,
-                self.allotment.native_first,
-                self.allotment.native_len,
-            )?
+            take(given, self.allotment.native_first, self.allotment.native_len)?
         } else {
-            let given = self
-                .guests
-                .entry((birth_province, birth_year, sex))
-                .or_default();
+            let given = self.guests.entry((birth_province, birth_year, sex)).or_default();
             take(given, self.allotment.guest_first, self.allotment.guest_len)?
         };
-        let century = u8::try_from(birth_year / 100 - 19)
-            .ok()
-            .filter(|century| *century < 5)?;
+        let century = u8::try_from(birth_year / 100 - 19).ok().filter(|century| *century < 5)?;
         let year = (birth_year % 100) as u8;
-        let cohort = self.key
-            ^ (u64::from(birth_province) << 32
-                | u64::from(century) << 16
-                | u64::from(year) << 8
-                | u64::from(sex.digit()));
-        Some(Pin::new(
-            birth_province,
-            century * 2 + sex.digit(),
-            year,
-            permute(cohort, number),
-        ))
+        let cohort =
+            self.key ^ (u64::from(birth_province) << 32 | u64::from(century) << 16 | u64::from(year) << 8 | u64::from(sex.digit()));
+        Some(Pin::new(birth_province, century * 2 + sex.digit(), year, permute(cohort, number)))
     }
 }
 
@@ -164,12 +135,7 @@ mod tests {
 
     #[test]
     fn a_range_that_is_used_up_gives_no_pin_and_never_a_neighbours() {
-        let allotment = PinAllotment {
-            native_first: 10,
-            native_len: 2,
-            guest_first: 900_000,
-            guest_len: 1,
-        };
+        let allotment = PinAllotment { native_first: 10, native_len: 2, guest_first: 900_000, guest_len: 1 };
         let mut desk = PinDesk::new(1, allotment, 75, 2019);
         assert!(desk.issue(75, Sex::Female, 1990).is_some());
         assert!(desk.issue(75, Sex::Female, 1990).is_some());

@@ -40,14 +40,7 @@ pub struct SynthPlan {
 impl SynthPlan {
     /// The nation at the census, with three months of events.
     pub fn nation(catalogue: Catalogue, seed: u64) -> Self {
-        Self {
-            catalogue,
-            provinces: Vec::new(),
-            persons: None,
-            seed,
-            as_of: census_day(),
-            event_months: 3,
-        }
+        Self { catalogue, provinces: Vec::new(), persons: None, seed, as_of: census_day(), event_months: 3 }
     }
 
     fn check(&self) -> Result<(), SynthError> {
@@ -61,10 +54,7 @@ impl SynthPlan {
             )));
         }
         if !AS_OF_YEARS.contains(&self.as_of.year()) {
-            return Err(SynthError::bad_plan(format!(
-                "its day {} lies outside 2006 to 2199",
-                self.as_of
-            )));
+            return Err(SynthError::bad_plan(format!("its day {} lies outside 2006 to 2199", self.as_of)));
         }
         Ok(())
     }
@@ -97,20 +87,14 @@ pub fn plan_communes_of(units: &Units, plan: &SynthPlan) -> Result<Vec<CommunePl
     let chosen = chosen_communes(units, &plan.provinces)?;
     let mut homes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for at in &chosen {
-        homes
-            .entry(&units.communes()[*at].home_province)
-            .or_default()
-            .push(*at);
+        homes.entry(&units.communes()[*at].home_province).or_default().push(*at);
     }
     let home_persons = persons_of_homes(homes.keys().copied(), plan.persons)?;
     let guest_slots = GUEST_NUMBERS / units.communes().len() as u32;
     let mut planned: BTreeMap<usize, CommunePlan> = BTreeMap::new();
     for (home, communes) in &homes {
         let (region, total) = home_persons[home];
-        let weights: Vec<u64> = communes
-            .iter()
-            .map(|at| units.communes()[*at].weight)
-            .collect();
+        let weights: Vec<u64> = communes.iter().map(|at| units.communes()[*at].weight).collect();
         let mut first_person = 0;
         let mut native_first = 0;
         for (at, persons) in communes.iter().zip(largest_remainder(total, &weights)) {
@@ -123,44 +107,21 @@ pub fn plan_communes_of(units: &Units, plan: &SynthPlan) -> Result<Vec<CommunePl
             }
             let native_len = native_slots(persons);
             let guest_first = NATIVE_NUMBERS + *at as u32 * guest_slots;
-            let pins = PinAllotment {
-                native_first,
-                native_len,
-                guest_first,
-                guest_len: guest_slots,
-            };
-            planned.insert(
-                *at,
-                CommunePlan {
-                    unit: unit.clone(),
-                    region,
-                    persons,
-                    first_person,
-                    pins,
-                },
-            );
+            let pins = PinAllotment { native_first, native_len, guest_first, guest_len: guest_slots };
+            planned.insert(*at, CommunePlan { unit: unit.clone(), region, persons, first_person, pins });
             first_person += persons;
             native_first += native_len;
         }
         if native_first > NATIVE_NUMBERS {
-            return Err(SynthError::bad_plan(format!(
-                "province {home} would get {total} persons, too many for its PINs"
-            )));
+            return Err(SynthError::bad_plan(format!("province {home} would get {total} persons, too many for its PINs")));
         }
     }
     Ok(planned.into_values().collect())
 }
 
 fn chosen_communes(units: &Units, provinces: &[String]) -> Result<Vec<usize>, SynthError> {
-    let known: BTreeMap<&str, ()> = units
-        .communes()
-        .iter()
-        .map(|unit| (unit.province_code.as_str(), ()))
-        .collect();
-    if let Some(code) = provinces
-        .iter()
-        .find(|code| !known.contains_key(code.as_str()))
-    {
+    let known: BTreeMap<&str, ()> = units.communes().iter().map(|unit| (unit.province_code.as_str(), ())).collect();
+    if let Some(code) = provinces.iter().find(|code| !known.contains_key(code.as_str())) {
         return Err(SynthError::UnknownProvince {
             code: code.clone(),
             catalogue: units.catalogue(),
@@ -168,13 +129,7 @@ fn chosen_communes(units: &Units, provinces: &[String]) -> Result<Vec<usize>, Sy
         });
     }
     let is_chosen = |unit: &Unit| provinces.is_empty() || provinces.contains(&unit.province_code);
-    Ok(units
-        .communes()
-        .iter()
-        .enumerate()
-        .filter(|(_, unit)| is_chosen(unit))
-        .map(|(at, _)| at)
-        .collect())
+    Ok(units.communes().iter().enumerate().filter(|(_, unit)| is_chosen(unit)).map(|(at, _)| at).collect())
 }
 
 /// Region and persons of each home province.
@@ -188,15 +143,9 @@ fn persons_of_homes<'a>(
             file: "units".to_owned(),
             reason: format!("province {home} was not counted by the 2019 census"),
         })?;
-        regions
-            .entry(province.region)
-            .or_default()
-            .push((home, province.persons));
+        regions.entry(province.region).or_default().push((home, province.persons));
     }
-    let census: Vec<u64> = regions
-        .values()
-        .map(|homes| homes.iter().map(|(_, persons)| persons).sum())
-        .collect();
+    let census: Vec<u64> = regions.values().map(|homes| homes.iter().map(|(_, persons)| persons).sum()).collect();
     let totals = match wanted {
         Some(wanted) => largest_remainder(wanted, &census),
         None => census,
@@ -220,10 +169,7 @@ pub(super) fn largest_remainder(total: u64, weights: &[u64]) -> Vec<u64> {
     }
     let exact = |weight: &u64| u128::from(total) * u128::from(*weight);
     // A share is at most `total`, so it fits.
-    let mut shares: Vec<u64> = weights
-        .iter()
-        .map(|weight| (exact(weight) / sum) as u64)
-        .collect();
+    let mut shares: Vec<u64> = weights.iter().map(|weight| (exact(weight) / sum) as u64).collect();
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by_key(|at| (std::cmp::Reverse(exact(&weights[*at]) % sum), *at));
     let missing = total - shares.iter().sum::<u64>();
@@ -250,12 +196,7 @@ mod tests {
         for catalogue in [Catalogue::Legacy63, Catalogue::Units2025] {
             let totals = by_region(&SynthPlan::nation(catalogue, 7));
             for region in CensusRegion::ALL {
-                assert_eq!(
-                    totals[&region],
-                    region.census_persons(),
-                    "{catalogue} {}",
-                    region.name()
-                );
+                assert_eq!(totals[&region], region.census_persons(), "{catalogue} {}", region.name());
             }
         }
     }
@@ -263,19 +204,12 @@ mod tests {
     #[test]
     fn a_scaled_nation_keeps_the_total_exact_and_the_regions_within_one_person() {
         for catalogue in [Catalogue::Legacy63, Catalogue::Units2025] {
-            let plan = SynthPlan {
-                persons: Some(1_000_003),
-                ..SynthPlan::nation(catalogue, 7)
-            };
+            let plan = SynthPlan { persons: Some(1_000_003), ..SynthPlan::nation(catalogue, 7) };
             let totals = by_region(&plan);
             assert_eq!(totals.values().sum::<u64>(), 1_000_003);
             for region in CensusRegion::ALL {
                 let exact = region.census_persons() as f64 * 1_000_003.0 / 96_208_984.0;
-                assert!(
-                    (totals[&region] as f64 - exact).abs() <= 1.0,
-                    "{catalogue} {}",
-                    region.name()
-                );
+                assert!((totals[&region] as f64 - exact).abs() <= 1.0, "{catalogue} {}", region.name());
             }
         }
     }
@@ -283,12 +217,8 @@ mod tests {
     #[test]
     fn every_commune_of_the_nation_is_inhabited_except_the_one_island_without_civilians() {
         for (catalogue, empty) in [(Catalogue::Legacy63, 0), (Catalogue::Units2025, 1)] {
-            let communes =
-                plan_communes(&SynthPlan::nation(catalogue, 7)).expect("the plan is valid");
-            let without: Vec<_> = communes
-                .iter()
-                .filter(|commune| commune.persons == 0)
-                .collect();
+            let communes = plan_communes(&SynthPlan::nation(catalogue, 7)).expect("the plan is valid");
+            let without: Vec<_> = communes.iter().filter(|commune| commune.persons == 0).collect();
             assert_eq!(without.len(), empty, "{without:?}");
             assert!(communes.iter().all(|commune| commune.persons < 300_000));
         }
@@ -297,39 +227,16 @@ mod tests {
     #[test]
     fn a_plan_that_cannot_be_carried_out_is_refused_with_its_reason() {
         let nation = SynthPlan::nation(Catalogue::Units2025, 7);
-        let unknown = SynthPlan {
-            provinces: vec!["74".to_owned()],
-            ..nation.clone()
-        };
-        let message = plan_communes(&unknown)
-            .expect_err("74 was merged into 79")
-            .to_string();
-        assert!(
-            message.contains("`74`") && message.contains("01 04 08"),
-            "{message}"
-        );
+        let unknown = SynthPlan { provinces: vec!["74".to_owned()], ..nation.clone() };
+        let message = plan_communes(&unknown).expect_err("74 was merged into 79").to_string();
+        assert!(message.contains("`74`") && message.contains("01 04 08"), "{message}");
         for plan in [
-            SynthPlan {
-                persons: Some(0),
-                ..nation.clone()
-            },
-            SynthPlan {
-                persons: Some(u64::MAX),
-                ..nation.clone()
-            },
-            SynthPlan {
-                event_months: 37,
-                ..nation.clone()
-            },
-            SynthPlan {
-                as_of: Date::constant(1999, 1, 1),
-                ..nation
-            },
+            SynthPlan { persons: Some(0), ..nation.clone() },
+            SynthPlan { persons: Some(u64::MAX), ..nation.clone() },
+            SynthPlan { event_months: 37, ..nation.clone() },
+            SynthPlan { as_of: Date::constant(1999, 1, 1), ..nation },
         ] {
-            assert!(
-                matches!(plan_communes(&plan), Err(SynthError::BadPlan { .. })),
-                "{plan:?}"
-            );
+            assert!(matches!(plan_communes(&plan), Err(SynthError::BadPlan { .. })), "{plan:?}");
         }
     }
 

@@ -20,14 +20,8 @@ pub enum CensusRegion {
 }
 
 impl CensusRegion {
-    pub const ALL: [Self; 6] = [
-        Self::NorthernMidlands,
-        Self::RedRiverDelta,
-        Self::Coast,
-        Self::CentralHighlands,
-        Self::Southeast,
-        Self::Mekong,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::NorthernMidlands, Self::RedRiverDelta, Self::Coast, Self::CentralHighlands, Self::Southeast, Self::Mekong];
 
     /// Persons counted on 1 April 2019.
     pub const fn census_persons(self) -> u64 {
@@ -76,11 +70,7 @@ pub(super) struct CensusProvince {
 }
 
 const fn province(code: &'static str, region: CensusRegion, persons: u64) -> CensusProvince {
-    CensusProvince {
-        code,
-        region,
-        persons,
-    }
+    CensusProvince { code, region, persons }
 }
 
 use CensusRegion::{CentralHighlands, Coast, Mekong, NorthernMidlands, RedRiverDelta, Southeast};
@@ -154,9 +144,7 @@ pub(super) const PROVINCES: [CensusProvince; 63] = [
 
 /// The province with this legacy code.
 pub(super) fn census_province(code: &str) -> Option<CensusProvince> {
-    let at = PROVINCES
-        .binary_search_by(|province| province.code.cmp(code))
-        .ok()?;
+    let at = PROVINCES.binary_search_by(|province| province.code.cmp(code)).ok()?;
     Some(PROVINCES[at])
 }
 
@@ -167,11 +155,7 @@ mod tests {
     #[test]
     fn census_provinces_add_up_to_their_regions() {
         for region in CensusRegion::ALL {
-            let sum: u64 = PROVINCES
-                .iter()
-                .filter(|p| p.region == region)
-                .map(|p| p.persons)
-                .sum();
+            let sum: u64 = PROVINCES.iter().filter(|p| p.region == region).map(|p| p.persons).sum();
             assert_eq!(sum, region.census_persons(), "{}", region.name());
         }
         assert_eq!(PROVINCES.iter().map(|p| p.persons).sum::<u64>(), 96_208_984);

@@ -55,18 +55,9 @@ impl AgeSexStructure {
         // Hundredths of a fifth keep the split of the last group whole.
         let cell = |age: usize, sex: usize| {
             let group = u64::from(POPULATION_2020[(age / 5).min(20)][sex]);
-            group
-                * if age < 100 {
-                    20
-                } else {
-                    CENTENARIANS[age - 100]
-                }
+            group * if age < 100 { 20 } else { CENTENARIANS[age - 100] }
         };
-        let total: u64 = POPULATION_2020
-            .iter()
-            .flatten()
-            .map(|persons| u64::from(*persons) * 100)
-            .sum();
+        let total: u64 = POPULATION_2020.iter().flatten().map(|persons| u64::from(*persons) * 100).sum();
         let mut before = 0u64;
         let mut upper = Vec::with_capacity(AGES * 2);
         for at in 0..AGES * 2 {
@@ -80,15 +71,8 @@ impl AgeSexStructure {
     /// Sex and age in completed years of a province's person number `person`.
     pub(super) fn person(&self, offset: u64, person: u64) -> (Sex, u8) {
         let quantile = person.wrapping_mul(GOLDEN).wrapping_add(offset);
-        let cell = self
-            .upper
-            .partition_point(|upper| *upper <= quantile)
-            .min(AGES * 2 - 1);
-        let sex = if cell % 2 == 0 {
-            Sex::Male
-        } else {
-            Sex::Female
-        };
+        let cell = self.upper.partition_point(|upper| *upper <= quantile).min(AGES * 2 - 1);
+        let sex = if cell % 2 == 0 { Sex::Male } else { Sex::Female };
         (sex, (cell / 2) as u8)
     }
 }
@@ -100,11 +84,7 @@ mod tests {
     #[test]
     fn every_run_of_persons_has_its_quota_of_every_cell() {
         let structure = AgeSexStructure::published();
-        let total: f64 = POPULATION_2020
-            .iter()
-            .flatten()
-            .map(|persons| f64::from(*persons))
-            .sum();
+        let total: f64 = POPULATION_2020.iter().flatten().map(|persons| f64::from(*persons)).sum();
         for (first, len) in [(0, 5_000u64), (123_456, 10_000), (9_000_000, 1_000)] {
             let mut counts = [[0u32; 2]; 21];
             for person in first..first + len {
@@ -115,10 +95,7 @@ mod tests {
                 for (sex, count) in sexes.iter().enumerate() {
                     let quota = f64::from(POPULATION_2020[group][sex]) / total * len as f64;
                     // Each group is five intervals of the sequence, each with a discrepancy of a person or two.
-                    assert!(
-                        (f64::from(*count) - quota).abs() < 12.0,
-                        "group {group} sex {sex}: {count} of {quota}"
-                    );
+                    assert!((f64::from(*count) - quota).abs() < 12.0, "group {group} sex {sex}: {count} of {quota}");
                 }
             }
         }

@@ -69,10 +69,7 @@ impl SynthSummary {
     }
 
     pub(super) fn begin_area(&mut self, folder: &str, unit: &Unit, layout: Layout) {
-        let district = unit
-            .district
-            .clone()
-            .filter(|_| layout == Layout::PerDistrict);
+        let district = unit.district.clone().filter(|_| layout == Layout::PerDistrict);
         let (district_code, district) = district.unzip();
         self.areas.push(AreaSummary {
             folder: folder.to_owned(),
@@ -89,11 +86,7 @@ impl SynthSummary {
 
     /// Adds a commune to the area begun last.
     pub(super) fn add(&mut self, region: CensusRegion, counts: CommuneCounts) {
-        let CommuneCounts {
-            households,
-            persons,
-            events,
-        } = counts;
+        let CommuneCounts { households, persons, events } = counts;
         let of_region = self.regions.entry(region).or_insert(RegionSummary {
             census_persons: region.census_persons(),
             persons: 0,

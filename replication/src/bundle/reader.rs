@@ -7,7 +7,9 @@ use kho_storage::{
     register::VerifiedRegister,
 };
 
-use super::{BundleError, BundleTrailer, END_MAGIC, FOOTER_BYTES, HEADER_BYTES, MAGIC, SignedTrailer, TRAILER_BYTES_MAX, VERSION, signed_bytes};
+use super::{
+    BundleError, BundleTrailer, END_MAGIC, FOOTER_BYTES, HEADER_BYTES, MAGIC, SignedTrailer, TRAILER_BYTES_MAX, VERSION, signed_bytes,
+};
 use crate::{
     frames::{CHILD_FRAME_BYTES_MAX, Compressed, SEGMENT_PLAIN_BYTES_MAX},
     verified::ReceivedSegment,
@@ -69,7 +71,9 @@ impl<R: Read + Seek> BundleReader<R> {
         self.file.read_exact(&mut zstd)?;
         self.rest -= u64::from(length);
         let index = self.yielded;
-        let segment = Compressed::received(plain_bytes, Blob(zstd)).unpack(SEGMENT_PLAIN_BYTES_MAX).map_err(|error| BundleError::Segment { index, error })?;
+        let segment = Compressed::received(plain_bytes, Blob(zstd))
+            .unpack(SEGMENT_PLAIN_BYTES_MAX)
+            .map_err(|error| BundleError::Segment { index, error })?;
         self.yielded += 1;
         Ok(Some(ReceivedSegment::new(segment)))
     }
@@ -121,7 +125,8 @@ fn check_signer(trailer: &BundleTrailer, signed: &SignedTrailer, register: &Veri
         return Err(BundleError::OtherTree { given: trailer.tree.chars().take(64).collect(), wanted: register.tree().into() });
     }
     let entry = register.site(trailer.site).and_then(|site| site.nodes.iter().find(|entry| entry.node == trailer.node));
-    let pinned = entry.filter(|entry| entry.revoked.is_empty()).ok_or(BundleError::UnknownSigner { site: trailer.site, node: trailer.node })?;
+    let pinned =
+        entry.filter(|entry| entry.revoked.is_empty()).ok_or(BundleError::UnknownSigner { site: trailer.site, node: trailer.node })?;
     Ok(pinned.signing_key.verify(&signed_bytes(&signed.trailer), &signed.signature)?)
 }
 

@@ -4,11 +4,9 @@ use kho_storage::{register::Revocation, stream::Segment};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    protocol_tests::{
-        author::Author,
-        tree::{ADOPTED, COMMUNE, DISTRICT, NODE, OWN, Tree},
-    },
+use crate::protocol_tests::{
+    author::Author,
+    tree::{ADOPTED, COMMUNE, DISTRICT, NODE, OWN, Tree},
 };
 
 fn exported(tree: &Tree) -> (Vec<Segment>, Vec<u8>) {
@@ -35,7 +33,8 @@ fn promise_7_a_bundle_carries_the_same_segments_as_the_line() {
     let tree = Tree::new();
     let (segments, file) = exported(&tree);
     let mut reader = opened(&tree, &file).expect("whole");
-    let stream = |origin, first, next| BundleStream { origin, epoch: Epoch::first("test", origin), first: StreamSeq(first), next: StreamSeq(next) };
+    let stream =
+        |origin, first, next| BundleStream { origin, epoch: Epoch::first("test", origin), first: StreamSeq(first), next: StreamSeq(next) };
     assert_eq!(reader.trailer().streams, [stream(OWN, 1, 6), stream(ADOPTED, 1, 3)]);
     assert_eq!((reader.trailer().site, reader.trailer().created_at, reader.trailer().segments), (DISTRICT, SiteTime(9), 4));
     for segment in segments {

@@ -40,7 +40,8 @@ impl<W: Write> BundleWriter<W> {
     /// [`BundleError::OutOfOrder`], or [`BundleError::Io`].
     pub fn add(&mut self, segment: &Segment) -> Result<(), BundleError> {
         let head = &segment.head.head;
-        let stream = BundleStream { origin: head.origin, epoch: head.epoch, first: segment.first, next: StreamSeq(head.seq.0.saturating_add(1)) };
+        let stream =
+            BundleStream { origin: head.origin, epoch: head.epoch, first: segment.first, next: StreamSeq(head.seq.0.saturating_add(1)) };
         let stream = match self.streams.get(&head.origin) {
             Some(before) if before.next != segment.first => {
                 return Err(BundleError::OutOfOrder { origin: head.origin, wanted: before.next, given: segment.first });
@@ -64,7 +65,14 @@ impl<W: Write> BundleWriter<W> {
     ///
     /// # Errors
     /// [`BundleError::Signature`] or [`BundleError::Io`].
-    pub fn finish(mut self, tree: &str, site: SiteId, node: NodeId, created_at: SiteTime, key: &SigningKey) -> Result<(W, BundleTrailer), BundleError> {
+    pub fn finish(
+        mut self,
+        tree: &str,
+        site: SiteId,
+        node: NodeId,
+        created_at: SiteTime,
+        key: &SigningKey,
+    ) -> Result<(W, BundleTrailer), BundleError> {
         let trailer = BundleTrailer {
             tree: tree.into(),
             site,

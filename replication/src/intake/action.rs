@@ -12,11 +12,18 @@ use crate::frames::{FrameId, Goodbye, ParentFrame};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntakeAction {
     /// Apply a read index, then read the cursors of these origins. One read is under way at a time.
-    ReadCursors { origins: Vec<OriginId> },
-    Propose { id: FrameId, command: Command },
+    ReadCursors {
+        origins: Vec<OriginId>,
+    },
+    Propose {
+        id: FrameId,
+        command: Command,
+    },
     SendFrame(ParentFrame),
     /// Close once everything sent is out.
-    Close { reason: Goodbye },
+    Close {
+        reason: Goodbye,
+    },
     KeepEvidence(Evidence),
     RaiseAlarm(IntakeAlarm),
 }

@@ -19,13 +19,7 @@ pub struct IntakeConfig {
 
 impl Default for IntakeConfig {
     fn default() -> Self {
-        Self {
-            hello_timeout_ms: 15_000,
-            queued_bytes_max: 64 << 20,
-            queued_frames_max: 1024,
-            busy_retry_ms: 500,
-            evidence_max: 16,
-        }
+        Self { hello_timeout_ms: 15_000, queued_bytes_max: 64 << 20, queued_frames_max: 1024, busy_retry_ms: 500, evidence_max: 16 }
     }
 }
 

@@ -13,7 +13,10 @@ use crate::frames::{Cursor, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, STRE
 impl Intake {
     pub(super) fn hello_received(&mut self, hello: Hello) {
         if (hello.site, hello.node) != (self.child.site, self.child.node) {
-            let what = format!("it calls itself node {} of site {}, its certificate names node {} of site {}", hello.node, hello.site, self.child.node, self.child.site);
+            let what = format!(
+                "it calls itself node {} of site {}, its certificate names node {} of site {}",
+                hello.node, hello.site, self.child.node, self.child.site
+            );
             return self.peer_misbehaved(what);
         }
         let Some(version) = PROTOCOL_VERSIONS.highest_shared(hello.versions) else {
@@ -44,7 +47,8 @@ impl Intake {
 
     /// Origins of which the register has an author, each once. Who carries them does not matter.
     fn known_origins(&self, streams: &[StreamHeld]) -> Vec<OriginId> {
-        let known: BTreeSet<OriginId> = streams.iter().map(|held| held.origin).filter(|origin| self.register.author(*origin).is_some()).collect();
+        let known: BTreeSet<OriginId> =
+            streams.iter().map(|held| held.origin).filter(|origin| self.register.author(*origin).is_some()).collect();
         known.into_iter().collect()
     }
 

@@ -30,8 +30,12 @@ pub struct CursorsHeld {
 /// Why the own site did not decide on a proposal or a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProposeFailure {
-    NotLeader { addresses: Vec<String> },
-    Busy { retry_after_ms: u32 },
+    NotLeader {
+        addresses: Vec<String>,
+    },
+    Busy {
+        retry_after_ms: u32,
+    },
     /// It may or may not have been committed.
     OutcomeUnknown,
     Stopping,
@@ -48,8 +52,14 @@ pub enum IntakeInput {
     /// The answer to [`super::IntakeAction::ReadCursors`].
     CursorsRead(Result<CursorsHeld, ProposeFailure>),
     /// The answer to [`super::IntakeAction::Propose`].
-    Proposed { id: FrameId, result: Result<Outcome, ProposeFailure> },
-    RegisterChanged { register: Arc<VerifiedRegister>, signed: Arc<SignedRegister> },
+    Proposed {
+        id: FrameId,
+        result: Result<Outcome, ProposeFailure>,
+    },
+    RegisterChanged {
+        register: Arc<VerifiedRegister>,
+        signed: Arc<SignedRegister>,
+    },
     LeadershipChanged(Leadership),
     Tick,
 }

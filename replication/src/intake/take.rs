@@ -92,7 +92,8 @@ impl Intake {
         let lane = open.lanes.get(&origin).copied();
         // BEFORE unpacking: a full queue must not cost memory.
         let plain_bytes = usize::try_from(plain_bytes).unwrap_or(usize::MAX);
-        let full = open.queued_bytes.saturating_add(plain_bytes) > config.queued_bytes_max || open.proposals.len() >= config.queued_frames_max;
+        let full =
+            open.queued_bytes.saturating_add(plain_bytes) > config.queued_bytes_max || open.proposals.len() >= config.queued_frames_max;
         if id <= last_id {
             self.peer_misbehaved(format!("it sent frame {id} after {last_id}"));
             return None;

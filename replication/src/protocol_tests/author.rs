@@ -55,7 +55,13 @@ impl Author {
         });
         let change = Change { table: TableId(1), key: Blob(key.to_be_bytes().to_vec()), cells };
         let seq = StreamSeq(self.batches.len() as u64 + 1);
-        let batch = Batch { origin: self.origin, epoch: self.epoch, seq, site_time: time, body: BatchBody::Rows { requests: vec![], changes: vec![change] } };
+        let batch = Batch {
+            origin: self.origin,
+            epoch: self.epoch,
+            seq,
+            site_time: time,
+            body: BatchBody::Rows { requests: vec![], changes: vec![change] },
+        };
         replay(&batch, &mut self.rows);
         let bytes = batch.encode().expect("a batch always encodes");
         let chain = chain_next(self.states.last().expect("starts with one").0, &bytes);
@@ -79,7 +85,13 @@ impl Author {
 
     pub fn position(&self) -> StreamPosition {
         let (seq, head_time) = self.heads.last_key_value().expect("starts with one");
-        StreamPosition { origin: self.origin, epoch: self.epoch, next: StreamSeq(seq + 1), oldest_kept: self.oldest_kept, head_time: *head_time }
+        StreamPosition {
+            origin: self.origin,
+            epoch: self.epoch,
+            next: StreamSeq(seq + 1),
+            oldest_kept: self.oldest_kept,
+            head_time: *head_time,
+        }
     }
 
     pub fn head_at(&self, seq: StreamSeq) -> SignedHead {
@@ -122,7 +134,14 @@ impl Author {
     pub fn load_piece(&self, from: &RowPlace, rows_max: usize) -> TransferPiece {
         let rows: Vec<PieceRow> = self.rows.range(from.clone()..).take(rows_max).map(|(_, row)| row.clone()).collect();
         let next = self.rows.range(from.clone()..).nth(rows_max).map(|(place, _)| place.clone());
-        TransferPiece { origin: self.origin, epoch: self.epoch, from: from.clone(), next, read_at: StreamSeq(self.batches.len() as u64), rows }
+        TransferPiece {
+            origin: self.origin,
+            epoch: self.epoch,
+            from: from.clone(),
+            next,
+            read_at: StreamSeq(self.batches.len() as u64),
+            rows,
+        }
     }
 }
 
@@ -139,7 +158,8 @@ pub(crate) fn replay(batch: &Batch, rows: &mut Rows) {
                 rows.remove(&place);
             }
             Some(cells) => {
-                let row = PieceRow { table: place.table, key: place.key.clone(), cells: cells.clone(), seq: batch.seq, time: batch.site_time };
+                let row =
+                    PieceRow { table: place.table, key: place.key.clone(), cells: cells.clone(), seq: batch.seq, time: batch.site_time };
                 rows.insert(place, row);
             }
         }

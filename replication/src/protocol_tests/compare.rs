@@ -19,14 +19,22 @@ impl World {
                 return Err(format!("site {site} holds nothing of origin {}", author.origin));
             };
             if replica.next() != position.next {
-                return Err(format!("site {site} stands at {} of origin {}, the child at {}", replica.next(), author.origin, position.next));
+                return Err(format!(
+                    "site {site} stands at {} of origin {}, the child at {}",
+                    replica.next(),
+                    author.origin,
+                    position.next
+                ));
             }
             let kept = &author.batches[replica.first.0 as usize - 1..position.next.0 as usize - 1];
             if replica.batches != kept || replica.rows != author.rows {
                 return Err(format!("site {site} holds other batches or rows of origin {}", author.origin));
             }
             if replica.head_time != position.head_time {
-                return Err(format!("site {site} knows origin {} up to {}, the child up to {}", author.origin, replica.head_time, position.head_time));
+                return Err(format!(
+                    "site {site} knows origin {} up to {}, the child up to {}",
+                    author.origin, replica.head_time, position.head_time
+                ));
             }
         }
         Ok(())

@@ -31,7 +31,9 @@ fn the_window_bounds_what_is_under_way_and_every_stream_gets_its_turn() {
         world.commit(PROVINCE, None);
         world.settle_but(|step| matches!(step, Step::Commit(_)));
     }
-    turns.extend(world.log.iter().filter(|line| line.starts_with("3: send Segment")).map(|line| line.split(' ').nth(4).expect("origin").to_owned()));
+    turns.extend(
+        world.log.iter().filter(|line| line.starts_with("3: send Segment")).map(|line| line.split(' ').nth(4).expect("origin").to_owned()),
+    );
     let own = turns.iter().filter(|origin| *origin == "3").count();
     assert!(turns.len() >= 12 && own.abs_diff(turns.len() - own) <= 1, "turns alternate: {turns:?}");
     world.settle();

@@ -246,7 +246,8 @@ fn promise_7_a_refused_stream_does_not_hold_up_the_other() {
     world.settle();
     world.grow(OWN, 1);
     world.settle();
-    let parked = |world: &World| world.uplink.status().streams.into_iter().filter(|s| matches!(s.state, StreamState::Parked { .. })).count();
+    let parked =
+        |world: &World| world.uplink.status().streams.into_iter().filter(|s| matches!(s.state, StreamState::Parked { .. })).count();
     assert_eq!(parked(&world), 1);
     world.note("what damaged the stream is mended");
     world.alter_up = None;

@@ -201,7 +201,9 @@ fn a_head_that_moves_on_while_its_origin_is_transferred_is_reached_too() {
 fn promise_2_an_acknowledgement_beyond_what_is_held_is_not_believed_and_told_as_a_set_back() {
     let mut world = linked();
     world.alter_down = Some(|frame| match frame {
-        ParentFrame::Adopted { id, cursor } => ParentFrame::Adopted { id, cursor: ParentCursor { next: StreamSeq(cursor.next.0 + 5), ..cursor } },
+        ParentFrame::Adopted { id, cursor } => {
+            ParentFrame::Adopted { id, cursor: ParentCursor { next: StreamSeq(cursor.next.0 + 5), ..cursor } }
+        }
         other => other,
     });
     world.grow(OWN, 1);

@@ -96,7 +96,8 @@ impl ModelSite {
     }
 
     pub fn held(&self, origins: &[OriginId]) -> CursorsHeld {
-        let cursor = |origin: &OriginId| self.replicas.get(origin).map(|r| ParentCursor { origin: *origin, epoch: r.epoch, next: r.next() });
+        let cursor =
+            |origin: &OriginId| self.replicas.get(origin).map(|r| ParentCursor { origin: *origin, epoch: r.epoch, next: r.next() });
         let transfers = origins.iter().filter_map(|origin| self.transfers.get(origin)).map(|transfer| transfer.wants.clone()).collect();
         CursorsHeld { cursors: origins.iter().filter_map(cursor).collect(), transfers }
     }
@@ -126,7 +127,8 @@ impl ModelSite {
                     }
                 }
                 transfer.building = without_digest;
-                transfer.wants = TransferStatus::WantsBatches { origin, epoch: head.epoch, next: transfer.building.next(), until: transfer.until };
+                transfer.wants =
+                    TransferStatus::WantsBatches { origin, epoch: head.epoch, next: transfer.building.next(), until: transfer.until };
                 return Outcome::Transfer(transfer.wants.clone());
             }
             return match transfer.building.adopt(segment) {

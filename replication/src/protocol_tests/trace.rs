@@ -109,11 +109,15 @@ pub(super) fn uplink_action(action: &UplinkAction) -> String {
 
 pub(super) fn intake_action(action: &IntakeAction) -> String {
     match action {
-        IntakeAction::ReadCursors { origins } => format!("read cursors of {}", origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+        IntakeAction::ReadCursors { origins } => {
+            format!("read cursors of {}", origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        }
         IntakeAction::Propose { id, command } => format!("propose {id} {}", self::command(command)),
         IntakeAction::SendFrame(frame) => format!("send {}", parent_frame(frame)),
         IntakeAction::Close { reason } => format!("close: {reason}"),
-        IntakeAction::KeepEvidence(evidence) => format!("keep evidence against origin {} carried by site {}", evidence.origin, evidence.carrier),
+        IntakeAction::KeepEvidence(evidence) => {
+            format!("keep evidence against origin {} carried by site {}", evidence.origin, evidence.carrier)
+        }
         IntakeAction::RaiseAlarm(alarm) => format!("ALARM {alarm}"),
     }
 }

@@ -363,12 +363,17 @@ impl World {
             UplinkAction::RecordParent { parent, cursors } => {
                 for cursor in cursors {
                     let furthest = self.committed.get(&(parent, cursor.origin)).copied().unwrap_or_default();
-                    assert!(cursor.next.0 == 1 || Cursor::of(&cursor) <= furthest, "promise 2: {cursor:?} was never committed by site {parent}");
+                    assert!(
+                        cursor.next.0 == 1 || Cursor::of(&cursor) <= furthest,
+                        "promise 2: {cursor:?} was never committed by site {parent}"
+                    );
                     self.recorded.insert((parent, cursor.origin), Cursor::of(&cursor));
                 }
             }
             UplinkAction::Probe { site, .. } => self.probes.push_back(site),
-            load @ (UplinkAction::LoadSegment { .. } | UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. }) => self.loads.push_back(load),
+            load @ (UplinkAction::LoadSegment { .. } | UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. }) => {
+                self.loads.push_back(load)
+            }
             UplinkAction::AdoptRegister(_) | UplinkAction::RaiseAlarm(_) => {}
         }
     }

@@ -51,7 +51,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`BindError`]; the fault is local.
-    pub fn bind(addr: SocketAddr, credentials: &Credentials, clock: Arc<dyn TimeProvider>, limits: TransportLimits) -> Result<Self, BindError> {
+    pub fn bind(
+        addr: SocketAddr,
+        credentials: &Credentials,
+        clock: Arc<dyn TimeProvider>,
+        limits: TransportLimits,
+    ) -> Result<Self, BindError> {
         if credentials.identity().node().is_none() {
             return Err(BindError::NotANode(credentials.identity().to_string()));
         }
@@ -110,7 +115,9 @@ impl Endpoint {
             HandshakeFailure::TooSlow => {
                 ConnectError::PeerUnreachable { addr, reason: format!("no answer within {} ms", limits.handshake_timeout.as_millis()) }
             }
-            HandshakeFailure::NotAdmitted(_) | HandshakeFailure::NoWelcome => ConnectError::PeerMisbehaved { addr, reason: failure.to_string() },
+            HandshakeFailure::NotAdmitted(_) | HandshakeFailure::NoWelcome => {
+                ConnectError::PeerMisbehaved { addr, reason: failure.to_string() }
+            }
         })
     }
 

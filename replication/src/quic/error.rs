@@ -131,7 +131,9 @@ impl From<quinn::ConnectionError> for ConnectionLost {
     fn from(error: quinn::ConnectionError) -> Self {
         use quinn::ConnectionError as E;
         match error {
-            E::ApplicationClosed(close) => Self::ClosedByPeer { code: CloseCode::from_wire(close.error_code), reason: peer_text(&close.reason) },
+            E::ApplicationClosed(close) => {
+                Self::ClosedByPeer { code: CloseCode::from_wire(close.error_code), reason: peer_text(&close.reason) }
+            }
             E::ConnectionClosed(close) => Self::RefusedByPeer { reason: refusal(u64::from(close.error_code), &close.reason) },
             E::TransportError(error) => Self::PeerMisbehaved { reason: error.to_string() },
             E::VersionMismatch => Self::PeerMisbehaved { reason: E::VersionMismatch.to_string() },

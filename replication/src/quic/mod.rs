@@ -27,9 +27,9 @@ mod tests;
 
 pub use connection::Connection;
 pub use endpoint::Endpoint;
+pub use error::{BindError, CloseCode, ConnectError, ConnectionLost, FrameError, LocalFault, Misbehaviour};
 #[doc(hidden)]
 pub use frames::assembled;
-pub use error::{BindError, CloseCode, ConnectError, ConnectionLost, FrameError, LocalFault, Misbehaviour};
 pub use frames::{FrameReceiver, FrameSender};
 pub use limits::TransportLimits;
 

@@ -13,7 +13,10 @@ use rustls::{pki_types::UnixTime, time_provider::TimeProvider};
 use super::*;
 use crate::{
     identity::{PeerIdentity, Role},
-    tls::{self, Authority, CertificateClock, CertificateRequest, Credentials, NODE_VALIDITY_DAYS, VerifiedRequest, node_server_name, site_server_name},
+    tls::{
+        self, Authority, CertificateClock, CertificateRequest, Credentials, NODE_VALIDITY_DAYS, VerifiedRequest, node_server_name,
+        site_server_name,
+    },
 };
 
 mod line;

@@ -140,7 +140,8 @@ fn after_days(now: SiteTime, days: u32) -> SiteTime {
 }
 
 fn instant(time: SiteTime) -> Result<OffsetDateTime, IssueError> {
-    OffsetDateTime::from_unix_timestamp(time.0.div_euclid(1000)).map_err(|e| IssueError::Local(format!("the clock reads {} ms ({e})", time.0)))
+    OffsetDateTime::from_unix_timestamp(time.0.div_euclid(1000))
+        .map_err(|e| IssueError::Local(format!("the clock reads {} ms ({e})", time.0)))
 }
 
 fn fresh_serial() -> Result<SerialNumber, IssueError> {

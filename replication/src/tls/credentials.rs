@@ -111,11 +111,14 @@ impl Credentials {
     fn assemble(parts: Parts) -> Result<Self, CredentialsError> {
         let (root, root_name) = (certificates(&parts.root)?, parts.root.1);
         let (chain, chain_name) = (certificates(&parts.chain)?, parts.chain.1);
-        let [root] = <[_; 1]>::try_from(root)
-            .map_err(|several| CredentialsError::Bad { part: root_name.clone(), reason: format!("it holds {} certificates instead of one", several.len()) })?;
+        let [root] = <[_; 1]>::try_from(root).map_err(|several| CredentialsError::Bad {
+            part: root_name.clone(),
+            reason: format!("it holds {} certificates instead of one", several.len()),
+        })?;
         let tree = tree_of_root(&root, &root_name)?;
 
-        let identity = PeerIdentity::from_certificate_der(&chain[0]).map_err(|source| CredentialsError::Identity { part: chain_name.clone(), source })?;
+        let identity = PeerIdentity::from_certificate_der(&chain[0])
+            .map_err(|source| CredentialsError::Identity { part: chain_name.clone(), source })?;
         if identity.tree() != tree {
             return Err(CredentialsError::ForeignTree { part: chain_name, found: identity.tree().to_owned(), wanted: tree });
         }
@@ -126,7 +129,8 @@ impl Credentials {
         let validity = Validity::of_certificate(&chain[0]).map_err(|reason| CredentialsError::Bad { part: chain_name.clone(), reason })?;
         let roots = root_store(root, &root_name)?;
         check_chain(&roots, &chain, validity, &chain_name)?;
-        let key = PrivateKeyDer::from_pem_slice(&parts.key.0).map_err(|e| CredentialsError::Bad { part: parts.key.1.clone(), reason: e.to_string() })?;
+        let key = PrivateKeyDer::from_pem_slice(&parts.key.0)
+            .map_err(|e| CredentialsError::Bad { part: parts.key.1.clone(), reason: e.to_string() })?;
         let seed = Zeroizing::new(blake3::derive_key("kho 2026 secrets derived from a node's TLS key", key.secret_der()));
         let certified_key = CertifiedKey::from_der(chain, key, &super::provider()).map_err(|e| match e {
             rustls::Error::InconsistentKeys(_) => CredentialsError::KeyMismatch { key: parts.key.1, certificate: chain_name },
@@ -192,7 +196,8 @@ fn certificates((pem, name): &(Zeroizing<Vec<u8>>, String)) -> Result<Vec<Certif
 }
 
 fn tree_of_root(root: &CertificateDer<'_>, name: &str) -> Result<String, CredentialsError> {
-    let identity = PeerIdentity::from_certificate_der(root).map_err(|source| CredentialsError::Identity { part: name.to_owned(), source })?;
+    let identity =
+        PeerIdentity::from_certificate_der(root).map_err(|source| CredentialsError::Identity { part: name.to_owned(), source })?;
     if *identity.role() == Role::Authority {
         Ok(identity.tree().to_owned())
     } else {
@@ -207,7 +212,12 @@ fn root_store(root: CertificateDer<'static>, name: &str) -> Result<Arc<RootCertS
 }
 
 /// Checks that the chain leads to the root, at a moment when the certificate is in its time: here only signatures count.
-fn check_chain(roots: &Arc<RootCertStore>, chain: &[CertificateDer<'static>], validity: Validity, name: &str) -> Result<(), CredentialsError> {
+fn check_chain(
+    roots: &Arc<RootCertStore>,
+    chain: &[CertificateDer<'static>],
+    validity: Validity,
+    name: &str,
+) -> Result<(), CredentialsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), super::provider())
         .build()
         .map_err(|e| CredentialsError::Unusable(e.to_string()))?;

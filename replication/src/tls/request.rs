@@ -121,7 +121,8 @@ impl VerifiedRequest {
         if csr_pem.len() > REQUEST_BYTES_MAX {
             return Err(bad(format!("it is {} bytes long, at most {REQUEST_BYTES_MAX} are read", csr_pem.len())));
         }
-        let der = CertificateSigningRequestDer::from_pem_slice(csr_pem.as_bytes()).map_err(|e| bad(format!("it is no PEM request ({e})")))?;
+        let der =
+            CertificateSigningRequestDer::from_pem_slice(csr_pem.as_bytes()).map_err(|e| bad(format!("it is no PEM request ({e})")))?;
         let asked = CertificateSigningRequestParams::from_der(&der).map_err(|e| match e {
             rcgen::Error::InvalidCertificationRequestSignature => bad("its signature does not fit its key; it was altered".into()),
             other => bad(other.to_string()),
@@ -270,8 +271,7 @@ mod tests {
         let request = CertificateRequest::for_node("vn", SiteId(12), NodeId(3), &reached_as).expect("well formed");
         let verified = VerifiedRequest::from_pem(&request.csr_pem).expect("own request");
         assert_eq!(verified.identity().to_string(), "kho://vn/site/12/node/3");
-        let names =
-            ["site-12.kho.internal", "node-3.site-12.kho.internal", "localhost", "127.0.0.1", "10.0.0.5", "kho12.example.invalid"];
+        let names = ["site-12.kho.internal", "node-3.site-12.kho.internal", "localhost", "127.0.0.1", "10.0.0.5", "kho12.example.invalid"];
         assert_eq!(verified.server_names(), names);
     }
 
@@ -282,7 +282,8 @@ mod tests {
         let mut bytes = der.to_vec();
         let at = bytes.windows(9).position(|w| w == b"site/12/n").expect("the name stands in it");
         bytes[at + 6] = b'3';
-        let pem = format!("-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n", data_encoding::BASE64.encode(&bytes));
+        let pem =
+            format!("-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n", data_encoding::BASE64.encode(&bytes));
         let error = VerifiedRequest::from_pem(&pem).expect_err("altered").to_string();
         assert!(error.contains("altered"), "{error}");
     }

@@ -13,23 +13,53 @@ use crate::frames::{ChildFrame, Cursor, Goodbye};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UplinkAction {
     /// Open a connection; the certificate at the other end must be of a node of `site`.
-    Dial { link: LinkId, site: SiteId, addresses: Vec<String> },
+    Dial {
+        link: LinkId,
+        site: SiteId,
+        addresses: Vec<String>,
+    },
     /// Say goodbye and close. No [`super::UplinkInput::LinkLost`] needs to follow.
-    Hangup { link: LinkId, reason: Goodbye },
-    SendFrame { link: LinkId, frame: ChildFrame },
+    Hangup {
+        link: LinkId,
+        reason: Goodbye,
+    },
+    SendFrame {
+        link: LinkId,
+        frame: ChildFrame,
+    },
     /// Read a segment that starts at (or before) `from` and ends in a head, with about `bytes_max` bytes of batches: the newest
     /// head that fits, else the first after `from`. At the end of the stream: the newest head without batches. When the
     /// epoch is closed and `from` is the base's next batch: from the next epoch.
-    LoadSegment { load: LoadId, origin: OriginId, from: Cursor, bytes_max: usize },
-    LoadTransferStart { load: LoadId, origin: OriginId },
+    LoadSegment {
+        load: LoadId,
+        origin: OriginId,
+        from: Cursor,
+        bytes_max: usize,
+    },
+    LoadTransferStart {
+        load: LoadId,
+        origin: OriginId,
+    },
     /// Read the origin's rows from `from` on, with about `bytes_max` bytes.
-    LoadPiece { load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize },
+    LoadPiece {
+        load: LoadId,
+        origin: OriginId,
+        epoch: Epoch,
+        from: RowPlace,
+        bytes_max: usize,
+    },
     /// Propose to the own site what the parent acknowledged. A cursor may be lower than one recorded before.
-    RecordParent { parent: SiteId, cursors: Vec<ParentCursor> },
+    RecordParent {
+        parent: SiteId,
+        cursors: Vec<ParentCursor>,
+    },
     /// Check the register under the pinned key and propose it to the own site.
     AdoptRegister(SignedRegister),
     /// Find out whether `site` answers, with a connection that carries nothing.
-    Probe { site: SiteId, addresses: Vec<String> },
+    Probe {
+        site: SiteId,
+        addresses: Vec<String>,
+    },
     RaiseAlarm(UplinkAlarm),
 }
 
@@ -40,9 +70,13 @@ pub enum UplinkAlarm {
     PeerMisbehaved { parent: SiteId, what: String },
     #[error("parent {parent} refuses origin {origin}: {refusal}")]
     StreamRefused { parent: SiteId, origin: OriginId, refusal: Refusal },
-    #[error("parent {parent} stands at {now} of origin {origin}, it acknowledged {before} before: it was restored to an older state; everything since is sent again")]
+    #[error(
+        "parent {parent} stands at {now} of origin {origin}, it acknowledged {before} before: it was restored to an older state; everything since is sent again"
+    )]
     ParentWentBack { parent: SiteId, origin: OriginId, before: Cursor, now: Cursor },
-    #[error("parent {parent} stands at {claimed} of this site's own origin {origin}, but the site only at {held}: the site was set back; run `kho fork list` before anything is entered")]
+    #[error(
+        "parent {parent} stands at {claimed} of this site's own origin {origin}, but the site only at {held}: the site was set back; run `kho fork list` before anything is entered"
+    )]
     SiteBehindParent { parent: SiteId, origin: OriginId, held: Cursor, claimed: Cursor },
     #[error("parent {parent} holds epoch {theirs} of origin {origin}, this site epoch {ours}; see `kho fork list`")]
     Forked { parent: SiteId, origin: OriginId, ours: Epoch, theirs: Epoch },

@@ -70,12 +70,13 @@ impl Uplink {
             self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
         }
         let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
-        let parked = if lies == Lies::Beyond || was_ahead || (frame.placement == stream.placement && !matches!(frame.what, Sent::Segment { .. })) {
-            stream.place(cursor);
-            None
-        } else {
-            stream.adopted(&frame, cursor, now, &self.config)
-        };
+        let parked =
+            if lies == Lies::Beyond || was_ahead || (frame.placement == stream.placement && !matches!(frame.what, Sent::Segment { .. })) {
+                stream.place(cursor);
+                None
+            } else {
+                stream.adopted(&frame, cursor, now, &self.config)
+            };
         // A parent that stands at the segment's end has compared its history with this site's. One that stands beyond it may have
         // forgotten the batches that it would have to compare: its word is a number alone.
         if let Sent::Segment { end, .. } = frame.what

@@ -72,25 +72,54 @@ pub enum LoadFailure {
 #[derive(Debug, Clone)]
 pub enum UplinkInput {
     /// This node leads its site, and its state is applied up to a read index. `recorded`: what the site last heard from each parent.
-    BecameLeader { streams: Vec<StreamPosition>, recorded: Vec<(SiteId, Vec<ParentCursor>)> },
+    BecameLeader {
+        streams: Vec<StreamPosition>,
+        recorded: Vec<(SiteId, Vec<ParentCursor>)>,
+    },
     LostLeadership,
     RegisterChanged(Arc<VerifiedRegister>),
     /// A head of an own or adopted stream was committed, or batches were trimmed.
     StreamAdvanced(StreamPosition),
-    LinkOpened { link: LinkId },
+    LinkOpened {
+        link: LinkId,
+    },
     /// The connection ended, or never stood.
-    LinkLost { link: LinkId, why: String },
-    FrameReceived { link: LinkId, frame: ParentFrame },
+    LinkLost {
+        link: LinkId,
+        why: String,
+    },
+    FrameReceived {
+        link: LinkId,
+        frame: ParentFrame,
+    },
     /// The bytes are no frame.
-    FrameRefused { link: LinkId, error: FrameError },
-    SegmentLoaded { load: LoadId, result: Result<Segment, LoadFailure> },
-    TransferStartLoaded { load: LoadId, result: Result<TransferStart, LoadFailure> },
-    PieceLoaded { load: LoadId, result: Result<TransferPiece, LoadFailure> },
+    FrameRefused {
+        link: LinkId,
+        error: FrameError,
+    },
+    SegmentLoaded {
+        load: LoadId,
+        result: Result<Segment, LoadFailure>,
+    },
+    TransferStartLoaded {
+        load: LoadId,
+        result: Result<TransferStart, LoadFailure>,
+    },
+    PieceLoaded {
+        load: LoadId,
+        result: Result<TransferPiece, LoadFailure>,
+    },
     /// The own site did not take a record of cursors (no longer leader, or busy).
-    RecordFailed { parent: SiteId, cursors: Vec<ParentCursor> },
+    RecordFailed {
+        parent: SiteId,
+        cursors: Vec<ParentCursor>,
+    },
     /// The own site did not take a register that the parent handed down (no leader, or busy). A register that is refused is none of these.
     RegisterFailed(SignedRegister),
     /// Whether a parent answered a probe.
-    ProbeAnswered { site: SiteId, reachable: bool },
+    ProbeAnswered {
+        site: SiteId,
+        reachable: bool,
+    },
     Tick,
 }

@@ -24,9 +24,19 @@ use crate::{
 pub(super) enum Link {
     /// Not the leader, or no parent to speak to.
     Standby,
-    Waiting { until: LinkTime },
-    Dialling { link: LinkId, parent: SiteId, until: LinkTime },
-    Greeting { link: LinkId, parent: SiteId, until: LinkTime },
+    Waiting {
+        until: LinkTime,
+    },
+    Dialling {
+        link: LinkId,
+        parent: SiteId,
+        until: LinkTime,
+    },
+    Greeting {
+        link: LinkId,
+        parent: SiteId,
+        until: LinkTime,
+    },
     Open(OpenLink),
 }
 

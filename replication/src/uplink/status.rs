@@ -33,10 +33,14 @@ pub struct UplinkStatus {
 pub enum LinkStatus {
     /// Not the leader, or no parent.
     Standby,
-    Waiting { until: LinkTime },
+    Waiting {
+        until: LinkTime,
+    },
     Dialling,
     Greeting,
-    Open { since: LinkTime },
+    Open {
+        since: LinkTime,
+    },
 }
 
 /// One stream on its way up.
@@ -59,13 +63,22 @@ pub enum StreamState {
     CaughtUp,
     Sending,
     /// The parent is busy.
-    Waiting { until: LinkTime },
+    Waiting {
+        until: LinkTime,
+    },
     /// Refused; other streams go on.
-    Parked { reason: ParkReason, retry_at: LinkTime },
+    Parked {
+        reason: ParkReason,
+        retry_at: LinkTime,
+    },
     /// The parent holds more than this site.
-    ParentAhead { cursor: Cursor },
+    ParentAhead {
+        cursor: Cursor,
+    },
     /// The whole origin is being sent; the next range starts here.
-    Transferring { from: RowPlace },
+    Transferring {
+        from: RowPlace,
+    },
 }
 
 impl Uplink {
@@ -99,7 +112,14 @@ impl Uplink {
                 in_flight_bytes: in_flight.get(origin).copied().unwrap_or(0),
             })
             .collect();
-        UplinkStatus { link, parent, stand_in: self.parents.preferred().is_some(), last_failure: self.last_failure.clone(), in_flight_bytes, streams }
+        UplinkStatus {
+            link,
+            parent,
+            stand_in: self.parents.preferred().is_some(),
+            last_failure: self.last_failure.clone(),
+            in_flight_bytes,
+            streams,
+        }
     }
 }
 

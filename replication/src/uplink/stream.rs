@@ -52,14 +52,26 @@ pub(super) struct Stream {
 pub(super) enum Progress {
     Unasked,
     /// The question where the parent stands is under way.
-    Asked { until: LinkTime },
+    Asked {
+        until: LinkTime,
+    },
     Flowing(Flow),
     /// The parent was busy; afterwards things go on with `then`.
-    Waiting { until: LinkTime, then: Box<Progress> },
-    Parked { reason: ParkReason, since: LinkTime, retry_at: LinkTime },
+    Waiting {
+        until: LinkTime,
+        then: Box<Progress>,
+    },
+    Parked {
+        reason: ParkReason,
+        since: LinkTime,
+        retry_at: LinkTime,
+    },
     /// The parent holds more than this site. When it does so in the same epoch, it is shown this site's newest head: two histories
     /// must not stay unnoticed because one is shorter.
-    Ahead { cursor: Cursor, comparable: bool },
+    Ahead {
+        cursor: Cursor,
+        comparable: bool,
+    },
     Transferring(Step),
 }
 
@@ -125,7 +137,16 @@ pub(super) enum Lies {
 
 impl Stream {
     pub fn new(held: StreamPosition) -> Self {
-        Self { held, progress: Progress::Unasked, placement: 0, queued: false, placements_in_vain: 0, known: BTreeMap::new(), compared: None, alarmed: None }
+        Self {
+            held,
+            progress: Progress::Unasked,
+            placement: 0,
+            queued: false,
+            placements_in_vain: 0,
+            known: BTreeMap::new(),
+            compared: None,
+            alarmed: None,
+        }
     }
 
     /// How `cursor` lies to what the site holds.
@@ -218,7 +239,9 @@ impl Stream {
         match &self.progress {
             Progress::Unasked => Some(Want::Cursor),
             Progress::Flowing(flow) => flow.wants(&self.held, in_flight_segments_max).then_some(Want::Segment { from: flow.sent }),
-            Progress::Ahead { comparable: true, .. } if self.compared != Some(self.held.cursor()) => Some(Want::Segment { from: self.held.cursor() }),
+            Progress::Ahead { comparable: true, .. } if self.compared != Some(self.held.cursor()) => {
+                Some(Want::Segment { from: self.held.cursor() })
+            }
             Progress::Transferring(Step::Start) => Some(Want::TransferStart),
             Progress::Transferring(Step::Piece { from }) => Some(Want::Piece { epoch: self.held.epoch, from: from.clone() }),
             _ => None,
@@ -279,7 +302,13 @@ impl Stream {
     }
 
     /// The parent's site committed a step of a transfer.
-    pub fn transfer_wants(&mut self, frame: &Unanswered, status: &TransferStatus, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
+    pub fn transfer_wants(
+        &mut self,
+        frame: &Unanswered,
+        status: &TransferStatus,
+        now: LinkTime,
+        config: &UplinkConfig,
+    ) -> Option<ParkReason> {
         if frame.placement != self.placement {
             return None;
         }

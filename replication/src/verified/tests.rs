@@ -161,7 +161,8 @@ fn an_epoch_opens_on_the_batch_before_it_and_on_an_older_epoch() {
     let (tree, author) = tree_and_author();
     let opening = |base_seq, base_number| {
         let epoch = Epoch { number: 2, id: 5 };
-        let base = EpochBase { epoch: Epoch { number: base_number, id: 1 }, seq: StreamSeq(base_seq), chain: Hash32::ZERO, digest: Hash32::ZERO };
+        let base =
+            EpochBase { epoch: Epoch { number: base_number, id: 1 }, seq: StreamSeq(base_seq), chain: Hash32::ZERO, digest: Hash32::ZERO };
         let batch: Batch = Batch { origin: OWN, epoch, seq: StreamSeq(5), site_time: SiteTime(1), body: BatchBody::EpochOpened { base } };
         let mut segment = author.segment(5, 4);
         segment.batches = vec![batch.encode().expect("encodes")];

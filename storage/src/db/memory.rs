@@ -22,7 +22,13 @@ impl MemoryImage {
         self.space(space).get(key).map(|value| &**value)
     }
 
-    pub(super) fn scan(&self, space: Space, from: &[u8], to: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StorageError>) -> Result<(), StorageError> {
+    pub(super) fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
         if from >= to {
             return Ok(());
         }
@@ -64,7 +70,11 @@ impl MemoryImage {
                 }
             }
             Operation::DeleteRange(space, from, to) => {
-                let gone: Vec<Bytes> = if from < to { self.space(space).range::<[u8], _>(between(&from, &to)).map(|(key, _)| key.clone()).collect() } else { Vec::new() };
+                let gone: Vec<Bytes> = if from < to {
+                    self.space(space).range::<[u8], _>(between(&from, &to)).map(|(key, _)| key.clone()).collect()
+                } else {
+                    Vec::new()
+                };
                 for key in gone {
                     self.space_mut(space).remove(&key);
                 }

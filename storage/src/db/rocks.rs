@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    AsColumnFamilyRef, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBPinnableSlice, Direction, IteratorMode, MergeOperands, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions,
-    checkpoint::Checkpoint,
+    AsColumnFamilyRef, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBPinnableSlice, Direction, IteratorMode,
+    MergeOperands, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions, checkpoint::Checkpoint,
 };
 
 use super::{DbLimits, Operation, WriteSet, amount, amount_bytes, failed};
@@ -64,7 +64,8 @@ impl RocksDb {
         let mut options = Options::default();
         options.set_max_open_files(256);
         let cache = Cache::new_lru_cache(8 << 20);
-        let db = rocksdb::DB::open_cf_descriptors_read_only(&options, place, families(&cache, DbLimits::default()), false).map_err(|e| failed(place, e))?;
+        let db = rocksdb::DB::open_cf_descriptors_read_only(&options, place, families(&cache, DbLimits::default()), false)
+            .map_err(|e| failed(place, e))?;
         Ok(Self { db, place: place.into() })
     }
 
@@ -76,7 +77,11 @@ impl RocksDb {
         self.db.get_pinned_cf(self.space(space), key).map_err(|e| failed(&self.place, e))
     }
 
-    pub fn values<'k>(&self, space: Space, keys: impl Iterator<Item = &'k [u8]>) -> impl Iterator<Item = Result<Option<RocksValue<'_>>, StorageError>> {
+    pub fn values<'k>(
+        &self,
+        space: Space,
+        keys: impl Iterator<Item = &'k [u8]>,
+    ) -> impl Iterator<Item = Result<Option<RocksValue<'_>>, StorageError>> {
         let handle = self.space(space);
         let keys: Vec<&[u8]> = keys.collect();
         self.db.batched_multi_get_cf(handle, keys, false).into_iter().map(|value| value.map_err(|e| failed(&self.place, e)))
@@ -185,7 +190,13 @@ impl RocksView<'_> {
         self.snapshot.get_cf(self.db.space(space), key).map_err(|e| failed(&self.db.place, e))
     }
 
-    pub fn scan(&self, space: Space, from: &[u8], to: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StorageError>) -> Result<(), StorageError> {
+    pub fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(to.to_vec());
         options.set_readahead_size(1 << 20);

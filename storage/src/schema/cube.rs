@@ -77,7 +77,8 @@ pub enum DimensionSource {
 impl Cube {
     /// Checks that everything the cube names exists, with a fitting type.
     pub(super) fn check(&self, schema: &Schema) -> Result<(), String> {
-        let table = schema.table_named(&self.table).ok_or_else(|| format!("cube `{}` counts the unknown table `{}`", self.name, self.table))?;
+        let table =
+            schema.table_named(&self.table).ok_or_else(|| format!("cube `{}` counts the unknown table `{}`", self.name, self.table))?;
         let mut wanted = vec![(&self.area.column, "area"), (&self.area.catalogue, "code")];
         for dimension in &self.dimensions {
             match &dimension.source {

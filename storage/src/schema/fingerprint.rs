@@ -22,7 +22,13 @@ impl Schema {
     /// Everything that decides about a cube's cells, by numbers, in one line.
     fn line_of(&self, cube: &Cube) -> String {
         let table = self.table_named(&cube.table).expect("a checked schema has the tables it counts");
-        let mut line = format!("cube {} table {} area {} catalogue {}", cube.id, table.id, number(table, &cube.area.column), number(table, &cube.area.catalogue));
+        let mut line = format!(
+            "cube {} table {} area {} catalogue {}",
+            cube.id,
+            table.id,
+            number(table, &cube.area.column),
+            number(table, &cube.area.catalogue)
+        );
         // Writing to a String never fails.
         if let Measure::Sum(column) = &cube.measure {
             let _ = write!(line, " sum {}", number(table, column));
@@ -64,7 +70,10 @@ mod tests {
     fn golden_fingerprint_of_the_population_schema() {
         let schema = population();
         assert_eq!(schema.line_of(&schema.cubes[0]), "cube 1 table 2 area 14 catalogue 15 code 8 month 7 code 12 code 13\n");
-        assert_eq!(schema.line_of(&schema.cubes[2]), "cube 3 table 3 area 8 catalogue 9 code 2 month 5 code 10 integer 11 up to 15 age from 12 at 5\n");
+        assert_eq!(
+            schema.line_of(&schema.cubes[2]),
+            "cube 3 table 3 area 8 catalogue 9 code 2 month 5 code 10 integer 11 up to 15 age from 12 at 5\n"
+        );
         assert_eq!(schema.cubes_fingerprint().to_hex(), "f733178a5a21547caa3cfef52dfc11491e6ad041d2fc0d7c9f17a75c51e0cdd7");
     }
 

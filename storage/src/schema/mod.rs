@@ -189,7 +189,8 @@ impl Schema {
     }
 
     fn check(&self) -> Result<(), SchemaError> {
-        let names = self.code_lists.iter().map(|list| ("code list", &list.name)).chain(self.tables.iter().map(|table| ("table", &table.name)));
+        let names =
+            self.code_lists.iter().map(|list| ("code list", &list.name)).chain(self.tables.iter().map(|table| ("table", &table.name)));
         check_names(names.chain(self.cubes.iter().map(|cube| ("cube", &cube.name))))?;
         let mut tables = BTreeSet::new();
         for table in &self.tables {
@@ -218,7 +219,9 @@ impl Schema {
             }
             let (known, what) = match &column.kind {
                 ColumnKind::Code { list } => (self.code_list(list).is_some(), format!("code list `{list}`")),
-                ColumnKind::Flags { list } => (self.code_list(list).is_some_and(|l| l.codes.len() <= 64), format!("code list `{list}` of at most 64 codes")),
+                ColumnKind::Flags { list } => {
+                    (self.code_list(list).is_some_and(|l| l.codes.len() <= 64), format!("code list `{list}` of at most 64 codes"))
+                }
                 ColumnKind::Area { catalogue } => (table.column_named(catalogue).is_some(), format!("column `{catalogue}`")),
                 _ => (true, String::new()),
             };

@@ -137,15 +137,21 @@ impl Value<'_> {
         match &column.kind {
             ColumnKind::Text { chars_max, digits } => parse_text(text, *chars_max, *digits),
             ColumnKind::Integer { min, max } => {
-                let number: i64 = text.parse().map_err(|_| ValueError::new("wrong_type", format!("{} is no whole number", shown(text)), "give digits only"))?;
+                let number: i64 = text
+                    .parse()
+                    .map_err(|_| ValueError::new("wrong_type", format!("{} is no whole number", shown(text)), "give digits only"))?;
                 if !(*min..=*max).contains(&number) {
                     return Err(ValueError::new("out_of_range", format!("{number} lies outside {min} to {max}"), "check the number"));
                 }
                 Ok(Value::Integer(number))
             }
-            ColumnKind::Date => PartialDate::parse(text)
-                .map(Value::Date)
-                .ok_or_else(|| ValueError::new("wrong_date", format!("{} is no date", shown(text)), "give YYYY-MM-DD, or YYYY-MM or YYYY where the rest is unknown")),
+            ColumnKind::Date => PartialDate::parse(text).map(Value::Date).ok_or_else(|| {
+                ValueError::new(
+                    "wrong_date",
+                    format!("{} is no date", shown(text)),
+                    "give YYYY-MM-DD, or YYYY-MM or YYYY where the rest is unknown",
+                )
+            }),
             ColumnKind::Code { list } => code_number(schema, list, text).map(Value::Code),
             ColumnKind::Flags { list } => {
                 let mut bits = 0u64;
@@ -158,7 +164,9 @@ impl Value<'_> {
                 let fits = (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
                 match text.parse() {
                     Ok(code) if fits => Ok(Value::Area(code)),
-                    _ => Err(ValueError::new("wrong_type", format!("{} is no unit code", shown(text)), "give the five digits of a commune")),
+                    _ => {
+                        Err(ValueError::new("wrong_type", format!("{} is no unit code", shown(text)), "give the five digits of a commune"))
+                    }
                 }
             }
         }
@@ -181,7 +189,11 @@ impl Value<'_> {
 
 fn parse_text(text: &str, chars_max: usize, digits: Option<usize>) -> Result<Value<'static>, ValueError> {
     if let Some(bad) = text.chars().find(|c| c.is_control()) {
-        return Err(ValueError::new("control_character", format!("the text holds the control character U+{:04X}", bad as u32), "remove it"));
+        return Err(ValueError::new(
+            "control_character",
+            format!("the text holds the control character U+{:04X}", bad as u32),
+            "remove it",
+        ));
     }
     let normal: String = if is_nfc(text) { text.into() } else { text.nfc().collect() };
     let chars = normal.chars().count();
@@ -191,7 +203,11 @@ fn parse_text(text: &str, chars_max: usize, digits: Option<usize>) -> Result<Val
     if let Some(digits) = digits
         && (normal.len() != digits || !normal.bytes().all(|b| b.is_ascii_digit()))
     {
-        return Err(ValueError::new("wrong_form", format!("{} is not {digits} digits", shown(text)), format!("give exactly {digits} digits")));
+        return Err(ValueError::new(
+            "wrong_form",
+            format!("{} is not {digits} digits", shown(text)),
+            format!("give exactly {digits} digits"),
+        ));
     }
     Ok(Value::Text(Cow::Owned(normal)))
 }
@@ -199,8 +215,15 @@ fn parse_text(text: &str, chars_max: usize, digits: Option<usize>) -> Result<Val
 fn code_number(schema: &Schema, list: &str, text: &str) -> Result<u32, ValueError> {
     let known = schema.code_list(list).and_then(|list| list.number(text));
     known.ok_or_else(|| {
-        let codes = schema.code_list(list).map(|l| l.codes.iter().take(8).map(|c| c.code.as_str()).collect::<Vec<_>>().join(", ")).unwrap_or_default();
-        ValueError::new("unknown_code", format!("{} is no code of `{list}`", shown(text)), format!("use one of: {codes}{}", if schema.code_list(list).is_some_and(|l| l.codes.len() > 8) { ", …" } else { "" }))
+        let codes = schema
+            .code_list(list)
+            .map(|l| l.codes.iter().take(8).map(|c| c.code.as_str()).collect::<Vec<_>>().join(", "))
+            .unwrap_or_default();
+        ValueError::new(
+            "unknown_code",
+            format!("{} is no code of `{list}`", shown(text)),
+            format!("use one of: {codes}{}", if schema.code_list(list).is_some_and(|l| l.codes.len() > 8) { ", …" } else { "" }),
+        )
     })
 }
 

@@ -81,7 +81,14 @@ impl Warehouse {
                 Witness::Author => self.keep_fork(site_time, &state, segment, seq, set),
                 Witness::Carrier => {
                     let ours = Some((state.chain, state.sum.digest()));
-                    self.keep_evidence(site_time, segment, Witness::Carrier, "batches that are held were altered: they do not lead to the head's chain hash", ours, set)?;
+                    self.keep_evidence(
+                        site_time,
+                        segment,
+                        Witness::Carrier,
+                        "batches that are held were altered: they do not lead to the head's chain hash",
+                        ours,
+                        set,
+                    )?;
                     Ok(Err(Refusal::BadChain { origin, seq: segment.head.head.seq }))
                 }
             };
@@ -122,7 +129,14 @@ impl Warehouse {
             advance(&mut state, &batch, bytes, &mut adopted);
         }
         if (state.chain != head.chain || state.last() != head.seq) && !planted(Bug::ChainNotChecked) {
-            self.keep_evidence(site_time, segment, Witness::Carrier, "the batches do not lead to the head's chain hash", Some((state.chain, state.sum.digest())), set)?;
+            self.keep_evidence(
+                site_time,
+                segment,
+                Witness::Carrier,
+                "the batches do not lead to the head's chain hash",
+                Some((state.chain, state.sum.digest())),
+                set,
+            )?;
             return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
         }
         if state.sum.digest() != head.digest || state.rows != head.rows {
@@ -159,7 +173,13 @@ impl Warehouse {
     }
 
     /// Keeps the head and raises the watermark, never beyond this site's own time. A head of the far future raises none.
-    pub(super) fn adopt_head(&self, site_time: SiteTime, state: &mut OriginState, segment: &Segment, set: &mut WriteSet) -> Result<(), StorageError> {
+    pub(super) fn adopt_head(
+        &self,
+        site_time: SiteTime,
+        state: &mut OriginState,
+        segment: &Segment,
+        set: &mut WriteSet,
+    ) -> Result<(), StorageError> {
         let head = &segment.head.head;
         if head.ahead_of(site_time).is_none() {
             let own_time = if planted(Bug::WatermarkBeyondClock) { head.site_time } else { site_time };
@@ -173,7 +193,14 @@ impl Warehouse {
     fn stop_on_digest(&self, site_time: SiteTime, mut state: OriginState, segment: &Segment, ours: Hash32, set: &mut WriteSet) -> Decided {
         let (origin, seq) = (segment.origin(), segment.head.head.seq);
         let refusal = Refusal::DigestMismatch { origin, seq };
-        self.keep_evidence(site_time, segment, Witness::Author, "the rows do not have the digest that the head claims", Some((state.chain, ours)), set)?;
+        self.keep_evidence(
+            site_time,
+            segment,
+            Witness::Author,
+            "the rows do not have the digest that the head claims",
+            Some((state.chain, ours)),
+            set,
+        )?;
         state.stopped = Some(Stopped { seq, why: "digest mismatch".into() });
         put_meta(set, &Meta::Origin(origin), &state)?;
         Ok(Err(refusal))
@@ -181,7 +208,14 @@ impl Warehouse {
 
     fn keep_fork(&self, site_time: SiteTime, state: &OriginState, segment: &Segment, seq: StreamSeq, set: &mut WriteSet) -> Decided {
         let origin = segment.origin();
-        self.keep_evidence(site_time, segment, Witness::Author, "another history of this origin", Some((state.chain, state.sum.digest())), set)?;
+        self.keep_evidence(
+            site_time,
+            segment,
+            Witness::Author,
+            "another history of this origin",
+            Some((state.chain, state.sum.digest())),
+            set,
+        )?;
         Ok(Err(Refusal::Forked { origin, seq }))
     }
 

@@ -230,7 +230,9 @@ impl Warehouse {
 
     fn decide(&self, db: &Db, command: &Command, set: &mut WriteSet) -> Result<Outcome, StorageError> {
         let decided = match command {
-            Command::Write { site_time, origin, requests } => return self.write_requests(db, *site_time, *origin, requests, set).map(Outcome::Written),
+            Command::Write { site_time, origin, requests } => {
+                return self.write_requests(db, *site_time, *origin, requests, set).map(Outcome::Written);
+            }
             Command::CommitHead { signed } => self.commit_head(db, signed, set)?,
             Command::AdoptSegment { site_time, segment } => self.adopt_segment(db, *site_time, segment, set)?,
             Command::AdoptRegister { site_time, signed } => self.adopt_register(*site_time, signed, set)?,
@@ -327,7 +329,12 @@ impl Warehouse {
     }
 
     fn load_register(&self) -> Result<(), StorageError> {
-        let stored = self.db.load().value(Space::Meta, &Meta::Register.encode())?.map(|bytes| decode_meta::<SignedRegister>(&Meta::Register, &bytes)).transpose()?;
+        let stored = self
+            .db
+            .load()
+            .value(Space::Meta, &Meta::Register.encode())?
+            .map(|bytes| decode_meta::<SignedRegister>(&Meta::Register, &bytes))
+            .transpose()?;
         let verified = stored
             .map(|signed| signed.verify(&self.config.register_key, &self.config.tree).map_err(|e| StorageError::damaged("register", e)))
             .transpose()?;

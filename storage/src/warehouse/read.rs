@@ -153,14 +153,29 @@ impl Reading<'_> {
     }
 
     /// Visits the rows of one table of an origin from `from_key` on, in key order, until `visit` returns `false`.
-    pub fn rows(&self, origin: OriginId, state: &OriginState, table: TableId, from_key: &[u8], mut visit: impl FnMut(&[u8], StoredRow<'_>) -> Result<bool, StorageError>) -> Result<(), StorageError> {
+    pub fn rows(
+        &self,
+        origin: OriginId,
+        state: &OriginState,
+        table: TableId,
+        from_key: &[u8],
+        mut visit: impl FnMut(&[u8], StoredRow<'_>) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
         let prefix = keys::row_prefix(table, origin, state.generation);
         let from = keys::row(table, origin, state.generation, from_key);
-        self.view.scan(Space::Rows, &from, &keys::successor(&prefix), |key, value| visit(&key[keys::ROW_PREFIX_BYTES..], decode_row_value(key, value)?))
+        self.view.scan(Space::Rows, &from, &keys::successor(&prefix), |key, value| {
+            visit(&key[keys::ROW_PREFIX_BYTES..], decode_row_value(key, value)?)
+        })
     }
 
     /// Visits the cells of a cube of one origin, in key order, zero cells left out.
-    pub fn cube_cells(&self, cube: CubeId, origin: OriginId, state: &OriginState, mut visit: impl FnMut(CubeCell)) -> Result<(), StorageError> {
+    pub fn cube_cells(
+        &self,
+        cube: CubeId,
+        origin: OriginId,
+        state: &OriginState,
+        mut visit: impl FnMut(CubeCell),
+    ) -> Result<(), StorageError> {
         let prefix = keys::cube_prefix(cube, origin, state.generation);
         self.view.scan(Space::Cubes, &prefix, &keys::successor(&prefix), |key, value| {
             let damaged = |why| StorageError::damaged(format!("cell {}", data_encoding::HEXLOWER.encode(key)), why);
@@ -205,19 +220,24 @@ impl Reading<'_> {
         let mut batches: Vec<Blob> = Vec::new();
         let mut bytes = 0;
         let mut ended: Option<(usize, SignedHead)> = None;
-        self.view.scan(Space::Streams, &keys::stream(origin, epoch, from), &keys::stream(origin, epoch, newest.head.seq.next()), |key, value| {
-            let record = decode_stream_record(key, value)?;
-            bytes += record.batch.len();
-            if ended.is_some() && bytes > bytes_max {
-                return Ok(false);
-            }
-            batches.push(Blob(record.batch));
-            let seq = keys::decode_stream(key).map_or(StreamSeq(0), |(_, _, seq)| seq);
-            if let Some(head) = self.meta(&Meta::Head(origin, epoch, seq))? {
-                ended = Some((batches.len(), head));
-            }
-            Ok(true)
-        })?;
+        self.view.scan(
+            Space::Streams,
+            &keys::stream(origin, epoch, from),
+            &keys::stream(origin, epoch, newest.head.seq.next()),
+            |key, value| {
+                let record = decode_stream_record(key, value)?;
+                bytes += record.batch.len();
+                if ended.is_some() && bytes > bytes_max {
+                    return Ok(false);
+                }
+                batches.push(Blob(record.batch));
+                let seq = keys::decode_stream(key).map_or(StreamSeq(0), |(_, _, seq)| seq);
+                if let Some(head) = self.meta(&Meta::Head(origin, epoch, seq))? {
+                    ended = Some((batches.len(), head));
+                }
+                Ok(true)
+            },
+        )?;
         Ok(ended.map(|(count, head)| {
             batches.truncate(count);
             Segment { first: from, batches, head }
@@ -226,7 +246,12 @@ impl Reading<'_> {
 
     /// How a whole-origin transfer of `origin` would start.
     pub fn transfer_start(&self, origin: OriginId) -> Result<Option<TransferStart>, StorageError> {
-        Ok(self.origin(origin)?.map(|state| TransferStart { origin, epoch: state.epoch, kept_after: state.oldest_kept.previous(), kept_after_chain: state.before_oldest_chain }))
+        Ok(self.origin(origin)?.map(|state| TransferStart {
+            origin,
+            epoch: state.epoch,
+            kept_after: state.oldest_kept.previous(),
+            kept_after_chain: state.before_oldest_chain,
+        }))
     }
 
     /// The rows of `origin` from `from` on that fit `bytes_max`, at least one.
@@ -258,7 +283,12 @@ impl Reading<'_> {
         self.view.value(Space::Meta, &meta.encode())?.map(|bytes| decode_meta(meta, &bytes)).transpose()
     }
 
-    fn scan_meta<T: serde::de::DeserializeOwned>(&self, from: &[u8], to: &[u8], mut visit: impl FnMut(&Meta, T)) -> Result<(), StorageError> {
+    fn scan_meta<T: serde::de::DeserializeOwned>(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        mut visit: impl FnMut(&Meta, T),
+    ) -> Result<(), StorageError> {
         self.view.scan(Space::Meta, from, to, |key, value| {
             if let Some(meta) = Meta::decode(key) {
                 visit(&meta, decode_meta(&meta, value)?);

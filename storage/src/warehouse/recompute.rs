@@ -113,7 +113,13 @@ impl Warehouse {
         })
     }
 
-    fn compare_cubes(&self, reading: &Reading<'_>, origin: OriginId, state: &OriginState, mut recomputed: BTreeMap<Vec<u8>, i64>) -> Result<Vec<CubeDifference>, StorageError> {
+    fn compare_cubes(
+        &self,
+        reading: &Reading<'_>,
+        origin: OriginId,
+        state: &OriginState,
+        mut recomputed: BTreeMap<Vec<u8>, i64>,
+    ) -> Result<Vec<CubeDifference>, StorageError> {
         let mut differences = Vec::new();
         let mut note = |cube, cell: &[u8], stored, recomputed| {
             if stored != recomputed && differences.len() < DIFFERENCES_MAX {

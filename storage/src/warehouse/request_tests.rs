@@ -10,7 +10,9 @@ use crate::{command::WriteOutcome, ids::SiteTime};
 fn promise_3_a_request_key_is_remembered_for_thirty_days() {
     let tree = Tree::new();
     let mut node = tree.node("d", 3);
-    let mut again = |time, key: &str| matches!(node.write(time, vec![request(key, vec![person("a", 1, 0, "2000")])])[0], WriteOutcome::Committed { repeated: true, .. });
+    let mut again = |time, key: &str| {
+        matches!(node.write(time, vec![request(key, vec![person("a", 1, 0, "2000")])])[0], WriteOutcome::Committed { repeated: true, .. })
+    };
     for (time, key) in [(10, "k"), (20, "l"), (20, "m")] {
         assert!(!again(time, key), "{key} is new");
     }
@@ -31,7 +33,17 @@ fn promise_3_all_nodes_forget_the_same_request_keys_whatever_each_knows_of_the_o
     let keys = |node: &Node| {
         let mut keys = Vec::new();
         let (from, to) = (Meta::kind_range(0x06).0, Meta::kind_range(0x07).1);
-        node.warehouse.db.load().view().scan(Space::Meta, &from, &to, |key, _| Ok({ keys.push(key.to_vec()); true })).expect("reads");
+        node.warehouse
+            .db
+            .load()
+            .view()
+            .scan(Space::Meta, &from, &to, |key, _| {
+                Ok({
+                    keys.push(key.to_vec());
+                    true
+                })
+            })
+            .expect("reads");
         keys
     };
     let (mut times, mut forgotten) = ([0; 2], 0);
@@ -40,7 +52,8 @@ fn promise_3_all_nodes_forget_the_same_request_keys_whatever_each_knows_of_the_o
         let place = usize::from(step % 3 == 0);
         let leap = if place == 1 && step % 12 == 0 { 50 * DAY_MS } else { DAY_MS * (step * 7 % 6) };
         times[place] += leap;
-        let requests = (0..1 + step * step % 200).map(|n| request(&format!("{step}-{n}"), vec![person(&format!("p{n}"), 1, 0, "2000")])).collect();
+        let requests =
+            (0..1 + step * step % 200).map(|n| request(&format!("{step}-{n}"), vec![person(&format!("p{n}"), 1, 0, "2000")])).collect();
         let command = Command::Write { site_time: SiteTime(times[place]), origin: [DISTRICT, OTHER][place], requests };
         let before = keys(&one).len();
         // As after a restart.

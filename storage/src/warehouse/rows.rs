@@ -64,7 +64,17 @@ pub(super) struct RowsChange<'w> {
 
 impl<'w> RowsChange<'w> {
     pub fn new(warehouse: &'w Warehouse, db: &'w Db, origin: OriginId, generation: Generation, sum: DigestSum, rows: u64) -> Self {
-        Self { schema: &warehouse.compiled, db, origin, generation, sum, rows, written: HashMap::new(), cells: HashMap::new(), cell: Vec::new() }
+        Self {
+            schema: &warehouse.compiled,
+            db,
+            origin,
+            generation,
+            sum,
+            rows,
+            written: HashMap::new(),
+            cells: HashMap::new(),
+            cell: Vec::new(),
+        }
     }
 
     /// Whether a row stands there now, counting what this command did before.
@@ -78,7 +88,8 @@ impl<'w> RowsChange<'w> {
 
     /// Applies the changes of one batch.
     pub fn apply(&mut self, changes: &[Change], seq: StreamSeq, time: SiteTime, replay: Replay) -> Result<(), StorageError> {
-        let stored_keys: Vec<Vec<u8>> = changes.iter().map(|change| keys::row(change.table, self.origin, self.generation, &change.key)).collect();
+        let stored_keys: Vec<Vec<u8>> =
+            changes.iter().map(|change| keys::row(change.table, self.origin, self.generation, &change.key)).collect();
         let db = self.db;
         let held = db.values(Space::Rows, stored_keys.iter().map(Vec::as_slice))?;
         self.written.reserve(changes.len());

@@ -24,7 +24,9 @@ fn a_state_is_not_opened_under_a_schema_with_other_cubes_in_either_direction() {
     for (name, first, second) in [("counted", tree.config(3), without_cubes(&tree)), ("bare", without_cubes(&tree), tree.config(3))] {
         let place = dir.path().join(name);
         Warehouse::open(&place, first.clone()).expect("a fresh directory").flush().expect("flushes");
-        let Err(StorageError::OtherCubes { found, declared, .. }) = Warehouse::open(&place, second.clone()) else { panic!("{name} was opened under other cubes") };
+        let Err(StorageError::OtherCubes { found, declared, .. }) = Warehouse::open(&place, second.clone()) else {
+            panic!("{name} was opened under other cubes")
+        };
         assert_eq!((found, declared), (first.schema.cubes_fingerprint(), second.schema.cubes_fingerprint()));
         Warehouse::open(&place, first).expect("the cubes it counts");
     }
@@ -45,7 +47,10 @@ fn a_received_state_with_other_cubes_does_not_take_the_place_of_the_one_that_sta
     let (tree, dir) = (Tree::new(), tempfile::tempdir().expect("a directory"));
     let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
     let warehouse = Warehouse::open(&ours, tree.config(3)).expect("a fresh directory");
-    Warehouse::open(&theirs, without_cubes(&tree)).expect("a fresh directory").checkpoint(&dir.path().join("received")).expect("checkpoints");
+    Warehouse::open(&theirs, without_cubes(&tree))
+        .expect("a fresh directory")
+        .checkpoint(&dir.path().join("received"))
+        .expect("checkpoints");
     assert!(matches!(warehouse.replace_with(&dir.path().join("received")), Err(StorageError::OtherCubes { .. })));
     drop(warehouse);
     Warehouse::open(&ours, tree.config(3)).expect("the state that stood");

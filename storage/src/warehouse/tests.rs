@@ -40,7 +40,13 @@ impl Tree {
 
     pub(super) fn config(&self, site: u32) -> WarehouseConfig {
         let limits = DbLimits { cache_bytes_max: 4 << 20, write_buffer_bytes_max: 8 << 20 };
-        WarehouseConfig { tree: "test".into(), site: SiteId(site), register_key: self.centre.public_key(), schema: Arc::new(population().clone()), limits }
+        WarehouseConfig {
+            tree: "test".into(),
+            site: SiteId(site),
+            register_key: self.centre.public_key(),
+            schema: Arc::new(population().clone()),
+            limits,
+        }
     }
 
     pub(super) fn register(&self) -> Command {
@@ -81,7 +87,15 @@ impl Tree {
     /// Signs and commits a head over everything the district holds.
     pub(super) fn head(&self, district: &mut Node, time: i64) -> SignedHead {
         let state = district.state();
-        let head = Head { origin: DISTRICT, epoch: state.epoch, seq: state.last(), chain: state.chain, digest: state.sum.digest(), rows: state.rows, site_time: SiteTime(time) };
+        let head = Head {
+            origin: DISTRICT,
+            epoch: state.epoch,
+            seq: state.last(),
+            chain: state.chain,
+            digest: state.sum.digest(),
+            rows: state.rows,
+            site_time: SiteTime(time),
+        };
         let signed = SignedHead::sign(head, SiteId(3), NodeId(1), &self.district).expect("signs");
         assert_eq!(district.apply(&Command::CommitHead { signed: signed.clone() }), Outcome::HeadCommitted);
         signed
@@ -159,7 +173,9 @@ fn promise_3_a_retry_with_the_same_request_key_is_applied_once_and_another_body_
     let first = district.write(10, vec![request("k", vec![person("a", 1, 0, "2000")])]);
     let before = district.replica();
     let again = district.write(20, vec![request("k", vec![person("a", 1, 0, "2000")])]);
-    assert!(matches!((&first[0], &again[0]), (WriteOutcome::Committed { repeated: false, seq: a, .. }, WriteOutcome::Committed { repeated: true, seq: b, .. }) if a == b));
+    assert!(
+        matches!((&first[0], &again[0]), (WriteOutcome::Committed { repeated: false, seq: a, .. }, WriteOutcome::Committed { repeated: true, seq: b, .. }) if a == b)
+    );
     let other = district.write(30, vec![request("k", vec![person("b", 1, 0, "2000")])]);
     assert!(matches!(other[0], WriteOutcome::RequestKeyReused { .. }));
     assert_eq!(district.replica(), before, "neither changed anything");
@@ -169,7 +185,8 @@ fn promise_3_a_retry_with_the_same_request_key_is_applied_once_and_another_body_
 fn promise_10_a_request_that_takes_away_a_missing_row_changes_nothing_while_its_neighbours_commit() {
     let tree = Tree::new();
     let mut district = tree.node("d", 3);
-    let outcomes = district.write(10, vec![request("1", vec![person("a", 1, 0, "2000"), gone("ghost")]), request("2", vec![person("b", 1, 1, "2001")])]);
+    let outcomes = district
+        .write(10, vec![request("1", vec![person("a", 1, 0, "2000"), gone("ghost")]), request("2", vec![person("b", 1, 1, "2001")])]);
     assert_eq!(outcomes[0], WriteOutcome::RowMissing { index: 1 });
     assert!(matches!(outcomes[1], WriteOutcome::Committed { .. }));
     assert_eq!(district.prove().rows, 1);
@@ -233,7 +250,8 @@ fn promise_5_a_signed_head_with_another_digest_stops_that_origin_keeps_evidence_
     district.write(10, vec![request("1", vec![person("a", 1, 0, "2000")])]);
     tree.head(&mut district, 11);
     let mut lying = district.segment(1);
-    lying.head = SignedHead::sign(Head { digest: Hash32::of(b"other"), ..lying.head.head }, SiteId(3), NodeId(1), &tree.district).expect("signs");
+    lying.head =
+        SignedHead::sign(Head { digest: Hash32::of(b"other"), ..lying.head.head }, SiteId(3), NodeId(1), &tree.district).expect("signs");
     let before = province.replica();
     assert!(matches!(province.apply(&tree.adopt(lying)), Outcome::Refused(Refusal::DigestMismatch { .. })));
     assert_eq!(province.replica(), before);
@@ -249,7 +267,15 @@ fn promise_5_a_node_whose_rows_differ_from_its_sites_committed_head_stops() {
     let mut district = tree.node("d", 3);
     district.write(10, vec![request("1", vec![person("a", 1, 0, "2000")])]);
     let state = district.state();
-    let head = Head { origin: DISTRICT, epoch: state.epoch, seq: state.last(), chain: state.chain, digest: Hash32::of(b"others"), rows: 1, site_time: SiteTime(11) };
+    let head = Head {
+        origin: DISTRICT,
+        epoch: state.epoch,
+        seq: state.last(),
+        chain: state.chain,
+        digest: Hash32::of(b"others"),
+        rows: 1,
+        site_time: SiteTime(11),
+    };
     let signed = SignedHead::sign(head, SiteId(3), NodeId(1), &tree.district).expect("signs");
     let mark = AppliedMark::default();
     assert!(matches!(district.warehouse.apply(&mark, Some(&Command::CommitHead { signed })), Err(StorageError::Diverged { .. })));
@@ -262,11 +288,9 @@ fn promise_9_a_head_of_the_far_future_is_adopted_but_makes_nobody_complete() {
     // `Tree::adopt` says that the province's clock stands here.
     let ours = 1_000_000;
     let watermark = |province: &Node| province.state().watermark.0;
-    for (id, head_time, expected) in [
-        ("a", ours - 1, ours - 1),
-        ("b", ours + HEAD_AHEAD_MS_MAX, ours),
-        ("c", ours + HEAD_AHEAD_MS_MAX + 1, ours),
-    ] {
+    for (id, head_time, expected) in
+        [("a", ours - 1, ours - 1), ("b", ours + HEAD_AHEAD_MS_MAX, ours), ("c", ours + HEAD_AHEAD_MS_MAX + 1, ours)]
+    {
         district.write(10, vec![request(id, vec![person(id, 1, 0, "2000")])]);
         tree.head(&mut district, head_time);
         assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));
@@ -316,7 +340,10 @@ fn promise_6_another_history_shows_by_its_heads_when_the_batches_to_compare_are_
     two.write(10, vec![request("other", vec![person("x", 1, 0, "2000")])]);
     tree.head(&mut two, 11);
     let adopt_idle = |province: &mut Node, two: &Node| province.apply(&tree.adopt(two.segment(2)));
-    assert!(matches!(adopt_idle(&mut province, &two), Outcome::Adopted(ParentCursor { next: StreamSeq(5), .. })), "so far it may be a redelivery");
+    assert!(
+        matches!(adopt_idle(&mut province, &two), Outcome::Adopted(ParentCursor { next: StreamSeq(5), .. })),
+        "so far it may be a redelivery"
+    );
     tree.head(&mut two, 500);
     assert_eq!(adopt_idle(&mut province, &two), Outcome::Refused(Refusal::Forked { origin: DISTRICT, seq: StreamSeq(1) }));
     assert_eq!(province.evidence(), 1);
@@ -332,7 +359,10 @@ fn promise_2_a_stream_is_trimmed_only_below_what_the_active_parent_acknowledged(
         tree.head(&mut district, 20 + n);
     }
     assert_eq!(district.apply(&Command::Trim { keep_bytes: 0 }), Outcome::Trimmed { batches: 0 }, "nothing acknowledged yet");
-    let acknowledge = |parent: u32, next: u64| Command::RecordParent { parent: SiteId(parent), cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(next) }] };
+    let acknowledge = |parent: u32, next: u64| Command::RecordParent {
+        parent: SiteId(parent),
+        cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(next) }],
+    };
     district.apply(&acknowledge(1, 7));
     assert_eq!(district.apply(&Command::Trim { keep_bytes: 0 }), Outcome::Trimmed { batches: 0 }, "a stand-in's word is not enough");
     district.apply(&acknowledge(2, 4));

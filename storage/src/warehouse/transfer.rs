@@ -131,7 +131,15 @@ impl Warehouse {
     }
 
     /// Replays a segment over the pieces; its head may be the one that decides.
-    pub(super) fn replay_segment(&self, db: &Db, site_time: SiteTime, state: OriginState, mut transfer: Transfer, segment: &Segment, set: &mut WriteSet) -> Decided {
+    pub(super) fn replay_segment(
+        &self,
+        db: &Db,
+        site_time: SiteTime,
+        state: OriginState,
+        mut transfer: Transfer,
+        segment: &Segment,
+        set: &mut WriteSet,
+    ) -> Decided {
         let (origin, head) = (segment.origin(), &segment.head.head);
         if transfer.wanted.is_some() {
             return Ok(Err(Refusal::Transfer { origin, why: "ranges of rows are still wanted".into() }));
@@ -166,20 +174,41 @@ impl Warehouse {
             replayed.put(Space::Streams, keys::stream(origin, batch.epoch.number, batch.seq), encode_stream_record(&record));
         }
         if at.chain != head.chain || at.last() != head.seq {
-            self.keep_evidence(site_time, segment, Witness::Carrier, "the batches of a transfer do not lead to the head's chain hash", None, set)?;
+            self.keep_evidence(
+                site_time,
+                segment,
+                Witness::Carrier,
+                "the batches of a transfer do not lead to the head's chain hash",
+                None,
+                set,
+            )?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
         }
         let (sum, count) = (rows.sum.clone(), rows.rows);
         let decides = head.seq >= transfer.until || planted(Bug::SwitchedBeforeHeadDecides);
         if decides && !planted(Bug::SwitchedBeforeHeadDecides) && (sum.digest() != head.digest || count != head.rows) {
-            self.keep_evidence(site_time, segment, Witness::Carrier, "the rows of a transfer do not have the digest that the head claims", Some((at.chain, sum.digest())), set)?;
+            self.keep_evidence(
+                site_time,
+                segment,
+                Witness::Carrier,
+                "the rows of a transfer do not have the digest that the head claims",
+                Some((at.chain, sum.digest())),
+                set,
+            )?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::DigestMismatch { origin, seq: head.seq }));
         }
         // AFTER the digest: only rows that the author vouches for are another history; any others are a carrier's invention.
         if let (true, Some(seq)) = (decides, transfer.stranger) {
-            self.keep_evidence(site_time, segment, Witness::Author, "the rows of a transfer belong to another history than those held", Some((state.chain, state.sum.digest())), set)?;
+            self.keep_evidence(
+                site_time,
+                segment,
+                Witness::Author,
+                "the rows of a transfer belong to another history than those held",
+                Some((state.chain, state.sum.digest())),
+                set,
+            )?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::Forked { origin, seq }));
         }
@@ -200,12 +229,28 @@ impl Warehouse {
     }
 
     /// The one write that makes the new generation the one that is read.
-    fn switch_generation(&self, site_time: SiteTime, old: OriginState, at: OriginState, transfer: Transfer, segment: &Segment, set: &mut WriteSet) -> Decided {
+    fn switch_generation(
+        &self,
+        site_time: SiteTime,
+        old: OriginState,
+        at: OriginState,
+        transfer: Transfer,
+        segment: &Segment,
+        set: &mut WriteSet,
+    ) -> Decided {
         let origin = segment.origin();
         let epoch = old.epoch.number;
         self.remove_generation(origin, old.generation, set);
-        set.delete_range(Space::Streams, keys::stream(origin, epoch, StreamSeq(0)), keys::stream(origin, epoch, transfer.start.kept_after.next()));
-        set.delete_range(Space::Meta, Meta::Head(origin, epoch, StreamSeq(0)).encode(), Meta::Head(origin, epoch, transfer.start.kept_after).encode());
+        set.delete_range(
+            Space::Streams,
+            keys::stream(origin, epoch, StreamSeq(0)),
+            keys::stream(origin, epoch, transfer.start.kept_after.next()),
+        );
+        set.delete_range(
+            Space::Meta,
+            Meta::Head(origin, epoch, StreamSeq(0)).encode(),
+            Meta::Head(origin, epoch, transfer.start.kept_after).encode(),
+        );
         set.delete(Space::Meta, Meta::Transfer(origin).encode());
         let mut state = OriginState {
             sum: transfer.sum,
@@ -257,7 +302,10 @@ fn check_piece(piece: &TransferPiece) -> Result<(), String> {
     let start = (piece.from.table, &piece.from.key[..]);
     for row in &piece.rows {
         let place = (row.table, &row.key[..]);
-        if place < start || last.is_some_and(|last| place <= last) || piece.next.as_ref().is_some_and(|next| place >= (next.table, &next.key[..])) {
+        if place < start
+            || last.is_some_and(|last| place <= last)
+            || piece.next.as_ref().is_some_and(|next| place >= (next.table, &next.key[..]))
+        {
             return Err("its rows are not in the order of its range".into());
         }
         if row.seq > piece.read_at || row.key.is_empty() || row.key.len() > crate::stream::KEY_BYTES_MAX {

@@ -20,7 +20,10 @@ fn trimmed_district(tree: &Tree) -> Node {
 fn trimmed_district_called(name: &str, tree: &Tree) -> Node {
     let mut district = tree.node(name, 3);
     for n in 0..8u32 {
-        district.write(i64::from(10 + n), vec![request(&n.to_string(), (0..5).map(|i| person(&format!("p{n}{i}"), n + 1, i % 2, "1980-05")).collect())]);
+        district.write(
+            i64::from(10 + n),
+            vec![request(&n.to_string(), (0..5).map(|i| person(&format!("p{n}{i}"), n + 1, i % 2, "1980-05")).collect())],
+        );
         tree.head(&mut district, i64::from(30 + n));
     }
     trim_all(&mut district, 6);
@@ -29,7 +32,10 @@ fn trimmed_district_called(name: &str, tree: &Tree) -> Node {
 
 /// Forgets everything before `next`, as after the parent's acknowledgement.
 fn trim_all(district: &mut Node, next: u64) {
-    district.apply(&Command::RecordParent { parent: SiteId(2), cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(next) }] });
+    district.apply(&Command::RecordParent {
+        parent: SiteId(2),
+        cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(next) }],
+    });
     district.apply(&Command::Trim { keep_bytes: 0 });
 }
 
@@ -61,7 +67,10 @@ fn a_whole_origin_transfer_with_writes_under_way_ends_equal_and_forwards_what_th
     while let Outcome::Transfer(TransferStatus::WantsPiece { from, .. }) = status {
         // Rows change, go and come behind and before the range that is read.
         round += 1;
-        district.write(100 + round, vec![request(&format!("w{round}"), vec![person("p00", 9, 1, "1999"), person(&format!("new{round}"), 1, 0, "2001")])]);
+        district.write(
+            100 + round,
+            vec![request(&format!("w{round}"), vec![person("p00", 9, 1, "1999"), person(&format!("new{round}"), 1, 0, "2001")])],
+        );
         if round == 2 {
             district.write(150, vec![request("del", vec![gone("p74"), gone("p01"), gone("new1")])]);
         }
@@ -113,11 +122,20 @@ fn promise_3_a_redelivery_during_and_after_a_transfer_neither_ends_it_nor_stops_
         assert!(matches!(province.apply(&tree.adopt(one(&district, seq))), Outcome::Transfer(TransferStatus::WantsBatches { .. })));
     }
     for seq in [6, 7] {
-        assert!(matches!(province.apply(&tree.adopt(one(&district, seq))), Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(8), .. })), "redelivered");
+        assert!(
+            matches!(
+                province.apply(&tree.adopt(one(&district, seq))),
+                Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(8), .. })
+            ),
+            "redelivered"
+        );
     }
     assert!(matches!(province.apply(&tree.adopt(one(&district, 8))), Outcome::Adopted(_)));
     for seq in [6, 7, 8] {
-        assert!(matches!(province.apply(&tree.adopt(one(&district, seq))), Outcome::Adopted(_)), "batch {seq} redelivered after the switch");
+        assert!(
+            matches!(province.apply(&tree.adopt(one(&district, seq))), Outcome::Adopted(_)),
+            "batch {seq} redelivered after the switch"
+        );
     }
     assert_eq!((province.replica(), province.evidence()), (district.replica(), 0));
     let known = |seq| province.warehouse.read(|r| r.stood_at(DISTRICT, &province.state(), StreamSeq(seq))).expect("reads").is_some();
@@ -134,12 +152,22 @@ fn promise_7_a_transfer_that_nobody_needs_never_blocks_the_stream() {
         tree.head(&mut district, 20 + n);
     }
     province.apply(&tree.adopt(one(&district, 1)));
-    let invented = TransferStart { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), kept_after: StreamSeq(1 << 61), kept_after_chain: Hash32::of(b"invented") };
+    let invented = TransferStart {
+        origin: DISTRICT,
+        epoch: Epoch::first("test", DISTRICT),
+        kept_after: StreamSeq(1 << 61),
+        kept_after_chain: Hash32::of(b"invented"),
+    };
     assert!(matches!(province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start: invented }), Outcome::Transfer(_)));
     assert!(matches!(province.apply(&tree.adopt(one(&district, 2))), Outcome::Adopted(_)), "the stream goes on");
     assert!(province.warehouse.transfers().expect("reads").is_empty(), "and a transfer would have to start anew");
 
-    let overtaken = TransferStart { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), kept_after: StreamSeq(3), kept_after_chain: Hash32::of(b"x") };
+    let overtaken = TransferStart {
+        origin: DISTRICT,
+        epoch: Epoch::first("test", DISTRICT),
+        kept_after: StreamSeq(3),
+        kept_after_chain: Hash32::of(b"x"),
+    };
     province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start: overtaken });
     district.write(50, vec![request("later", vec![gone("p0")])]);
     tree.head(&mut district, 60);
@@ -171,7 +199,10 @@ fn promise_7_a_transfer_of_what_its_author_has_lost_since_gives_way_to_a_new_one
     begin(&mut province, &whole);
     province.apply(&Command::AdoptPiece { piece: piece_of(&whole, &RowPlace::default(), usize::MAX) });
     let waits = province.apply(&tree.adopt(set_back.segment(6)));
-    assert!(matches!(waits, Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(9), until: StreamSeq(9), .. })), "the ninth batch may still come: {waits:?}");
+    assert!(
+        matches!(waits, Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(9), until: StreamSeq(9), .. })),
+        "the ninth batch may still come: {waits:?}"
+    );
     tree.head(&mut set_back, 60);
     let told = province.apply(&tree.adopt(set_back.segment(6)));
     assert!(matches!(told, Outcome::Refused(Refusal::Transfer { .. })), "{told:?}");
@@ -257,7 +288,11 @@ fn promise_6_a_transfer_of_another_history_is_refused_and_kept_as_evidence() {
     trim_all(&mut second, 7);
     let held = province.replica();
     assert_eq!(transfer_whole(&tree, &second, &mut province), Outcome::Refused(Refusal::Forked { origin: DISTRICT, seq: StreamSeq(2) }));
-    assert_eq!((province.replica(), province.evidence()), (held, 1), "the history that was there first is read on, the other is kept beside");
+    assert_eq!(
+        (province.replica(), province.evidence()),
+        (held, 1),
+        "the history that was there first is read on, the other is kept beside"
+    );
     assert!(province.warehouse.transfers().expect("reads").is_empty());
     province.prove();
 }
@@ -280,7 +315,10 @@ fn promise_6_a_transfer_is_not_kept_over_a_stream_that_moved_on_in_another_histo
     province.apply(&Command::AdoptPiece { piece: piece_of(&second, &RowPlace::default(), usize::MAX) });
     assert!(matches!(province.apply(&tree.adopt(one(&first, 2))), Outcome::Adopted(_)), "the stream moves on beside it");
     let held = province.replica();
-    assert!(matches!(province.apply(&tree.adopt(second.segment(4))), Outcome::Refused(_)), "its rows were compared with less than is held by now");
+    assert!(
+        matches!(province.apply(&tree.adopt(second.segment(4))), Outcome::Refused(_)),
+        "its rows were compared with less than is held by now"
+    );
     assert_eq!(province.replica(), held);
     province.prove();
 }
@@ -291,7 +329,13 @@ fn a_transfer_to_a_site_that_holds_an_older_state_of_the_same_history_replaces_i
     let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
     for n in 0..6u32 {
         let birth = format!("{}", 1980 + n);
-        district.write(i64::from(10 + n), vec![request(&n.to_string(), born(&[("kept", "1950"), ("changed", &birth), (&format!("p{n}"), "1960")]).split_off(usize::from(n > 0)))]);
+        district.write(
+            i64::from(10 + n),
+            vec![request(
+                &n.to_string(),
+                born(&[("kept", "1950"), ("changed", &birth), (&format!("p{n}"), "1960")]).split_off(usize::from(n > 0)),
+            )],
+        );
         tree.head(&mut district, i64::from(30 + n));
         if n == 2 {
             assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));

@@ -1,6 +1,11 @@
 //! Own heads, the register, what parents acknowledged, and forgetting by promise 2.
 
-use super::{Decided, Warehouse, adopt::{kept_batch, stood_at}, origin::OriginState, put_meta, read_meta, read_origin};
+use super::{
+    Decided, Warehouse,
+    adopt::{kept_batch, stood_at},
+    origin::OriginState,
+    put_meta, read_meta, read_origin,
+};
 use crate::{
     command::{Outcome, ParentCursor, Refusal},
     db::{Db, WriteSet},
@@ -103,7 +108,8 @@ impl Warehouse {
 /// the head must not say that the origin is complete up to then. The signer signs again.
 fn claims_too_much(db: &Db, origin: OriginId, state: &OriginState, head: &Head) -> Result<bool, StorageError> {
     let Some(record) = kept_batch(db, origin, state.epoch.number, head.seq.next())? else { return Ok(false) };
-    let batch = Batch::decode(&record.batch).map_err(|e| StorageError::damaged(format!("batch {} of origin {origin}", head.seq.next()), e))?;
+    let batch =
+        Batch::decode(&record.batch).map_err(|e| StorageError::damaged(format!("batch {} of origin {origin}", head.seq.next()), e))?;
     Ok(head.site_time > batch.site_time)
 }
 
@@ -130,7 +136,15 @@ pub(super) fn origins(db: &Db) -> Result<Vec<(OriginId, OriginState)>, StorageEr
 }
 
 /// Trims one stream up to a head boundary below both the acknowledged cursor and the bytes to keep.
-fn trim_stream(db: &Db, origin: OriginId, mut state: OriginState, acknowledged: StreamSeq, keep_bytes: u64, batches_max: u64, set: &mut WriteSet) -> Result<u64, StorageError> {
+fn trim_stream(
+    db: &Db,
+    origin: OriginId,
+    mut state: OriginState,
+    acknowledged: StreamSeq,
+    keep_bytes: u64,
+    batches_max: u64,
+    set: &mut WriteSet,
+) -> Result<u64, StorageError> {
     let epoch = state.epoch.number;
     let (from, to) = (keys::stream(origin, epoch, state.oldest_kept), keys::stream(origin, epoch, acknowledged.min(state.next)));
     let view = db.view();

@@ -24,7 +24,14 @@ const FORGOTTEN_MIN: usize = 64;
 
 impl Warehouse {
     /// Commits every request that can be committed as one batch. A refused request leaves no trace.
-    pub(super) fn write_requests(&self, db: &Db, site_time: SiteTime, origin: OriginId, requests: &[WriteRequest], set: &mut WriteSet) -> Result<Vec<WriteOutcome>, StorageError> {
+    pub(super) fn write_requests(
+        &self,
+        db: &Db,
+        site_time: SiteTime,
+        origin: OriginId,
+        requests: &[WriteRequest],
+        set: &mut WriteSet,
+    ) -> Result<Vec<WriteOutcome>, StorageError> {
         let register = self.register.load();
         let Some(register) = register.as_ref().as_ref().filter(|register| register.author(origin) == Some(self.site())) else {
             return Ok(vec![WriteOutcome::NotAuthor; requests.len()]);
@@ -75,7 +82,8 @@ impl Warehouse {
             put_meta(set, &Meta::RequestAge(time, origin, (*key).into()), &())?;
         }
         self.forget_old_requests(db, time, FORGOTTEN_MIN.max(2 * accepted.len()), set)?;
-        let batch = Batch { origin, epoch: state.epoch, seq: state.next, site_time: time, body: BatchBody::Rows { requests: marks, changes } };
+        let batch =
+            Batch { origin, epoch: state.epoch, seq: state.next, site_time: time, body: BatchBody::Rows { requests: marks, changes } };
         let bytes = batch.encode()?;
         (state.sum, state.rows) = rows.finish(set);
         advance(&mut state, &batch, &bytes, set);

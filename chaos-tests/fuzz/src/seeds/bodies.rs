@@ -10,7 +10,12 @@ const HEADER: &str = "person_id,household_id,seq,full_name,birth_date,sex,marita
 pub fn persons_csv(from: u32, to: u32) -> String {
     let rows = (from..to).map(|n| {
         let (sex, month, day) = (if n % 2 == 0 { "female" } else { "male" }, 1 + n % 12, 1 + n % 28);
-        format!("P{n},H{},{},\"Lê Thị \"\"Tí\"\", {n}\",{}-{month:02}-{day:02},{sex},single,permanent,00001,legacy-63\n", n / 4, n % 4 + 1, 1940 + n % 80)
+        format!(
+            "P{n},H{},{},\"Lê Thị \"\"Tí\"\", {n}\",{}-{month:02}-{day:02},{sex},single,permanent,00001,legacy-63\n",
+            n / 4,
+            n % 4 + 1,
+            1940 + n % 80
+        )
     });
     std::iter::once(HEADER.to_string()).chain(rows).collect()
 }

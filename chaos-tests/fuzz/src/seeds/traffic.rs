@@ -87,7 +87,15 @@ impl Traffic {
         let time = SiteTime(NOW.0 + i64::from(batch) * 1000);
         self.apply(site, Command::Write { site_time: time, origin: ORIGIN, requests: vec![request] })?;
         let state = site.warehouse.origin(ORIGIN)?.context("something was written")?;
-        let head = Head { origin: ORIGIN, epoch: state.epoch, seq: state.last(), chain: state.chain, digest: state.sum.digest(), rows: state.rows, site_time: time };
+        let head = Head {
+            origin: ORIGIN,
+            epoch: state.epoch,
+            seq: state.last(),
+            chain: state.chain,
+            digest: state.sum.digest(),
+            rows: state.rows,
+            site_time: time,
+        };
         let signed = SignedHead::sign(head, DISTRICT, NODE, &WORLD.district)?;
         self.apply(site, Command::CommitHead { signed })?;
         self.images.push(site.warehouse.image().context("it is in memory")?);
@@ -117,7 +125,8 @@ impl Traffic {
             } else if let Some(action) = intake.poll_action() {
                 self.parent_acts(parent, action, &mut uplink, &mut intake, line)?;
             } else {
-                let held = |site: &Site| anyhow::Ok(site.warehouse.origin(ORIGIN)?.map(|state| (state.next, state.chain, state.sum.digest())));
+                let held =
+                    |site: &Site| anyhow::Ok(site.warehouse.origin(ORIGIN)?.map(|state| (state.next, state.chain, state.sum.digest())));
                 ensure!(held(child)? == held(parent)?, "the parent does not hold what the child does");
                 self.images.push(parent.warehouse.image().context("it is in memory")?);
                 // The child records at leisure what it was told.
@@ -131,7 +140,14 @@ impl Traffic {
         bail!("the two sites do not come to rest")
     }
 
-    fn child_acts(&mut self, child: &Site, action: UplinkAction, uplink: &mut Uplink, intake: &mut Intake, line: &mut LinkId) -> anyhow::Result<()> {
+    fn child_acts(
+        &mut self,
+        child: &Site,
+        action: UplinkAction,
+        uplink: &mut Uplink,
+        intake: &mut Intake,
+        line: &mut LinkId,
+    ) -> anyhow::Result<()> {
         let now = LinkTime(0);
         match action {
             UplinkAction::Dial { link, .. } => {
@@ -162,7 +178,14 @@ impl Traffic {
         Ok(())
     }
 
-    fn parent_acts(&mut self, parent: &Site, action: IntakeAction, uplink: &mut Uplink, intake: &mut Intake, link: LinkId) -> anyhow::Result<()> {
+    fn parent_acts(
+        &mut self,
+        parent: &Site,
+        action: IntakeAction,
+        uplink: &mut Uplink,
+        intake: &mut Intake,
+        link: LinkId,
+    ) -> anyhow::Result<()> {
         let now = LinkTime(0);
         match action {
             IntakeAction::ReadCursors { origins } => intake.handle(IntakeInput::CursorsRead(Ok(parent.cursors(&origins)?)), now, NOW),
@@ -197,7 +220,13 @@ impl Site {
     fn position(&self) -> anyhow::Result<StreamPosition> {
         let state = self.warehouse.origin(ORIGIN)?.context("the stream has begun")?;
         let head = self.warehouse.read(|reading| reading.newest_head(ORIGIN, &state))?.context("a head stands")?.head;
-        Ok(StreamPosition { origin: ORIGIN, epoch: head.epoch, next: head.seq.next(), oldest_kept: state.oldest_kept, head_time: head.site_time })
+        Ok(StreamPosition {
+            origin: ORIGIN,
+            epoch: head.epoch,
+            next: head.seq.next(),
+            oldest_kept: state.oldest_kept,
+            head_time: head.site_time,
+        })
     }
 
     fn segment(&self, origin: OriginId, from: Cursor, bytes_max: usize) -> anyhow::Result<Result<Segment, LoadFailure>> {

@@ -58,7 +58,11 @@ pub fn adoption(bytes: &[u8]) {
     assert_eq!((proof.rows, proof.seq), (rows, StreamSeq(1)));
     let held = province.image();
     assert_eq!(apply(&province, &adopt), adopted, "a redelivery changes nothing");
-    assert_eq!(province.segment(ORIGIN, StreamSeq(1), usize::MAX).expect("it is held"), Some(true_segment), "what was adopted goes on as it came");
+    assert_eq!(
+        province.segment(ORIGIN, StreamSeq(1), usize::MAX).expect("it is held"),
+        Some(true_segment),
+        "what was adopted goes on as it came"
+    );
     assert_eq!(proven(&province), proof);
     is_shown(&held.expect("it is in memory"));
 }
@@ -91,7 +95,10 @@ fn empty_province() -> Warehouse {
 }
 
 fn apply(warehouse: &Warehouse, command: &Command) -> Outcome {
-    warehouse.apply(&AppliedMark::default(), Some(command)).expect("applying never fails, whatever another site sends").expect("a command has an outcome")
+    warehouse
+        .apply(&AppliedMark::default(), Some(command))
+        .expect("applying never fails, whatever another site sends")
+        .expect("a command has an outcome")
 }
 
 fn segment(batch: &Blob, digest: Hash32, rows: u64) -> Segment {
@@ -107,7 +114,11 @@ fn rows_left(changes: &[Change]) -> u64 {
     let mut left = BTreeSet::new();
     for change in changes {
         let place = (change.table, &change.key);
-        if change.cells.is_some() { left.insert(place) } else { left.remove(&place) };
+        if change.cells.is_some() {
+            left.insert(place)
+        } else {
+            left.remove(&place)
+        };
     }
     left.len() as u64
 }

@@ -58,7 +58,10 @@ fn read_alike(format: &EntryFormat, encoding: EntryEncoding, body: &[u8], piece:
                 assert!(change.cells.iter().all(|cells| RowCells::check(cells).is_ok()), "what is taken is canonical");
             }
         }
-        Err(refusal) => assert!(!refusal.errors.is_empty() && refusal.errors.len() <= EntryLimits::default().errors_max + 1, "a refusal names what is wrong"),
+        Err(refusal) => assert!(
+            !refusal.errors.is_empty() && refusal.errors.len() <= EntryLimits::default().errors_max + 1,
+            "a refusal names what is wrong"
+        ),
     }
 }
 

@@ -57,7 +57,10 @@ pub fn wire_frames(bytes: &[u8]) {
             assert_eq!(whole, cut, "a cut makes no difference");
             assert!(whole.iter().all(|frame| frame.len() <= FRAME_BYTES_MAX as usize) && memory <= FRAME_BYTES_MAX as usize);
             let carried: usize = whole.iter().map(|frame| 4 + frame.len()).sum();
-            assert!(carried <= wire.len() && wire.len() - carried < 4 + FRAME_BYTES_MAX as usize, "nothing is made up, and only a last frame waits");
+            assert!(
+                carried <= wire.len() && wire.len() - carried < 4 + FRAME_BYTES_MAX as usize,
+                "nothing is made up, and only a last frame waits"
+            );
         }
         (Err(whole), Err(cut)) => assert_eq!(whole, cut),
         (whole, cut) => panic!("{whole:?} but in pieces {cut:?}"),

@@ -82,7 +82,13 @@ fn many(args: &Args) -> ExitCode {
         println!("{}", report(&many, args, started.elapsed()));
     } else {
         println!("{}", many.counts.table());
-        println!("{} runs in {:.0} s: {:.1} days of virtual time, {} broken", many.runs, started.elapsed().as_secs_f64(), many.lasted_ms as f64 / 86_400_000.0, many.broken);
+        println!(
+            "{} runs in {:.0} s: {:.1} days of virtual time, {} broken",
+            many.runs,
+            started.elapsed().as_secs_f64(),
+            many.lasted_ms as f64 / 86_400_000.0,
+            many.broken
+        );
         println!("known limit, a transfer over an indistinguishable history: {}", many.counts.indistinguishable);
         many.counts.unforeseen().iter().for_each(|way| println!("unforeseen: {way}"));
         many.first_broken.iter().for_each(|(seed, what)| println!("seed {seed}: {what}"));
@@ -92,7 +98,8 @@ fn many(args: &Args) -> ExitCode {
 }
 
 fn report(many: &Many, args: &Args, took: Duration) -> serde_json::Value {
-    let counts: Vec<_> = many.counts.rows().into_iter().map(|(kind, what, times)| json!({ "kind": kind, "what": what, "times": times })).collect();
+    let counts: Vec<_> =
+        many.counts.rows().into_iter().map(|(kind, what, times)| json!({ "kind": kind, "what": what, "times": times })).collect();
     let broken: Vec<_> = many.first_broken.iter().map(|(seed, what)| json!({ "seed": seed, "what": what })).collect();
     json!({
         "from": args.from,

@@ -35,8 +35,12 @@ pub fn judge(world: &mut World, applied: &Applied<'_>) -> Result<(), String> {
     }
     match (applied.command, applied.outcome) {
         (Command::AdoptRegister { .. }, _) => keeps_newest_register(world, applied),
-        (Command::AdoptSegment { segment, .. }, Outcome::Refused(Refusal::Forked { .. } | Refusal::BadChain { .. })) => keeps_evidence(world, applied.site, segment),
-        (Command::RecordParent { parent, cursors }, _) => cursors.iter().try_for_each(|cursor| record_is_true(world, applied.site, *parent, cursor)),
+        (Command::AdoptSegment { segment, .. }, Outcome::Refused(Refusal::Forked { .. } | Refusal::BadChain { .. })) => {
+            keeps_evidence(world, applied.site, segment)
+        }
+        (Command::RecordParent { parent, cursors }, _) => {
+            cursors.iter().try_for_each(|cursor| record_is_true(world, applied.site, *parent, cursor))
+        }
         (Command::Trim { .. }, Outcome::Trimmed { batches: 1.. }) => trimmed_is_held(world, applied),
         (_, Outcome::Adopted(cursor)) => {
             let state = applied.after.get(&cursor.origin).and_then(Option::as_ref);
@@ -74,7 +78,10 @@ fn stands_in_a_history(world: &World, origin: OriginId, state: &OriginState) -> 
     if state.chain == start(origin) {
         return if state.next == StreamSeq(1) { Ok(()) } else { Err(format!("origin {origin} stands at {} without a batch", state.next)) };
     }
-    let link = world.ledger.link(origin, state.chain).ok_or_else(|| format!("origin {origin} stands in a history that nobody wrote, at {}", state.next))?;
+    let link = world
+        .ledger
+        .link(origin, state.chain)
+        .ok_or_else(|| format!("origin {origin} stands in a history that nobody wrote, at {}", state.next))?;
     if link.seq.next() != state.next {
         return Err(format!("origin {origin} stands at {}, its history at {}", state.next, link.seq.next()));
     }
@@ -133,12 +140,20 @@ fn record_is_true(world: &World, child: SiteId, parent: SiteId, cursor: &ParentC
     let Some(place) = place else {
         // The child itself was set back since: what it records lies beyond what it holds.
         let set_back = world.ledger.rolled_back.contains(&child);
-        return if set_back { Ok(()) } else { Err(format!("promise 2: it records {} of origin {origin} and stands at {}", cursor.next, state.next)) };
+        return if set_back {
+            Ok(())
+        } else {
+            Err(format!("promise 2: it records {} of origin {origin} and stands at {}", cursor.next, state.next))
+        };
     };
     if world.ledger.ever_held(parent, origin, place) {
         return Ok(());
     }
-    Err(format!("promise 2: it records that {} holds {} of origin {origin}, which that site never committed in this history", tree::name(parent), cursor.next))
+    Err(format!(
+        "promise 2: it records that {} holds {} of origin {origin}, which that site never committed in this history",
+        tree::name(parent),
+        cursor.next
+    ))
 }
 
 /// Promise 2: what is forgotten, the active parent committed in the same history.
@@ -156,7 +171,11 @@ fn trimmed_is_held(world: &World, applied: &Applied<'_>) -> Result<(), String> {
             return Err(format!("origin {origin}: the chain before the oldest batch kept is another"));
         }
         if !world.ledger.ever_held(parent, *origin, place) {
-            return Err(format!("promise 2: batches of origin {origin} below {} are forgotten, which {} never committed", after.oldest_kept, tree::name(parent)));
+            return Err(format!(
+                "promise 2: batches of origin {origin} below {} are forgotten, which {} never committed",
+                after.oldest_kept,
+                tree::name(parent)
+            ));
         }
     }
     Ok(())
@@ -165,7 +184,11 @@ fn trimmed_is_held(world: &World, applied: &Applied<'_>) -> Result<(), String> {
 /// A register is only replaced by a newer one.
 fn keeps_newest_register(world: &World, applied: &Applied<'_>) -> Result<(), String> {
     let after = world.sites()[applied.site.0 as usize - 1].register_version();
-    if after >= applied.register_before { Ok(()) } else { Err(format!("register {} was replaced by register {after}", applied.register_before)) }
+    if after >= applied.register_before {
+        Ok(())
+    } else {
+        Err(format!("register {} was replaced by register {after}", applied.register_before))
+    }
 }
 
 /// Promise 6: what is refused as another history is kept, beside all that was kept before.

@@ -28,10 +28,16 @@ pub fn judge(world: &World) -> Result<(), String> {
             match lies(world, site, origin) {
                 // A known limit: a holder that is no longer on the way up is compared with nobody who remembers as much.
                 Lies::Apart if world.parents().above(author).contains(&site) && !world.ledger.is_seen(origin) => {
-                    return Err(format!("promise 6: {} holds another history of origin {origin} than its author goes on with, and nobody was told", tree::name(site)));
+                    return Err(format!(
+                        "promise 6: {} holds another history of origin {origin} than its author goes on with, and nobody was told",
+                        tree::name(site)
+                    ));
                 }
                 Lies::Ahead if Some(site) == parent && !world.ledger.has_seen(origin, Seen::SetBack) => {
-                    return Err(format!("promise 6: the author of origin {origin} is behind its parent {}, and nobody was told", tree::name(site)));
+                    return Err(format!(
+                        "promise 6: the author of origin {origin} is behind its parent {}, and nobody was told",
+                        tree::name(site)
+                    ));
                 }
                 _ => {}
             }

@@ -38,7 +38,12 @@ pub fn judge(world: &World) -> Result<(), String> {
 fn is_whole(site: &Site, origin: OriginId) -> Result<(), String> {
     let proof = site.disk.warehouse.recompute(origin, &mut |_, _| {}).map_err(|error| error.to_string())?;
     match proof {
-        Some(proof) if !proof.holds() => Err(format!("promise 5: rows, digest and cubes disagree: {} of {} rows, {} cells", proof.rows, proof.stored_rows, proof.cube_differences.len())),
+        Some(proof) if !proof.holds() => Err(format!(
+            "promise 5: rows, digest and cubes disagree: {} of {} rows, {} cells",
+            proof.rows,
+            proof.stored_rows,
+            proof.cube_differences.len()
+        )),
         _ => Ok(()),
     }
 }
@@ -73,7 +78,11 @@ fn holds_rows(site: &Site, origin: OriginId, state: &OriginState, expected: &Row
         Ok(())
     });
     read.map_err(|error| error.to_string())?;
-    if found == *expected && found.len() as u64 == state.rows { Ok(()) } else { Err(format!("promise 3: {} rows are held, the history leads to {} others", found.len(), expected.len())) }
+    if found == *expected && found.len() as u64 == state.rows {
+        Ok(())
+    } else {
+        Err(format!("promise 3: {} rows are held, the history leads to {} others", found.len(), expected.len()))
+    }
 }
 
 /// Batches from the oldest kept to the newest, without a gap, each the author's.
@@ -83,7 +92,8 @@ fn keeps_batches(site: &Site, origin: OriginId, state: &OriginState, ledger: &Le
         if link.seq < state.oldest_kept {
             break;
         }
-        let kept = site.disk.warehouse.read(|reading| reading.batch(origin, state.epoch.number, link.seq)).map_err(|error| error.to_string())?;
+        let kept =
+            site.disk.warehouse.read(|reading| reading.batch(origin, state.epoch.number, link.seq)).map_err(|error| error.to_string())?;
         let kept = kept.ok_or_else(|| format!("batch {} is gone", link.seq))?;
         if kept.chain != chain || link.batch.encode().is_ok_and(|batch| batch.0 != kept.batch) {
             return Err(format!("batch {} is another than its author wrote", link.seq));

@@ -21,7 +21,10 @@ pub fn judge(world: &World) -> Result<(), String> {
         }
         for (key, place) in world.ledger.acknowledged(origin) {
             if found.get(key).is_none_or(|places| *places != [place.seq.0]) {
-                return Err(format!("promise 1: request {key} was acknowledged as batch {} of origin {origin} and is not there", place.seq));
+                return Err(format!(
+                    "promise 1: request {key} was acknowledged as batch {} of origin {origin} and is not there",
+                    place.seq
+                ));
             }
         }
     }

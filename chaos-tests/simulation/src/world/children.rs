@@ -50,7 +50,8 @@ impl World {
                 self.count_said(&frame);
                 let dies = matches!(frame, ParentFrame::Adopted { .. }) && self.is_killed_at(parent, Fault::CrashBeforeAnswerSent);
                 if !dies {
-                    let bytes = frame.encode().unwrap_or_else(|error| self.violated(format!("an intake made a frame that is too long: {error}")));
+                    let bytes =
+                        frame.encode().unwrap_or_else(|error| self.violated(format!("an intake made a frame that is too long: {error}")));
                     self.sends_down(number, bytes);
                 }
             }
@@ -67,7 +68,11 @@ impl World {
 
     fn intake_alarms(&mut self, parent: SiteId, alarm: &IntakeAlarm) {
         match alarm {
-            IntakeAlarm::StreamRefused { origin, refusal: Refusal::Forked { .. } | Refusal::BadChain { .. } | Refusal::DigestMismatch { .. }, .. } => self.ledger.saw(*origin, Seen::Refused),
+            IntakeAlarm::StreamRefused {
+                origin,
+                refusal: Refusal::Forked { .. } | Refusal::BadChain { .. } | Refusal::DigestMismatch { .. },
+                ..
+            } => self.ledger.saw(*origin, Seen::Refused),
             IntakeAlarm::StreamRefused { .. } | IntakeAlarm::PeerMisbehaved { .. } | IntakeAlarm::OutcomeOutOfPlace { .. } => {
                 self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(parent)));
             }
@@ -134,7 +139,8 @@ impl World {
 
     /// Tells the intakes of a site's nodes of a newer register.
     pub(super) fn tell_intakes_register(&mut self, id: SiteId) {
-        let lines: Vec<_> = self.lines.iter().filter(|(_, line)| line.parent == id && line.intake.is_some()).map(|(number, _)| *number).collect();
+        let lines: Vec<_> =
+            self.lines.iter().filter(|(_, line)| line.parent == id && line.intake.is_some()).map(|(number, _)| *number).collect();
         for number in lines {
             let (register, signed) = self.registers_of(id);
             self.tell_intake(number, IntakeInput::RegisterChanged { register, signed });
@@ -145,7 +151,8 @@ impl World {
     pub(super) fn note_carrier(&mut self, id: SiteId, line: LineNo, origin: OriginId) {
         let Some(Caller::Uplink { .. }) = self.lines.get(&line).map(|line| &line.caller) else { return };
         let child = self.lines[&line].child;
-        let standing: Vec<SiteId> = self.lines.values().filter(|line| line.parent == id && line.intake.is_some()).map(|line| line.child).collect();
+        let standing: Vec<SiteId> =
+            self.lines.values().filter(|line| line.parent == id && line.intake.is_some()).map(|line| line.child).collect();
         let carriers = self.site(id).carriers.entry(origin).or_default();
         carriers.retain(|carrier| standing.contains(carrier));
         if carriers.insert(child) && carriers.len() > 1 {

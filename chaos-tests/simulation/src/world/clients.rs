@@ -95,7 +95,9 @@ impl World {
             }
             WriteOutcome::RowMissing { .. } => self.counts.step(Step::RowMissing),
             WriteOutcome::Busy => return self.after(300, Event::EnterAgain(request)),
-            WriteOutcome::RequestKeyReused { .. } | WriteOutcome::NotAuthor => self.violated(format!("{}: request {request} came to {outcome:?}", tree::name(site))),
+            WriteOutcome::RequestKeyReused { .. } | WriteOutcome::NotAuthor => {
+                self.violated(format!("{}: request {request} came to {outcome:?}", tree::name(site)))
+            }
         }
         self.clients.asked[request].answered = true;
     }

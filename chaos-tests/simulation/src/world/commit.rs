@@ -14,8 +14,7 @@ use super::{World, describe};
 use crate::{
     counts::{Fault, Step},
     ledger::{Seen, start},
-    moves, oracle,
-    tree,
+    moves, oracle, tree,
 };
 
 /// What an entry may have changed.
@@ -47,7 +46,8 @@ impl World {
     pub(super) fn apply_all(&mut self, id: SiteId) -> Option<Outcome> {
         let mut last = None;
         while let Some(entry) = self.site(id).disk.next_entry() {
-            let command: Command = codec::decode(entry).unwrap_or_else(|error| self.violated(format!("an entry can't be decoded: {error}")));
+            let command: Command =
+                codec::decode(entry).unwrap_or_else(|error| self.violated(format!("an entry can't be decoded: {error}")));
             last = Some(self.apply_next(id, &command));
         }
         last
@@ -56,7 +56,8 @@ impl World {
     /// Applies the next entry, which is `command`, and judges what it did.
     fn apply_next(&mut self, id: SiteId, command: &Command) -> Outcome {
         let touched = self.touched(id, command);
-        let states = |world: &mut Self| touched.iter().map(|origin| (*origin, world.site(id).disk.origin(*origin))).collect::<BTreeMap<_, _>>();
+        let states =
+            |world: &mut Self| touched.iter().map(|origin| (*origin, world.site(id).disk.origin(*origin))).collect::<BTreeMap<_, _>>();
         let before = states(self);
         let register_before = self.site(id).register_version();
         self.count_record(id, command);
@@ -110,11 +111,15 @@ impl World {
     fn count_applied(&mut self, applied: &Applied<'_>, transfer_before: Option<TransferStatus>) {
         match (applied.command, applied.outcome) {
             (_, Outcome::Refused(refusal)) => self.count_refused(applied.site, refusal),
-            (Command::Write { .. }, Outcome::Written(outcomes)) if outcomes.iter().any(|outcome| matches!(outcome, WriteOutcome::Committed { repeated: false, .. })) => {
+            (Command::Write { .. }, Outcome::Written(outcomes))
+                if outcomes.iter().any(|outcome| matches!(outcome, WriteOutcome::Committed { repeated: false, .. })) =>
+            {
                 self.counts.step(Step::BatchCommitted);
             }
             (Command::CommitHead { signed }, Outcome::HeadCommitted) => {
-                let head = |states: &BTreeMap<OriginId, Option<OriginState>>| states[&signed.head.origin].as_ref().map(|state| (state.head_seq, state.watermark));
+                let head = |states: &BTreeMap<OriginId, Option<OriginState>>| {
+                    states[&signed.head.origin].as_ref().map(|state| (state.head_seq, state.watermark))
+                };
                 let (before, after) = (head(applied.before), head(applied.after));
                 self.counts.step(match (before, after) {
                     _ if before == after => Step::HeadHeldBack,
@@ -124,7 +129,9 @@ impl World {
             }
             (Command::AdoptSegment { segment, .. }, Outcome::Adopted(_)) => self.count_adopted(applied, segment, transfer_before.is_some()),
             (Command::AdoptSegment { .. }, Outcome::Transfer(_)) => self.counts.step(Step::Replayed),
-            (Command::BeginTransfer { .. }, _) => self.counts.step(if transfer_before.is_some() { Step::TransferAnew } else { Step::TransferBegun }),
+            (Command::BeginTransfer { .. }, _) => {
+                self.counts.step(if transfer_before.is_some() { Step::TransferAnew } else { Step::TransferBegun })
+            }
             (Command::AdoptPiece { piece }, Outcome::Transfer(_)) => {
                 let wanted = matches!(transfer_before, Some(TransferStatus::WantsPiece { from, .. }) if from == piece.from);
                 self.counts.step(if wanted { Step::PieceTaken } else { Step::PieceKnown });

@@ -4,13 +4,7 @@ use kho_replication::{link_time::LinkTime, uplink::UplinkInput};
 use kho_storage::ids::{NodeId, SiteId};
 
 use super::World;
-use crate::{
-    agenda::Event,
-    counts::Fault,
-    disk::Image,
-    line::Caller,
-    tree,
-};
+use crate::{agenda::Event, counts::Fault, disk::Image, line::Caller, tree};
 
 /// How long a site is without a leader.
 const ELECTION_MS: (u64, u64) = (150, 1_500);
@@ -25,7 +19,11 @@ impl World {
         }
         self.counts.fault(point);
         self.note(|| format!("-- {}: {}", tree::name(id), point.text()));
-        if self.dice.chance(1, 2) { self.kill_leader(id) } else { self.restart_site(id) }
+        if self.dice.chance(1, 2) {
+            self.kill_leader(id)
+        } else {
+            self.restart_site(id)
+        }
         true
     }
 

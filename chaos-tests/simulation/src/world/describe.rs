@@ -1,7 +1,7 @@
 //! How inputs, actions and outcomes are printed: short, and the same for the same thing.
 
 use kho_replication::{
-    frames::{ChildFrame, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, PIECE_PLAIN_BYTES_MAX},
+    frames::{ChildFrame, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX},
     intake::IntakeAction,
     uplink::UplinkAction,
 };
@@ -29,7 +29,9 @@ pub fn uplink_action(action: &UplinkAction) -> String {
 
 pub fn intake_action(action: &IntakeAction) -> String {
     match action {
-        IntakeAction::ReadCursors { origins } => format!("read cursors of {}", origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+        IntakeAction::ReadCursors { origins } => {
+            format!("read cursors of {}", origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        }
         IntakeAction::Propose { id, command: proposed } => format!("propose {id} {}", command(proposed)),
         IntakeAction::SendFrame(frame) => format!("say {}", parent_frame(frame)),
         IntakeAction::Close { reason } => format!("close: {reason}"),
@@ -48,7 +50,10 @@ fn child_frame(frame: &ChildFrame) -> String {
         }
         ChildFrame::TransferStart { id, start } => format!("TransferStart {id} {} kept after {}", start.origin, start.kept_after),
         ChildFrame::Piece { id, piece, .. } => {
-            let piece = piece.unpack(PIECE_PLAIN_BYTES_MAX).map_or_else(|error| error.to_string(), |piece| format!("{} rows of {} from {} read at {}", piece.rows.len(), piece.origin, place(&piece.from), piece.read_at));
+            let piece = piece.unpack(PIECE_PLAIN_BYTES_MAX).map_or_else(
+                |error| error.to_string(),
+                |piece| format!("{} rows of {} from {} read at {}", piece.rows.len(), piece.origin, place(&piece.from), piece.read_at),
+            );
             format!("Piece {id} {piece}")
         }
         ChildFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
@@ -65,7 +70,9 @@ fn parent_frame(frame: &ParentFrame) -> String {
         ParentFrame::Cursors { cursors, transfers: under_way } => format!("Cursors {}{}", cursors_of(cursors), transfers(under_way)),
         ParentFrame::Adopted { id, cursor } => format!("Adopted {id} {}", cursors_of(&[*cursor])),
         ParentFrame::TransferWants { id, status } => format!("TransferWants {id} {}", transfer(status)),
-        ParentFrame::Refused { id, origin, refusal } => format!("Refused {} {origin}: {refusal}", id.map_or_else(String::new, |id| id.to_string())),
+        ParentFrame::Refused { id, origin, refusal } => {
+            format!("Refused {} {origin}: {refusal}", id.map_or_else(String::new, |id| id.to_string()))
+        }
         ParentFrame::Busy { id, retry_after_ms } => format!("Busy {id} for {retry_after_ms} ms"),
         ParentFrame::Register(_) => "Register".into(),
         ParentFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
@@ -74,8 +81,12 @@ fn parent_frame(frame: &ParentFrame) -> String {
 
 pub fn command(command: &Command) -> String {
     match command {
-        Command::Write { origin, requests, .. } => format!("write {origin} {}", requests.iter().map(|request| request.key.as_str()).collect::<Vec<_>>().join(" ")),
-        Command::CommitHead { signed } => format!("head of {} at {}, complete up to {}", signed.head.origin, signed.head.seq, signed.head.site_time),
+        Command::Write { origin, requests, .. } => {
+            format!("write {origin} {}", requests.iter().map(|request| request.key.as_str()).collect::<Vec<_>>().join(" "))
+        }
+        Command::CommitHead { signed } => {
+            format!("head of {} at {}, complete up to {}", signed.head.origin, signed.head.seq, signed.head.site_time)
+        }
         Command::AdoptSegment { segment: adopted, .. } => segment(adopted),
         Command::AdoptRegister { .. } => "a register".into(),
         Command::RecordParent { parent, cursors } => format!("record: {} holds {}", tree::name(*parent), cursors_of(cursors)),

@@ -28,7 +28,10 @@ impl World {
         self.counts.step(if addresses.len() == 1 { Step::Redialled } else { Step::Dialled });
         let reachable = self.is_reachable(id, parent);
         let down = self.site(parent).down.clone();
-        let found = addresses.iter().filter_map(|address| tree::node_at(address)).find(|(site, node)| reachable && *site == parent && !down.contains(node));
+        let found = addresses
+            .iter()
+            .filter_map(|address| tree::node_at(address))
+            .find(|(site, node)| reachable && *site == parent && !down.contains(node));
         let Some((_, node)) = found else {
             let ms = self.dice.between(50, 1_000);
             return self.after(ms, Event::DialFails { site: id, reign, link });
@@ -70,7 +73,8 @@ impl World {
         }
         let (register, signed) = self.registers_of(parent);
         let leadership = self.site(parent).leadership(node);
-        let intake = Intake::new(self.plan.intake, parent, ChildIdentity { site: child, node: child_node }, register, signed, leadership, now);
+        let intake =
+            Intake::new(self.plan.intake, parent, ChildIdentity { site: child, node: child_node }, register, signed, leadership, now);
         let Some(line) = self.lines.get_mut(&number) else { return };
         line.intake = Some(intake);
         match self.listener(&self.lines[&number]) {
@@ -122,7 +126,8 @@ impl World {
     pub(super) fn arrives_down(&mut self, number: LineNo) {
         let Some(line) = self.lines.get_mut(&number) else { return };
         let Some(bytes) = line.down.frames.pop_front() else { return };
-        let frame = ParentFrame::decode(&bytes).unwrap_or_else(|error| self.violated(format!("an intake made a frame that can't be read: {error}")));
+        let frame = ParentFrame::decode(&bytes)
+            .unwrap_or_else(|error| self.violated(format!("an intake made a frame that can't be read: {error}")));
         let line = &self.lines[&number];
         let (parent, listener) = (line.parent, self.listener(line));
         match listener {
@@ -233,7 +238,12 @@ impl World {
         if self.now.0 % INTAKE_TICK_MS >= super::TICK_MS {
             return;
         }
-        let lines: Vec<_> = self.lines.iter().filter(|(_, line)| line.parent == id && line.intake.is_some()).map(|(number, line)| (*number, line.node)).collect();
+        let lines: Vec<_> = self
+            .lines
+            .iter()
+            .filter(|(_, line)| line.parent == id && line.intake.is_some())
+            .map(|(number, line)| (*number, line.node))
+            .collect();
         for (number, node) in lines {
             let leadership = self.site(id).leadership(node);
             self.tell_intake(number, IntakeInput::LeadershipChanged(leadership));

@@ -135,7 +135,9 @@ impl World {
         match event {
             Event::Tick(site) => self.ticks(site),
             Event::Opens(line) => self.opens(line),
-            Event::DialFails { site, reign, link } => self.tell_uplink(site, reign, UplinkInput::LinkLost { link, why: "no answer".into() }),
+            Event::DialFails { site, reign, link } => {
+                self.tell_uplink(site, reign, UplinkInput::LinkLost { link, why: "no answer".into() })
+            }
             Event::Up(line) => self.arrives_up(line),
             Event::Down(line) => self.arrives_down(line),
             Event::ParentNotices(line) => self.parent_notices(line),
@@ -174,7 +176,18 @@ impl World {
         let reign = site.last_reign;
         let uplink = Uplink::new(config, id, node, seed);
         let status = uplink.status();
-        site.leader = Some(Leader { node, reign, stops: false, uplink, lines: BTreeMap::new(), records: Default::default(), recording: false, status, welcomed_by: None, cut_mid_segment: Vec::new() });
+        site.leader = Some(Leader {
+            node,
+            reign,
+            stops: false,
+            uplink,
+            lines: BTreeMap::new(),
+            records: Default::default(),
+            recording: false,
+            status,
+            welcomed_by: None,
+            cut_mid_segment: Vec::new(),
+        });
         self.note(|| format!("{}: node {node} leads", tree::name(id)));
         self.tell_register(id, reign);
         let became_leader = self.became_leader(id);

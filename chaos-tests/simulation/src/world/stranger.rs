@@ -1,7 +1,9 @@
 //! A node of a child that still lives in another epoch of an origin, as an old machine of a closed epoch would. It says hello, sends
 //! its one segment, and is refused; or it calls and never says anything.
 
-use kho_replication::frames::{ChildFrame, Compressed, FrameId, Hello, PROTOCOL_VERSIONS, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, StreamHeld};
+use kho_replication::frames::{
+    ChildFrame, Compressed, FrameId, Hello, PROTOCOL_VERSIONS, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, StreamHeld,
+};
 use kho_storage::{
     digest::DigestSum,
     ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
@@ -9,12 +11,7 @@ use kho_storage::{
 };
 
 use super::World;
-use crate::{
-    agenda::LineNo,
-    counts::Fault,
-    line::Caller,
-    tree,
-};
+use crate::{agenda::LineNo, counts::Fault, line::Caller, tree};
 
 impl World {
     pub(super) fn stranger_calls(&mut self) {
@@ -37,8 +34,10 @@ impl World {
         let register_version = self.parents.version();
         let Some(line) = self.lines.get(&number) else { return };
         let Caller::Stranger { origin, segment } = &line.caller else { return };
-        let held = StreamHeld { origin: *origin, epoch: segment.head.head.epoch, next: segment.head.head.seq.next(), oldest_kept: segment.first };
-        let hello = Hello { versions: PROTOCOL_VERSIONS, site: line.child, node: NodeId(tree::NODES), register_version, streams: vec![held] };
+        let held =
+            StreamHeld { origin: *origin, epoch: segment.head.head.epoch, next: segment.head.head.seq.next(), oldest_kept: segment.first };
+        let hello =
+            Hello { versions: PROTOCOL_VERSIONS, site: line.child, node: NodeId(tree::NODES), register_version, streams: vec![held] };
         self.says(number, &ChildFrame::Hello(hello));
     }
 
@@ -68,7 +67,8 @@ impl World {
 
 /// One batch without rows, in that epoch, signed as the author signs.
 fn segment_of(origin: OriginId, epoch: Epoch) -> Segment {
-    let batch: Batch = Batch { origin, epoch, seq: StreamSeq(1), site_time: SiteTime(1), body: BatchBody::Rows { requests: vec![], changes: vec![] } };
+    let batch: Batch =
+        Batch { origin, epoch, seq: StreamSeq(1), site_time: SiteTime(1), body: BatchBody::Rows { requests: vec![], changes: vec![] } };
     let bytes = batch.encode().expect("a batch always encodes");
     let chain = chain_next(chain_start(origin, epoch), &bytes);
     let head = Head { origin, epoch, seq: StreamSeq(1), chain, digest: DigestSum::default().digest(), rows: 0, site_time: SiteTime(1) };

@@ -8,13 +8,7 @@ use kho_storage::{
 };
 
 use super::World;
-use crate::{
-    agenda::Event,
-    counts::Fault,
-    disk::Image,
-    plan::Trouble,
-    tree,
-};
+use crate::{agenda::Event, counts::Fault, disk::Image, plan::Trouble, tree};
 
 /// How far clocks are set wrong, and how far so that nobody believes them, in milliseconds.
 const SKEW_MS: (u64, u64) = (1_000, 120_000);
@@ -82,7 +76,8 @@ impl World {
     }
 
     fn some_line(&mut self) -> Option<crate::agenda::LineNo> {
-        let standing: Vec<_> = self.lines.iter().filter(|(_, line)| line.intake.is_some() && !line.broken).map(|(number, _)| *number).collect();
+        let standing: Vec<_> =
+            self.lines.iter().filter(|(_, line)| line.intake.is_some() && !line.broken).map(|(number, _)| *number).collect();
         if standing.is_empty() { None } else { Some(self.dice.pick(&standing)) }
     }
 
@@ -105,7 +100,11 @@ impl World {
 
     fn note_line(&mut self, number: crate::agenda::LineNo, what: &str) {
         let ends = self.lines.get(&number).map(|line| (line.child, line.parent));
-        self.note(|| ends.map_or_else(String::new, |(child, parent)| format!("-- the line from {} to {} {what}", tree::name(child), tree::name(parent))));
+        self.note(|| {
+            ends.map_or_else(String::new, |(child, parent)| {
+                format!("-- the line from {} to {} {what}", tree::name(child), tree::name(parent))
+            })
+        });
     }
 
     fn cut_off(&mut self, id: SiteId) {
@@ -121,7 +120,10 @@ impl World {
 
     fn stop_follower(&mut self, id: SiteId) {
         let leader = self.site(id).leader.as_ref().map(|leader| leader.node);
-        let up: Vec<NodeId> = (1..=tree::NODES).map(NodeId).filter(|node| Some(*node) != leader && !self.sites[id.0 as usize - 1].down.contains(node)).collect();
+        let up: Vec<NodeId> = (1..=tree::NODES)
+            .map(NodeId)
+            .filter(|node| Some(*node) != leader && !self.sites[id.0 as usize - 1].down.contains(node))
+            .collect();
         if !up.is_empty() {
             self.counts.fault(Fault::NodeDown);
             let node = self.dice.pick(&up);

@@ -84,7 +84,8 @@ impl World {
             let ms = self.dice.between(1, 150);
             self.after(ms, Event::SignHeads { site: id, reign });
         }
-        let mut moved: Vec<OriginId> = news.iter().filter_map(|news| if let Applied::StreamMoved(origin) = news { Some(*origin) } else { None }).collect();
+        let mut moved: Vec<OriginId> =
+            news.iter().filter_map(|news| if let Applied::StreamMoved(origin) = news { Some(*origin) } else { None }).collect();
         if news.contains(&Applied::Everything) {
             moved.extend(self.site(id).origins());
         }
@@ -106,5 +107,13 @@ fn due_head(origin: OriginId, state: &OriginState, now: SiteTime, idle_ms: u64) 
     }
     // Batches may be on their way while this is signed: only an idle stream is said to be complete up to now.
     let site_time = if is_idle { now.max(state.batch_time) } else { state.batch_time }.max(state.watermark);
-    Some(Head { origin, epoch: state.epoch, seq: state.last(), chain: state.chain, digest: state.sum.digest(), rows: state.rows, site_time })
+    Some(Head {
+        origin,
+        epoch: state.epoch,
+        seq: state.last(),
+        chain: state.chain,
+        digest: state.sum.digest(),
+        rows: state.rows,
+        site_time,
+    })
 }

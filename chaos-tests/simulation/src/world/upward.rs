@@ -32,7 +32,8 @@ impl World {
         let status = leader.uplink.status();
         let before = std::mem::replace(&mut leader.status, status.clone());
         if matches!(before.link, LinkStatus::Open { .. }) && !matches!(status.link, LinkStatus::Open { .. }) {
-            leader.cut_mid_segment = before.streams.iter().filter(|stream| stream.in_flight_bytes > 0).map(|stream| stream.origin).collect();
+            leader.cut_mid_segment =
+                before.streams.iter().filter(|stream| stream.in_flight_bytes > 0).map(|stream| stream.origin).collect();
         }
         self.observe_uplink(id, &before, &status);
         for action in actions {
@@ -67,7 +68,8 @@ impl World {
             UplinkAction::Hangup { link, reason } => self.hangs_up(id, reign, link, &reason),
             UplinkAction::SendFrame { link, frame } => {
                 self.count_sent(&frame);
-                let bytes = frame.encode().unwrap_or_else(|error| self.violated(format!("an uplink made a frame that is too long: {error}")));
+                let bytes =
+                    frame.encode().unwrap_or_else(|error| self.violated(format!("an uplink made a frame that is too long: {error}")));
                 let line = self.site(id).leader_of(reign).and_then(|leader| leader.lines.get(&link).copied());
                 if let Some(line) = line {
                     self.sends_up(line, bytes);
@@ -155,14 +157,20 @@ impl World {
             }
             // Where disks came back older, two carriers that transfer one origin may undo each other's steps for a while. It tells nobody
             // of another history.
-            UplinkAlarm::StreamRefused { parent, origin, refusal: Refusal::Transfer { .. } } if [*parent, SiteId(origin.0)].iter().any(|site| self.ledger.rolled_back.contains(site)) => {}
-            UplinkAlarm::StreamRefused { origin, .. } | UplinkAlarm::Forked { origin, .. } if self.ledger.rolled_back.contains(&SiteId(origin.0)) => {
+            UplinkAlarm::StreamRefused { parent, origin, refusal: Refusal::Transfer { .. } }
+                if [*parent, SiteId(origin.0)].iter().any(|site| self.ledger.rolled_back.contains(site)) => {}
+            UplinkAlarm::StreamRefused { origin, .. } | UplinkAlarm::Forked { origin, .. }
+                if self.ledger.rolled_back.contains(&SiteId(origin.0)) =>
+            {
                 self.counts.step(Step::AlarmRefused);
                 self.ledger.saw(*origin, Seen::Refused);
             }
             UplinkAlarm::NoParentAnswers { .. } => self.counts.step(Step::AlarmNoParent),
             UplinkAlarm::LocalStorage { .. } if self.site(id).reads_fail => self.counts.step(Step::AlarmUnreadable),
-            UplinkAlarm::PeerMisbehaved { .. } | UplinkAlarm::LocalStorage { .. } | UplinkAlarm::StreamRefused { .. } | UplinkAlarm::Forked { .. } => self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(id))),
+            UplinkAlarm::PeerMisbehaved { .. }
+            | UplinkAlarm::LocalStorage { .. }
+            | UplinkAlarm::StreamRefused { .. }
+            | UplinkAlarm::Forked { .. } => self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(id))),
         }
     }
 
@@ -175,14 +183,18 @@ impl World {
         let unreadable = || LoadFailure::LocalStorage("the disk can't be read".into());
         let input = match action {
             UplinkAction::LoadSegment { load, .. } if site.reads_fail => UplinkInput::SegmentLoaded { load, result: Err(unreadable()) },
-            UplinkAction::LoadTransferStart { load, .. } if site.reads_fail => UplinkInput::TransferStartLoaded { load, result: Err(unreadable()) },
+            UplinkAction::LoadTransferStart { load, .. } if site.reads_fail => {
+                UplinkInput::TransferStartLoaded { load, result: Err(unreadable()) }
+            }
             UplinkAction::LoadPiece { load, .. } if site.reads_fail => UplinkInput::PieceLoaded { load, result: Err(unreadable()) },
             UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
                 let state = site.disk.origin(origin).filter(|state| state.epoch == from.epoch);
                 let result = match (state, warehouse.segment(origin, from.next, bytes_max).expect("a memory does not fail")) {
                     (None, _) => Err(LoadFailure::NoSuchPlace),
                     (Some(_), Some(segment)) => Ok(segment),
-                    (Some(state), None) if from.next < state.oldest_kept => Err(LoadFailure::NoLongerKept { oldest_kept: state.oldest_kept }),
+                    (Some(state), None) if from.next < state.oldest_kept => {
+                        Err(LoadFailure::NoLongerKept { oldest_kept: state.oldest_kept })
+                    }
                     (Some(_), None) => Err(LoadFailure::NoSuchPlace),
                 };
                 self.count_loaded(&result);
@@ -221,7 +233,8 @@ impl World {
         let site = self.site(id);
         let streams = site.origins().into_iter().filter_map(|origin| site.position(origin)).collect();
         let register = site.disk.warehouse.register();
-        let parents = register.as_ref().as_ref().and_then(|register| register.site(id)).map(|entry| entry.parents.clone()).unwrap_or_default();
+        let parents =
+            register.as_ref().as_ref().and_then(|register| register.site(id)).map(|entry| entry.parents.clone()).unwrap_or_default();
         let recorded = |parent| site.disk.warehouse.read(|reading| reading.parent_cursors(parent)).expect("a memory does not fail");
         UplinkInput::BecameLeader { streams, recorded: parents.into_iter().map(|parent| (parent, recorded(parent))).collect() }
     }

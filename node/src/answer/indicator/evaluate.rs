@@ -24,7 +24,12 @@ const ELSEWHERE: u32 = u32::MAX;
 ///
 /// # Errors
 /// [`StorageError`] when the disk fails; a [`Problem`] for a question that can't be answered.
-pub fn answer_indicator(reading: &Reading<'_>, schema: &Schema, query: &IndicatorQuery, context: &AnswerContext) -> Result<Result<IndicatorAnswer, Problem>, StorageError> {
+pub fn answer_indicator(
+    reading: &Reading<'_>,
+    schema: &Schema,
+    query: &IndicatorQuery,
+    context: &AnswerContext,
+) -> Result<Result<IndicatorAnswer, Problem>, StorageError> {
     let area = match AreaQuestion::resolve(reading, query, context) {
         Ok(area) => area,
         Err(problem) => return Ok(Err(problem)),

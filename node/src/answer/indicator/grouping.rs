@@ -113,7 +113,13 @@ impl Grouping {
                 None => UNKNOWN,
             },
             Self::Year => PartialDate::from_month_number(dimension).map_or(UNKNOWN, |date| date.year),
-            Self::Sex | Self::Marital | Self::ResidenceStatus | Self::HouseholdType | Self::Type | Self::BirthOrder | Self::MotherAgeGroup => dimension - 1,
+            Self::Sex
+            | Self::Marital
+            | Self::ResidenceStatus
+            | Self::HouseholdType
+            | Self::Type
+            | Self::BirthOrder
+            | Self::MotherAgeGroup => dimension - 1,
         }
     }
 

@@ -95,7 +95,12 @@ mod tests {
     fn a_period_includes_both_its_ends_and_halves_in_the_middle() {
         let year = Period { first: Some(month("2019-01")), last: Some(month("2019-12")) };
         assert_eq!((year.months(), year.to_string()), (Some(12), "2019-01 to 2019-12".into()));
-        assert!(year.holds(Some(month("2019-01"))) && year.holds(Some(month("2019-12"))) && !year.holds(Some(month("2020-01"))) && !year.holds(None));
+        assert!(
+            year.holds(Some(month("2019-01")))
+                && year.holds(Some(month("2019-12")))
+                && !year.holds(Some(month("2020-01")))
+                && !year.holds(None)
+        );
         assert!(!year.lies_behind_middle(Some(month("2019-06"))) && year.lies_behind_middle(Some(month("2019-07"))));
         let quarter = Period { first: Some(month("2019-01")), last: Some(month("2019-03")) };
         assert!(!quarter.lies_behind_middle(Some(month("2019-02"))) && quarter.lies_behind_middle(Some(month("2019-03"))));

@@ -130,7 +130,10 @@ impl Test {
 
 /// The dimension's place in a cell.
 fn place(cube: &Cube, dimension: &str) -> Result<usize, String> {
-    cube.dimensions.iter().position(|known| known.name == dimension).ok_or_else(|| format!("dimension `{dimension}` in cube `{}`", cube.name))
+    cube.dimensions
+        .iter()
+        .position(|known| known.name == dimension)
+        .ok_or_else(|| format!("dimension `{dimension}` in cube `{}`", cube.name))
 }
 
 /// The numbers that codes have in a cell: their number in the list plus 1.

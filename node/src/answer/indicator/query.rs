@@ -76,7 +76,11 @@ impl<'p> Given<'p> {
 
     fn check_names(&self) -> Result<(), Problem> {
         match self.0.keys().find(|name| !PARAMETERS.contains(&name.as_str())) {
-            Some(unknown) => Err(refusal("unknown_parameter", format!("there is no parameter {}", shown(unknown)), format!("use: {}", PARAMETERS.join(", ")))),
+            Some(unknown) => Err(refusal(
+                "unknown_parameter",
+                format!("there is no parameter {}", shown(unknown)),
+                format!("use: {}", PARAMETERS.join(", ")),
+            )),
             None => Ok(()),
         }
     }
@@ -86,7 +90,11 @@ impl<'p> Given<'p> {
         for name in self.text("by").unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let Some(grouping) = Grouping::named(name).filter(|grouping| indicator.groupings.contains(grouping)) else {
                 let names: Vec<_> = indicator.groupings.iter().map(|grouping| grouping.name()).collect();
-                let hint = if names.is_empty() { "leave `by` out; use `level` for areas".into() } else { format!("use: {}; for areas use `level`", names.join(", ")) };
+                let hint = if names.is_empty() {
+                    "leave `by` out; use `level` for areas".into()
+                } else {
+                    format!("use: {}; for areas use `level`", names.join(", "))
+                };
                 return Err(refusal("unknown_dimension", format!("`{}` can't be grouped by {}", indicator.name, shown(name)), hint));
             };
             if by.contains(&grouping) {
@@ -100,9 +108,19 @@ impl<'p> Given<'p> {
     fn reference_date(&self, indicator: &Indicator) -> Result<Option<PartialDate>, Problem> {
         let Some(text) = self.text("at") else { return Ok(None) };
         if !indicator.takes_reference_date() {
-            return Err(refusal("not_applicable", format!("`{}` does not count ages, so `at` means nothing to it", indicator.name), "leave `at` out"));
+            return Err(refusal(
+                "not_applicable",
+                format!("`{}` does not count ages, so `at` means nothing to it", indicator.name),
+                "leave `at` out",
+            ));
         }
-        let wrong = || refusal("wrong_date", format!("{} is no date", shown(text)), "give at=YYYY-MM-DD, YYYY-MM or YYYY; ages count at the precision of months");
+        let wrong = || {
+            refusal(
+                "wrong_date",
+                format!("{} is no date", shown(text)),
+                "give at=YYYY-MM-DD, YYYY-MM or YYYY; ages count at the precision of months",
+            )
+        };
         PartialDate::parse(text).map(Some).ok_or_else(wrong)
     }
 
@@ -116,12 +134,20 @@ impl<'p> Given<'p> {
             return Err(refusal("not_applicable", message, "leave them out; `at` moves the reference date of ages"));
         }
         if indicator.period == PeriodUse::Closed && (period.first.is_none() || period.last.is_none()) {
-            return Err(refusal("open_period", format!("`{}` is a rate and needs both ends of its period", indicator.name), "give from=YYYY-MM and to=YYYY-MM, both included"));
+            return Err(refusal(
+                "open_period",
+                format!("`{}` is a rate and needs both ends of its period", indicator.name),
+                "give from=YYYY-MM and to=YYYY-MM, both included",
+            ));
         }
         if let (Some(first), Some(last)) = (period.first, period.last)
             && first > last
         {
-            return Err(refusal("empty_period", format!("the period starts in {first}, after it ends in {last}"), "exchange `from` and `to`; both months are included"));
+            return Err(refusal(
+                "empty_period",
+                format!("the period starts in {first}, after it ends in {last}"),
+                "exchange `from` and `to`; both months are included",
+            ));
         }
         Ok(period)
     }
@@ -130,7 +156,13 @@ impl<'p> Given<'p> {
     fn month(&self, name: &str, month_of_year: u8) -> Result<Option<Month>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let date = PartialDate::parse(text).filter(|date| date.day == 0);
-        let date = date.ok_or_else(|| refusal("wrong_month", format!("{} is no month", shown(text)), format!("give {name}=YYYY-MM, or YYYY; events are counted by month")))?;
+        let date = date.ok_or_else(|| {
+            refusal(
+                "wrong_month",
+                format!("{} is no month", shown(text)),
+                format!("give {name}=YYYY-MM, or YYYY; events are counted by month"),
+            )
+        })?;
         let month = if date.month == 0 { month_of_year } else { date.month };
         Ok(Some(Month::of(PartialDate { month, ..date })))
     }

@@ -68,9 +68,17 @@ pub(super) enum Formula {
     Slot(usize),
     Difference(usize, usize),
     /// `of / over × per`; none over nobody.
-    Ratio { of: usize, over: usize, per: f64 },
+    Ratio {
+        of: usize,
+        over: usize,
+        per: f64,
+    },
     /// `(of − less) / over` per 1,000 and year, over a period of any length; none over nobody.
-    YearlyRate { of: usize, less: Option<usize>, over: usize },
+    YearlyRate {
+        of: usize,
+        less: Option<usize>,
+        over: usize,
+    },
 }
 
 impl Formula {
@@ -112,8 +120,18 @@ static DEATHS_BESIDE: [Count; 1] = [events(2, &[Condition::Is("type", &["death"]
 /// Slot 1: today's de facto population, taken back to the middle of the period by the events since.
 static MID_PERIOD_POPULATION: [Count; 3] = [
     persons(1, &[NOT_ABSENT]),
-    Count { slot: 1, sign: -1, cube: "events", conditions: &[Condition::Is("type", &["birth", "in_migration"]), Condition::HappenedSinceMiddle] },
-    Count { slot: 1, sign: 1, cube: "events", conditions: &[Condition::Is("type", &["death", "out_migration"]), Condition::HappenedSinceMiddle] },
+    Count {
+        slot: 1,
+        sign: -1,
+        cube: "events",
+        conditions: &[Condition::Is("type", &["birth", "in_migration"]), Condition::HappenedSinceMiddle],
+    },
+    Count {
+        slot: 1,
+        sign: 1,
+        cube: "events",
+        conditions: &[Condition::Is("type", &["death", "out_migration"]), Condition::HappenedSinceMiddle],
+    },
 ];
 
 static INDICATORS: [Indicator; 20] = [
@@ -149,7 +167,10 @@ static INDICATORS: [Indicator; 20] = [
         english: "Married women aged 15 to 49, de facto population",
         vietnamese: "Phụ nữ 15-49 tuổi đang kết hôn",
         groupings: &[AgeGroup],
-        counts: &[&[persons(0, &[NOT_ABSENT, Condition::Is("sex", &["female"]), Condition::Is("marital", &["married"]), Condition::Aged(15, 49)])]],
+        counts: &[&[persons(
+            0,
+            &[NOT_ABSENT, Condition::Is("sex", &["female"]), Condition::Is("marital", &["married"]), Condition::Aged(15, 49)],
+        )]],
         figures: &[figure("women", Formula::Slot(0))],
         period: PeriodUse::Never,
     },
@@ -159,7 +180,11 @@ static INDICATORS: [Indicator; 20] = [
         vietnamese: "Chỉ số già hóa: số người từ 60 tuổi trên 100 người 0-14 tuổi",
         groupings: &[Sex],
         counts: &[&[persons(0, &[NOT_ABSENT, Condition::Aged(60, FOREVER)]), persons(1, &[NOT_ABSENT, Condition::Aged(0, 14)])]],
-        figures: &[figure("aged_60_plus", Formula::Slot(0)), figure("aged_0_14", Formula::Slot(1)), figure("ageing_index", Formula::Ratio { of: 0, over: 1, per: 100.0 })],
+        figures: &[
+            figure("aged_60_plus", Formula::Slot(0)),
+            figure("aged_0_14", Formula::Slot(1)),
+            figure("ageing_index", Formula::Ratio { of: 0, over: 1, per: 100.0 }),
+        ],
         period: PeriodUse::Never,
     },
     Indicator {
@@ -172,7 +197,11 @@ static INDICATORS: [Indicator; 20] = [
             persons(0, &[NOT_ABSENT, Condition::Aged(65, FOREVER)]),
             persons(1, &[NOT_ABSENT, Condition::Aged(15, 64)]),
         ]],
-        figures: &[figure("dependants", Formula::Slot(0)), figure("aged_15_64", Formula::Slot(1)), figure("dependency_ratio", Formula::Ratio { of: 0, over: 1, per: 100.0 })],
+        figures: &[
+            figure("dependants", Formula::Slot(0)),
+            figure("aged_15_64", Formula::Slot(1)),
+            figure("dependency_ratio", Formula::Ratio { of: 0, over: 1, per: 100.0 }),
+        ],
         period: PeriodUse::Never,
     },
     Indicator {
@@ -247,7 +276,11 @@ static INDICATORS: [Indicator; 20] = [
             events(0, &[Condition::Is("type", &["in_migration"]), Condition::Happened]),
             events(1, &[Condition::Is("type", &["out_migration"]), Condition::Happened]),
         ]],
-        figures: &[figure("arrivals", Formula::Slot(0)), figure("departures", Formula::Slot(1)), figure("net_migration", Formula::Difference(0, 1))],
+        figures: &[
+            figure("arrivals", Formula::Slot(0)),
+            figure("departures", Formula::Slot(1)),
+            figure("net_migration", Formula::Difference(0, 1)),
+        ],
         period: PeriodUse::Open,
     },
     Indicator {
@@ -259,7 +292,11 @@ static INDICATORS: [Indicator; 20] = [
             events(0, &[Condition::Is("type", &["birth"]), Condition::Is("sex", &["male"]), Condition::Happened]),
             events(1, &[Condition::Is("type", &["birth"]), Condition::Is("sex", &["female"]), Condition::Happened]),
         ]],
-        figures: &[figure("boys", Formula::Slot(0)), figure("girls", Formula::Slot(1)), figure("sex_ratio_at_birth", Formula::Ratio { of: 0, over: 1, per: 100.0 })],
+        figures: &[
+            figure("boys", Formula::Slot(0)),
+            figure("girls", Formula::Slot(1)),
+            figure("sex_ratio_at_birth", Formula::Ratio { of: 0, over: 1, per: 100.0 }),
+        ],
         period: PeriodUse::Open,
     },
     Indicator {
@@ -268,7 +305,11 @@ static INDICATORS: [Indicator; 20] = [
         vietnamese: "Tỷ lệ sinh con thứ ba trở lên (% tổng số sinh)",
         groupings: &[Month, Quarter, Year, Sex, MotherAgeGroup],
         counts: &[&BIRTHS, &[events(1, &[Condition::Is("type", &["birth"]), Condition::AtLeast("birth_order", 3), Condition::Happened])]],
-        figures: &[figure("births", Formula::Slot(0)), figure("third_and_later", Formula::Slot(1)), figure("third_and_later_births_share", Formula::Ratio { of: 1, over: 0, per: 100.0 })],
+        figures: &[
+            figure("births", Formula::Slot(0)),
+            figure("third_and_later", Formula::Slot(1)),
+            figure("third_and_later_births_share", Formula::Ratio { of: 1, over: 0, per: 100.0 }),
+        ],
         period: PeriodUse::Open,
     },
     Indicator {
@@ -277,7 +318,11 @@ static INDICATORS: [Indicator; 20] = [
         vietnamese: "Tỷ suất sinh thô (‰ một năm)",
         groupings: &[],
         counts: &[&BIRTHS, &MID_PERIOD_POPULATION],
-        figures: &[figure("births", Formula::Slot(0)), figure("mid_period_population", Formula::Slot(1)), figure("crude_birth_rate", Formula::YearlyRate { of: 0, less: None, over: 1 })],
+        figures: &[
+            figure("births", Formula::Slot(0)),
+            figure("mid_period_population", Formula::Slot(1)),
+            figure("crude_birth_rate", Formula::YearlyRate { of: 0, less: None, over: 1 }),
+        ],
         period: PeriodUse::Closed,
     },
     Indicator {
@@ -286,7 +331,11 @@ static INDICATORS: [Indicator; 20] = [
         vietnamese: "Tỷ suất chết thô (‰ một năm)",
         groupings: &[],
         counts: &[&DEATHS, &MID_PERIOD_POPULATION],
-        figures: &[figure("deaths", Formula::Slot(0)), figure("mid_period_population", Formula::Slot(1)), figure("crude_death_rate", Formula::YearlyRate { of: 0, less: None, over: 1 })],
+        figures: &[
+            figure("deaths", Formula::Slot(0)),
+            figure("mid_period_population", Formula::Slot(1)),
+            figure("crude_death_rate", Formula::YearlyRate { of: 0, less: None, over: 1 }),
+        ],
         period: PeriodUse::Closed,
     },
     Indicator {
@@ -348,7 +397,11 @@ impl Indicator {
 
     /// Whether it counts by age, whatever is asked.
     pub(super) fn needs_ages(&self) -> bool {
-        self.counts.iter().flat_map(|counts| counts.iter()).flat_map(|count| count.conditions).any(|condition| matches!(condition, Condition::Aged(..)))
+        self.counts
+            .iter()
+            .flat_map(|counts| counts.iter())
+            .flat_map(|count| count.conditions)
+            .any(|condition| matches!(condition, Condition::Aged(..)))
     }
 }
 

@@ -79,7 +79,10 @@ fn an_area_expects_only_the_sites_that_author_records_of_it() {
     world.carry(11, NOW);
     let expected = |area: &str| rests_on(&world, &[("area", area)]).0;
     assert_eq!((expected("001").included, expected("001").expected), (1, 1));
-    assert_eq!((expected("00001").expected, expected("01").expected, expected("75").expected, expected("R2").expected, expected("VN").expected), (1, 5, 1, 5, 6));
+    assert_eq!(
+        (expected("00001").expected, expected("01").expected, expected("75").expected, expected("R2").expected, expected("VN").expected),
+        (1, 5, 1, 5, 6)
+    );
     assert_eq!(missing(&expected("731")).len(), 1);
 }
 

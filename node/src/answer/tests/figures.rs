@@ -21,7 +21,9 @@ fn world() -> World {
         person.residence = "permanent";
     }
     world.write(11, ago(2), residents.iter().map(Person::change).collect());
-    let birth = |id: &str, date: &str, sex: &'static str, order: &'static str, mother: &'static str| event(id, "birth", date, "00001", &[("sex", sex), ("birth_order", order), ("mother_birth_date", mother)]);
+    let birth = |id: &str, date: &str, sex: &'static str, order: &'static str, mother: &'static str| {
+        event(id, "birth", date, "00001", &[("sex", sex), ("birth_order", order), ("mother_birth_date", mother)])
+    };
     world.write(
         11,
         ago(1),
@@ -54,19 +56,36 @@ fn events_are_counted_by_type_and_period() {
     let group = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
     assert_eq!(
         world.table("events", &[("by", "type")]),
-        [(group(&["birth"]), 5.0), (group(&["death"]), 2.0), (group(&["in_migration"]), 2.0), (group(&["out_migration"]), 1.0), (group(&["total"]), 10.0)]
+        [
+            (group(&["birth"]), 5.0),
+            (group(&["death"]), 2.0),
+            (group(&["in_migration"]), 2.0),
+            (group(&["out_migration"]), 1.0),
+            (group(&["total"]), 10.0)
+        ]
     );
     assert_eq!(
         world.table("births", &[("by", "month,sex"), ("to", "2018-11")]),
-        [(group(&["2017", "female"]), 1.0), (group(&["2018-04", "male"]), 2.0), (group(&["2018-11", "female"]), 1.0), (group(&["total", ""]), 4.0)]
+        [
+            (group(&["2017", "female"]), 1.0),
+            (group(&["2018-04", "male"]), 2.0),
+            (group(&["2018-11", "female"]), 1.0),
+            (group(&["total", ""]), 4.0)
+        ]
     );
-    assert_eq!(world.table("births", &[("by", "quarter"), ("from", "2018")]), [(group(&["2018-Q2"]), 2.0), (group(&["2018-Q4"]), 2.0), (group(&["total"]), 4.0)]);
+    assert_eq!(
+        world.table("births", &[("by", "quarter"), ("from", "2018")]),
+        [(group(&["2018-Q2"]), 2.0), (group(&["2018-Q4"]), 2.0), (group(&["total"]), 4.0)]
+    );
     assert_eq!(world.table("births", &[("by", "year")]), [(group(&["2017"]), 1.0), (group(&["2018"]), 4.0), (group(&["total"]), 5.0)]);
     assert_eq!(
         world.table("births", &[("by", "birth_order")]),
         [("1", 1.0), ("2", 1.0), ("3", 1.0), ("15+", 1.0), ("unknown", 1.0), ("total", 5.0)].map(|(text, value)| (group(&[text]), value))
     );
-    assert_eq!(world.table("births", &[("by", "mother_age_group")]), [("15-19", 1.0), ("25-29", 1.0), ("30-34", 1.0), ("unknown", 2.0), ("total", 5.0)].map(|(text, value)| (group(&[text]), value)));
+    assert_eq!(
+        world.table("births", &[("by", "mother_age_group")]),
+        [("15-19", 1.0), ("25-29", 1.0), ("30-34", 1.0), ("unknown", 2.0), ("total", 5.0)].map(|(text, value)| (group(&[text]), value))
+    );
     assert_eq!(world.table("deaths", &[("from", "2019-01"), ("to", "2019-01")]), [(vec![], 1.0)]);
     assert_eq!(world.table("births", &[("from", "2017-07"), ("to", "2017-07")]), [(vec![], 1.0)], "an unknown month counts as July");
     assert_eq!(world.table("births", &[("from", "2020")]), [(vec![], 0.0)]);
@@ -79,13 +98,20 @@ fn rates_follow_the_circular() {
     // A hundred now; since the middle (2018-10 on) came 2 births and 1 arrival and went 1 death and 1 departure.
     let middle = 99.0;
     assert_eq!(total(&world, "crude_birth_rate", &year), [Some(4.0), Some(middle), Some(4.0 / middle * 1000.0)]);
-    assert_eq!(total(&world, "crude_birth_rate", &[]), total(&world, "crude_birth_rate", &year), "the last twelve months when nothing else is asked");
+    assert_eq!(
+        total(&world, "crude_birth_rate", &[]),
+        total(&world, "crude_birth_rate", &year),
+        "the last twelve months when nothing else is asked"
+    );
     assert_eq!(total(&world, "crude_death_rate", &year), [Some(2.0), Some(middle), Some(2.0 / middle * 1000.0)]);
     assert_eq!(total(&world, "natural_increase", &year), [Some(4.0), Some(2.0), Some(2.0), Some(middle), Some(2.0 / middle * 1000.0)]);
     assert_eq!(total(&world, "net_migration_rate", &year), [Some(2.0), Some(1.0), Some(middle), Some(1.0 / middle * 1000.0)]);
     assert_eq!(total(&world, "net_migration", &[]), [Some(2.0), Some(1.0), Some(1.0)]);
     // Two births in a month of 2018-04: a rate of a year all the same. Since then 2 births, 2 arrivals, 2 deaths, 1 departure.
-    assert_eq!(total(&world, "crude_birth_rate", &[("from", "2018-04"), ("to", "2018-04")]), [Some(2.0), Some(99.0), Some(2.0 / 99.0 / (1.0 / 12.0) * 1000.0)]);
+    assert_eq!(
+        total(&world, "crude_birth_rate", &[("from", "2018-04"), ("to", "2018-04")]),
+        [Some(2.0), Some(99.0), Some(2.0 / 99.0 / (1.0 / 12.0) * 1000.0)]
+    );
     assert_eq!(total(&world, "sex_ratio_at_birth", &year), [Some(3.0), Some(1.0), Some(300.0)]);
     assert_eq!(total(&world, "third_and_later_births_share", &[]), [Some(5.0), Some(2.0), Some(2.0 / 5.0 * 100.0)]);
     assert_eq!(total(&world, "ageing_index", &[("at", "2019-04-01")]), [Some(15.0), Some(25.0), Some(15.0 / 25.0 * 100.0)]);
@@ -118,7 +144,11 @@ fn every_indicator_answers_with_every_dimension_it_offers() {
     for indicator in indicators() {
         let by: Vec<_> = indicator.groupings.iter().map(|grouping| grouping.name()).collect();
         let answer = world.ask(CENTRE, indicator.name, &[("by", &by.join(",")), ("level", "commune")]).expect("its own dimensions");
-        assert!(answer.rows.iter().all(|row| row.group.len() == answer.by.len() && row.values.len() == answer.values.len()), "{}", indicator.name);
+        assert!(
+            answer.rows.iter().all(|row| row.group.len() == answer.by.len() && row.values.len() == answer.values.len()),
+            "{}",
+            indicator.name
+        );
         assert!(IndicatorQuery::parse(indicator.name, &Default::default(), NOW).is_ok());
     }
     let names: std::collections::BTreeSet<_> = indicator_list().into_iter().map(|info| info.name).collect();

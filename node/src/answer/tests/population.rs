@@ -45,19 +45,26 @@ fn a_table_by_sex_and_age_group_equals_a_count_of_the_rows() {
     let present = || people.iter().filter(|person| person.residence != "absent");
     let sex_and_age = |person: &Person| vec![person.sex.into(), person.age_group()];
     assert_eq!(counted(world.table("population", &[("by", "sex,age_group"), ("at", "2019-04-01")])), count_by(present(), sex_and_age));
-    assert_eq!(counted(world.table("population_registered", &[("by", "sex,age_group")])), count_by(&people, sex_and_age), "ages count today when no date is given");
-    let statuses = |person: &Person| vec![if person.marital.is_empty() { "unknown" } else { person.marital }.to_string(), person.residence.into()];
+    assert_eq!(
+        counted(world.table("population_registered", &[("by", "sex,age_group")])),
+        count_by(&people, sex_and_age),
+        "ages count today when no date is given"
+    );
+    let statuses =
+        |person: &Person| vec![if person.marital.is_empty() { "unknown" } else { person.marital }.to_string(), person.residence.into()];
     assert_eq!(counted(world.table("population_registered", &[("by", "marital,residence_status")])), count_by(&people, statuses));
 }
 
 #[test]
 fn groups_stand_in_their_natural_order() {
     let (world, _) = settled();
-    let ages: Vec<String> = without_total(world.table("population", &[("by", "age_group")])).into_iter().map(|(group, _)| group[0].clone()).collect();
+    let ages: Vec<String> =
+        without_total(world.table("population", &[("by", "age_group")])).into_iter().map(|(group, _)| group[0].clone()).collect();
     let mut expected: Vec<String> = (0..20).map(|group| format!("{}-{}", group * 5, group * 5 + 4)).collect();
     expected.extend(["100+", "born_later", "unknown"].map(String::from));
     assert_eq!(ages, expected);
-    let sexes: Vec<String> = without_total(world.table("population", &[("by", "sex")])).into_iter().map(|(group, _)| group[0].clone()).collect();
+    let sexes: Vec<String> =
+        without_total(world.table("population", &[("by", "sex")])).into_iter().map(|(group, _)| group[0].clone()).collect();
     assert_eq!(sexes, ["male", "female"], "codes in the order of their list");
 }
 
@@ -74,7 +81,10 @@ fn roll_ups_add_up_at_every_level() {
     assert_eq!(shown("province"), [named("01", "Thành phố Hà Nội", hanoi), named("75", "Tỉnh Đồng Nai", whole - hanoi)]);
     assert_eq!(shown("district").len(), 3);
     let communes = shown("commune");
-    assert_eq!(communes.iter().map(|(group, _)| group[0].as_str()).collect::<Vec<_>>(), ["00001", "00004", "00037", "00040", "25993", "25996"]);
+    assert_eq!(
+        communes.iter().map(|(group, _)| group[0].as_str()).collect::<Vec<_>>(),
+        ["00001", "00004", "00037", "00040", "25993", "25996"]
+    );
     for (group, value) in communes {
         assert_eq!(value, count(&|person| person.commune == group[0]));
         assert_eq!(world.table("population_registered", &[("area", &group[0])]), [(vec![], value)]);
@@ -95,7 +105,11 @@ fn somebody_who_moves_or_leaves_counts_where_they_are_now() {
     let leaving = people.iter().position(|person| person.commune == "00001").expect("somebody lives there");
     let left = people.remove(leaving);
     let moved = people.iter().find(|person| person.id.starts_with('a') && person.commune == "00004").expect("there is one").clone();
-    world.write(11, NOW, people.iter().filter(|person| person.id.starts_with('a')).map(Person::change).chain([take("person", &left.id)]).collect());
+    world.write(
+        11,
+        NOW,
+        people.iter().filter(|person| person.id.starts_with('a')).map(Person::change).chain([take("person", &left.id)]).collect(),
+    );
     assert_eq!(world.table("population_registered", &[("area", "00001")])[0].1, before, "the centre still stands where it stood");
     world.carry(11, NOW);
     assert_eq!(world.table("population_registered", &[("area", "00001")])[0].1, before - 2.0);
@@ -128,9 +142,22 @@ fn a_row_of_another_catalogue_counts_in_the_country_and_nowhere_else() {
 #[test]
 fn households_are_counted_by_type() {
     let mut world = world();
-    let household = |id: &str, kind: &str| put("household", &[("household_id", id.into()), ("household_type", kind.into()), ("commune_code", "00001".into()), ("catalogue_version", "legacy-63".into())]);
+    let household = |id: &str, kind: &str| {
+        put(
+            "household",
+            &[
+                ("household_id", id.into()),
+                ("household_type", kind.into()),
+                ("commune_code", "00001".into()),
+                ("catalogue_version", "legacy-63".into()),
+            ],
+        )
+    };
     world.write(11, ago(1), vec![household("1", "family"), household("2", "collective"), household("3", "family")]);
     world.carry(11, NOW);
     let group = |text: &str| vec![text.to_string()];
-    assert_eq!(world.table("households", &[("by", "household_type")]), [(group("family"), 2.0), (group("collective"), 1.0), (group("total"), 3.0)]);
+    assert_eq!(
+        world.table("households", &[("by", "household_type")]),
+        [(group("family"), 2.0), (group("collective"), 1.0), (group("total"), 3.0)]
+    );
 }

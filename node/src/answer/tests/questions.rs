@@ -48,5 +48,8 @@ fn promise_10_a_bad_question_names_the_valid_choices() {
 fn an_empty_parameter_and_spaces_change_nothing() {
     let world = World::new(&[(11, ("legacy-63", "001"))]);
     let plain = world.ask(CENTRE, "population", &[("by", "sex,age_group")]).expect("good");
-    assert_eq!(world.ask(CENTRE, "population", &[("by", " sex , age_group "), ("area", ""), ("level", " "), ("read", "local")]).expect("good"), plain);
+    assert_eq!(
+        world.ask(CENTRE, "population", &[("by", " sex , age_group "), ("area", ""), ("level", " "), ("read", "local")]).expect("good"),
+        plain
+    );
 }

@@ -27,7 +27,10 @@ fn a_row_is_found_at_every_origin_that_holds_it() {
     assert_eq!(found, [(11, "district 11", 1, ago(2).to_rfc3339().as_str()), (12, "district 12", 1, ago(1).to_rfc3339().as_str())]);
     let column = |place: usize, name: &str| answer.found[place].columns.get(name).cloned().unwrap_or_default();
     assert_eq!((column(0, "commune_code"), column(1, "commune_code")), ("00001".into(), "00037".into()));
-    assert_eq!((column(0, "birth_date"), column(0, "marital"), column(0, "person_id")), ("1990".into(), "married".into(), person.id.clone()));
+    assert_eq!(
+        (column(0, "birth_date"), column(0, "marital"), column(0, "person_id")),
+        ("1990".into(), "married".into(), person.id.clone())
+    );
     assert_eq!(answer.found[0].columns.len(), 10, "absent columns are left out");
     assert_eq!((answer.completeness.included, answer.completeness.expected, answer.completeness.missing.len()), (2, 3, 1));
     assert!(world.row(CENTRE, "person", "nobody").expect("a good question").found.is_empty());

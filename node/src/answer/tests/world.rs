@@ -45,7 +45,10 @@ impl World {
         let ids: Vec<u32> = std::iter::once(CENTRE).chain(districts.iter().map(|(id, _)| *id)).collect();
         let keys: BTreeMap<u32, SigningKey> = ids.iter().map(|id| (*id, fresh())).collect();
         let entry = |id: u32| {
-            let area = districts.iter().find(|(district, _)| *district == id).map(|(_, (catalogue, code))| AreaScope { catalogue: (*catalogue).into(), code: (*code).into() });
+            let area = districts
+                .iter()
+                .find(|(district, _)| *district == id)
+                .map(|(_, (catalogue, code))| AreaScope { catalogue: (*catalogue).into(), code: (*code).into() });
             SiteEntry {
                 site: SiteId(id),
                 name: if id == CENTRE { "centre".into() } else { format!("district {id}") },
@@ -62,7 +65,13 @@ impl World {
         let open = |id: u32, key: SigningKey| {
             let dir = tempfile::tempdir().expect("a directory");
             let limits = DbLimits { cache_bytes_max: 4 << 20, write_buffer_bytes_max: 8 << 20 };
-            let config = WarehouseConfig { tree: "test".into(), site: SiteId(id), register_key: register_key.public_key(), schema: Arc::new(population().clone()), limits };
+            let config = WarehouseConfig {
+                tree: "test".into(),
+                site: SiteId(id),
+                register_key: register_key.public_key(),
+                schema: Arc::new(population().clone()),
+                limits,
+            };
             let warehouse = Warehouse::open(dir.path(), config).expect("a fresh directory");
             apply(&warehouse, &Command::AdoptRegister { site_time: NOW, signed: signed.clone() });
             (id, Site { warehouse, key, _dir: dir })
@@ -88,7 +97,8 @@ impl World {
     pub fn carry_altered(&self, site: u32, time: SiteTime, alter: impl FnOnce(&mut Head)) -> Outcome {
         let mut head = self.commit_head(site, time);
         let held = self.sites[&CENTRE].warehouse.origin(head.origin).expect("readable").map_or(StreamSeq(1), |state| state.next);
-        let mut segment = self.sites[&site].warehouse.segment(head.origin, held, SEGMENT_BYTES_MAX).expect("readable").expect("a head ends it");
+        let mut segment =
+            self.sites[&site].warehouse.segment(head.origin, held, SEGMENT_BYTES_MAX).expect("readable").expect("a head ends it");
         alter(&mut head);
         segment.head = self.sign(site, head);
         apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, segment })
@@ -97,7 +107,15 @@ impl World {
     fn commit_head(&self, site: u32, time: SiteTime) -> Head {
         let (origin, warehouse) = (OriginId(site), &self.sites[&site].warehouse);
         let state = warehouse.origin(origin).expect("readable").expect("something was written");
-        let head = Head { origin, epoch: state.epoch, seq: state.last(), chain: state.chain, digest: state.sum.digest(), rows: state.rows, site_time: time };
+        let head = Head {
+            origin,
+            epoch: state.epoch,
+            seq: state.last(),
+            chain: state.chain,
+            digest: state.sum.digest(),
+            rows: state.rows,
+            site_time: time,
+        };
         assert_eq!(apply(warehouse, &Command::CommitHead { signed: self.sign(site, head.clone()) }), Outcome::HeadCommitted);
         head
     }
@@ -110,7 +128,15 @@ impl World {
     pub fn carry_nothing(&self, site: u32, time: SiteTime) {
         let origin = OriginId(site);
         let state = OriginState::empty(origin, Epoch::first("test", origin));
-        let head = Head { origin, epoch: state.epoch, seq: StreamSeq(0), chain: state.chain, digest: state.sum.digest(), rows: 0, site_time: time };
+        let head = Head {
+            origin,
+            epoch: state.epoch,
+            seq: StreamSeq(0),
+            chain: state.chain,
+            digest: state.sum.digest(),
+            rows: 0,
+            site_time: time,
+        };
         let segment = Segment { first: StreamSeq(1), batches: vec![], head: self.sign(site, head) };
         let outcome = apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, segment });
         assert!(matches!(outcome, Outcome::Adopted(_)), "{outcome:?}");
@@ -165,7 +191,8 @@ pub fn ago(days: i64) -> SiteTime {
 pub fn put(table: &str, cells: &[(&str, String)]) -> Change {
     let schema = population();
     let table = schema.table_named(table).expect("a table");
-    let mut given: Vec<_> = cells.iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (table.column_named(name).expect("a column"), text)).collect();
+    let mut given: Vec<_> =
+        cells.iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (table.column_named(name).expect("a column"), text)).collect();
     given.sort_by_key(|(column, _)| column.id);
     let mut row = RowBuilder::default();
     for (column, text) in given {

@@ -6,7 +6,11 @@ use proptest::prelude::*;
 use super::{EntryEncoding, EntryFormat, Sent, csv_of, gz, person, put};
 
 fn formats() -> impl Strategy<Value = EntryFormat> {
-    prop_oneof![Just(EntryFormat::Ndjson), Just(EntryFormat::Csv { table: "person".into() }), Just(EntryFormat::Csv { table: "event".into() })]
+    prop_oneof![
+        Just(EntryFormat::Ndjson),
+        Just(EntryFormat::Csv { table: "person".into() }),
+        Just(EntryFormat::Csv { table: "event".into() })
+    ]
 }
 
 /// Feeds the body in pieces of several lengths; all must come to the same, and a batch must be canonical.
@@ -15,7 +19,9 @@ fn reads_alike(sent: &Sent, piece: usize) -> Result<(), TestCaseError> {
     prop_assert_eq!(&whole, &sent.read_in(piece));
     prop_assert_eq!(&whole, &sent.read_in(1));
     match whole {
-        Ok(batch) => prop_assert!(!batch.changes.is_empty() && batch.changes.iter().flat_map(|change| &change.cells).all(|cells| RowCells::check(cells).is_ok())),
+        Ok(batch) => prop_assert!(
+            !batch.changes.is_empty() && batch.changes.iter().flat_map(|change| &change.cells).all(|cells| RowCells::check(cells).is_ok())
+        ),
         Err(refusal) => prop_assert!(!refusal.errors.is_empty()),
     }
     Ok(())

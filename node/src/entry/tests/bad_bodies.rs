@@ -28,11 +28,23 @@ fn texts() -> Vec<Bad> {
     let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(csv.encode_utf16().flat_map(u16::to_le_bytes)).collect();
     vec![
         Sent::ndjson(broken(&persons(2), "ễ", b"\xe1\xbb")).refused("a broken letter in NDJSON", Malformed, &second(None, "invalid_utf8")),
-        Sent::csv("person", broken(&csv, "ễ", b"\xc5\xa0\xff")).refused("a broken letter in CSV", Malformed, &[(Some(2), Some(3), Some("full_name"), "invalid_utf8")]),
-        Sent::csv("person", broken(&csv, "seq", b"s\xffq")).refused("a broken letter in the header", Malformed, &[(None, Some(1), None, "invalid_utf8")]),
+        Sent::csv("person", broken(&csv, "ễ", b"\xc5\xa0\xff")).refused(
+            "a broken letter in CSV",
+            Malformed,
+            &[(Some(2), Some(3), Some("full_name"), "invalid_utf8")],
+        ),
+        Sent::csv("person", broken(&csv, "seq", b"s\xffq")).refused(
+            "a broken letter in the header",
+            Malformed,
+            &[(None, Some(1), None, "invalid_utf8")],
+        ),
         Sent::csv("person", utf16).refused("UTF-16", Malformed, &[(None, Some(1), None, "nul_byte")]),
         Sent::ndjson(broken(&persons(2), "Văn", b"V\0n")).refused("a NUL in NDJSON", Malformed, &second(None, "nul_byte")),
-        Sent::csv("person", broken(&csv, "kinh", b"k\0")).refused("a NUL in CSV", Malformed, &[(Some(2), Some(3), Some("ethnicity"), "nul_byte")]),
+        Sent::csv("person", broken(&csv, "kinh", b"k\0")).refused(
+            "a NUL in CSV",
+            Malformed,
+            &[(Some(2), Some(3), Some("ethnicity"), "nul_byte")],
+        ),
         Sent::ndjson("").refused("nothing", Malformed, &whole("empty_body")),
         Sent::ndjson("\n  \n\r\n").refused("blank lines", Malformed, &whole("empty_body")),
         Sent::ndjson("\u{feff}").refused("a byte order mark alone", Malformed, &whole("empty_body")),
@@ -76,21 +88,61 @@ fn lengths() -> Vec<Bad> {
     let too_large = |sent: Sent, what, findings: &[Finding]| sent.refused(what, TooLarge, findings);
     let csv = csv_of(&[person(&[]), person(&[("person_id", "P2")])]);
     vec![
-        too_large(Sent::ndjson(text.clone()).limited(|l| l.body_bytes_max = 3 * line as u64 - 1), "a body one byte too long", &whole("body_too_long")),
+        too_large(
+            Sent::ndjson(text.clone()).limited(|l| l.body_bytes_max = 3 * line as u64 - 1),
+            "a body one byte too long",
+            &whole("body_too_long"),
+        ),
         too_large(Sent::ndjson("").gzip(gz(&vec![b'\n'; 40 << 20])), "a gzip bomb of line feeds", &whole("body_too_long")),
-        too_large(Sent::ndjson("").gzip(gz(&vec![b'a'; 40 << 20])), "a gzip bomb of one line", &[(Some(1), Some(1), None, "line_too_long")]),
-        too_large(Sent::ndjson("").gzip(gz(b"").repeat(60)).limited(|l| l.body_bytes_max = 1000), "gzip members without end that hold nothing", &whole("body_too_long")),
-        too_large(Sent::ndjson(text.clone()).limited(|l| l.line_bytes_max = line - 2), "a line one byte too long", &[(Some(1), Some(1), None, "line_too_long")]),
-        too_large(Sent::csv("person", csv.clone() + &"x".repeat(65_537)), "a record too long", &[(Some(3), Some(4), Some("person_id"), "line_too_long")]),
-        too_large(Sent::csv("person", csv + "P3,\"" + &"x\n".repeat(40_000)), "a quote that swallows the rest", &[(Some(3), Some(4), Some("household_id"), "line_too_long")]),
+        too_large(
+            Sent::ndjson("").gzip(gz(&vec![b'a'; 40 << 20])),
+            "a gzip bomb of one line",
+            &[(Some(1), Some(1), None, "line_too_long")],
+        ),
+        too_large(
+            Sent::ndjson("").gzip(gz(b"").repeat(60)).limited(|l| l.body_bytes_max = 1000),
+            "gzip members without end that hold nothing",
+            &whole("body_too_long"),
+        ),
+        too_large(
+            Sent::ndjson(text.clone()).limited(|l| l.line_bytes_max = line - 2),
+            "a line one byte too long",
+            &[(Some(1), Some(1), None, "line_too_long")],
+        ),
+        too_large(
+            Sent::csv("person", csv.clone() + &"x".repeat(65_537)),
+            "a record too long",
+            &[(Some(3), Some(4), Some("person_id"), "line_too_long")],
+        ),
+        too_large(
+            Sent::csv("person", csv + "P3,\"" + &"x\n".repeat(40_000)),
+            "a quote that swallows the rest",
+            &[(Some(3), Some(4), Some("household_id"), "line_too_long")],
+        ),
         too_large(Sent::csv("person", "x".repeat(70_000)), "a header too long", &[(None, Some(1), None, "line_too_long")]),
         too_large(Sent::ndjson(text.clone()).limited(|l| l.rows_max = 2), "a row too many", &[(Some(3), Some(3), None, "too_many_rows")]),
-        too_large(Sent::ndjson(text).limited(|l| l.batch_bytes_max = two_rows), "changes too long for a batch", &[(Some(3), Some(3), None, "batch_too_long")]),
+        too_large(
+            Sent::ndjson(text).limited(|l| l.batch_bytes_max = two_rows),
+            "changes too long for a batch",
+            &[(Some(3), Some(3), None, "batch_too_long")],
+        ),
     ]
 }
 
 fn all() -> Vec<Bad> {
-    [texts(), compressed(), lengths(), bad_rows::values(), bad_rows::lines(), bad_rows::odd_schemas(), bad_rows::records(), bad_rows::headers()].into_iter().flatten().collect()
+    [
+        texts(),
+        compressed(),
+        lengths(),
+        bad_rows::values(),
+        bad_rows::lines(),
+        bad_rows::odd_schemas(),
+        bad_rows::records(),
+        bad_rows::headers(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn check(what: &str, piece: usize, outcome: Result<super::CheckedBatch, EntryRefusal>, status: EntryStatus, wanted: &[Finding]) {

@@ -58,7 +58,11 @@ pub(super) fn values() -> Vec<Bad> {
         bad_person("a date in another order", &[("birth_date", "02/01/1990")], &[second("birth_date", "wrong_date")]),
         bad_person("an unknown code", &[("sex", "nam")], &[second("sex", "unknown_code")]),
         bad_person("a code with a space", &[("sex", " male")], &[second("sex", "unknown_code")]),
-        bad_event("an unknown flag", &[("type", "marriage"), ("marriage_flags", "early|late")], &[second("marriage_flags", "unknown_code")]),
+        bad_event(
+            "an unknown flag",
+            &[("type", "marriage"), ("marriage_flags", "early|late")],
+            &[second("marriage_flags", "unknown_code")],
+        ),
         bad_person("a PIN of eleven digits", &[("pin", "00109000000")], &[second("pin", "wrong_form")]),
         bad_person("a PIN with a letter", &[("pin", "00109000000O")], &[second("pin", "wrong_form")]),
         bad_person("a name of 101 letters", &[("full_name", &"ễ".repeat(101))], &[second("full_name", "too_long")]),
@@ -72,15 +76,32 @@ pub(super) fn values() -> Vec<Bad> {
         bad_person("the key of the row before", &[("person_id", "P1")], &[second("person_id", "duplicate_key")]),
         bad_person("a commune that does not exist", &[("commune_code", "00002")], &[second("commune_code", "unknown_commune")]),
         bad_person("a commune of another district", &[("commune_code", "00037")], &[second("commune_code", "foreign_area")]),
-        bad_person("the site's own code in another catalogue", &[("commune_code", "00004"), ("catalogue_version", "2025-34")], &[second("commune_code", "foreign_area")]),
+        bad_person(
+            "the site's own code in another catalogue",
+            &[("commune_code", "00004"), ("catalogue_version", "2025-34")],
+            &[second("commune_code", "foreign_area")],
+        ),
         bad_event("a birth's column in a death", &[("birth_order", "2")], &[second("birth_order", "not_applicable")]),
         bad_person(
             "several at once",
             &[("seq", "x"), ("sex", "?"), ("full_name", ""), ("birth_date", "1990-13")],
-            &[second("seq", "wrong_type"), second("birth_date", "wrong_date"), second("sex", "unknown_code"), second("full_name", "missing")],
+            &[
+                second("seq", "wrong_type"),
+                second("birth_date", "wrong_date"),
+                second("sex", "unknown_code"),
+                second("full_name", "missing"),
+            ],
         ),
-        bad_event("a type that is refused gives no second finding", &[("type", "brith"), ("birth_order", "1")], &[second("type", "unknown_code")]),
-        Sent::ndjson(put("person", &person(&[]))).scoped(&[]).refused("a site without areas", WrongRows, &[(Some(1), Some(1), Some("commune_code"), "foreign_area")]),
+        bad_event(
+            "a type that is refused gives no second finding",
+            &[("type", "brith"), ("birth_order", "1")],
+            &[second("type", "unknown_code")],
+        ),
+        Sent::ndjson(put("person", &person(&[]))).scoped(&[]).refused(
+            "a site without areas",
+            WrongRows,
+            &[(Some(1), Some(1), Some("commune_code"), "foreign_area")],
+        ),
     ]
 }
 
@@ -90,7 +111,12 @@ pub(super) fn lines() -> Vec<Bad> {
     vec![
         after_a_person("half an object", r#"{"table":"person","row":{"#, Malformed, &[second_row("bad_json")]),
         after_a_person("words", "P2 is a person", Malformed, &[second_row("bad_json")]),
-        after_a_person("two objects on a line", r#"{"table":"person","delete":"A"}{"table":"person","delete":"B"}"#, Malformed, &[second_row("bad_json")]),
+        after_a_person(
+            "two objects on a line",
+            r#"{"table":"person","delete":"A"}{"table":"person","delete":"B"}"#,
+            Malformed,
+            &[second_row("bad_json")],
+        ),
         after_a_person("half of a surrogate pair", r#"{"table":"person","delete":"\ud800"}"#, Malformed, &[second_row("bad_json")]),
         after_a_person("a list", "[1,2]", Malformed, &[second_row("bad_shape")]),
         after_a_person("no table", r#"{"delete":"P2"}"#, Malformed, &[second_row("bad_shape")]),
@@ -104,25 +130,68 @@ pub(super) fn lines() -> Vec<Bad> {
         after_a_person("a delete of nothing", r#"{"table":"person","delete":""}"#, WrongRows, &[second("person_id", "key_missing")]),
         after_a_person("a delete of null", r#"{"table":"person","delete":null}"#, WrongRows, &[second("person_id", "key_missing")]),
         after_a_person("a delete of a number", r#"{"table":"person","delete":2}"#, WrongRows, &[second("person_id", "wrong_type")]),
-        after_a_person("a delete of a row that the body puts", r#"{"table":"person","delete":"P1"}"#, WrongRows, &[second("person_id", "duplicate_key")]),
+        after_a_person(
+            "a delete of a row that the body puts",
+            r#"{"table":"person","delete":"P1"}"#,
+            WrongRows,
+            &[second("person_id", "duplicate_key")],
+        ),
         after_a_person(
             "a column twice, first null",
             &put("event", &event(&[])).replace(r#""type":"death""#, r#""recorder":null,"recorder":"An","type":"death""#),
             WrongRows,
             &[second("recorder", "duplicate_column")],
         ),
-        after_a_person("an object in a cell", &put("event", &event(&[])).replace(r#""E1""#, r#"{"id":{"of":1}}"#), WrongRows, &[second("event_id", "nested_value")]),
-        after_a_person("a tower of lists", &deep, WrongRows, &[second("person_id", "nested_value"), second("household_id", "missing"), second("seq", "missing"), second("full_name", "missing"), second("sex", "missing"), second("residence_status", "missing"), second("commune_code", "missing"), second("catalogue_version", "missing")]),
-        after_a_person("a truth in a cell", &put("event", &event(&[])).replace(r#""death""#, "true"), WrongRows, &[second("type", "wrong_type")]),
-        after_a_person("a number for a commune, which loses its zeros", &put("event", &event(&[])).replace(r#""00001""#, "1"), WrongRows, &[second("commune_code", "wrong_type")]),
-        after_a_person("an exponent", &put("person", &person(&[("person_id", "P2")])).replace(r#""seq":"1""#, r#""seq":1e0"#), WrongRows, &[second("seq", "wrong_type")]),
+        after_a_person(
+            "an object in a cell",
+            &put("event", &event(&[])).replace(r#""E1""#, r#"{"id":{"of":1}}"#),
+            WrongRows,
+            &[second("event_id", "nested_value")],
+        ),
+        after_a_person(
+            "a tower of lists",
+            &deep,
+            WrongRows,
+            &[
+                second("person_id", "nested_value"),
+                second("household_id", "missing"),
+                second("seq", "missing"),
+                second("full_name", "missing"),
+                second("sex", "missing"),
+                second("residence_status", "missing"),
+                second("commune_code", "missing"),
+                second("catalogue_version", "missing"),
+            ],
+        ),
+        after_a_person(
+            "a truth in a cell",
+            &put("event", &event(&[])).replace(r#""death""#, "true"),
+            WrongRows,
+            &[second("type", "wrong_type")],
+        ),
+        after_a_person(
+            "a number for a commune, which loses its zeros",
+            &put("event", &event(&[])).replace(r#""00001""#, "1"),
+            WrongRows,
+            &[second("commune_code", "wrong_type")],
+        ),
+        after_a_person(
+            "an exponent",
+            &put("person", &person(&[("person_id", "P2")])).replace(r#""seq":"1""#, r#""seq":1e0"#),
+            WrongRows,
+            &[second("seq", "wrong_type")],
+        ),
     ]
 }
 
 /// What only a schema other than the built-in one can meet.
 pub(super) fn odd_schemas() -> Vec<Bad> {
     let note = |cells: &[(&'static str, &str)], column: Option<&'static str>, code: &'static str| {
-        Sent::ndjson(put("note", &super::with(cells, &[]))).with_schema(ODD_SCHEMA).refused(code, WrongRows, &[(Some(1), Some(1), column, code)])
+        Sent::ndjson(put("note", &super::with(cells, &[]))).with_schema(ODD_SCHEMA).refused(
+            code,
+            WrongRows,
+            &[(Some(1), Some(1), column, code)],
+        )
     };
     vec![
         note(&[("id", &"ễ".repeat(50))], Some("id"), "key_too_long"),
@@ -159,7 +228,14 @@ pub(super) fn records() -> Vec<Bad> {
 /// CSV whose header is wrong; records are not looked at.
 pub(super) fn headers() -> Vec<Bad> {
     let at = |column: &'static str, code: &'static str| [(None, Some(1), Some(column), code)];
-    let lacking = [("person_id", "key_missing"), ("full_name", "missing"), ("sex", "missing"), ("residence_status", "missing"), ("commune_code", "missing"), ("catalogue_version", "missing")];
+    let lacking = [
+        ("person_id", "key_missing"),
+        ("full_name", "missing"),
+        ("sex", "missing"),
+        ("residence_status", "missing"),
+        ("commune_code", "missing"),
+        ("catalogue_version", "missing"),
+    ];
     let lacking = lacking.map(|(column, code)| (None, Some(1), Some(column), code));
     let good = || csv_of(&[person(&[])]);
     let csv = |what, body: String, findings: &[Finding]| Sent::csv("person", body).refused(what, WrongRows, findings);

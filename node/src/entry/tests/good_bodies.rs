@@ -32,8 +32,26 @@ fn ndjson_and_csv_of_the_same_rows_give_the_same_changes() {
     let second = &csv.changes[1];
     assert_eq!((second.table, &second.key[..]), (TableId(2), b"P2".as_slice()));
     let cells = RowCells::check(second.cells.as_ref().expect("a put")).expect("canonical");
-    let texts: Vec<_> = cells.iter().map(|(id, value)| value.to_text(population(), population().tables[1].column(id).expect("known"))).collect();
-    assert_eq!(texts, ["P2", "H1", "1", "Trần \"Tí\", Bình", "1992", "female", "head", "kinh", "university", "married", "permanent", "00001", "legacy-63"]);
+    let texts: Vec<_> =
+        cells.iter().map(|(id, value)| value.to_text(population(), population().tables[1].column(id).expect("known"))).collect();
+    assert_eq!(
+        texts,
+        [
+            "P2",
+            "H1",
+            "1",
+            "Trần \"Tí\", Bình",
+            "1992",
+            "female",
+            "head",
+            "kinh",
+            "university",
+            "married",
+            "permanent",
+            "00001",
+            "legacy-63"
+        ]
+    );
     assert_eq!(cells.value(ColumnId(7)), Some(Value::Date(PartialDate { year: 1992, month: 0, day: 0 })));
 }
 
@@ -45,12 +63,25 @@ fn columns_in_any_order_numbers_nulls_and_line_ends_change_nothing() {
     let nulls = ndjson_of(&three()).replace(r#""insurance_no":"""#, r#""insurance_no":null"#);
     let windows = csv_of(&three()).replace('\n', "\r\n");
     let quoted = windows.replace("legacy-63\r", "\"legacy-63\"\r");
-    for body in [csv_of(&reversed), windows, quoted, csv_of(&three()).replace('\n', "\n\n"), csv_of(&three()).trim_end().into(), format!("\u{feff}{}", csv_of(&three()))] {
+    for body in [
+        csv_of(&reversed),
+        windows,
+        quoted,
+        csv_of(&three()).replace('\n', "\n\n"),
+        csv_of(&three()).trim_end().into(),
+        format!("\u{feff}{}", csv_of(&three())),
+    ] {
         for piece in [1, 2, 5, body.len()] {
             assert_eq!(Sent::csv("person", body.clone()).read_in(piece).map(|batch| batch.changes), Ok(wanted.clone()), "{body}");
         }
     }
-    for body in [numbers, nulls, ndjson_of(&three()).replace('\n', "\r\n\n"), ndjson_of(&three()).trim_end().into(), format!("\u{feff}{}", ndjson_of(&three()))] {
+    for body in [
+        numbers,
+        nulls,
+        ndjson_of(&three()).replace('\n', "\r\n\n"),
+        ndjson_of(&three()).trim_end().into(),
+        format!("\u{feff}{}", ndjson_of(&three())),
+    ] {
         for piece in [1, 2, 5, body.len()] {
             assert_eq!(Sent::ndjson(body.clone()).read_in(piece).map(|batch| batch.changes), Ok(wanted.clone()), "{body}");
         }
@@ -62,7 +93,11 @@ fn gzip_in_one_or_more_members_reads_as_the_text_and_has_its_hash() {
     let text = ndjson_of(&three());
     let plain = Sent::ndjson(text.clone()).read().expect("good rows");
     let (head, tail) = text.as_bytes().split_at(100);
-    let mut named = flate2::GzBuilder::new().filename("rows.ndjson").comment("three").extra(vec![7; 300]).write(Vec::new(), flate2::Compression::best());
+    let mut named = flate2::GzBuilder::new()
+        .filename("rows.ndjson")
+        .comment("three")
+        .extra(vec![7; 300])
+        .write(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut named, text.as_bytes()).expect("memory takes all");
     for body in [gz(text.as_bytes()), [gz(head), gz(b""), gz(tail)].concat(), named.finish().expect("memory takes all")] {
         for piece in [1, 3, body.len()] {
@@ -101,7 +136,8 @@ fn decomposed_text_and_keys_become_the_composed_ones() {
     let composed = "Nguyễn Thị Ngọc Ánh";
     let decomposed: String = unicode_normalization::UnicodeNormalization::nfd(composed).collect();
     assert_ne!(composed, decomposed);
-    let read = |name: &str| Sent::csv("person", csv_of(&[person(&[("full_name", name), ("person_id", name)])])).read().expect("good rows").changes;
+    let read =
+        |name: &str| Sent::csv("person", csv_of(&[person(&[("full_name", name), ("person_id", name)])])).read().expect("good rows").changes;
     assert_eq!(read(composed), read(&decomposed));
     let both = csv_of(&[person(&[("person_id", composed)]), person(&[("person_id", &decomposed)])]);
     assert_eq!(Sent::csv("person", both).read().expect_err("one key twice").errors[0].code, "duplicate_key");
@@ -109,10 +145,20 @@ fn decomposed_text_and_keys_become_the_composed_ones() {
 
 #[test]
 fn deletes_need_their_key_alone_and_no_area() {
-    let ndjson = Sent::ndjson("{\"table\":\"person\",\"delete\":\"P9\"}\n{\"delete\":\"E1\",\"table\":\"event\"}").scoped(&[]).read().expect("deletes");
+    let ndjson = Sent::ndjson("{\"table\":\"person\",\"delete\":\"P9\"}\n{\"delete\":\"E1\",\"table\":\"event\"}")
+        .scoped(&[])
+        .read()
+        .expect("deletes");
     assert!(ndjson.changes.iter().all(|change| change.cells.is_none()));
-    assert_eq!(ndjson.changes.iter().map(|change| (change.table, change.key.to_vec())).collect::<Vec<_>>(), [(TableId(2), b"P9".to_vec()), (TableId(3), b"E1".to_vec())]);
-    let mixed = csv_of(&[person(&[("_op", "put")]), person(&[("_op", "delete"), ("person_id", "P2"), ("sex", "?")]), person(&[("_op", ""), ("person_id", "P3")])]);
+    assert_eq!(
+        ndjson.changes.iter().map(|change| (change.table, change.key.to_vec())).collect::<Vec<_>>(),
+        [(TableId(2), b"P9".to_vec()), (TableId(3), b"E1".to_vec())]
+    );
+    let mixed = csv_of(&[
+        person(&[("_op", "put")]),
+        person(&[("_op", "delete"), ("person_id", "P2"), ("sex", "?")]),
+        person(&[("_op", ""), ("person_id", "P3")]),
+    ]);
     let mixed = Sent::csv("person", mixed).read().expect("puts and a delete");
     assert_eq!(mixed.changes.iter().map(|change| change.cells.is_some()).collect::<Vec<_>>(), [true, false, true]);
     let keys_alone = Sent::csv("person", "person_id,_op\nP1,delete\nP2,delete\n").read().expect("deletes");
@@ -123,7 +169,9 @@ fn deletes_need_their_key_alone_and_no_area() {
 fn a_birth_has_its_columns_and_no_flags_are_an_absent_column() {
     let birth = event(&[("type", "birth"), ("sex", "female"), ("birth_order", "2"), ("mother_birth_date", "1990-05")]);
     assert!(Sent::ndjson(put("event", &birth)).read().is_ok());
-    let marriage = |flags: &str| Sent::ndjson(put("event", &event(&[("type", "marriage"), ("marriage_flags", flags)]))).read().expect("a marriage").changes;
+    let marriage = |flags: &str| {
+        Sent::ndjson(put("event", &event(&[("type", "marriage"), ("marriage_flags", flags)]))).read().expect("a marriage").changes
+    };
     assert_eq!(marriage(" | "), marriage(""));
     assert_ne!(marriage("early|premarital_exam"), marriage("early"));
 }
@@ -145,9 +193,15 @@ fn a_scope_of_any_level_lets_its_own_communes_in() {
 #[ignore = "a measurement, not a promise"]
 fn rows_read_in_a_second() {
     const ROWS: usize = 20_000;
-    let rows: Vec<Cells> = (0..ROWS).map(|number| person(&[("person_id", &format!("001-{number:08}")), ("household_id", &format!("H{:07}", number / 4))])).collect();
+    let rows: Vec<Cells> = (0..ROWS)
+        .map(|number| person(&[("person_id", &format!("001-{number:08}")), ("household_id", &format!("H{:07}", number / 4))]))
+        .collect();
     let (csv, ndjson) = (csv_of(&rows), ndjson_of(&rows));
-    let sent = [("csv", Sent::csv("person", csv.clone())), ("csv in gzip", Sent::csv("person", "").gzip(gz(csv.as_bytes()))), ("ndjson", Sent::ndjson(ndjson))];
+    let sent = [
+        ("csv", Sent::csv("person", csv.clone())),
+        ("csv in gzip", Sent::csv("person", "").gzip(gz(csv.as_bytes()))),
+        ("ndjson", Sent::ndjson(ndjson)),
+    ];
     for (name, sent) in sent {
         let begun = Instant::now();
         for _ in 0..10 {

@@ -130,7 +130,10 @@ fn person(changes: &[(&'static str, &str)]) -> Cells {
 }
 
 fn event(changes: &[(&'static str, &str)]) -> Cells {
-    with(&[("event_id", "E1"), ("type", "death"), ("event_date", "2019-04"), ("commune_code", "00001"), ("catalogue_version", "legacy-63")], changes)
+    with(
+        &[("event_id", "E1"), ("type", "death"), ("event_date", "2019-04"), ("commune_code", "00001"), ("catalogue_version", "legacy-63")],
+        changes,
+    )
 }
 
 fn with(cells: &[(&'static str, &str)], changes: &[(&'static str, &str)]) -> Cells {

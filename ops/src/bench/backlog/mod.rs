@@ -58,7 +58,10 @@ pub async fn measure_backlog(bench: &Workbench) -> anyhow::Result<Observation> {
     }
     wait_until_held(&tree, &wanted).await?;
     let (alone, together) = sites.split_last().map(|(last, others)| (std::slice::from_ref(last), others)).unwrap_or_default();
-    let points = vec![catch_up(&mut tree, &districts, alone, "1 district").await?, catch_up(&mut tree, &districts, together, &format!("{DISTRICTS} districts")).await?];
+    let points = vec![
+        catch_up(&mut tree, &districts, alone, "1 district").await?,
+        catch_up(&mut tree, &districts, together, &format!("{DISTRICTS} districts")).await?,
+    ];
     tree.stop()?;
     Ok(Observation {
         measure: Measure::Backlog,
@@ -75,7 +78,11 @@ async fn make_districts(bench: &Workbench, persons: u64) -> anyhow::Result<BTree
     let dir = bench.folder("population");
     let made = tokio::task::spawn_blocking(move || {
         let sites = BacklogTree::sites_of(PROVINCES.len());
-        sites.into_iter().zip(PROVINCES).map(|(site, province)| Ok((site, District::make(&dir.join(province), province, persons)?))).collect()
+        sites
+            .into_iter()
+            .zip(PROVINCES)
+            .map(|(site, province)| Ok((site, District::make(&dir.join(province), province, persons)?)))
+            .collect()
     });
     made.await?
 }
@@ -121,10 +128,13 @@ async fn wait_until_held(tree: &BacklogTree, wanted: &BTreeMap<SiteId, Stand>) -
     let deadline = Instant::now() + PATIENCE;
     loop {
         let held = tree.held().await?;
-        let behind: Vec<&SiteId> = wanted.iter().filter(|(site, stand)| held.get(site).is_none_or(|held| held.seq < stand.seq)).map(|(site, _)| site).collect();
+        let behind: Vec<&SiteId> =
+            wanted.iter().filter(|(site, stand)| held.get(site).is_none_or(|held| held.seq < stand.seq)).map(|(site, _)| site).collect();
         if behind.is_empty() {
             let differs = wanted.iter().find(|(site, stand)| held.get(site) != Some(stand));
-            return differs.map_or(Ok(()), |(site, stand): (_, &Stand)| Err(anyhow::anyhow!("the parent holds {:?} of site {site}, which stands at {stand:?}", held.get(site))));
+            return differs.map_or(Ok(()), |(site, stand): (_, &Stand)| {
+                Err(anyhow::anyhow!("the parent holds {:?} of site {site}, which stands at {stand:?}", held.get(site)))
+            });
         }
         ensure!(Instant::now() < deadline, "the parent does not hold everything of the sites {behind:?} after {} s", PATIENCE.as_secs());
         tokio::time::sleep(LOOK_INTERVAL).await;

@@ -43,7 +43,14 @@ impl District {
     /// # Errors
     /// When the disk fails, or the province can't have so many.
     pub fn make(dir: &Path, province: &str, persons: u64) -> anyhow::Result<Self> {
-        let plan = SynthPlan { catalogue: Catalogue::Legacy63, provinces: vec![province.into()], persons: Some(persons), seed: SEED, as_of: synth::census_day(), event_months: 1 };
+        let plan = SynthPlan {
+            catalogue: Catalogue::Legacy63,
+            provinces: vec![province.into()],
+            persons: Some(persons),
+            seed: SEED,
+            as_of: synth::census_day(),
+            event_months: 1,
+        };
         synth::write(&plan, dir, Layout::PerProvince, &mut |_, _| {})?;
         let read = |name: &str| {
             let path = dir.join(province).join(name);
@@ -64,7 +71,8 @@ impl Month {
         let events: Vec<&str> = rows.lines().collect();
         let corrected: u64 = events.iter().map(|event| corrections_of(event)).sum();
         let step = persons.count().checked_div(corrected).unwrap_or(0).max(1);
-        let corrections: Vec<String> = (0..corrected).map(|number| corrected_row(persons.row(number * step % persons.count()))).collect::<anyhow::Result<_>>()?;
+        let corrections: Vec<String> =
+            (0..corrected).map(|number| corrected_row(persons.row(number * step % persons.count()))).collect::<anyhow::Result<_>>()?;
         let collaborators = usize::try_from(persons.count().div_ceil(COLLABORATOR_PERSONS))?;
         let mut slips = slips(EVENT_TABLE, header.trim_end(), &events, collaborators);
         let header = std::str::from_utf8(persons.header())?.trim_end();
@@ -102,7 +110,12 @@ fn slips(table: &str, header: &str, rows: &[impl AsRef<str>], collaborators: usi
     let slip = |(number, rows): (usize, &[_])| {
         let lines = rows.iter().map(|row: &_| AsRef::<str>::as_ref(row));
         let body = std::iter::once(header).chain(lines).collect::<Vec<_>>().join("\n") + "\n";
-        BatchUpload { request_key: format!("slip-{table}-{number}"), table: Some(table.into()), content_type: "text/csv", body: body.into() }
+        BatchUpload {
+            request_key: format!("slip-{table}-{number}"),
+            table: Some(table.into()),
+            content_type: "text/csv",
+            body: body.into(),
+        }
     };
     rows.chunks(rows_each).enumerate().map(slip).collect()
 }
@@ -113,7 +126,9 @@ mod tests {
 
     fn lines(slips: &[BatchUpload], table: &str) -> Vec<String> {
         let of_table = slips.iter().filter(|slip| slip.table.as_deref() == Some(table));
-        of_table.flat_map(|slip| String::from_utf8(slip.body.to_vec()).expect("text").lines().skip(1).map(str::to_owned).collect::<Vec<_>>()).collect()
+        of_table
+            .flat_map(|slip| String::from_utf8(slip.body.to_vec()).expect("text").lines().skip(1).map(str::to_owned).collect::<Vec<_>>())
+            .collect()
     }
 
     #[test]
@@ -138,7 +153,8 @@ mod tests {
     fn a_correction_changes_one_field_of_a_person_who_is_held() {
         let dir = tempfile::tempdir().expect("a folder");
         let district = District::make(&dir.path().join("district"), "01", 5_000).expect("made");
-        let held: Vec<String> = (0..district.persons.count()).map(|row| String::from_utf8(district.persons.row(row).to_vec()).expect("text")).collect();
+        let held: Vec<String> =
+            (0..district.persons.count()).map(|row| String::from_utf8(district.persons.row(row).to_vec()).expect("text")).collect();
         for corrected in lines(&district.month.slips, TABLE) {
             let key = corrected.split(',').next().expect("a key");
             let before = held.iter().find(|row| row.split(',').next() == Some(key)).expect("held");

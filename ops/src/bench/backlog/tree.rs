@@ -47,7 +47,9 @@ impl BacklogTree {
     pub async fn start(dir: &Path, provinces: &[&str]) -> anyhow::Result<Self> {
         let districts = Self::sites_of(provinces.len());
         let mut sites = vec![PlannedSite::new(PARENT.0, "Tỉnh", Tier::Province, &[], 1)];
-        sites.extend(districts.iter().zip(provinces).map(|(site, province)| PlannedSite::new(site.0, &format!("Huyện {site}"), Tier::District, &[PARENT.0], 1).with_area(province)));
+        sites.extend(districts.iter().zip(provinces).map(|(site, province)| {
+            PlannedSite::new(site.0, &format!("Huyện {site}"), Tier::District, &[PARENT.0], 1).with_area(province)
+        }));
         let mut tree = LocalTree::found(dir, &khod_beside()?, TreePlan { tree: "bench".into(), sites }, None)?;
         tree.use_default_limits()?;
         tree.start().await?;
@@ -138,7 +140,11 @@ impl BacklogTree {
     /// When it does not answer or holds nothing.
     pub async fn stand(&self, site: SiteId) -> anyhow::Result<Stand> {
         let streams = self.tree.operator(site)?.status().await?.streams;
-        streams.iter().find(|stream| stream.origin == site.0).map(Stand::of).with_context(|| format!("site {site} has no stream of its own"))
+        streams
+            .iter()
+            .find(|stream| stream.origin == site.0)
+            .map(Stand::of)
+            .with_context(|| format!("site {site} has no stream of its own"))
     }
 
     /// Where the parent stands in every stream.

@@ -28,7 +28,11 @@ impl EtcdClient {
     /// # Errors
     /// When it does not answer.
     pub async fn connect(url: &str, tls: &ClientTlsConfig) -> anyhow::Result<Self> {
-        let channel = Endpoint::from_shared(url.to_owned())?.tls_config(tls.clone())?.connect().await.with_context(|| format!("the member at {url} does not answer"))?;
+        let channel = Endpoint::from_shared(url.to_owned())?
+            .tls_config(tls.clone())?
+            .connect()
+            .await
+            .with_context(|| format!("the member at {url} does not answer"))?;
         Ok(Self { grpc: Grpc::new(channel) })
     }
 
@@ -41,7 +45,11 @@ impl EtcdClient {
 
 impl Writer for EtcdClient {
     async fn write(&mut self, records: Range<u64>) -> anyhow::Result<()> {
-        if records.end - records.start == 1 { self.call(PUT_PATH, record(records.start)).await } else { self.call(TRANSACTION_PATH, transaction(records.map(record))).await }
+        if records.end - records.start == 1 {
+            self.call(PUT_PATH, record(records.start)).await
+        } else {
+            self.call(TRANSACTION_PATH, transaction(records.map(record))).await
+        }
     }
 }
 

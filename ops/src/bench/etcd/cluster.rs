@@ -46,7 +46,8 @@ impl EtcdCluster {
         let certificates = PeerCertificates::make(dir)?;
         let ports = free_ports(2 * NODES)?;
         let url = |port: &u16| format!("https://127.0.0.1:{port}");
-        let (client_urls, peer_urls): (Vec<String>, Vec<String>) = (ports[..NODES].iter().map(url).collect(), ports[NODES..].iter().map(url).collect());
+        let (client_urls, peer_urls): (Vec<String>, Vec<String>) =
+            (ports[..NODES].iter().map(url).collect(), ports[NODES..].iter().map(url).collect());
         let cluster: Vec<String> = peer_urls.iter().enumerate().map(|(place, url)| format!("member-{place}={url}")).collect();
         let mut members = Vec::new();
         for place in 0..NODES {
@@ -67,7 +68,9 @@ impl EtcdCluster {
             let taken = async { self.writer(member).await?.write(TRIAL_RECORD..TRIAL_RECORD + 1).await }.await;
             match taken {
                 Ok(()) => return Ok(()),
-                Err(error) if Instant::now() > deadline => return Err(error.context(format!("etcd took no write for {} s", START_PATIENCE.as_secs()))),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error.context(format!("etcd took no write for {} s", START_PATIENCE.as_secs())));
+                }
                 Err(_) => tokio::time::sleep(LOOK_INTERVAL).await,
             }
         }
@@ -87,7 +90,15 @@ impl Site for EtcdCluster {
 }
 
 /// Only the ports, the certificates and the quota differ from etcd's defaults.
-fn member_command(etcd: &Etcd, dir: &Path, place: usize, client_url: &str, peer_url: &str, cluster: &str, certificates: &PeerCertificates) -> Command {
+fn member_command(
+    etcd: &Etcd,
+    dir: &Path,
+    place: usize,
+    client_url: &str,
+    peer_url: &str,
+    cluster: &str,
+    certificates: &PeerCertificates,
+) -> Command {
     let mut command = Command::new(&etcd.program);
     // Its settings could stand in the environment as well.
     command.env_clear();
@@ -97,7 +108,9 @@ fn member_command(etcd: &Etcd, dir: &Path, place: usize, client_url: &str, peer_
     command.args(["--initial-cluster", cluster, "--initial-cluster-state", "new", "--initial-cluster-token", "kho-bench"]);
     command.arg("--quota-backend-bytes").arg(QUOTA_BYTES.to_string());
     command.args(["--client-cert-auth", "--peer-client-cert-auth"]);
-    for (option, file) in [("cert-file", &certificates.certificate), ("key-file", &certificates.key), ("trusted-ca-file", &certificates.authority)] {
+    for (option, file) in
+        [("cert-file", &certificates.certificate), ("key-file", &certificates.key), ("trusted-ca-file", &certificates.authority)]
+    {
         command.arg(format!("--{option}")).arg(file).arg(format!("--peer-{option}")).arg(file);
     }
     command
@@ -106,5 +119,8 @@ fn member_command(etcd: &Etcd, dir: &Path, place: usize, client_url: &str, peer_
 fn client_tls(certificates: &PeerCertificates) -> anyhow::Result<ClientTlsConfig> {
     let read = |path: &Path| std::fs::read(path).with_context(|| format!("{} can't be read", path.display()));
     let identity = Identity::from_pem(read(&certificates.certificate)?, read(&certificates.key)?);
-    Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(&certificates.authority)?)).identity(identity).domain_name("localhost"))
+    Ok(ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(read(&certificates.authority)?))
+        .identity(identity)
+        .domain_name("localhost"))
 }

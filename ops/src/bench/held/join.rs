@@ -58,7 +58,11 @@ async fn time_until_it_votes(site: &HeldSite, place: &NodePlace, begun: Instant)
         if site.status(FIRST).await?.consensus.nodes.iter().any(|node| node.node == SECOND.0 && node.voter) {
             return Ok(begun.elapsed().as_secs_f64());
         }
-        ensure!(begun.elapsed() < PATIENCE, "the second node has no vote after {} s; the last order to take it in came to: {ordered:?}", PATIENCE.as_secs());
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "the second node has no vote after {} s; the last order to take it in came to: {ordered:?}",
+            PATIENCE.as_secs()
+        );
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }

@@ -58,7 +58,8 @@ impl HeldSite {
     pub async fn start(bench: &Workbench) -> anyhow::Result<Self> {
         let stock = Stock::over(Arc::new(bench.persons(STOCK_PERSONS.min(bench.wanted.rows_held)).await?));
         let site = PlannedSite::new(SITE.0, "Tỉnh", Tier::Province, &[], 1).with_area(PROVINCE);
-        let mut tree = LocalTree::found(&bench.folder("site"), &khod_beside()?, TreePlan { tree: "bench".into(), sites: vec![site] }, None)?;
+        let mut tree =
+            LocalTree::found(&bench.folder("site"), &khod_beside()?, TreePlan { tree: "bench".into(), sites: vec![site] }, None)?;
         tree.use_default_limits()?;
         tree.start().await?;
         tree.leader(SITE).await?;
@@ -86,7 +87,11 @@ impl HeldSite {
         }
         self.rows = end;
         let seconds = begun.elapsed().as_secs_f64();
-        progress::note(format_args!("{} rows entered in {seconds:.1} s, {}", grouped(rows), Figure::new(rows as f64 / seconds, Unit::RowsPerSecond)));
+        progress::note(format_args!(
+            "{} rows entered in {seconds:.1} s, {}",
+            grouped(rows),
+            Figure::new(rows as f64 / seconds, Unit::RowsPerSecond)
+        ));
         Ok(())
     }
 
@@ -114,7 +119,11 @@ impl HeldSite {
         self.tree.start_node(SITE, FIRST)?;
         while client.ready().await.is_err() {
             let process = self.tree.process(SITE, FIRST).context("the node was started")?;
-            ensure!(process.runs() && begun.elapsed() < READY_PATIENCE, "the node did not become ready; the end of its log:\n{}", process.log_tail());
+            ensure!(
+                process.runs() && begun.elapsed() < READY_PATIENCE,
+                "the node did not become ready; the end of its log:\n{}",
+                process.log_tail()
+            );
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
         Ok(begun.elapsed())
@@ -130,7 +139,10 @@ impl HeldSite {
         let first = std::fs::read_to_string(self.tree.node_dir(SITE, FIRST).join("khod.toml"))?;
         let text = std::fs::read_to_string(&path)?;
         // The first has the default limits, which it does not name.
-        let (without_limits, _) = text.split_once("\n[limits]").filter(|_| !first.contains("[limits]")).context("a new node is configured with limits, and the first without")?;
+        let (without_limits, _) = text
+            .split_once("\n[limits]")
+            .filter(|_| !first.contains("[limits]"))
+            .context("a new node is configured with limits, and the first without")?;
         std::fs::write(&path, without_limits)?;
         self.operator()?.apply_register(&self.tree.register()?).await?;
         self.tree.start_node(SITE, SECOND)?;

@@ -105,12 +105,24 @@ impl Child {
     }
 
     /// Carries out one decision; gives what came of it at once.
-    fn carry_out(&self, action: UplinkAction, line: &mut Option<Line>, inputs: &mpsc::UnboundedSender<UplinkInput>) -> anyhow::Result<Option<UplinkInput>> {
+    fn carry_out(
+        &self,
+        action: UplinkAction,
+        line: &mut Option<Line>,
+        inputs: &mpsc::UnboundedSender<UplinkInput>,
+    ) -> anyhow::Result<Option<UplinkInput>> {
         match action {
             UplinkAction::Dial { link, site, addresses } => {
                 let (frames, outgoing) = mpsc::channel(OUTGOING_FRAMES_MAX);
                 *line = Some(Line { link, frames });
-                let task = LineTask { endpoint: self.endpoint.clone(), site, addresses, link, inputs: inputs.clone(), view: Arc::clone(&self.view) };
+                let task = LineTask {
+                    endpoint: self.endpoint.clone(),
+                    site,
+                    addresses,
+                    link,
+                    inputs: inputs.clone(),
+                    view: Arc::clone(&self.view),
+                };
                 tokio::spawn(task.hold(outgoing));
             }
             UplinkAction::SendFrame { link, frame } => {
@@ -120,10 +132,14 @@ impl Child {
             }
             // The line ends when nothing can be sent on it any more.
             UplinkAction::Hangup { .. } => *line = None,
-            UplinkAction::LoadSegment { load, from, .. } => return Ok(Some(UplinkInput::SegmentLoaded { load, result: self.stream.segment(from) })),
+            UplinkAction::LoadSegment { load, from, .. } => {
+                return Ok(Some(UplinkInput::SegmentLoaded { load, result: self.stream.segment(from) }));
+            }
             // What the parent acknowledged, a real child writes down; this one forgets nothing and needs no register but its own.
             UplinkAction::RecordParent { .. } | UplinkAction::AdoptRegister(_) | UplinkAction::Probe { .. } => {}
-            UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. } => bail!("the parent asked child {} for a transfer, though it keeps every batch", self.site),
+            UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. } => {
+                bail!("the parent asked child {} for a transfer, though it keeps every batch", self.site)
+            }
             UplinkAction::RaiseAlarm(alarm) => bail!("child {}: {alarm}", self.site),
         }
         Ok(None)

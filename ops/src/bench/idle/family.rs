@@ -98,7 +98,15 @@ impl Family {
             let limits = TransportLimits { socket_buffer_bytes_wanted: SOCKET_BYTES, ..TransportLimits::default() };
             let endpoint = Endpoint::bind(([127, 0, 0, 1], 0).into(), &credentials, CertificateClock::system(), limits)?;
             let (view, stream) = (Arc::<ChildView>::default(), IdleStream::begin(TREE, site, NODE, signing_key, site_time())?);
-            let child = Child { site, node: NODE, endpoint, stream, register: Arc::clone(&self.register), head_seconds: Arc::clone(&self.head_seconds), view: Arc::clone(&view) };
+            let child = Child {
+                site,
+                node: NODE,
+                endpoint,
+                stream,
+                register: Arc::clone(&self.register),
+                head_seconds: Arc::clone(&self.head_seconds),
+                view: Arc::clone(&view),
+            };
             self.views.push(view);
             self.running.spawn(child.run());
             tokio::time::sleep(ARRIVAL_INTERVAL).await;
@@ -179,7 +187,15 @@ impl Keys {
     /// As the register has it.
     fn entry(&self) -> SiteEntry {
         let node = NodeEntry { node: NODE, signing_key: self.signing_key.public_key(), revoked: vec![] };
-        SiteEntry { site: self.site, name: format!("Huyện {}", self.site), tier: Tier::District, parents: vec![PARENT], areas: vec![], addresses: vec![], nodes: vec![node] }
+        SiteEntry {
+            site: self.site,
+            name: format!("Huyện {}", self.site),
+            tier: Tier::District,
+            parents: vec![PARENT],
+            areas: vec![],
+            addresses: vec![],
+            nodes: vec![node],
+        }
     }
 }
 

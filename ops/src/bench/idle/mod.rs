@@ -72,7 +72,10 @@ pub async fn measure_idle_children(bench: &Workbench) -> anyhow::Result<Observat
         measure: Measure::IdleChildren,
         what: format!("idle-children: a parent of one node with {} children that have no news", grouped(children.into())),
         points,
-        notes: vec!["per child: beyond what the parent takes without children; of a core's time".into(), "bytes with the headers of UDP and IP; a silent line is probed by both ends every 5 s".into()],
+        notes: vec![
+            "per child: beyond what the parent takes without children; of a core's time".into(),
+            "bytes with the headers of UDP and IP; a silent line is probed by both ends every 5 s".into(),
+        ],
     })
 }
 
@@ -124,9 +127,25 @@ mod tests {
 
     #[test]
     fn a_child_costs_what_the_parent_takes_beyond_its_own_need_divided_by_their_number() {
-        let alone = Spent { seconds: 10.0, processor: Duration::from_millis(100), resident_bytes: 50_000_000, entries: 1, from_children_bytes: 0, to_children_bytes: 0 };
-        let spent = Spent { seconds: 60.0, processor: Duration::from_millis(7_800), resident_bytes: 120_000_000, entries: 1_400, from_children_bytes: 4_200_000, to_children_bytes: 2_100_000 };
-        let value = |name: &str| figures(&alone, &spent, 100).iter().find(|(figure, _)| *figure == name).map(|(_, figure)| figure.value).expect("measured");
+        let alone = Spent {
+            seconds: 10.0,
+            processor: Duration::from_millis(100),
+            resident_bytes: 50_000_000,
+            entries: 1,
+            from_children_bytes: 0,
+            to_children_bytes: 0,
+        };
+        let spent = Spent {
+            seconds: 60.0,
+            processor: Duration::from_millis(7_800),
+            resident_bytes: 120_000_000,
+            entries: 1_400,
+            from_children_bytes: 4_200_000,
+            to_children_bytes: 2_100_000,
+        };
+        let value = |name: &str| {
+            figures(&alone, &spent, 100).iter().find(|(figure, _)| *figure == name).map(|(_, figure)| figure.value).expect("measured")
+        };
         assert!((value("core_each") - 0.12).abs() < 1e-9 && (value("core_in_all") - 13.0).abs() < 1e-9);
         assert_eq!((value("memory_each"), value("from_each"), value("to_each")), (700_000.0, 700.0, 350.0));
         assert!((value("log_entries_per_second") - 1_400.0 / 60.0).abs() < 1e-9);

@@ -53,7 +53,8 @@ impl IdleStream {
         let mut sum = DigestSum::default();
         let cells = change.cells.clone().unwrap_or_default();
         sum.add(&LogicalRow { origin, table: change.table, key: &change.key, cells: &cells, seq: FIRST, time: now });
-        let batch = Batch { origin, epoch, seq: FIRST, site_time: now, body: BatchBody::Rows { requests: vec![], changes: vec![change] } }.encode()?;
+        let batch = Batch { origin, epoch, seq: FIRST, site_time: now, body: BatchBody::Rows { requests: vec![], changes: vec![change] } }
+            .encode()?;
         let chain = chain_next(chain_start(origin, epoch), &batch);
         Ok(Self { origin, epoch, site, node, key, batch, chain, digest: sum.digest(), head_time: now })
     }
@@ -80,7 +81,15 @@ impl IdleStream {
         if from.epoch != self.epoch {
             return Err(LoadFailure::NoSuchPlace);
         }
-        let head = Head { origin: self.origin, epoch: self.epoch, seq: FIRST, chain: self.chain, digest: self.digest, rows: 1, site_time: self.head_time };
+        let head = Head {
+            origin: self.origin,
+            epoch: self.epoch,
+            seq: FIRST,
+            chain: self.chain,
+            digest: self.digest,
+            rows: 1,
+            site_time: self.head_time,
+        };
         let head = SignedHead::sign(head, self.site, self.node, &self.key).map_err(|error| LoadFailure::LocalStorage(error.to_string()))?;
         Ok(Segment { first: from.next, batches, head })
     }
@@ -130,14 +139,25 @@ mod tests {
         let register = Register {
             tree: "bench".into(),
             version: 1,
-            sites: vec![site(1, Tier::Central, &[], vec![]), site(SITE.0, Tier::District, &[1], vec![NodeEntry { node: NODE, signing_key: child.public_key(), revoked: vec![] }])],
+            sites: vec![
+                site(1, Tier::Central, &[], vec![]),
+                site(SITE.0, Tier::District, &[1], vec![NodeEntry { node: NODE, signing_key: child.public_key(), revoked: vec![] }]),
+            ],
             origins: vec![OriginEntry { origin: OriginId(SITE.0), author: SITE }],
         };
         let limits = DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 1 << 20 };
-        let config = WarehouseConfig { tree: "bench".into(), site: SiteId(1), register_key: centre.public_key(), schema: Arc::new(population().clone()), limits };
+        let config = WarehouseConfig {
+            tree: "bench".into(),
+            site: SiteId(1),
+            register_key: centre.public_key(),
+            schema: Arc::new(population().clone()),
+            limits,
+        };
         let warehouse = Warehouse::open(dir, config).expect("a fresh folder");
         let signed = SignedRegister::issue(&register, &centre).expect("whole");
-        let adopted = warehouse.apply(&AppliedMark::default(), Some(&Command::AdoptRegister { site_time: SiteTime(1), signed })).expect("a sound disk");
+        let adopted = warehouse
+            .apply(&AppliedMark::default(), Some(&Command::AdoptRegister { site_time: SiteTime(1), signed }))
+            .expect("a sound disk");
         assert!(matches!(adopted, Some(Outcome::RegisterAdopted { .. })), "{adopted:?}");
         warehouse
     }
@@ -148,7 +168,11 @@ mod tests {
         let key = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
         let warehouse = parent(dir.path(), &key);
         let mut stream = IdleStream::begin("bench", SITE, NODE, key, SiteTime(1_000)).expect("begins");
-        let adopt = |segment: Segment| warehouse.apply(&AppliedMark::default(), Some(&Command::AdoptSegment { site_time: SiteTime(9_000), segment })).expect("a sound disk");
+        let adopt = |segment: Segment| {
+            warehouse
+                .apply(&AppliedMark::default(), Some(&Command::AdoptSegment { site_time: SiteTime(9_000), segment }))
+                .expect("a sound disk")
+        };
         for (next, batches, time) in [(FIRST, 1, 1_000), (FIRST.next(), 0, 2_000), (FIRST.next(), 0, 3_000)] {
             stream.idle_until(SiteTime(time));
             let segment = stream.segment(Cursor { epoch: stream.epoch, next }).expect("it has the place");

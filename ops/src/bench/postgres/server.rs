@@ -67,9 +67,17 @@ impl PostgresServer {
             hand_over(postgres, path)?;
         }
         let port = free_ports(1)?[0];
-        let access = Access { psql: postgres.programs.join("psql"), port, user: USER.into(), password: password.into(), authority: certificates.authority.clone(), log: dir.join("psql.log") };
+        let access = Access {
+            psql: postgres.programs.join("psql"),
+            port,
+            user: USER.into(),
+            password: password.into(),
+            authority: certificates.authority.clone(),
+            log: dir.join("psql.log"),
+        };
         let data = make_data(postgres, dir, &password_file).await?;
-        let place = ServerPlace { postgres: postgres.clone(), name: format!("PostgreSQL, {name}"), dir: dir.into(), data, port, certificates };
+        let place =
+            ServerPlace { postgres: postgres.clone(), name: format!("PostgreSQL, {name}"), dir: dir.into(), data, port, certificates };
         let mut server = Self { access, server: place.run()?, place };
         server.wait_until_it_answers().await?;
         Ok(server)
@@ -133,7 +141,13 @@ fn program(postgres: &Postgres, name: &str, dir: &Path) -> Command {
 async fn make_data(postgres: &Postgres, dir: &Path, password_file: &Path) -> anyhow::Result<PathBuf> {
     let (data, log) = (dir.join("data"), dir.join("initdb.log"));
     let mut command = program(postgres, "initdb", dir);
-    command.arg("--pgdata").arg(&data).arg("--pwfile").arg(password_file).args(["--username", USER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
+    command.arg("--pgdata").arg(&data).arg("--pwfile").arg(password_file).args([
+        "--username",
+        USER,
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+    ]);
     let out = fs::File::create(&log)?;
     command.stdout(out.try_clone()?).stderr(out);
     let status = tokio::process::Command::from(command).kill_on_drop(true).status().await.context("initdb could not be started")?;

@@ -42,7 +42,8 @@ impl PostgresTree {
         hand_over(postgres, dir)?;
         let password = new_password();
         let folders = TIERS.map(|tier| dir.join(tier));
-        let servers = try_join_all(TIERS.iter().zip(&folders).map(|(tier, folder)| PostgresServer::start(postgres, tier, folder, &password))).await?;
+        let servers =
+            try_join_all(TIERS.iter().zip(&folders).map(|(tier, folder)| PostgresServer::start(postgres, tier, folder, &password))).await?;
         let mut below: Option<&PostgresServer> = None;
         for server in &servers {
             let mut session = server.session().await?;
@@ -77,7 +78,9 @@ fn create_table() -> anyhow::Result<String> {
 /// The tables are empty, so there is nothing to copy first.
 fn subscribe_to(below: &PostgresServer) -> String {
     let connection = below.connection().replace('\'', "''");
-    format!("CREATE SUBSCRIPTION downward CONNECTION '{connection}' PUBLICATION upward WITH (synchronous_commit = 'on', copy_data = false);\n")
+    format!(
+        "CREATE SUBSCRIPTION downward CONNECTION '{connection}' PUBLICATION upward WITH (synchronous_commit = 'on', copy_data = false);\n"
+    )
 }
 
 impl Tree for PostgresTree {
@@ -129,7 +132,10 @@ mod tests {
         let persons = Persons::synthesise(&dir.path().join("population"), 10).expect("made");
         let table = create_table().expect("the schema has it");
         for column in persons.batch(0..1).columns().split(',') {
-            assert!(table.contains(&format!("{column} text")) || table.contains(&format!("{column} bigint")), "{column} is missing in {table}");
+            assert!(
+                table.contains(&format!("{column} text")) || table.contains(&format!("{column} bigint")),
+                "{column} is missing in {table}"
+            );
         }
         assert!(table.ends_with("PRIMARY KEY (person_id));\n"), "{table}");
     }

@@ -117,7 +117,12 @@ fn loads_of(kinds: &[&Kind], time: Duration) -> Vec<Load> {
 }
 
 /// Runs one group of loads on a fresh site of each.
-async fn measure_both(bench: &Workbench, kinds: &[&Kind], loads: &[Load], time: LoadTime) -> anyhow::Result<Vec<(SiteReport, Option<SiteReport>)>> {
+async fn measure_both(
+    bench: &Workbench,
+    kinds: &[&Kind],
+    loads: &[Load],
+    time: LoadTime,
+) -> anyhow::Result<Vec<(SiteReport, Option<SiteReport>)>> {
     let etcd_first = bench.peer_goes_first();
     let mut of_etcd = None;
     if etcd_first {
@@ -172,7 +177,12 @@ async fn run_all<S: Site>(site: &S, kinds: &[&Kind], loads: &[Load], time: LoadT
         let load = run_load(load, clients, time).await?;
         let added = site.disk_bytes()?.saturating_sub(before);
         let report = SiteReport { load, disk_bytes_per_record: added as f64 / load.records_written as f64 };
-        progress::note(format_args!("{}: {}; {:.0} bytes a record on all disks together", kind.target.what, figure(kind, &report), report.disk_bytes_per_record));
+        progress::note(format_args!(
+            "{}: {}; {:.0} bytes a record on all disks together",
+            kind.target.what,
+            figure(kind, &report),
+            report.disk_bytes_per_record
+        ));
         reports.push(report);
     }
     Ok(reports)

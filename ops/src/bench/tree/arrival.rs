@@ -18,7 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub async fn wait_until_held(sight: &mut impl Sight, key: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while !sight.holds(key).await? {
-        ensure!(Instant::now() < deadline, "person {key} was committed at the district and has not arrived at the centre for {} s", PATIENCE.as_secs());
+        ensure!(
+            Instant::now() < deadline,
+            "person {key} was committed at the district and has not arrived at the centre for {} s",
+            PATIENCE.as_secs()
+        );
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
     Ok(())

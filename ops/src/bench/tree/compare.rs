@@ -140,7 +140,12 @@ fn lag_rate(kho_rows_per_second: f64, peer_rows_per_second: f64) -> (f64, Option
     if peer_rows_per_second > half_of_kho { (half_of_kho, None) } else { (half_of_peer, Some(half_of_peer)) }
 }
 
-async fn measure_lag_if_wanted<T: Tree>(bench: &Workbench, tree: &T, supply: &mut Supply<'_>, rows_per_second: f64) -> anyhow::Result<Option<LagReport>> {
+async fn measure_lag_if_wanted<T: Tree>(
+    bench: &Workbench,
+    tree: &T,
+    supply: &mut Supply<'_>,
+    rows_per_second: f64,
+) -> anyhow::Result<Option<LagReport>> {
     if !bench.wants(Measure::TreeLag) {
         return Ok(None);
     }

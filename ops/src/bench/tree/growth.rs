@@ -63,7 +63,8 @@ pub async fn measure_growth(bench: &Workbench) -> anyhow::Result<Observation> {
         let lag = measure_lag(&tree, &mut sight, supply.lag_load(rows_per_second / 2.0, bench.wanted.length)).await?;
         held += lag.rows;
         wait_for_rows(&mut sight, held).await?;
-        let point = Point { at: format!("{} rows", grouped(held_at_point)), figures: figures(&mut tree, held_at_point, rows_per_second, &lag)? };
+        let point =
+            Point { at: format!("{} rows", grouped(held_at_point)), figures: figures(&mut tree, held_at_point, rows_per_second, &lag)? };
         progress::note(format_args!("growth: {}", point.at));
         points.push(point);
     }
@@ -77,7 +78,13 @@ pub async fn measure_growth(bench: &Workbench) -> anyhow::Result<Observation> {
 }
 
 /// Enters rows until the centre holds `target` of them; gives the rate of the last load, if there was one.
-async fn load_up_to(target: u64, held: &mut u64, tree: &KhoTree, sight: &mut KhoSight, supply: &mut Supply<'_>) -> anyhow::Result<Option<f64>> {
+async fn load_up_to(
+    target: u64,
+    held: &mut u64,
+    tree: &KhoTree,
+    sight: &mut KhoSight,
+    supply: &mut Supply<'_>,
+) -> anyhow::Result<Option<f64>> {
     let mut rows_per_second = None;
     while *held < target {
         // Loads of the same length, so that the last one tells as much as any.

@@ -114,7 +114,14 @@ fn lasting(load: &LagLoad) -> Duration {
 
 /// Enters batches when they are due, until the time is over; gives the rows that were entered. A batch is due when those before
 /// it should have been entered.
-async fn enter_in_time(mut entry: impl Entry, batches: Arc<Vec<PersonBatch>>, next: Arc<AtomicUsize>, rows_per_second: f64, begun: Instant, end: Instant) -> anyhow::Result<u64> {
+async fn enter_in_time(
+    mut entry: impl Entry,
+    batches: Arc<Vec<PersonBatch>>,
+    next: Arc<AtomicUsize>,
+    rows_per_second: f64,
+    begun: Instant,
+    end: Instant,
+) -> anyhow::Result<u64> {
     let mut rows = 0;
     loop {
         let place = next.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +138,12 @@ async fn enter_in_time(mut entry: impl Entry, batches: Arc<Vec<PersonBatch>>, ne
 }
 
 /// Enters single records at a fixed interval, and tells of each when its entry begins.
-async fn probe(mut entry: impl Entry, probes: Vec<PersonBatch>, probed: mpsc::UnboundedSender<(String, Instant)>, end: Instant) -> anyhow::Result<()> {
+async fn probe(
+    mut entry: impl Entry,
+    probes: Vec<PersonBatch>,
+    probed: mpsc::UnboundedSender<(String, Instant)>,
+    end: Instant,
+) -> anyhow::Result<()> {
     let mut interval = tokio::time::interval(Duration::from_secs(1) / u32::try_from(PROBES_PER_SECOND)?);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for record in probes {
@@ -184,7 +196,10 @@ mod tests {
         let (noted, mut times) = mpsc::unbounded_channel();
         let load = load(500.0);
         let begun = Instant::now();
-        let rows = enter_in_time(Noted(noted), load.batches, Arc::default(), load.rows_per_second, begun, begun + Duration::from_millis(140)).await.expect("entered");
+        let rows =
+            enter_in_time(Noted(noted), load.batches, Arc::default(), load.rows_per_second, begun, begun + Duration::from_millis(140))
+                .await
+                .expect("entered");
         assert_eq!(rows, 75, "the fourth batch is due after the end");
         for due_ms in [0, 50, 100] {
             assert!(times.recv().await.expect("entered") >= begun + Duration::from_millis(due_ms));

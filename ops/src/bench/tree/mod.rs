@@ -129,7 +129,11 @@ async fn make_rows(bench: &Workbench) -> anyhow::Result<TreeRows> {
     let count = bench.wanted.persons;
     progress::begin(format_args!("Making {count} synthetic persons"));
     let persons = Arc::new(bench.persons(count).await?);
-    Ok(TreeRows { bulk_csv_bytes: persons.csv_bytes(0..count), bulk: Arc::new(persons.batches(0..count, BATCH_ROWS)), more: Stock::over(persons) })
+    Ok(TreeRows {
+        bulk_csv_bytes: persons.csv_bytes(0..count),
+        bulk: Arc::new(persons.batches(0..count, BATCH_ROWS)),
+        more: Stock::over(persons),
+    })
 }
 
 /// Waits until one row has gone all the way.
@@ -159,7 +163,13 @@ mod tests {
         assert_eq!(load.batches.iter().map(|batch| batch.rows).sum::<u64>(), 2_000 * 3 + BATCH_ROWS);
         assert_eq!(load.probes.len() as u64, 3 * PROBES_PER_SECOND);
         let last = supply.take(1, 1);
-        let text = first.iter().chain(load.batches.iter()).chain(&load.probes).chain(&last).map(|batch| String::from_utf8_lossy(batch.csv_rows())).collect::<String>();
+        let text = first
+            .iter()
+            .chain(load.batches.iter())
+            .chain(&load.probes)
+            .chain(&last)
+            .map(|batch| String::from_utf8_lossy(batch.csv_rows()))
+            .collect::<String>();
         let keys: BTreeSet<&str> = text.lines().filter_map(|row| row.split(',').next()).collect();
         assert_eq!((keys.len() as u64, text.lines().count() as u64), (supply.next, supply.next));
     }

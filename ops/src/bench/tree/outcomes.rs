@@ -29,7 +29,14 @@ pub fn outcomes(bench: &Workbench, rows: &TreeRows, kho: &KhoRun, peer: Option<&
 fn tree_rows(kho: &KhoRun, peer: Option<&PeerRun>) -> Outcome {
     let figure = |rows_per_second| Figure::new(rows_per_second, Unit::RowsPerSecond);
     let peer_figure = peer.map(|peer| PeerFigure { name: PEER, figure: figure(peer.rows.rows_per_second) });
-    Outcome { target: TREE_ROWS, kho: figure(kho.rows.rows_per_second), peer: peer_figure, details: json!({ "kho": kho.rows, "peer": peer.map(|peer| peer.rows) }), note: None, spread: None }
+    Outcome {
+        target: TREE_ROWS,
+        kho: figure(kho.rows.rows_per_second),
+        peer: peer_figure,
+        details: json!({ "kho": kho.rows, "peer": peer.map(|peer| peer.rows) }),
+        note: None,
+        spread: None,
+    }
 }
 
 fn tree_lag(kho: &KhoRun, peer: Option<&PeerRun>) -> Option<Outcome> {
@@ -38,10 +45,17 @@ fn tree_lag(kho: &KhoRun, peer: Option<&PeerRun>) -> Option<Outcome> {
     let figure = |seconds| Figure::new(seconds, Unit::Seconds);
     let note = match (of_peer, kho.lag_at_peer_rate) {
         (Some(of_peer), Some(at_peer_rate)) => {
-            let own = format!("at half of what Kho brought through, {}, Kho's is {}", load(&at_own_rate), figure(at_own_rate.lag_seconds.p99));
-            format!("{PEER} could not keep up with half of Kho's rate, so both are compared at half of {PEER}'s: Kho at {}, {PEER} at {}; {own}", load(&at_peer_rate), load(&of_peer))
+            let own =
+                format!("at half of what Kho brought through, {}, Kho's is {}", load(&at_own_rate), figure(at_own_rate.lag_seconds.p99));
+            format!(
+                "{PEER} could not keep up with half of Kho's rate, so both are compared at half of {PEER}'s: Kho at {}, {PEER} at {}; {own}",
+                load(&at_peer_rate),
+                load(&of_peer)
+            )
         }
-        (Some(of_peer), None) => format!("both at half of what Kho brought through: Kho at {}, {PEER} at {}", load(&at_own_rate), load(&of_peer)),
+        (Some(of_peer), None) => {
+            format!("both at half of what Kho brought through: Kho at {}, {PEER} at {}", load(&at_own_rate), load(&of_peer))
+        }
         (None, _) => format!("at half of what Kho brought through, {}", load(&at_own_rate)),
     };
     Some(Outcome {
@@ -63,8 +77,18 @@ fn load(lag: &LagReport) -> String {
 fn idle(memory: IdleMemory) -> Outcome {
     let figure = |memory: ProcessMemory| Figure::new(memory.resident_bytes as f64, Unit::Bytes);
     let (worked, empty) = (figure(memory.worked), figure(memory.empty));
-    let note = format!("of a district that was started again with {} rows; one that has just taken them and rests takes {worked}, an empty one {empty}", grouped(memory.rows_held));
-    Outcome { target: MEMORY_IDLE, kho: figure(memory.holding), peer: None, details: json!({ "kho": memory }), note: Some(note), spread: None }
+    let note = format!(
+        "of a district that was started again with {} rows; one that has just taken them and rests takes {worked}, an empty one {empty}",
+        grouped(memory.rows_held)
+    );
+    Outcome {
+        target: MEMORY_IDLE,
+        kho: figure(memory.holding),
+        peer: None,
+        details: json!({ "kho": memory }),
+        note: Some(note),
+        spread: None,
+    }
 }
 
 fn loaded(kho: &KhoRun) -> Outcome {
@@ -76,5 +100,12 @@ fn wire(rows: &TreeRows, kho: &KhoRun) -> Outcome {
     let count = kho.rows.rows;
     let per_row = |bytes: u64| Figure::new(bytes as f64 / count as f64, Unit::BytesPerRow);
     let details: Value = json!({ "rows": count, "line_bytes": kho.line_bytes, "csv_bytes": rows.bulk_csv_bytes });
-    Outcome { target: WIRE, kho: per_row(kho.line_bytes), peer: Some(PeerFigure { name: "CSV", figure: per_row(rows.bulk_csv_bytes) }), details, note: None, spread: None }
+    Outcome {
+        target: WIRE,
+        kho: per_row(kho.line_bytes),
+        peer: Some(PeerFigure { name: "CSV", figure: per_row(rows.bulk_csv_bytes) }),
+        details,
+        note: None,
+        spread: None,
+    }
 }

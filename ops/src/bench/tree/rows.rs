@@ -67,8 +67,12 @@ pub async fn measure_rows<T: Tree>(tree: &T, sight: &mut T::Sight, batches: &Arc
     let rows = batches.iter().map(|batch| batch.rows).sum();
     let held = sight.rows().await?;
     ensure!(held == before + rows, "the centre held {before} rows, {rows} were entered, and it holds {held} now");
-    let report = RowsReport { rows, batches: batches.len(), sessions: SESSIONS, entered_seconds, seconds, rows_per_second: rows as f64 / seconds };
-    progress::note(format_args!("tree-rows: {}; {rows} rows in {seconds:.1} s, entered after {entered_seconds:.1} s", Figure::new(report.rows_per_second, Unit::RowsPerSecond)));
+    let report =
+        RowsReport { rows, batches: batches.len(), sessions: SESSIONS, entered_seconds, seconds, rows_per_second: rows as f64 / seconds };
+    progress::note(format_args!(
+        "tree-rows: {}; {rows} rows in {seconds:.1} s, entered after {entered_seconds:.1} s",
+        Figure::new(report.rows_per_second, Unit::RowsPerSecond)
+    ));
     Ok(report)
 }
 

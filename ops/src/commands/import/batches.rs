@@ -381,7 +381,12 @@ mod tests {
     #[test]
     fn the_same_records_at_another_place_or_of_another_table_have_another_key() {
         let batches = all(open(b"a\n1\n1\n", RecordForm::Csv, 1, None));
-        let keys = [batches[0].request_key(Some("person"), ""), batches[1].request_key(Some("person"), ""), batches[0].request_key(Some("event"), ""), batches[0].request_key(Some("person"), "x")];
+        let keys = [
+            batches[0].request_key(Some("person"), ""),
+            batches[1].request_key(Some("person"), ""),
+            batches[0].request_key(Some("event"), ""),
+            batches[0].request_key(Some("person"), "x"),
+        ];
         assert!(keys.iter().all(|key| key.len() <= 64 && key.is_ascii()));
         assert!((1..keys.len()).all(|at| !keys[..at].contains(&keys[at])), "{keys:?}");
     }

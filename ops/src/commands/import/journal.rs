@@ -42,7 +42,10 @@ const VERSION: u32 = 1;
 pub enum Start {
     Fresh,
     /// Behind this place, in batches of this many rows, as the interrupted import cut them.
-    Resume { after: HashedMark, batch_rows: u64 },
+    Resume {
+        after: HashedMark,
+        batch_rows: u64,
+    },
 }
 
 impl Journal {
@@ -63,7 +66,12 @@ impl Journal {
     /// When it is there and can't be read.
     pub fn load(file: &Path) -> Result<Option<Self>, Failure> {
         let place = Self::place(file);
-        let broken = |why: String| Failure::refused(format!("the journal {} can't be read: {why}", place.display()), "give --restart to import the file from its start; rows that are in already are not entered again");
+        let broken = |why: String| {
+            Failure::refused(
+                format!("the journal {} can't be read: {why}", place.display()),
+                "give --restart to import the file from its start; rows that are in already are not entered again",
+            )
+        };
         match fs::read(&place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(broken(error.to_string())),
@@ -78,13 +86,19 @@ impl Journal {
     pub fn save(&self, file: &Path) -> Result<(), Failure> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
-        write_file(&Self::place(file), &bytes, Secrecy::Public, Existing::Replace).map_err(|failure| Failure { hint: "make the folder writable, or give --no-journal: repeating the import is safe without it".into(), ..failure })
+        write_file(&Self::place(file), &bytes, Secrecy::Public, Existing::Replace).map_err(|failure| Failure {
+            hint: "make the folder writable, or give --no-journal: repeating the import is safe without it".into(),
+            ..failure
+        })
     }
 
     /// The import is complete.
     pub fn remove(file: &Path) -> Result<(), Failure> {
         match fs::remove_file(Self::place(file)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::refused(format!("{} could not be removed: {error}", Self::place(file).display()), "remove it by hand; the import is complete")),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::refused(
+                format!("{} could not be removed: {error}", Self::place(file).display()),
+                "remove it by hand; the import is complete",
+            )),
             _ => Ok(()),
         }
     }
@@ -118,7 +132,13 @@ mod tests {
     use crate::commands::import::batches::Mark;
 
     fn settings() -> ImportSettings {
-        ImportSettings { target: "kho://vn site 7".into(), form: RecordForm::Csv, table: Some("person".into()), batch_rows: 5_000, again: String::new() }
+        ImportSettings {
+            target: "kho://vn site 7".into(),
+            form: RecordForm::Csv,
+            table: Some("person".into()),
+            batch_rows: 5_000,
+            again: String::new(),
+        }
     }
 
     fn mark() -> HashedMark {

@@ -109,12 +109,16 @@ pub fn find(arguments: &[PathBuf], choice: &SourceChoice) -> Result<Vec<Source>,
             sources.push(describe(Place::StandardInput, "", choice)?);
             continue;
         }
-        let metadata = fs::metadata(argument).map_err(|error| Failure::usage(format!("{} can't be read: {error}", argument.display()), "check the name"))?;
+        let metadata = fs::metadata(argument)
+            .map_err(|error| Failure::usage(format!("{} can't be read: {error}", argument.display()), "check the name"))?;
         if metadata.is_dir() {
             let before = sources.len();
             walk(argument, &mut sources)?;
             if sources.len() == before {
-                return Err(Failure::usage(format!("no {} stands under {}", file_names().join(", "), argument.display()), "name the files themselves, or write some with `kho synth`"));
+                return Err(Failure::usage(
+                    format!("no {} stands under {}", file_names().join(", "), argument.display()),
+                    "name the files themselves, or write some with `kho synth`",
+                ));
             }
         } else {
             let name = argument.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -168,13 +172,20 @@ fn describe(place: Place, name: &str, choice: &SourceChoice) -> Result<Source, F
         ("", false) if place == Place::StandardInput => Some(RecordForm::Ndjson),
         _ => None,
     });
-    let form = form.ok_or_else(|| Failure::usage(format!("the name of {name} does not tell how it is written"), "give --format csv or --format ndjson"))?;
+    let form = form.ok_or_else(|| {
+        Failure::usage(format!("the name of {name} does not tell how it is written"), "give --format csv or --format ndjson")
+    })?;
     let table = match form {
         RecordForm::Ndjson => None,
         RecordForm::Csv => {
             let by_name = || table_names().find(|table| *table == stem).map(str::to_owned);
             let table = choice.table.clone().or_else(by_name);
-            Some(table.ok_or_else(|| Failure::usage(format!("the name of {} does not tell its table", if name.is_empty() { "standard input" } else { name }), format!("give --table {}", table_names().collect::<Vec<_>>().join("|"))))?)
+            Some(table.ok_or_else(|| {
+                Failure::usage(
+                    format!("the name of {} does not tell its table", if name.is_empty() { "standard input" } else { name }),
+                    format!("give --table {}", table_names().collect::<Vec<_>>().join("|")),
+                )
+            })?)
         }
     };
     Ok(Source { place, form, table })
@@ -200,7 +211,10 @@ mod tests {
         let none = SourceChoice::default();
         let person = Some("person".to_owned());
         let of_person = SourceChoice { table: person.clone(), form: None };
-        assert_eq!(found(&["person.csv", "person.csv.gz", "changes.ndjson"], &none), Ok(vec![(RecordForm::Csv, person.clone()), (RecordForm::Csv, person.clone()), (RecordForm::Ndjson, None)]));
+        assert_eq!(
+            found(&["person.csv", "person.csv.gz", "changes.ndjson"], &none),
+            Ok(vec![(RecordForm::Csv, person.clone()), (RecordForm::Csv, person.clone()), (RecordForm::Ndjson, None)])
+        );
         assert_eq!(found(&["slip.csv", "-"], &of_person), Ok(vec![(RecordForm::Csv, person.clone()), (RecordForm::Csv, person)]));
         assert_eq!(found(&["-"], &none), Ok(vec![(RecordForm::Ndjson, None)]));
         for names in [&["slip.csv"][..], &["person.txt"], &["-", "-"]] {
@@ -218,7 +232,10 @@ mod tests {
             fs::write(path, "x").expect("writes");
         }
         let sources = find(&[dir.path().to_owned()], &SourceChoice::default()).expect("has tables");
-        let names: Vec<_> = sources.iter().map(|source| source.file().and_then(|path| path.strip_prefix(dir.path()).ok()).expect("under it").display().to_string()).collect();
+        let names: Vec<_> = sources
+            .iter()
+            .map(|source| source.file().and_then(|path| path.strip_prefix(dir.path()).ok()).expect("under it").display().to_string())
+            .collect();
         assert_eq!(names, ["a/event.csv.gz", "a/deep/person.csv", "b/household.csv", "b/person.csv"]);
         assert!(find(&[dir.path().join("a/deep/..").join("deep")], &SourceChoice::default()).is_ok());
     }

@@ -130,7 +130,11 @@ impl ImportSummary {
         }
         let mut table = print::table(&["file", "rows", "batches", "in before", "refused", "seconds", "rows/s", ""]);
         for report in &self.files {
-            let resumed = if report.resumed_after_rows > 0 { format!(", resumed after row {}", grouped(report.resumed_after_rows)) } else { String::new() };
+            let resumed = if report.resumed_after_rows > 0 {
+                format!(", resumed after row {}", grouped(report.resumed_after_rows))
+            } else {
+                String::new()
+            };
             add_line(&mut table, &report.file, &report.tally, format!("{}{resumed}", end_word(report.end)));
         }
         if self.files.len() != 1 {
@@ -164,7 +168,10 @@ fn end_word(end: FileEnd) -> &'static str {
 }
 
 fn refused_text(batch: &RefusedBatch) -> String {
-    let mut text = format!("{}, rows {} to {}, none of them entered: {} ({})", batch.file, batch.first_row, batch.last_row, batch.problem.message, batch.problem.code);
+    let mut text = format!(
+        "{}, rows {} to {}, none of them entered: {} ({})",
+        batch.file, batch.first_row, batch.last_row, batch.problem.message, batch.problem.code
+    );
     if batch.problem.errors.is_empty() && !batch.problem.hint.is_empty() {
         let _ = write!(text, "\n  hint: {}", batch.problem.hint);
     }
@@ -176,7 +183,11 @@ fn refused_text(batch: &RefusedBatch) -> String {
 
 /// `line 7, row 5, column sex: … (code); hint`.
 fn finding_text(finding: &RowProblem) -> String {
-    let places = [("line", finding.line.map(|line| line.to_string())), ("row", finding.row.map(|row| row.to_string())), ("column", finding.column.clone())];
+    let places = [
+        ("line", finding.line.map(|line| line.to_string())),
+        ("row", finding.row.map(|row| row.to_string())),
+        ("column", finding.column.clone()),
+    ];
     let place: Vec<String> = places.into_iter().filter_map(|(what, value)| value.map(|value| format!("{what} {value}"))).collect();
     let place = if place.is_empty() { String::new() } else { format!("{}: ", place.join(", ")) };
     format!("{place}{} ({}); {}", finding.message, finding.code, finding.hint)
@@ -187,8 +198,22 @@ mod tests {
     use super::*;
 
     fn refused(findings: usize, more: u32) -> RefusedBatch {
-        let finding = RowProblem { row: Some(5), line: Some(7), column: Some("sex".into()), code: "unknown_code".into(), message: "`x` is no code".into(), hint: "use male or female".into() };
-        let problem = Problem { code: "bad_rows".into(), message: "refused".into(), hint: "correct the rows".into(), retry_after_ms: None, errors: vec![finding; findings], more };
+        let finding = RowProblem {
+            row: Some(5),
+            line: Some(7),
+            column: Some("sex".into()),
+            code: "unknown_code".into(),
+            message: "`x` is no code".into(),
+            hint: "use male or female".into(),
+        };
+        let problem = Problem {
+            code: "bad_rows".into(),
+            message: "refused".into(),
+            hint: "correct the rows".into(),
+            retry_after_ms: None,
+            errors: vec![finding; findings],
+            more,
+        };
         RefusedBatch { file: "person.csv".into(), first_row: 1, last_row: 9, problem }
     }
 

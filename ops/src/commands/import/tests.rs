@@ -59,7 +59,16 @@ fn write_persons(tree: &ScriptedTree, rows: u64) -> PathBuf {
 
 async fn import(tree: &ScriptedTree, nodes: &[SocketAddr], file: &Path, more: &[&str]) -> Result<Verdict, Failure> {
     let me = tree.path("me");
-    let mut line = vec!["import".to_owned(), file.display().to_string(), "--identity".into(), me.display().to_string(), "--batch-rows".into(), "10".into(), "--timeout".into(), "5".into()];
+    let mut line = vec![
+        "import".to_owned(),
+        file.display().to_string(),
+        "--identity".into(),
+        me.display().to_string(),
+        "--batch-rows".into(),
+        "10".into(),
+        "--timeout".into(),
+        "5".into(),
+    ];
     line.extend(nodes.iter().flat_map(|node| ["--node".to_owned(), format!("https://{node}")]));
     line.extend(more.iter().map(|word| (*word).to_owned()));
     run(Line::try_parse_from(line).expect("well formed").args).await
@@ -80,7 +89,14 @@ async fn promise_3_a_repeated_import_enters_no_row_twice() {
         assert_eq!((site.rows(), site.entered.lock().expect("kept").len()), (95, 10));
     }
     assert!(!journal(&tree).exists());
-    assert!(received.lock().expect("kept").iter().filter(|request| request.line.starts_with("POST")).all(|request| request.body.starts_with(b"person_id,sex\n")));
+    assert!(
+        received
+            .lock()
+            .expect("kept")
+            .iter()
+            .filter(|request| request.line.starts_with("POST"))
+            .all(|request| request.body.starts_with(b"person_id,sex\n"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +119,11 @@ async fn an_import_outlives_a_node_that_dies_in_its_middle() {
 async fn a_refused_batch_stops_the_import_which_goes_on_there_once_the_file_is_mended() {
     let (tree, site) = (ScriptedTree::new(), Site::default());
     let taking = site.clone();
-    let (node, received) = tree.serve(1, move |request, _| if request.body.windows(9).any(|text| text == b"p-35,mail") { refused() } else { taking.take(request) });
+    let (node, received) =
+        tree.serve(
+            1,
+            move |request, _| if request.body.windows(9).any(|text| text == b"p-35,mail") { refused() } else { taking.take(request) },
+        );
     let file = write_persons(&tree, 95);
     let good = fs::read_to_string(&file).expect("text");
     fs::write(&file, good.replace("p-35,male", "p-35,mail")).expect("writes");
@@ -115,7 +135,11 @@ async fn a_refused_batch_stops_the_import_which_goes_on_there_once_the_file_is_m
     fs::write(&file, good).expect("writes");
     assert_eq!(import(&tree, &[node], &file, &["--jobs", "1"]).await, Ok(Verdict::Good));
     assert_eq!(site.rows(), 95);
-    assert_eq!(received.lock().expect("kept").iter().filter(|request| request.line.starts_with("POST")).count(), 7, "what was in is not sent again");
+    assert_eq!(
+        received.lock().expect("kept").iter().filter(|request| request.line.starts_with("POST")).count(),
+        7,
+        "what was in is not sent again"
+    );
     assert!(!journal(&tree).exists());
 }
 
@@ -123,7 +147,8 @@ async fn a_refused_batch_stops_the_import_which_goes_on_there_once_the_file_is_m
 async fn with_keep_going_everything_but_the_refused_batch_enters() {
     let (tree, site) = (ScriptedTree::new(), Site::default());
     let taking = site.clone();
-    let (node, _) = tree.serve(1, move |request, _| if request.body.windows(4).any(|text| text == b"p-35") { refused() } else { taking.take(request) });
+    let (node, _) =
+        tree.serve(1, move |request, _| if request.body.windows(4).any(|text| text == b"p-35") { refused() } else { taking.take(request) });
     let file = write_persons(&tree, 95);
     assert_eq!(import(&tree, &[node], &file, &["--keep-going"]).await, Ok(Verdict::Bad));
     assert_eq!(site.rows(), 85);
@@ -134,7 +159,9 @@ async fn a_changed_file_or_another_purpose_does_not_go_on_from_a_journal() {
     let (tree, site) = (ScriptedTree::new(), Site::default());
     let refusing = Arc::new(AtomicBool::new(true));
     let (taking, on) = (site.clone(), Arc::clone(&refusing));
-    let (node, _) = tree.serve(1, move |request, _| if on.load(Ordering::Relaxed) && request.body.windows(4).any(|text| text == b"p-35") { refused() } else { taking.take(request) });
+    let (node, _) = tree.serve(1, move |request, _| {
+        if on.load(Ordering::Relaxed) && request.body.windows(4).any(|text| text == b"p-35") { refused() } else { taking.take(request) }
+    });
     let file = write_persons(&tree, 95);
     assert_eq!(import(&tree, &[node], &file, &["--jobs", "1"]).await, Ok(Verdict::Bad));
     refusing.store(false, Ordering::Relaxed);
@@ -153,7 +180,11 @@ async fn a_changed_file_or_another_purpose_does_not_go_on_from_a_journal() {
 async fn who_is_not_let_in_is_told_so_once_and_a_dead_site_is_noticed_before_the_first_batch() {
     let tree = ScriptedTree::new();
     let (node, received) = tree.serve(1, |request, _| {
-        if request.line.starts_with("GET") { Reply::Json(200, json!({})) } else { Reply::Json(403, json!({ "code": "wrong_role", "message": "not for operators", "hint": "use an entry client" })) }
+        if request.line.starts_with("GET") {
+            Reply::Json(200, json!({}))
+        } else {
+            Reply::Json(403, json!({ "code": "wrong_role", "message": "not for operators", "hint": "use an entry client" }))
+        }
     });
     let file = write_persons(&tree, 1_000);
     let refused = import(&tree, &[node], &file, &["--keep-going"]).await.expect_err("not let in");

@@ -46,9 +46,21 @@ pub struct ImportPlan {
 ///
 /// # Errors
 /// When the file can't be read, the site can't be reached or does not let the caller in, or the user stops it.
-pub async fn import_file(client: &NodeClient, source: &Source, plan: &ImportPlan, summary: &mut ImportSummary, progress: &mut ImportProgress) -> Result<FileEnd, Failure> {
+pub async fn import_file(
+    client: &NodeClient,
+    source: &Source,
+    plan: &ImportPlan,
+    summary: &mut ImportSummary,
+    progress: &mut ImportProgress,
+) -> Result<FileEnd, Failure> {
     let started = Instant::now();
-    let mut settings = ImportSettings { target: plan.target.clone(), form: source.form, table: source.table.clone(), batch_rows: plan.batch_rows, again: plan.again.clone() };
+    let mut settings = ImportSettings {
+        target: plan.target.clone(),
+        form: source.form,
+        table: source.table.clone(),
+        batch_rows: plan.batch_rows,
+        again: plan.again.clone(),
+    };
     let journaled = source.file().filter(|_| plan.journal);
     let resume = match journaled {
         Some(file) if !plan.restart => match start(Journal::load(file)?, &settings)? {
@@ -92,8 +104,15 @@ pub async fn import_file(client: &NodeClient, source: &Source, plan: &ImportPlan
 type BatchReceiver = mpsc::Receiver<Result<Batch, SourceError>>;
 
 /// Starts a thread that reads and cuts, at most `ahead` batches ahead of the site.
-fn read_batches(source: &Source, settings: &ImportSettings, resume: Option<HashedMark>, ahead: usize) -> Result<(BatchReceiver, Arc<AtomicU64>), Failure> {
-    let open = source.open().map_err(|error| Failure::usage(format!("{source} could not be opened: {error}"), "check the name and the file's rights"))?;
+fn read_batches(
+    source: &Source,
+    settings: &ImportSettings,
+    resume: Option<HashedMark>,
+    ahead: usize,
+) -> Result<(BatchReceiver, Arc<AtomicU64>), Failure> {
+    let open = source
+        .open()
+        .map_err(|error| Failure::usage(format!("{source} could not be opened: {error}"), "check the name and the file's rights"))?;
     let (sender, receiver) = mpsc::channel(ahead);
     let (form, rows_max) = (settings.form, settings.batch_rows);
     tokio::task::spawn_blocking(move || {
@@ -176,7 +195,12 @@ impl Upload<'_> {
 
     fn upload_of(&self, batch: &Batch) -> BatchUpload {
         let table = self.settings.table.clone();
-        BatchUpload { request_key: batch.request_key(table.as_deref(), &self.settings.again), table, content_type: self.settings.form.content_type(), body: batch.body.clone() }
+        BatchUpload {
+            request_key: batch.request_key(table.as_deref(), &self.settings.again),
+            table,
+            content_type: self.settings.form.content_type(),
+            body: batch.body.clone(),
+        }
     }
 
     /// Books the answer to one batch.
@@ -222,7 +246,12 @@ impl Upload<'_> {
         self.tally.refused_batches += 1;
         self.tally.refused_rows += batch.rows();
         problem.errors = problem.errors.into_iter().map(|finding| batch.place_in_file(finding)).collect();
-        self.summary.add_refused(RefusedBatch { file: self.source.to_string(), first_row: batch.first.rows + 1, last_row: batch.end.mark.rows, problem });
+        self.summary.add_refused(RefusedBatch {
+            file: self.source.to_string(),
+            first_row: batch.first.rows + 1,
+            last_row: batch.end.mark.rows,
+            problem,
+        });
     }
 
     fn write_journal(&mut self) -> Result<(), Failure> {
@@ -255,12 +284,18 @@ fn is_about_content(status: u16) -> bool {
 }
 
 fn stopped() -> Failure {
-    Failure::new(FailureKind::Unknown, "the import was stopped; batches that were under way may be in or not", "give the same command again: it goes on where it was and enters no row twice")
+    Failure::new(
+        FailureKind::Unknown,
+        "the import was stopped; batches that were under way may be in or not",
+        "give the same command again: it goes on where it was and enters no row twice",
+    )
 }
 
 fn unreadable(source: &Source, error: &SourceError) -> Failure {
     let hint = match error {
-        SourceError::Changed { .. } => "give --restart to import it from its start; rows that are in already are not entered again where nothing changed before them",
+        SourceError::Changed { .. } => {
+            "give --restart to import it from its start; rows that are in already are not entered again where nothing changed before them"
+        }
         _ => "what came before is in; mend the file and give the same command again",
     };
     Failure::refused(format!("{source}: {error}"), hint)

@@ -31,7 +31,9 @@ pub enum RegisterCommand {
     #[command(after_help = "Example:\n  kho register new --tree vn --out register.toml")]
     New(NewArgs),
     /// At the centre: make the key that signs registers (stays there, mode 0600), and print its public half.
-    #[command(after_help = "Example, on a machine that stays offline:\n  kho register key --out /srv/kho-ca/register.key\nEvery node's configuration names the public key printed.")]
+    #[command(
+        after_help = "Example, on a machine that stays offline:\n  kho register key --out /srv/kho-ca/register.key\nEvery node's configuration names the public key printed."
+    )]
     Key(KeyArgs),
     /// Add a node to its site, from the card that `kho pki request` wrote; the rest of the text stays as it is.
     #[command(after_help = "Example:\n  kho register add-node register.toml --card node.json")]
@@ -40,7 +42,9 @@ pub enum RegisterCommand {
     #[command(after_help = "Example:\n  kho register issue register.toml --key /srv/kho-ca/register.key --out register.signed.json")]
     Issue(IssueArgs),
     /// Show a register: its text, its signed file, or the one a node has adopted.
-    #[command(after_help = "Examples:\n  kho register show register.toml\n  kho register show register.signed.json --register-key 04ab…\n  kho register show --node https://10.0.0.5:7443")]
+    #[command(
+        after_help = "Examples:\n  kho register show register.toml\n  kho register show register.signed.json --register-key 04ab…\n  kho register show --node https://10.0.0.5:7443"
+    )]
     Show(ShowArgs),
     /// Give a signed register to a node: of the centre, from where it travels downward, or of a new site.
     #[command(after_help = "Example:\n  kho register apply register.signed.json --node https://10.0.0.5:7443")]
@@ -137,9 +141,13 @@ pub async fn run(command: RegisterCommand) -> Result<Verdict, Failure> {
 }
 
 fn new(args: &NewArgs) -> Result<(), Failure> {
-    kho_replication::identity::PeerIdentity::new(&args.tree, kho_replication::identity::Role::Authority).map_err(|error| Failure::usage(error.to_string(), "give the name that `kho pki init` was given"))?;
+    kho_replication::identity::PeerIdentity::new(&args.tree, kho_replication::identity::Role::Authority)
+        .map_err(|error| Failure::usage(error.to_string(), "give the name that `kho pki init` was given"))?;
     write_file(&args.out, draft::skeleton(&args.tree).as_bytes(), Secrecy::Public, Existing::Refuse)?;
-    print::line(format!("wrote {}; edit it, add nodes with `kho register add-node`, then sign it with `kho register issue`", args.out.display()))
+    print::line(format!(
+        "wrote {}; edit it, add nodes with `kho register add-node`, then sign it with `kho register issue`",
+        args.out.display()
+    ))
 }
 
 fn key(args: &KeyArgs) -> Result<(), Failure> {
@@ -153,19 +161,27 @@ fn key(args: &KeyArgs) -> Result<(), Failure> {
     }
     print::line(format!("made {}; it never leaves this machine, save for a copy kept offline", args.out.display()))?;
     let word = serde_json::to_value(algorithm)?;
-    print::line(format!("every node's configuration pins its public half:\n\n[register]\nkey = \"{}\"\nalgorithm = {word}", public.to_hex()))
+    print::line(format!(
+        "every node's configuration pins its public half:\n\n[register]\nkey = \"{}\"\nalgorithm = {word}",
+        public.to_hex()
+    ))
 }
 
 fn add_node(args: &AddNodeArgs) -> Result<(), Failure> {
     let mut text = read_text(&args.register, DRAFT_BYTES_MAX)?;
     let mut added = Vec::new();
     for file in &args.cards {
-        let card = NodeCard::from_json(&read_text(file, CARD_BYTES_MAX)?).map_err(|error| Failure::usage(format!("{}: {error:#}", file.display()), ""))?;
+        let card = NodeCard::from_json(&read_text(file, CARD_BYTES_MAX)?)
+            .map_err(|error| Failure::usage(format!("{}: {error:#}", file.display()), ""))?;
         text = draft::add_node(&text, &card)?;
         added.push(format!("node {} of site {}", card.node, card.site));
     }
     write_file(&args.register, text.as_bytes(), Secrecy::Public, Existing::Replace)?;
-    print::line(format!("added {} to {}; raise `version`, then sign it with `kho register issue`", added.join(", "), args.register.display()))
+    print::line(format!(
+        "added {} to {}; raise `version`, then sign it with `kho register issue`",
+        added.join(", "),
+        args.register.display()
+    ))
 }
 
 fn issue(args: &IssueArgs) -> Result<(), Failure> {
@@ -175,9 +191,18 @@ fn issue(args: &IssueArgs) -> Result<(), Failure> {
     let bare: Vec<String> = register.sites.iter().filter(|site| site.nodes.is_empty()).map(|site| site.site.to_string()).collect();
     if args.json {
         let public = key.public_key().to_hex();
-        return print::json(&json!({ "file": args.out, "tree": register.tree, "version": register.version, "sites": register.sites.len(), "origins": register.origins.len(), "bytes": signed.bytes.len(), "public_key": public, "sites_without_nodes": bare }));
+        return print::json(
+            &json!({ "file": args.out, "tree": register.tree, "version": register.version, "sites": register.sites.len(), "origins": register.origins.len(), "bytes": signed.bytes.len(), "public_key": public, "sites_without_nodes": bare }),
+        );
     }
-    print::line(format!("signed version {} of tree {}: {} sites, {} origins, into {}", register.version, register.tree, register.sites.len(), register.origins.len(), args.out.display()))?;
+    print::line(format!(
+        "signed version {} of tree {}: {} sites, {} origins, into {}",
+        register.version,
+        register.tree,
+        register.sites.len(),
+        register.origins.len(),
+        args.out.display()
+    ))?;
     if !bare.is_empty() {
         print::line(format!("sites without nodes, whose streams nobody can sign yet: {}", bare.join(", ")))?;
     }
@@ -202,7 +227,9 @@ fn opened(signed: &SignedRegister, key: Option<&PublicKey>) -> Result<(Register,
     match key {
         None => Ok((register, "signature not checked; give --register-key")),
         Some(key) => {
-            signed.verify(key, &register.tree).map_err(|error| Failure::refused(error.to_string(), "compare the key with what `kho register key` printed"))?;
+            signed
+                .verify(key, &register.tree)
+                .map_err(|error| Failure::refused(error.to_string(), "compare the key with what `kho register key` printed"))?;
             Ok((register, "signature good"))
         }
     }

@@ -17,7 +17,9 @@ pub fn skeleton(tree: &str) -> String {
 /// # Errors
 /// Usage, with the line at fault.
 pub fn read(text: &str) -> Result<Register, Failure> {
-    let wrong = |error: toml::de::Error| Failure::usage(format!("the register's text can't be read: {error}"), "`kho register new` writes one with every field explained");
+    let wrong = |error: toml::de::Error| {
+        Failure::usage(format!("the register's text can't be read: {error}"), "`kho register new` writes one with every field explained")
+    };
     let mut table: toml::Table = toml::from_str(text).map_err(wrong)?;
     let empty = || toml::Value::Array(Vec::new());
     for list in ["sites", "origins"] {
@@ -39,8 +41,14 @@ pub fn add_node(text: &str, card: &NodeCard) -> Result<String, Failure> {
     let at = end_of_site(text, card.site).ok_or_else(|| not_in_blocks(card.site))?;
     let (head, tail) = text.split_at(at);
     let gap = if head.ends_with("\n\n") { "" } else { "\n" };
-    let key = toml::Value::try_from(card.public_key()?).map_err(|error| Failure::refused(format!("the card's key can't be written: {error}"), ""))?;
-    let written = format!("{head}{gap}[[sites.nodes]]\nnode = {}\nsigning_key = {}\n{}{tail}", card.node, inline(&key), if tail.is_empty() || tail.starts_with('\n') { "" } else { "\n" });
+    let key = toml::Value::try_from(card.public_key()?)
+        .map_err(|error| Failure::refused(format!("the card's key can't be written: {error}"), ""))?;
+    let written = format!(
+        "{head}{gap}[[sites.nodes]]\nnode = {}\nsigning_key = {}\n{}{tail}",
+        card.node,
+        inline(&key),
+        if tail.is_empty() || tail.starts_with('\n') { "" } else { "\n" }
+    );
     // The text was put together by lines; only what reads back as meant is given out.
     match read(&written) {
         Ok(register) if register == after => Ok(written),
@@ -50,20 +58,29 @@ pub fn add_node(text: &str, card: &NodeCard) -> Result<String, Failure> {
 
 fn with_node(mut register: Register, card: &NodeCard) -> Result<Register, Failure> {
     if register.tree != card.tree {
-        return Err(Failure::refused(format!("the card is of tree `{}`, the register of `{}`", card.tree, register.tree), "ask who sent the card"));
+        return Err(Failure::refused(
+            format!("the card is of tree `{}`, the register of `{}`", card.tree, register.tree),
+            "ask who sent the card",
+        ));
     }
     let Some(site) = register.sites.iter_mut().find(|site| site.site == card.site) else {
         return Err(Failure::refused(format!("the register has no site {}", card.site), "add its [[sites]] block first"));
     };
     if site.nodes.iter().any(|node| node.node == card.node) {
-        return Err(Failure::refused(format!("site {} has a node {} already", card.site, card.node), "a node id is never used twice: make the keys again with another --node"));
+        return Err(Failure::refused(
+            format!("site {} has a node {} already", card.site, card.node),
+            "a node id is never used twice: make the keys again with another --node",
+        ));
     }
     site.nodes.push(NodeEntry { node: NodeId(card.node.0), signing_key: card.public_key()?, revoked: Vec::new() });
     Ok(register)
 }
 
 fn not_in_blocks(site: SiteId) -> Failure {
-    Failure::refused(format!("the place of site {site} in the register's text can't be told"), "write sites as [[sites]] blocks and nodes as [[sites.nodes]] blocks below, as `kho register new` does")
+    Failure::refused(
+        format!("the place of site {site} in the register's text can't be told"),
+        "write sites as [[sites]] blocks and nodes as [[sites.nodes]] blocks below, as `kho register new` does",
+    )
 }
 
 /// Where the last line with content of a site's block ends. Comments and empty lines behind it belong to what follows.
@@ -79,7 +96,9 @@ fn end_of_site(text: &str, site: SiteId) -> Option<usize> {
                     return end;
                 }
             }
-        } else if in_site_itself && content.split_once('=').is_some_and(|(name, value)| name.trim() == "site" && value.trim() == site.to_string()) {
+        } else if in_site_itself
+            && content.split_once('=').is_some_and(|(name, value)| name.trim() == "site" && value.trim() == site.to_string())
+        {
             inside = true;
         }
         if inside && !content.is_empty() {
@@ -92,7 +111,9 @@ fn end_of_site(text: &str, site: SiteId) -> Option<usize> {
 /// A key as `{ algorithm = "…", bytes = "…" }`.
 fn inline(value: &toml::Value) -> String {
     match value {
-        toml::Value::Table(table) => format!("{{ {} }}", table.iter().map(|(name, value)| format!("{name} = {}", inline(value))).collect::<Vec<_>>().join(", ")),
+        toml::Value::Table(table) => {
+            format!("{{ {} }}", table.iter().map(|(name, value)| format!("{name} = {}", inline(value))).collect::<Vec<_>>().join(", "))
+        }
         other => other.to_string(),
     }
 }
@@ -119,14 +140,33 @@ mod tests {
         let register = read(&text).expect("reads");
         assert_eq!((register.tree.as_str(), register.version, register.sites[0].tier), ("vn", 1, Tier::Central));
         register.check().expect("whole");
-        for field in ["tree", "version", "site", "name", "tier", "parents", "areas", "addresses", "node", "signing_key", "revoked", "origin", "author"] {
+        for field in [
+            "tree",
+            "version",
+            "site",
+            "name",
+            "tier",
+            "parents",
+            "areas",
+            "addresses",
+            "node",
+            "signing_key",
+            "revoked",
+            "origin",
+            "author",
+        ] {
             assert!(text.contains(&format!("{field} = ")), "{field}");
         }
     }
 
     #[test]
     fn the_examples_in_the_skeleton_s_comments_are_true() {
-        let shown: String = skeleton("vn").lines().map(|line| line.strip_prefix("#   ").unwrap_or(line)).filter(|line| !line.starts_with("areas = []")).map(|line| format!("{line}\n")).collect();
+        let shown: String = skeleton("vn")
+            .lines()
+            .map(|line| line.strip_prefix("#   ").unwrap_or(line))
+            .filter(|line| !line.starts_with("areas = []"))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let key = card(1, 1).public_key().expect("well formed").to_hex();
         let register = read(&shown.replace("04…", &key)).expect("reads");
         assert_eq!((register.sites.len(), register.sites[0].nodes.len(), register.origins.len()), (2, 1, 1));
@@ -156,7 +196,8 @@ mod tests {
     fn a_card_that_does_not_fit_is_refused() {
         let with_one = add_node(DRAFT, &card(34, 1)).expect("fits");
         let foreign = NodeCard { tree: "test".into(), ..card(34, 2) };
-        for (text, card, why) in [(&with_one, card(34, 1), "already"), (&with_one, card(35, 1), "no site 35"), (&with_one, foreign, "tree")] {
+        for (text, card, why) in [(&with_one, card(34, 1), "already"), (&with_one, card(35, 1), "no site 35"), (&with_one, foreign, "tree")]
+        {
             let refused = add_node(text, &card).expect_err("does not fit");
             assert!(refused.message.contains(why), "{refused}");
         }

@@ -15,7 +15,18 @@ pub fn text(register: &Register) -> String {
     for (depth, site) in in_tree_order(register) {
         let areas: Vec<String> = site.areas.iter().map(|area| format!("{}/{}", area.catalogue, area.code)).collect();
         let parents: Vec<String> = site.parents.iter().map(ToString::to_string).collect();
-        let nodes: Vec<String> = site.nodes.iter().map(|node| format!("{}{}: {}…", node.node, if node.revoked.is_empty() { "" } else { " (revoked)" }, node.signing_key.to_hex().chars().take(16).collect::<String>())).collect();
+        let nodes: Vec<String> = site
+            .nodes
+            .iter()
+            .map(|node| {
+                format!(
+                    "{}{}: {}…",
+                    node.node,
+                    if node.revoked.is_empty() { "" } else { " (revoked)" },
+                    node.signing_key.to_hex().chars().take(16).collect::<String>()
+                )
+            })
+            .collect();
         sites.add_row([
             number(site.site),
             format!("{}{}", "  ".repeat(depth), site.name).into(),
@@ -34,7 +45,13 @@ pub fn text(register: &Register) -> String {
     for (site, origins) in origins {
         authors.add_row([number(site), origins.join(", ").into()]);
     }
-    format!("tree {}, version {}, {} sites, {} origins\n{sites}\n{authors}", register.tree, register.version, register.sites.len(), register.origins.len())
+    format!(
+        "tree {}, version {}, {} sites, {} origins\n{sites}\n{authors}",
+        register.tree,
+        register.version,
+        register.sites.len(),
+        register.origins.len()
+    )
 }
 
 /// Every site below its active parent, with its depth. Sites whose parent is missing come last, at depth 0.
@@ -62,8 +79,18 @@ mod tests {
 
     #[test]
     fn sites_are_shown_below_their_parents_and_none_is_left_out() {
-        let site = |id: u32, tier: &str, parents: &str| format!("[[sites]]\nsite = {id}\nname = \"s{id}\"\ntier = \"{tier}\"\nparents = [{parents}]\n");
-        let draft = ["tree = \"vn\"\nversion = 1\n".to_owned(), site(5, "district", "3"), site(1, "central", ""), site(3, "province", "1"), site(4, "province", "1"), site(9, "district", "8")].concat();
+        let site = |id: u32, tier: &str, parents: &str| {
+            format!("[[sites]]\nsite = {id}\nname = \"s{id}\"\ntier = \"{tier}\"\nparents = [{parents}]\n")
+        };
+        let draft = [
+            "tree = \"vn\"\nversion = 1\n".to_owned(),
+            site(5, "district", "3"),
+            site(1, "central", ""),
+            site(3, "province", "1"),
+            site(4, "province", "1"),
+            site(9, "district", "8"),
+        ]
+        .concat();
         let register = draft::read(&draft).expect("reads");
         let order: Vec<_> = in_tree_order(&register).iter().map(|(depth, site)| (*depth, site.site.0)).collect();
         assert_eq!(order, [(0, 1), (1, 3), (2, 5), (1, 4), (0, 9)]);

@@ -27,7 +27,8 @@ pub fn make_key(out: &Path, algorithm: SignatureAlgorithm) -> Result<PublicKey, 
 
 pub fn load_key(path: &Path) -> Result<SigningKey, Failure> {
     let pem = Zeroizing::new(read_text(path, KEY_BYTES_MAX)?);
-    SigningKey::from_pkcs8_pem(&pem).map_err(|error| Failure::usage(format!("{} is no register key: {error}", path.display()), "make one with `kho register key`"))
+    SigningKey::from_pkcs8_pem(&pem)
+        .map_err(|error| Failure::usage(format!("{} is no register key: {error}", path.display()), "make one with `kho register key`"))
 }
 
 /// Signs a register into `out`. An earlier issue there is replaced by a higher version under the same key only.
@@ -35,7 +36,10 @@ pub fn issue(register: &Register, key: &SigningKey, out: &Path) -> Result<Signed
     let signed = SignedRegister::issue(register, key).map_err(|error| Failure::refused(error.to_string(), ""))?;
     if out.exists() {
         let earlier = load_signed(out)?.verify(&key.public_key(), &register.tree).map_err(|error| {
-            Failure::refused(format!("{} is there and no earlier issue of this register: {error}", out.display()), "name another file with --out, or the key that signed it with --key")
+            Failure::refused(
+                format!("{} is there and no earlier issue of this register: {error}", out.display()),
+                "name another file with --out, or the key that signed it with --key",
+            )
         })?;
         if earlier.version() >= register.version {
             return Err(Failure::refused(
@@ -52,7 +56,8 @@ pub fn issue(register: &Register, key: &SigningKey, out: &Path) -> Result<Signed
 
 pub fn load_signed(path: &Path) -> Result<SignedRegister, Failure> {
     let text = read_text(path, SIGNED_BYTES_MAX)?;
-    serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{} is no signed register: {error}", path.display()), "make one with `kho register issue`"))
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::usage(format!("{} is no signed register: {error}", path.display()), "make one with `kho register issue`"))
 }
 
 /// Whether a file looks like the signed form; the other form is TOML, which never starts with a brace.

@@ -58,7 +58,11 @@ pub struct VerifyArgs {
 pub async fn run(args: VerifyArgs) -> Result<Verdict, Failure> {
     let clients = args.connection.open_each()?;
     let mut views = try_join_all(clients.into_iter().map(SiteView::ask)).await?;
-    let mut report = VerifyReport { sites: views.iter().map(|view| view.label.clone()).collect(), proofs_skipped: args.skip_proofs, ..VerifyReport::default() };
+    let mut report = VerifyReport {
+        sites: views.iter().map(|view| view.label.clone()).collect(),
+        proofs_skipped: args.skip_proofs,
+        ..VerifyReport::default()
+    };
     if !args.skip_proofs {
         report.proofs = prove(&views, &args.origins).await?;
         for view in &mut views {
@@ -75,7 +79,11 @@ pub async fn run(args: VerifyArgs) -> Result<Verdict, Failure> {
         report.comparisons.push(OriginComparison { origin, comparison });
     }
     let verdict = report.judge();
-    if args.json { print::json(&report)? } else { print::line(report.text())? }
+    if args.json {
+        print::json(&report)?
+    } else {
+        print::line(report.text())?
+    }
     Ok(verdict)
 }
 
@@ -102,7 +110,8 @@ async fn compare_origin(views: &mut [SiteView], origin: OriginId) -> Result<Comp
             CommonPlace::At { seq, sites } => (seq, sites),
         };
         let asked = try_join_all(sites.iter().map(|site| views[*site].client.stood_at(origin, seq))).await?;
-        let stood: Option<Vec<(usize, StoodAt)>> = sites.iter().copied().zip(asked).map(|(site, stood)| stood.map(|stood| (site, stood))).collect();
+        let stood: Option<Vec<(usize, StoodAt)>> =
+            sites.iter().copied().zip(asked).map(|(site, stood)| stood.map(|stood| (site, stood))).collect();
         match stood {
             Some(stood) => return Ok(compared(views, seq, &stood)),
             None => why = format!("a node no longer keeps batch {seq}, the newest that all of them hold; let the slowest catch up"),

@@ -48,7 +48,10 @@ pub fn common_place(held: &[Held]) -> CommonPlace {
 /// The sites that differ from the first one in what stood after a batch.
 pub fn differing(stood: &[(usize, StoodAt)]) -> Vec<usize> {
     let Some((_, first)) = stood.first() else { return Vec::new() };
-    let same = |other: &StoodAt| (&other.epoch, other.seq, &other.chain, &other.digest, other.rows) == (&first.epoch, first.seq, &first.chain, &first.digest, first.rows);
+    let same = |other: &StoodAt| {
+        (&other.epoch, other.seq, &other.chain, &other.digest, other.rows)
+            == (&first.epoch, first.seq, &first.chain, &first.digest, first.rows)
+    };
     stood.iter().filter(|(_, other)| !same(other)).map(|(site, _)| *site).collect()
 }
 
@@ -94,7 +97,8 @@ pub fn differing_rows(origin: OriginId, sites: &[(String, Vec<RowHash>)]) -> Vec
     rows.into_iter()
         .filter(|(_, hashes)| differs(hashes))
         .map(|((table, key), hashes)| {
-            let hashes = sites.iter().enumerate().map(|(place, (site, _))| SiteHash { site: site.clone(), hash: hash_at(&hashes, place) }).collect();
+            let hashes =
+                sites.iter().enumerate().map(|(place, (site, _))| SiteHash { site: site.clone(), hash: hash_at(&hashes, place) }).collect();
             RowDifference { origin, table: table.to_owned(), key: key.to_owned(), hashes }
         })
         .collect()
@@ -124,7 +128,12 @@ mod tests {
     fn promise_5_a_difference_in_chain_digest_or_rows_is_seen() {
         let stood = StoodAt { origin: 7, epoch: "1".into(), seq: 5, chain: "c".into(), digest: "d".into(), rows: 3 };
         assert!(differing(&[(0, stood.clone()), (1, stood.clone())]).is_empty());
-        let others = [StoodAt { chain: "x".into(), ..stood.clone() }, StoodAt { digest: "x".into(), ..stood.clone() }, StoodAt { rows: 4, ..stood.clone() }, StoodAt { epoch: "2".into(), ..stood.clone() }];
+        let others = [
+            StoodAt { chain: "x".into(), ..stood.clone() },
+            StoodAt { digest: "x".into(), ..stood.clone() },
+            StoodAt { rows: 4, ..stood.clone() },
+            StoodAt { epoch: "2".into(), ..stood.clone() },
+        ];
         for other in others {
             assert_eq!(differing(&[(0, stood.clone()), (1, stood.clone()), (2, other)]), [2]);
         }
@@ -137,9 +146,11 @@ mod tests {
         assert_eq!(differing_buckets(&sites), [1, 2]);
 
         let row = |key: &str, hash: &str| RowHash { table: "person".into(), key: key.into(), hash: hash.into() };
-        let sites = [("A".to_owned(), vec![row("p", "1"), row("q", "1"), row("r", "1")]), ("B".to_owned(), vec![row("p", "1"), row("q", "2")])];
+        let sites =
+            [("A".to_owned(), vec![row("p", "1"), row("q", "1"), row("r", "1")]), ("B".to_owned(), vec![row("p", "1"), row("q", "2")])];
         let found = differing_rows(OriginId(7), &sites);
-        let told: Vec<_> = found.iter().map(|row| (row.key.as_str(), row.hashes[0].hash.as_deref(), row.hashes[1].hash.as_deref())).collect();
+        let told: Vec<_> =
+            found.iter().map(|row| (row.key.as_str(), row.hashes[0].hash.as_deref(), row.hashes[1].hash.as_deref())).collect();
         assert_eq!(told, [("q", Some("1"), Some("2")), ("r", Some("1"), None)]);
     }
 }

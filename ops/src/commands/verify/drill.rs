@@ -22,7 +22,9 @@ pub struct Drilled {
 /// Finds the rows of `origin` that `views` hold differently, at most `rows_max`.
 pub async fn drill(views: &[&SiteView], origin: OriginId, rows_max: usize) -> Result<Drilled, CallError> {
     let mut drilled = Drilled::default();
-    let places = views.iter().map(|view| view.status.streams.iter().find(|stream| stream.origin == origin.0).map(|stream| (stream.epoch.clone(), stream.seq)));
+    let places = views
+        .iter()
+        .map(|view| view.status.streams.iter().find(|stream| stream.origin == origin.0).map(|stream| (stream.epoch.clone(), stream.seq)));
     let places: Vec<_> = places.collect();
     if places.iter().any(|place| *place != places[0]) {
         drilled.notes.push(format!("the nodes stand at different batches of origin {origin}: rows changed in between are listed too"));
@@ -30,7 +32,9 @@ pub async fn drill(views: &[&SiteView], origin: OriginId, rows_max: usize) -> Re
     let buckets = try_join_all(views.iter().map(|view| view.client.buckets(origin))).await?;
     let differing = differing_buckets(&buckets);
     if differing.len() > BUCKETS_MAX {
-        drilled.notes.push(format!("{} of 256 buckets of origin {origin} differ; the rows of the first {BUCKETS_MAX} are listed", differing.len()));
+        drilled
+            .notes
+            .push(format!("{} of 256 buckets of origin {origin} differ; the rows of the first {BUCKETS_MAX} are listed", differing.len()));
     }
     for bucket in differing.into_iter().take(BUCKETS_MAX) {
         let rows = try_join_all(views.iter().map(|view| view.client.bucket_rows(origin, bucket))).await?;

@@ -27,11 +27,23 @@ pub struct SiteProof {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Comparison {
-    Equal { seq: StreamSeq, sites: Vec<String>, digest: String },
-    Different { seq: StreamSeq, sites: Vec<String>, digests: Vec<String> },
+    Equal {
+        seq: StreamSeq,
+        sites: Vec<String>,
+        digest: String,
+    },
+    Different {
+        seq: StreamSeq,
+        sites: Vec<String>,
+        digests: Vec<String>,
+    },
     /// Held by one of the given sites alone.
-    Alone { site: String },
-    NotComparable { why: String },
+    Alone {
+        site: String,
+    },
+    NotComparable {
+        why: String,
+    },
 }
 
 /// One origin along the tree.
@@ -75,8 +87,12 @@ impl VerifyReport {
             let _ = writeln!(text, "note: {note}");
         }
         let verdict = match (self.holds, self.comparisons.is_empty()) {
-            (true, _) if self.proofs_skipped => format!("equal: what {} nodes keep agrees; nothing was recomputed from rows", self.sites.len()),
-            (true, _) => format!("proven: {} replicas at {} nodes are what their heads say, and equal", self.proofs.len(), self.sites.len()),
+            (true, _) if self.proofs_skipped => {
+                format!("equal: what {} nodes keep agrees; nothing was recomputed from rows", self.sites.len())
+            }
+            (true, _) => {
+                format!("proven: {} replicas at {} nodes are what their heads say, and equal", self.proofs.len(), self.sites.len())
+            }
             (false, true) => "nothing to verify: none of the nodes holds such an origin".into(),
             (false, false) => "NOT proven: see above; keep the disks as evidence and do not restart anything".into(),
         };
@@ -86,7 +102,11 @@ impl VerifyReport {
     fn proofs_text(&self) -> String {
         let mut table = print::table(&["node", "origin", "batch", "rows", "digest kept", "digest recomputed", "cubes", "verdict"]);
         for SiteProof { site, holds, proof } in &self.proofs {
-            let rows = if proof.rows == proof.stored_rows { grouped(proof.rows) } else { format!("{} (kept: {})", grouped(proof.rows), grouped(proof.stored_rows)) };
+            let rows = if proof.rows == proof.stored_rows {
+                grouped(proof.rows)
+            } else {
+                format!("{} (kept: {})", grouped(proof.rows), grouped(proof.stored_rows))
+            };
             let cubes = match proof.cube_differences.len() {
                 0 => "agree".into(),
                 cells => format!("{cells} cells differ"),
@@ -105,7 +125,11 @@ impl VerifyReport {
         }
         let mut text = table.to_string();
         for difference in self.proofs.iter().flat_map(|proof| &proof.proof.cube_differences) {
-            let _ = write!(text, "\n  cube {} cell {}: stored {}, from the rows {}", difference.cube, difference.cell, difference.stored, difference.recomputed);
+            let _ = write!(
+                text,
+                "\n  cube {} cell {}: stored {}, from the rows {}",
+                difference.cube, difference.cell, difference.stored, difference.recomputed
+            );
         }
         text
     }
@@ -127,7 +151,13 @@ impl VerifyReport {
     fn rows_text(&self) -> String {
         let mut table = print::table(&["origin", "table", "key", "held as"]);
         for row in &self.rows {
-            let held: Vec<String> = row.hashes.iter().map(|at| format!("{}: {}", at.site, at.hash.as_deref().map_or("absent".into(), |hash| hash.chars().take(12).collect::<String>()))).collect();
+            let held: Vec<String> = row
+                .hashes
+                .iter()
+                .map(|at| {
+                    format!("{}: {}", at.site, at.hash.as_deref().map_or("absent".into(), |hash| hash.chars().take(12).collect::<String>()))
+                })
+                .collect();
             table.add_row([number(row.origin), row.table.as_str().into(), row.key.as_str().into(), held.join("\n").into()]);
         }
         table.to_string()
@@ -161,7 +191,12 @@ mod tests {
 
     fn report(proof: OriginProof, comparison: Comparison) -> VerifyReport {
         let proofs = vec![SiteProof { site: "A".into(), holds: proof.holds(), proof }];
-        VerifyReport { sites: vec!["A".into()], proofs, comparisons: vec![OriginComparison { origin: OriginId(7), comparison }], ..VerifyReport::default() }
+        VerifyReport {
+            sites: vec!["A".into()],
+            proofs,
+            comparisons: vec![OriginComparison { origin: OriginId(7), comparison }],
+            ..VerifyReport::default()
+        }
     }
 
     #[test]
@@ -179,7 +214,11 @@ mod tests {
         assert_eq!(report(proof(), Comparison::Different { seq: StreamSeq(3), sites: vec![], digests: vec![] }).judge(), Verdict::Bad);
         assert_eq!(VerifyReport::default().judge(), Verdict::Bad, "nothing verified is nothing proven");
         let cube = CubeDifference { cube: CubeId(1), cell: "00".into(), stored: 1, recomputed: 2 };
-        let broken = [OriginProof { digest: Hash32::ZERO, ..proof() }, OriginProof { rows: 4, ..proof() }, OriginProof { cube_differences: vec![cube], ..proof() }];
+        let broken = [
+            OriginProof { digest: Hash32::ZERO, ..proof() },
+            OriginProof { rows: 4, ..proof() },
+            OriginProof { cube_differences: vec![cube], ..proof() },
+        ];
         for proof in broken {
             let mut report = report(proof, alone());
             assert_eq!(report.judge(), Verdict::Bad);
