@@ -74,13 +74,13 @@ pub struct Pace {
     pub pause: Duration,
     /// After this long without an acknowledgement a request's outcome counts as unknown, and the next one is begun. None: a
     /// request is entered until it is acknowledged, and a refusal ends the scene.
-    pub patience: Option<Duration>,
+    pub timeout: Option<Duration>,
 }
 
 impl Pace {
     /// Single rows, each until it is acknowledged.
     pub fn surely(pause: Duration) -> Self {
-        Self { rows: 1, pause, patience: None }
+        Self { rows: 1, pause, timeout: None }
     }
 }
 
@@ -104,7 +104,7 @@ impl SteadyEntry {
             tokio::spawn(async move {
                 let mut numbers = 0..pace.rows;
                 while !stopping.load(Ordering::Relaxed) {
-                    let record = enter_recorded(&client, origin, &people, numbers.clone(), pace.patience).await?;
+                    let record = enter_recorded(&client, origin, &people, numbers.clone(), pace.timeout).await?;
                     if let EntryOutcome::Acknowledged { .. } = record.outcome {
                         acknowledged.fetch_add(pace.rows, Ordering::Relaxed);
                     }
@@ -129,7 +129,7 @@ impl SteadyEntry {
     }
 
     /// Ends after the request under way; gives who was entered and how many rows were acknowledged. With a pace that has no
-    /// patience nothing is left in doubt: the row under way is entered until it is acknowledged.
+    /// timeout nothing is left in doubt: the row under way is entered until it is acknowledged.
     ///
     /// # Errors
     /// When a row was refused.
@@ -141,7 +141,7 @@ impl SteadyEntry {
     /// Ends after the request under way; gives what became of every request.
     ///
     /// # Errors
-    /// When a request was refused and the pace has no patience.
+    /// When a request was refused and the pace has no timeout.
     pub async fn end_with_records(mut self) -> anyhow::Result<Vec<EntryRecord>> {
         self.finish().await?;
         let records = std::mem::take(&mut *locked(&self.ledger));
@@ -160,32 +160,32 @@ impl Drop for SteadyEntry {
     }
 }
 
-/// Enters one request. Without patience it is entered until it is acknowledged; a patience that runs out leaves it in doubt.
+/// Enters one request. Without timeout it is entered until it is acknowledged; a timeout that runs out leaves it in doubt.
 ///
 /// # Errors
-/// When it is refused and there is no patience.
+/// When it is refused and there is no timeout.
 pub async fn enter_recorded(
     client: &NodeClient,
     origin: u32,
     people: &People,
     numbers: Range<u64>,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> anyhow::Result<EntryRecord> {
-    let outcome = enter(client, people, &numbers, patience).await?;
+    let outcome = enter(client, people, &numbers, timeout).await?;
     Ok(EntryRecord { origin, request_key: people.request_key(&numbers), rows: numbers.map(|number| people.row(number)).collect(), outcome })
 }
 
-async fn enter(client: &NodeClient, people: &People, numbers: &Range<u64>, patience: Option<Duration>) -> anyhow::Result<EntryOutcome> {
+async fn enter(client: &NodeClient, people: &People, numbers: &Range<u64>, timeout: Option<Duration>) -> anyhow::Result<EntryOutcome> {
     let entering = client.enter(people.batch(numbers.clone()));
-    let Some(patience) = patience else {
+    let Some(timeout) = timeout else {
         let accepted = entering.await.with_context(|| format!("rows {numbers:?} were not taken"))?;
         return taken(accepted, numbers);
     };
-    match tokio::time::timeout(patience, entering).await {
+    match tokio::time::timeout(timeout, entering).await {
         Ok(Ok(accepted)) => taken(accepted, numbers),
         // An earlier attempt of the same request may have arrived, whatever the last one was told.
         Ok(Err(error)) => Ok(EntryOutcome::Unknown { why: error.to_string() }),
-        Err(_) => Ok(EntryOutcome::Unknown { why: format!("no answer within {} ms", patience.as_millis()) }),
+        Err(_) => Ok(EntryOutcome::Unknown { why: format!("no answer within {} ms", timeout.as_millis()) }),
     }
 }
 

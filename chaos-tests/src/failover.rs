@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use crate::{
     people::People,
     stage::{Place, Stage},
-    watch::{PATIENCE, until},
+    watch::{TIMEOUT, until},
 };
 
 /// A write is wanted within this time in all but one of 300 rounds.
@@ -216,7 +216,7 @@ impl Writers {
     async fn end(mut self) -> anyhow::Result<u64> {
         self.stopping.store(true, Ordering::Relaxed);
         for task in &mut self.tasks {
-            tokio::time::timeout(PATIENCE, task).await.context("a row was never acknowledged")?.context("a writer failed")?;
+            tokio::time::timeout(TIMEOUT, task).await.context("a row was never acknowledged")?.context("a writer failed")?;
         }
         Ok(self.acknowledged())
     }

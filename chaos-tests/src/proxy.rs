@@ -25,7 +25,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::weather::{Direction, Quality, Weather};
+use crate::network_conditions::{Direction, NetworkConditions, Quality};
 
 /// Children that one line serves; further ones are not heard.
 const CHILDREN_MAX: usize = 64;
@@ -80,7 +80,8 @@ impl Line {
         let address = front.local_addr()?;
         let (condition, now) = watch::channel(Condition { cut: false, cut_from: vec![], quality: Quality::WHOLE });
         let (packets, under_way) = mpsc::channel(PACKETS_MAX);
-        let passage = Passage { packets, condition: now, weather: Arc::new(Mutex::new(Weather::new(seed))), child: address };
+        let passage =
+            Passage { packets, condition: now, network_conditions: Arc::new(Mutex::new(NetworkConditions::new(seed))), child: address };
         let tasks = [tokio::spawn(carry_up(front, parent, passage)), tokio::spawn(deliver(under_way))];
         Ok(Self { address, condition, tasks })
     }
@@ -171,7 +172,7 @@ async fn carry_down(through: Arc<UdpSocket>, front: Arc<UdpSocket>, passage: Pas
 struct Passage {
     packets: mpsc::Sender<Packet>,
     condition: watch::Receiver<Condition>,
-    weather: Arc<Mutex<Weather>>,
+    network_conditions: Arc<Mutex<NetworkConditions>>,
     child: SocketAddr,
 }
 
@@ -193,7 +194,7 @@ impl Passage {
         if condition.cut || condition.cut_from.contains(&self.child) {
             return vec![];
         }
-        self.weather.lock().unwrap_or_else(PoisonError::into_inner).arrivals(&condition.quality, direction, bytes, now)
+        self.network_conditions.lock().unwrap_or_else(PoisonError::into_inner).arrivals(&condition.quality, direction, bytes, now)
     }
 }
 

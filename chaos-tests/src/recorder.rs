@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// After this long without an answer a request's outcome counts as unknown.
-const PATIENCE: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(5);
 const ROWS_PER_REQUEST: u64 = 3;
 /// So many acknowledged rows are asked for by key, spread over all.
@@ -83,7 +83,7 @@ impl Recorder {
                     client,
                     source.site,
                     people,
-                    Pace { rows: ROWS_PER_REQUEST, pause: PAUSE, patience: Some(PATIENCE) },
+                    Pace { rows: ROWS_PER_REQUEST, pause: PAUSE, timeout: Some(TIMEOUT) },
                 ));
             }
         }

@@ -17,7 +17,7 @@ use tokio::{process::Command, sync::Mutex};
 use crate::{entry::Import, people::People, proxy::Line, watch::until};
 
 /// A scene that is not over by then never ends.
-const SCENE_PATIENCE: Duration = Duration::from_secs(600);
+const SCENE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Of one look whether a node is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Scenes share the machine, one at a time.
@@ -46,7 +46,7 @@ pub async fn play(plan: TreePlan, scene: impl AsyncFnOnce(&mut Stage) -> anyhow:
     let _alone = ALONE.lock().await;
     let mut stage = Stage::found(plan).expect("the tree can be founded");
     let started = Instant::now();
-    let ended = tokio::time::timeout(SCENE_PATIENCE, scene(&mut stage)).await;
+    let ended = tokio::time::timeout(SCENE_TIMEOUT, scene(&mut stage)).await;
     let took = started.elapsed().as_secs_f64();
     match ended {
         Ok(Ok(())) => println!("the scene took {took:.1} s"),

@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// How long anything may take that must come: far beyond what an idle machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(150);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+pub const TIMEOUT: Duration = Duration::from_secs(150);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A node that can't answer a linearizable read in this time counts as one that is not ready.
@@ -28,9 +28,9 @@ const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Looks until `look` gives a value. A look that fails counts as one that did not see it.
 ///
 /// # Errors
-/// When [`PATIENCE`] is over; the message tells what was waited for and what the last look met.
+/// When [`TIMEOUT`] is over; the message tells what was waited for and what the last look met.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let met = match look().await {
             Ok(Some(seen)) => return Ok(seen),
@@ -38,9 +38,9 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> anyhow::Result<
             Err(error) => format!("{error:#}"),
         };
         if Instant::now() > deadline {
-            bail!("waited {} s in vain until {what}; the last look: {met}", PATIENCE.as_secs());
+            bail!("waited {} s in vain until {what}; the last look: {met}", TIMEOUT.as_secs());
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum as _;
 use kho_chaos_tests::{
     People, Stage,
-    hostile::{Alarmed, Answer, Deed, Ending, HostileProvince, Kept},
+    hostile::{Alarmed, Answer, Attack, Ending, HostileProvince, Kept},
     play,
     stage::{Place, program},
     until,
@@ -32,7 +32,7 @@ const DISTRICTS: [(u32, District); 3] = [(HALF_TOLD, BIEN_HOA), (HONEST, LONG_KH
 const TOLD: u64 = 4;
 const KEPT_BACK: u64 = 5;
 const BATCH_ROWS: u64 = 60;
-/// Every deed is followed by a batch of the honest stream.
+/// Every attack is followed by a batch of the honest stream.
 const HONEST_BATCHES: u64 = 48;
 /// What the bombs would take is far beyond it.
 const MEMORY_GROWTH_MAX_KIB: u64 = 256 << 10;
@@ -49,13 +49,13 @@ async fn promise_4_a_hostile_province_is_refused_and_what_it_withholds_shows() {
         let mut centre = Centre::look(stage).await?;
         let memory = peak_memory_kib(stage)?;
 
-        for deed in Deed::value_variants() {
-            let origin = if needs_nothing_held(*deed) { UNTOLD } else { HALF_TOLD };
-            centre.suffers(stage, &province, *deed, origin).await.with_context(|| format!("the deed {}", deed.name()))?;
+        for attack in Attack::value_variants() {
+            let origin = if needs_nothing_held(*attack) { UNTOLD } else { HALF_TOLD };
+            centre.suffers(stage, &province, *attack, origin).await.with_context(|| format!("the attack {}", attack.name()))?;
         }
         let grown = peak_memory_kib(stage)?.saturating_sub(memory);
         ensure!(grown < MEMORY_GROWTH_MAX_KIB, "the lies made the centre take {} MiB more", grown >> 10);
-        by_hand(stage, Deed::EditRow).await?;
+        by_hand(stage, Attack::EditRow).await?;
         withheld_shows(stage, &province).await?;
         // What was begun to stand in its way is no longer there once the stream has passed it.
         province.carry_honestly(OriginId(HALF_TOLD), usize::MAX).await?;
@@ -66,10 +66,14 @@ async fn promise_4_a_hostile_province_is_refused_and_what_it_withholds_shows() {
 }
 
 /// These are told of an origin of which the centre holds nothing: its first whole transfer.
-fn needs_nothing_held(deed: Deed) -> bool {
+fn needs_nothing_held(attack: Attack) -> bool {
     matches!(
-        deed,
-        Deed::TransferEditedRow | Deed::TransferMissingRow | Deed::TransferExtraRow | Deed::TransferWrongChain | Deed::TransferOutOfOrder
+        attack,
+        Attack::TransferEditedRow
+            | Attack::TransferMissingRow
+            | Attack::TransferExtraRow
+            | Attack::TransferWrongChain
+            | Attack::TransferOutOfOrder
     )
 }
 
@@ -113,7 +117,7 @@ async fn enter(stage: &Stage, district: &(u32, District), batches: Range<u64>) -
     Ok(())
 }
 
-/// The centre as it was before the next deed.
+/// The centre as it was before the next attack.
 struct Centre {
     at: Place,
     seen: Seen,
@@ -136,20 +140,20 @@ impl Centre {
         Ok(Self { at, seen: seen(stage).await?, honest_seq })
     }
 
-    /// One deed and all that must, and must not, come of it.
-    async fn suffers(&mut self, stage: &Stage, province: &HostileProvince, deed: Deed, origin: u32) -> anyhow::Result<()> {
+    /// One attack and all that must, and must not, come of it.
+    async fn suffers(&mut self, stage: &Stage, province: &HostileProvince, attack: Attack, origin: u32) -> anyhow::Result<()> {
         let (states, files) = (kept_in_state(stage, origin).await?, kept_as_files(stage)?.len());
-        let answer = province.perform(deed, OriginId(origin)).await?;
-        ensure!(Ending::of(&answer) == deed.ending(), "it was answered with {answer:?}, and not with {:?}", deed.ending());
+        let answer = province.perform(attack, OriginId(origin)).await?;
+        ensure!(Ending::of(&answer) == attack.ending(), "it was answered with {answer:?}, and not with {:?}", attack.ending());
 
         let after = seen(stage).await?;
         ensure!(after == self.seen, "it changed what the centre holds:\n{:?}\n{after:?}", self.seen);
         true_at_the_centre(stage).await?;
         let (new_states, new_files) = (kept_in_state(stage, origin).await? - states, kept_as_files(stage)?.len() - files);
-        let expected = match deed.kept() {
+        let expected = match attack.kept() {
             Kept::Nowhere => (0, 0),
             // Lies about rows end in the same true segment: it is kept once.
-            Kept::InState if needs_nothing_held(deed) => (usize::from(states == 0), 0),
+            Kept::InState if needs_nothing_held(attack) => (usize::from(states == 0), 0),
             Kept::InState => (1, 0),
             Kept::AsFile => (0, 1),
         };
@@ -157,7 +161,7 @@ impl Centre {
             (new_states, new_files) == expected,
             "{new_states} pieces of evidence were kept in the state and {new_files} as files, not {expected:?}"
         );
-        alarmed(stage, self.at, &answer, deed, origin).await?;
+        alarmed(stage, self.at, &answer, attack, origin).await?;
 
         // Other origins go on, by the same carrier.
         province.carry_honestly(OriginId(HONEST), 1).await?;
@@ -168,10 +172,10 @@ impl Centre {
     }
 }
 
-/// The alarm says what this deed was, of the origin with its carrier, or of the carrier itself: one that stands from another deed says
+/// The alarm says what this attack was, of the origin with its carrier, or of the carrier itself: one that stands from another attack says
 /// something else. Nobody says that a district has two histories.
-async fn alarmed(stage: &Stage, centre: Place, answer: &Answer, deed: Deed, origin: u32) -> anyhow::Result<()> {
-    let (code, words) = match (deed.alarmed(), answer) {
+async fn alarmed(stage: &Stage, centre: Place, answer: &Answer, attack: Attack, origin: u32) -> anyhow::Result<()> {
+    let (code, words) = match (attack.alarmed(), answer) {
         (Alarmed::Origin, Answer::Refused(refusal)) => {
             (format!("origin {origin}"), vec![format!("carried by site {PROVINCE}"), refusal.to_string()])
         }
@@ -219,12 +223,12 @@ async fn true_at_the_centre(stage: &Stage) -> anyhow::Result<()> {
         if proof.seq == StreamSeq(0) {
             continue;
         }
-        let truth: StoodAt =
+        let honest_data: StoodAt =
             stage.tree.operator(id(*site))?.stood_at(origin, proof.seq).await?.context("the district keeps all of its batches")?;
         let held = (proof.chain.to_string(), proof.digest.to_string(), proof.rows);
         ensure!(
-            held == (truth.chain.clone(), truth.digest.clone(), truth.rows),
-            "the centre holds {held:?} of origin {origin}, the district {truth:?}"
+            held == (honest_data.chain.clone(), honest_data.digest.clone(), honest_data.rows),
+            "the centre holds {held:?} of origin {origin}, the district {honest_data:?}"
         );
     }
     Ok(())
@@ -255,12 +259,12 @@ fn peak_memory_kib(stage: &mut Stage) -> anyhow::Result<u64> {
 }
 
 /// The command does the same by hand, and `kho fork list` shows what was kept.
-async fn by_hand(stage: &Stage, deed: Deed) -> anyhow::Result<()> {
+async fn by_hand(stage: &Stage, attack: Attack) -> anyhow::Result<()> {
     let (site, node) = nodes(PROVINCE, 1)[0];
     let mut command = tokio::process::Command::new(program("kho-hostile-province")?);
     command
         .arg(stage.tree.node_dir(site, node))
-        .args(["--deed", &deed.name(), "--origin", &HALF_TOLD.to_string()])
+        .args(["--attack", &attack.name(), "--origin", &HALF_TOLD.to_string()])
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = command.output().await?;
@@ -271,7 +275,7 @@ async fn by_hand(stage: &Stage, deed: Deed) -> anyhow::Result<()> {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    ensure!(said.contains(&deed.name()) && said.contains("BadChain"), "it says: {said}");
+    ensure!(said.contains(&attack.name()) && said.contains("BadChain"), "it says: {said}");
 
     let listed = stage.kho("operator", ["fork", "list", "--json"], &stage.tree.urls(id(CENTRE))).output().await?;
     ensure!(listed.status.code() == Some(1), "`kho fork list` ends with 1 when there is evidence, not with {}", listed.status);
@@ -294,7 +298,7 @@ async fn withheld_shows(stage: &Stage, province: &HostileProvince) -> anyhow::Re
     province.carry_honestly(OriginId(HONEST), usize::MAX).await?;
     let answer = until("the answer says that the withheld district is old", async || {
         // Serving the old head again and again makes it no younger.
-        province.perform(Deed::WithholdNewest, OriginId(HALF_TOLD)).await?;
+        province.perform(Attack::WithholdNewest, OriginId(HALF_TOLD)).await?;
         let answer = population(stage).await?;
         let old = answer.completeness.oldest.as_ref().is_some_and(|oldest| oldest.age_seconds >= OLD_SECONDS);
         Ok(old.then_some(answer))

@@ -15,7 +15,7 @@ use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, LONG_KHANH, REGION, centre, distr
 
 /// Its parent is the region alone.
 const GRANDCHILD: u32 = 4;
-const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_4_only_a_child_of_the_register_is_taken_in() {
@@ -72,6 +72,6 @@ async fn greet(stage: &Stage, bearer: Place, parent: Place, claimed: Place) -> a
     let (SiteId(site), NodeId(node)) = claimed;
     let hello = Hello { versions: PROTOCOL_VERSIONS, site: SiteId(site), node: NodeId(node), register_version: 1, streams: vec![stream] };
     sender.send(&ChildFrame::Hello(hello).encode()?).await?;
-    let answer = tokio::time::timeout(ANSWER_PATIENCE, receiver.recv()).await.context("no answer came")??;
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, receiver.recv()).await.context("no answer came")??;
     Ok(ParentFrame::decode(&answer.context("the line was closed without a word")?)?)
 }

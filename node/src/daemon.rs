@@ -20,17 +20,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     alarms::Alarms,
-    children::serve_child,
     clock::NodeClock,
     config::NodeConfig,
     consensus::{Consensus, ConsensusConfig, ConsensusLimits, GroupId},
     entry::EntrySchema,
     heads::sign_heads,
     http,
+    intake_driver::serve_child,
+    maintenance::run_maintenance,
     node::Node,
     schema_file::load_schema,
-    upkeep::run_upkeep,
-    upward::run_uplink,
+    uplink_driver::run_uplink,
     writer::Writer,
 };
 
@@ -84,7 +84,7 @@ pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Re
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(sign_heads(Arc::clone(&node), checked.signing_key, news.own_batch));
     tasks.spawn(run_uplink(Arc::clone(&node), news.applied));
-    tasks.spawn(run_upkeep(Arc::clone(&node)));
+    tasks.spawn(run_maintenance(Arc::clone(&node)));
     tasks.spawn(accept_connections(Arc::clone(&node)));
     let mut https = tokio::spawn(http::serve(Arc::clone(&node)));
     tracing::info!(site = %node.site(), node = %node.config.node, quic = %node.config.listen.quic, https = %node.config.listen.https, "running");

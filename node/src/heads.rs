@@ -15,7 +15,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::node::Node;
 
 /// How often the signer looks for idle streams, and for a change of leadership.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// From one head to the next at least: writes that follow each other quickly share a head, for each head is an entry of the site's
 /// log that the next write would wait behind. The first write after a pause gets its head at once.
 const HEAD_PAUSE: Duration = Duration::from_millis(20);
@@ -31,7 +31,7 @@ pub async fn sign_heads(node: Arc<Node>, key: SigningKey, batch_applied: Arc<Not
     loop {
         tokio::select! {
             () = batch_applied.notified() => {}
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             () = node.stopping.cancelled() => return,
         }
         if !node.leads() || node.stopping.run_until_cancelled(tokio::time::sleep_until(next_head)).await.is_none() {

@@ -12,7 +12,7 @@ use kho_storage::{
     ids::{OriginId, SiteTime},
     keys::Space,
     register::VerifiedRegister,
-    warehouse::{OriginState, Reading},
+    warehouse::{OriginState, ReadView},
 };
 
 use crate::{
@@ -122,7 +122,7 @@ fn consensus(node: &Node) -> ConsensusStatus {
     }
 }
 
-fn streams(node: &Node, reading: &Reading<'_>, now: SiteTime) -> Result<Vec<StreamStatus>, StorageError> {
+fn streams(node: &Node, reading: &ReadView<'_>, now: SiteTime) -> Result<Vec<StreamStatus>, StorageError> {
     let Some(register) = reading.register() else { return Ok(vec![]) };
     let parent = register.active_parent(node.site());
     let acknowledged: BTreeMap<OriginId, _> = match parent {
@@ -195,7 +195,7 @@ fn never_headed(node: &Node, register: &VerifiedRegister, origin: OriginId, now:
 
 /// Batches that the parent has not acknowledged, and how long the oldest of them has waited.
 fn lag(
-    reading: &Reading<'_>,
+    reading: &ReadView<'_>,
     origin: OriginId,
     state: &OriginState,
     acknowledged: u64,
@@ -253,13 +253,13 @@ fn children(node: &Node, register: Option<&VerifiedRegister>) -> Vec<ChildStatus
 }
 
 fn disk(node: &Node) -> DiskStatus {
-    let (free_bytes, total_bytes) = crate::upkeep::disk_space(&node.config.data_dir).unwrap_or((0, 0));
+    let (free_bytes, total_bytes) = crate::maintenance::disk_space(&node.config.data_dir).unwrap_or((0, 0));
     let spaces = Space::ALL.into_iter().map(|space| (space.name().to_string(), node.warehouse.size(space).0)).collect();
     DiskStatus {
         free_bytes,
         total_bytes,
         spaces,
-        log_bytes: crate::upkeep::folder_bytes(&node.config.data_dir.join("consensus").join("log")),
+        log_bytes: crate::maintenance::folder_bytes(&node.config.data_dir.join("consensus").join("log")),
     }
 }
 

@@ -2,13 +2,12 @@
 //! acknowledges, to a client or to a child, its site has committed.*
 //!
 //! Reading order: [`config`], [`daemon`] (puts a node together), [`node`] (what is shared), then one record's way: [`http`] →
-//! [`entry`] → [`writer`] → [`consensus`] → the warehouse → [`heads`] → [`upward`] → the parent's [`children`]; and back as
-//! an answer: [`answer`]. Beside it [`health`], [`metering`], [`alarms`], [`upkeep`].
+//! [`entry`] → [`writer`] → [`consensus`] → the warehouse → [`heads`] → [`uplink_driver`] → the parent's [`intake_driver`]; and back as
+//! an answer: [`answer`]. Beside it [`health`], [`metering`], [`alarms`], [`maintenance`].
 
 pub mod alarms;
 pub mod answer;
 pub mod api;
-mod children;
 mod clock;
 pub mod config;
 pub mod consensus;
@@ -17,10 +16,11 @@ pub mod entry;
 mod heads;
 pub mod health;
 pub mod http;
+mod intake_driver;
 mod line_meter;
+mod maintenance;
 pub mod metering;
 mod node;
 mod schema_file;
-mod upkeep;
-mod upward;
+mod uplink_driver;
 mod writer;

@@ -30,7 +30,7 @@ const UNDER_WAY_BYTES_MAX: usize = 3 << 20;
 /// A group of requests closes here, so that its batch stays within its bound with what encoding adds.
 const GROUP_BYTES_MAX: usize = BATCH_BYTES_MAX - (64 << 10);
 /// How long a request waits for a head before it is told to come back.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a client is told to wait when the queue is full.
 const QUEUE_RETRY_MS: u64 = 500;
 
@@ -139,7 +139,7 @@ async fn commit(group: Vec<Waiting>, consensus: &Consensus, warehouse: &Warehous
 
 /// Waits until the newest head is near enough that another batch keeps the segment within its bound.
 async fn head_is_near(warehouse: &Warehouse, origin: OriginId) -> Result<(), ProposeError> {
-    let deadline = tokio::time::Instant::now() + HEAD_PATIENCE;
+    let deadline = tokio::time::Instant::now() + HEAD_TIMEOUT;
     loop {
         let distance =
             warehouse.origin(origin).map_err(|e| ProposeError::Fatal { why: e.to_string() })?.map_or(0, |state| state.bytes_since_head);

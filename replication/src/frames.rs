@@ -233,7 +233,7 @@ pub enum Goodbye {
     #[error("the peer broke the protocol: {0}")]
     PeerMisbehaved(String),
     #[error("nothing was heard for too long")]
-    Silence,
+    IdleTimeout,
     #[error("a parent that comes earlier in the register answers again")]
     PreferredParentBack,
     #[error("the child goes on at another node")]

@@ -19,9 +19,9 @@
 
 mod error;
 mod frame;
+mod log_meta;
 mod options;
 mod synced_mark;
-mod words;
 
 use std::{
     ops::Range,
@@ -34,9 +34,9 @@ use rocksdb::{ColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, Direction, FlushOpti
 
 pub use error::LogDbError;
 pub(crate) use frame::{framed, opened};
+pub use log_meta::LogMeta;
 use options::{families, options};
 use synced_mark::{SyncedMark, WriteNumber};
-pub use words::LogWord;
 
 const TOTAL_BYTES: usize = 8;
 const ENTRY: u8 = b'e';
@@ -106,9 +106,9 @@ impl LogDb {
         let log = Self { db, dir: dir.to_owned(), tail: Mutex::default(), synced, written_bytes: AtomicU64::new(0) };
         let (wanted, found) = (log.synced.noted(), log.written());
         if found < wanted {
-            return Err(LogDbError::EndLost { dir: dir.to_owned(), wanted: wanted.0, found: found.0 });
+            return Err(LogDbError::TailLost { dir: dir.to_owned(), wanted: wanted.0, found: found.0 });
         }
-        log.move_words()?;
+        log.move_metas()?;
         let tail = log.read_tail()?;
         *log.tail.lock() = tail;
         Ok(log)
@@ -192,7 +192,7 @@ impl LogDb {
     /// # Errors
     /// [`LogDbError::Io`].
     pub fn flush(&self) -> Result<(), LogDbError> {
-        self.db.flush_cfs_opt(&[self.entries(), self.words()], &FlushOptions::default()).map_err(|e| self.io("flushed", &e))
+        self.db.flush_cfs_opt(&[self.entries(), self.metas()], &FlushOptions::default()).map_err(|e| self.io("flushed", &e))
     }
 
     /// Entries of `range` that are there, in order, at most `bytes_max` of them in sum but at least one.

@@ -45,7 +45,7 @@ pub enum Asker {
         requests: Vec<RequestNo>,
     },
     /// Heads and trimming: whoever asked looks again by itself.
-    Upkeep,
+    Maintenance,
 }
 
 /// A command on its way into a site's log.

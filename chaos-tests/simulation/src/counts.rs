@@ -98,7 +98,7 @@ counted! {
         ByeNoLeader = "intake ends a line: no leader",
         ByeBusy = "intake ends a line: busy",
         ByeNotParent = "intake ends a line: no parent of this child",
-        ByeSilence = "intake ends a line: no hello came",
+        ByeIdleTimeout = "intake ends a line: no hello came",
         ByeStopping = "intake ends a line: its node stops",
         CursorsSent = "intake answers a question about streams",
         AdoptedSent = "intake says adopted",

@@ -1,4 +1,4 @@
-//! What a seed decides before anything happens: limits, patience, how rough the run is and which kinds of faults it has.
+//! What a seed decides before anything happens: limits, timeout, how rough the run is and which kinds of faults it has.
 //!
 //! Not every run has every fault: in a run without rollbacks, say, long transfers come to their end.
 
@@ -97,7 +97,7 @@ impl Plan {
                 in_flight_segments_max: dice.between(1, 4) as usize,
                 dial_timeout_ms: 1_500,
                 welcome_timeout_ms: 1_500,
-                silence_timeout_ms: 4_000,
+                idle_timeout_ms: 4_000,
                 answer_timeout_ms: 9_000,
                 backoff_ms_min: 100,
                 backoff_ms_max: 2_000,

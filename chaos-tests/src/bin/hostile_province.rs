@@ -1,18 +1,18 @@
 //! `kho-hostile-province`: does, by hand, what no honest province does, and tells whether the parent saw through it.
 //!
-//! Exit code 0 when every deed came to what it must come to, 1 when the parent answered otherwise or could not be asked.
+//! Exit code 0 when every attack came to what it must come to, 1 when the parent answered otherwise or could not be asked.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use kho_chaos_tests::hostile::{Deed, Ending, HostileProvince};
+use kho_chaos_tests::hostile::{Attack, Ending, HostileProvince};
 use kho_storage::ids::OriginId;
 
 const EXAMPLES: &str = "\
 Example, on the tree of a demonstration (`./ops/scripts/demo`), after the province's nodes were stopped:
-  kho-hostile-province local-tree/site-3/node-1 --origin 4 --deed edit-row --deed transfer-extra-row
+  kho-hostile-province local-tree/site-3/node-1 --origin 4 --attack edit-row --attack transfer-extra-row
 
-Most deeds need at least three batches of the origin that the parent lacks: stop the parent, enter some, stop the province, start
+Most attacks need at least three batches of the origin that the parent lacks: stop the parent, enter some, stop the province, start
 the parent. The node's folder is only read. Evidence and alarms stay at the parent: never use it on a tree that serves anybody.";
 
 /// Lie to a parent with the keys and the data of a stopped node, and see what the parent makes of it.
@@ -25,8 +25,8 @@ struct HostileArgs {
     #[arg(long, value_name = "ORIGIN")]
     origin: OriginId,
     /// What to do; may be repeated
-    #[arg(long = "deed", value_enum, value_name = "DEED", required = true)]
-    deeds: Vec<Deed>,
+    #[arg(long = "attack", value_enum, value_name = "ATTACKS", required = true)]
+    attacks: Vec<Attack>,
     /// Where the parent answers [default: its first address in the register]
     #[arg(long, value_name = "HOST:PORT")]
     at: Option<SocketAddr>,
@@ -44,15 +44,15 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Does all deeds; false when one came to another end than it must.
+/// Does all attacks; false when one came to another end than it must.
 async fn lie(args: &HostileArgs) -> anyhow::Result<bool> {
     let province = HostileProvince::open(&args.dir, args.at)?;
     let mut as_expected = true;
-    for deed in &args.deeds {
-        let answer = province.perform(*deed, args.origin).await?;
-        let (ending, expected) = (Ending::of(&answer), deed.ending());
+    for attack in &args.attacks {
+        let answer = province.perform(*attack, args.origin).await?;
+        let (ending, expected) = (Ending::of(&answer), attack.ending());
         let verdict = if ending == expected { "as it must".to_string() } else { format!("but must be {expected:?}") };
-        println!("{}: {ending:?}, {verdict}: {answer:?}", deed.name());
+        println!("{}: {ending:?}, {verdict}: {answer:?}", attack.name());
         as_expected &= ending == expected;
     }
     Ok(as_expected)

@@ -15,7 +15,7 @@ use kho_storage::{
 };
 
 /// How long the parent may take to answer.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// What a parent says between an answer and its end is little.
 const FRAMES_PASSED_OVER_MAX: usize = 64;
 
@@ -185,7 +185,7 @@ impl HostileLine {
 
     /// The next frame, or how the line ended.
     async fn hear(&mut self) -> anyhow::Result<Result<ParentFrame, Answer>> {
-        let heard = tokio::time::timeout(ANSWER_PATIENCE, self.receiver.recv()).await.context("the parent does not answer")?;
+        let heard = tokio::time::timeout(ANSWER_TIMEOUT, self.receiver.recv()).await.context("the parent does not answer")?;
         Ok(match heard {
             Ok(Some(bytes)) => Ok(ParentFrame::decode(&bytes)?),
             Ok(None) => Err(Answer::Left("the parent ended the stream".into())),

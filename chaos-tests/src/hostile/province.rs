@@ -1,4 +1,4 @@
-//! Who does the deeds: a node's keys and certificate, its data, and a line to the parent for each deed.
+//! Who does the attacks: a node's keys and certificate, its data, and a line to the parent for each attack.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -22,7 +22,7 @@ use kho_storage::{
     stream::Segment,
 };
 
-use super::{Answer, Deed, HostileLine, Truth, forge};
+use super::{Answer, Attack, HonestData, HostileLine, forge};
 
 /// Stands in no register of a test.
 const INVENTED: OriginId = OriginId(4_000_000_000);
@@ -45,7 +45,7 @@ pub struct HostileProvince {
     parent_at: SocketAddr,
     signing_key: SigningKey,
     endpoint: Endpoint,
-    truth: Truth,
+    honest_data: HonestData,
 }
 
 impl HostileProvince {
@@ -56,13 +56,13 @@ impl HostileProvince {
     /// When a file can't be read, the node still runs, or its site has no parent.
     pub fn open(dir: &Path, parent_at: Option<SocketAddr>) -> anyhow::Result<Self> {
         let Checked { config, credentials, signing_key, .. } = check(NodeConfig::load(&dir.join("khod.toml"))?)?;
-        let truth = Truth::copied_from(&config)?;
+        let honest_data = HonestData::copied_from(&config)?;
         let parent =
-            truth.register().active_parent(config.site).with_context(|| format!("site {} has no parent to lie to", config.site))?;
+            honest_data.register().active_parent(config.site).with_context(|| format!("site {} has no parent to lie to", config.site))?;
         let parent_at = match parent_at {
             Some(at) => at,
             None => {
-                let address = truth.register().site(parent).and_then(|entry| entry.addresses.first());
+                let address = honest_data.register().site(parent).and_then(|entry| entry.addresses.first());
                 let address = address.with_context(|| format!("the register gives no address of site {parent}; give one with --at"))?;
                 address.parse().with_context(|| format!("{address} is no address with a port; give one with --at"))?
             }
@@ -73,27 +73,27 @@ impl HostileProvince {
         Ok(Self { site: config.site, node: config.node, parent, parent_at, signing_key, endpoint, truth })
     }
 
-    pub fn truth(&self) -> &Truth {
+    pub fn truth(&self) -> &HonestData {
         &self.truth
     }
 
-    /// Does one deed to `origin` on a line of its own and gives the parent's last answer.
+    /// Does one attack to `origin` on a line of its own and gives the parent's last answer.
     ///
     /// # Errors
-    /// When the parent can't be reached, says nothing, or the data do not allow the deed; not when it refuses.
-    pub async fn perform(&self, deed: Deed, origin: OriginId) -> anyhow::Result<Answer> {
+    /// When the parent can't be reached, says nothing, or the data do not allow the attack; not when it refuses.
+    pub async fn perform(&self, attack: Attack, origin: OriginId) -> anyhow::Result<Answer> {
         let mut line = HostileLine::dial(&self.endpoint, self.parent, self.parent_at).await?;
-        let answer = match deed {
-            Deed::SpeakBeforeHello => {
-                let segment = self.truth.segment_within(origin, StreamSeq(1), 1)?;
+        let answer = match attack {
+            Attack::SpeakBeforeHello => {
+                let segment = self.honest_data.segment_within(origin, StreamSeq(1), 1)?;
                 line.segment(&segment).await?
             }
-            Deed::ImpersonateAuthor => {
-                let author = self.truth.register().author(origin).context("the register knows no such origin")?;
-                line.greet(Hello { site: author, ..self.hello(self.truth.streams()?) }).await?
+            Attack::ImpersonateAuthor => {
+                let author = self.honest_data.register().author(origin).context("the register knows no such origin")?;
+                line.greet(Hello { site: author, ..self.hello(self.honest_data.streams()?) }).await?
             }
-            Deed::ClaimCursors => self.claim_cursors(&mut line, origin).await?,
-            Deed::InventOrigin => {
+            Attack::ClaimCursors => self.claim_cursors(&mut line, origin).await?,
+            Attack::InventOrigin => {
                 line.greet(self.hello(vec![])).await?;
                 let invented = StreamHeld {
                     origin: INVENTED,
@@ -103,16 +103,16 @@ impl HostileProvince {
                 };
                 line.ask(&ChildFrame::Streams(vec![invented])).await?
             }
-            Deed::SendUnasked => {
+            Attack::SendUnasked => {
                 line.greet(self.hello(vec![])).await?;
-                let segment = self.truth.segment_within(origin, StreamSeq(1), 1)?;
+                let segment = self.honest_data.segment_within(origin, StreamSeq(1), 1)?;
                 line.segment(&segment).await?
             }
             _ => {
-                let welcome = line.greet(self.hello(self.truth.streams()?)).await?;
+                let welcome = line.greet(self.hello(self.honest_data.streams()?)).await?;
                 ensure!(welcome == Answer::Welcomed, "the parent does not let the province in: {welcome:?}");
                 let cursor = line.cursor(origin)?;
-                self.lie(&mut line, deed, origin, cursor).await?
+                self.lie(&mut line, attack, origin, cursor).await?
             }
         };
         line.leave().await;
@@ -125,8 +125,8 @@ impl HostileProvince {
     /// When the parent can't be reached or does not adopt them.
     pub async fn carry_honestly(&self, origin: OriginId, bytes_max: usize) -> anyhow::Result<()> {
         let mut line = HostileLine::dial(&self.endpoint, self.parent, self.parent_at).await?;
-        line.greet(self.hello(self.truth.streams()?)).await?;
-        let segment = self.truth.segment_within(origin, line.cursor(origin)?.next, bytes_max)?;
+        line.greet(self.hello(self.honest_data.streams()?)).await?;
+        let segment = self.honest_data.segment_within(origin, line.cursor(origin)?.next, bytes_max)?;
         let answer = line.segment(&segment).await?;
         line.leave().await;
         ensure!(
@@ -138,65 +138,71 @@ impl HostileProvince {
     }
 
     fn hello(&self, streams: Vec<StreamHeld>) -> Hello {
-        Hello { versions: PROTOCOL_VERSIONS, site: self.site, node: self.node, register_version: self.truth.register().version(), streams }
+        Hello {
+            versions: PROTOCOL_VERSIONS,
+            site: self.site,
+            node: self.node,
+            register_version: self.honest_data.register().version(),
+            streams,
+        }
     }
 
-    /// The deeds that begin on a line like any other.
-    async fn lie(&self, line: &mut HostileLine, deed: Deed, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
-        match deed {
-            Deed::EditRow => self.forged(line, origin, cursor, forge::edit_first_row).await,
-            Deed::CutRow => self.forged(line, origin, cursor, forge::cut_row).await,
-            Deed::AddRow => self.forged(line, origin, cursor, forge::add_row).await,
-            Deed::ReorderBatches => self.forged(line, origin, cursor, |segment| forge::swap_batches(segment, false)).await,
-            Deed::RenumberBatches => self.forged(line, origin, cursor, |segment| forge::swap_batches(segment, true)).await,
-            Deed::LeaveOutBatch => self.forged(line, origin, cursor, |segment| Ok(forge::leave_out_batch(segment))).await,
-            Deed::SkipBatches => self.forged(line, origin, cursor, |segment| Ok(forge::skip_batch(segment))).await,
-            Deed::InventBatch => {
+    /// The attacks that begin on a line like any other.
+    async fn lie(&self, line: &mut HostileLine, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+        match attack {
+            Attack::EditRow => self.forged(line, origin, cursor, forge::edit_first_row).await,
+            Attack::CutRow => self.forged(line, origin, cursor, forge::cut_row).await,
+            Attack::AddRow => self.forged(line, origin, cursor, forge::add_row).await,
+            Attack::ReorderBatches => self.forged(line, origin, cursor, |segment| forge::swap_batches(segment, false)).await,
+            Attack::RenumberBatches => self.forged(line, origin, cursor, |segment| forge::swap_batches(segment, true)).await,
+            Attack::LeaveOutBatch => self.forged(line, origin, cursor, |segment| Ok(forge::leave_out_batch(segment))).await,
+            Attack::SkipBatches => self.forged(line, origin, cursor, |segment| Ok(forge::skip_batch(segment))).await,
+            Attack::InventBatch => {
                 self.forged(line, origin, cursor, |segment| {
                     forge::invent_batch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
                 })
                 .await
             }
-            Deed::ClaimOtherEpoch => {
+            Attack::ClaimOtherEpoch => {
                 self.forged(line, origin, cursor, |segment| {
                     forge::claim_other_epoch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
                 })
                 .await
             }
-            Deed::ResignAsAuthor => {
+            Attack::ResignAsAuthor => {
                 self.forged(line, origin, cursor, |segment| {
                     forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
                 })
                 .await
             }
-            Deed::ResignAsSelf => {
+            Attack::ResignAsSelf => {
                 self.forged(line, origin, cursor, |segment| {
                     forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, None))
                 })
                 .await
             }
-            Deed::EditHeldRow | Deed::EditHeldRowAndGoOn | Deed::ReplayOld | Deed::WithholdNewest => {
-                self.show_old(line, deed, origin, cursor).await
+            Attack::EditHeldRow | Attack::EditHeldRowAndGoOn | Attack::ReplayOld | Attack::WithholdNewest => {
+                self.show_old(line, attack, origin, cursor).await
             }
-            Deed::FramesOutOfOrder => {
+            Attack::FramesOutOfOrder => {
                 line.count_from(FrameId(7));
-                self.show_old(line, Deed::WithholdNewest, origin, cursor).await?;
+                self.show_old(line, Attack::WithholdNewest, origin, cursor).await?;
                 line.count_from(FrameId(3));
-                self.show_old(line, Deed::WithholdNewest, origin, cursor).await
+                self.show_old(line, Attack::WithholdNewest, origin, cursor).await
             }
-            Deed::Bomb => {
+            Attack::Bomb => {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
                 line.packed_segment(origin, Compressed::received(SEGMENT_PLAIN_BYTES_MAX as u32, Blob(layer.zstd.repeat(BOMB_LAYERS))))
                     .await
             }
-            Deed::BombDeclared => {
+            Attack::BombDeclared => {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
                 line.packed_segment(origin, Compressed::received(2 * SEGMENT_PLAIN_BYTES_MAX as u32, layer.zstd)).await
             }
-            Deed::LongFrame => line.ask_raw(&vec![0; CHILD_FRAME_BYTES_MAX + 1]).await,
-            Deed::EndlessFrame => line.ask_raw(&vec![0; ENDLESS_FRAME_BYTES]).await,
-            Deed::Garbage => line.ask_raw(&[0xff; 100]).await,
-            _ => self.forged_transfer(line, deed, origin, cursor).await,
+            Attack::LongFrame => line.ask_raw(&vec![0; CHILD_FRAME_BYTES_MAX + 1]).await,
+            Attack::EndlessFrame => line.ask_raw(&vec![0; ENDLESS_FRAME_BYTES]).await,
+            Attack::Garbage => line.ask_raw(&[0xff; 100]).await,
+            _ => self.forged_transfer(line, attack, origin, cursor).await,
         }
     }
 
@@ -208,33 +214,33 @@ impl HostileProvince {
         cursor: Cursor,
         alter: impl FnOnce(&mut Segment) -> anyhow::Result<()>,
     ) -> anyhow::Result<Answer> {
-        let mut segment = self.truth.segment(origin, cursor)?;
+        let mut segment = self.honest_data.segment(origin, cursor)?;
         alter(&mut segment)?;
         line.segment(&segment).await
     }
 
     /// Signs with the province's own key, in the name of an origin's author or in its own.
     fn resign(&self, segment: &mut Segment, cursor: Cursor, in_the_name_of: Option<OriginId>) -> anyhow::Result<()> {
-        let author = in_the_name_of.and_then(|origin| self.truth.register().author(origin)).unwrap_or(self.site);
-        let before = self.truth.chain_before(segment.origin(), cursor.next)?;
+        let author = in_the_name_of.and_then(|origin| self.honest_data.register().author(origin)).unwrap_or(self.site);
+        let before = self.honest_data.chain_before(segment.origin(), cursor.next)?;
         forge::sign_anew(segment, before, author, self.node, &self.signing_key)
     }
 
     /// What the parent has long had: as it was, altered, or its head alone.
-    async fn show_old(&self, line: &mut HostileLine, deed: Deed, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
-        ensure!(cursor.next.0 > 2, "the parent holds too little of origin {origin} for this deed");
-        let mut old = self.truth.segment_within(origin, StreamSeq(1), 1)?;
-        match deed {
-            Deed::EditHeldRow => forge::edit_first_row(&mut old)?,
-            Deed::EditHeldRowAndGoOn => {
-                old = self.truth.segment_within(origin, StreamSeq(1), usize::MAX)?;
+    async fn show_old(&self, line: &mut HostileLine, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+        ensure!(cursor.next.0 > 2, "the parent holds too little of origin {origin} for this attack");
+        let mut old = self.honest_data.segment_within(origin, StreamSeq(1), 1)?;
+        match attack {
+            Attack::EditHeldRow => forge::edit_first_row(&mut old)?,
+            Attack::EditHeldRowAndGoOn => {
+                old = self.honest_data.segment_within(origin, StreamSeq(1), usize::MAX)?;
                 ensure!(old.head.head.seq >= cursor.next, "the parent holds all of origin {origin}");
                 forge::edit_first_row(&mut old)?;
             }
-            Deed::WithholdNewest => {
+            Attack::WithholdNewest => {
                 // The head at which the parent stands, without its batches.
                 while old.head.head.seq.next() < cursor.next {
-                    old = self.truth.segment_within(origin, old.head.head.seq.next(), 1)?;
+                    old = self.honest_data.segment_within(origin, old.head.head.seq.next(), 1)?;
                 }
                 old = Segment { first: old.head.head.seq.next(), batches: vec![], head: old.head };
             }
@@ -244,40 +250,40 @@ impl HostileProvince {
     }
 
     async fn claim_cursors(&self, line: &mut HostileLine, origin: OriginId) -> anyhow::Result<Answer> {
-        let mut streams = self.truth.streams()?;
+        let mut streams = self.honest_data.streams()?;
         streams.iter_mut().for_each(|held| (held.next, held.oldest_kept) = (StreamSeq(u64::MAX), StreamSeq(u64::MAX - 1)));
         let answer = line.greet(self.hello(streams)).await?;
-        let (named, held) = (line.cursor(origin)?, self.truth.origin(origin)?);
+        let (named, held) = (line.cursor(origin)?, self.honest_data.origin(origin)?);
         ensure!(named.next <= held.next, "the parent believes that it holds {named} of origin {origin}");
         Ok(answer)
     }
 
-    async fn forged_transfer(&self, line: &mut HostileLine, deed: Deed, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
-        let mut start = self.truth.transfer_start(origin, cursor)?;
+    async fn forged_transfer(&self, line: &mut HostileLine, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+        let mut start = self.honest_data.transfer_start(origin, cursor)?;
         // Of what a later batch writes again, a lie would heal by itself.
         let for_good = start.kept_after;
         let mut done = false;
-        match deed {
-            Deed::TransferWrongChain => {
+        match attack {
+            Attack::TransferWrongChain => {
                 start.kept_after_chain = Hash32::of(&start.kept_after_chain.0);
                 self.transfer(line, start, &mut |_| Ok(())).await
             }
-            Deed::TransferOtherEpoch => {
+            Attack::TransferOtherEpoch => {
                 start.epoch.id ^= 1;
                 self.transfer(line, start, &mut |_| Ok(())).await
             }
-            Deed::TransferUnneeded => {
+            Attack::TransferUnneeded => {
                 start.kept_after = cursor.next.previous();
                 self.transfer(line, start, &mut |_| Ok(())).await
             }
-            Deed::TransferEditedRow => {
+            Attack::TransferEditedRow => {
                 self.transfer(line, start, &mut |piece| {
                     done |= forge::edit_piece_row(piece, |row| !done && row.seq <= for_good)?;
                     Ok(())
                 })
                 .await
             }
-            Deed::TransferOtherHistory => {
+            Attack::TransferOtherHistory => {
                 self.transfer(line, start, &mut |piece| {
                     done |= forge::edit_piece_row(piece, |row| !done && row.seq < cursor.next)?;
                     ensure!(done || piece.next.is_some(), "the parent holds no row of origin {origin} that could be changed");
@@ -285,7 +291,7 @@ impl HostileProvince {
                 })
                 .await
             }
-            Deed::TransferMissingRow => {
+            Attack::TransferMissingRow => {
                 self.transfer(line, start, &mut |piece| {
                     if let (false, Some(place)) = (done, piece.rows.iter().position(|row| row.seq <= for_good)) {
                         piece.rows.remove(place);
@@ -295,27 +301,27 @@ impl HostileProvince {
                 })
                 .await
             }
-            Deed::TransferExtraRow => {
+            Attack::TransferExtraRow => {
                 self.transfer(line, start, &mut |piece| match piece.next {
                     None => forge::add_piece_row(piece),
                     Some(_) => Ok(()),
                 })
                 .await
             }
-            Deed::TransferOutOfOrder => {
+            Attack::TransferOutOfOrder => {
                 self.transfer(line, start, &mut |piece| {
                     piece.rows.swap(0, 1);
                     Ok(())
                 })
                 .await
             }
-            Deed::BlockByTransfer => {
+            Attack::BlockByTransfer => {
                 line.transfer_start(start).await?;
-                let mut nothing = self.truth.piece(origin, &Default::default())?;
+                let mut nothing = self.honest_data.piece(origin, &Default::default())?;
                 (nothing.rows, nothing.next) = (vec![], None);
                 line.piece(&nothing).await
             }
-            _ => bail!("{} is no transfer", deed.name()),
+            _ => bail!("{} is no transfer", attack.name()),
         }
     }
 
@@ -326,12 +332,12 @@ impl HostileProvince {
         for _ in 0..TRANSFER_STEPS_MAX {
             answer = match &answer {
                 Answer::Wants(TransferStatus::WantsPiece { from, .. }) => {
-                    let mut piece = self.truth.piece(origin, from)?;
+                    let mut piece = self.honest_data.piece(origin, from)?;
                     alter(&mut piece)?;
                     line.piece(&piece).await?
                 }
                 Answer::Wants(TransferStatus::WantsBatches { next, .. }) => {
-                    line.segment(&self.truth.segment_within(origin, *next, usize::MAX)?).await?
+                    line.segment(&self.honest_data.segment_within(origin, *next, usize::MAX)?).await?
                 }
                 _ => return Ok(answer),
             };

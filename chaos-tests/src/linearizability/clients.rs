@@ -23,7 +23,7 @@ pub(super) const CLIENTS_PER_NODE: usize = 3;
 /// Few enough that they meet, and so many that no key's part grows out of hand.
 const KEYS: usize = 6;
 /// An answer that takes longer is not waited for: a write stays open, a read says nothing.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Between two calls of a client that has made enough of them and waits for the end of a fault.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Of a hundred calls so many write.
@@ -102,7 +102,7 @@ impl Client {
     async fn write(&self, key: String, number: usize) -> Call {
         let value = format!("{}-{}-{number}", self.name, self.number);
         let begun = self.begun.elapsed();
-        let answer = tokio::time::timeout(PATIENCE, self.node.enter(self.row(&key, &value))).await;
+        let answer = tokio::time::timeout(TIMEOUT, self.node.enter(self.row(&key, &value))).await;
         // Whatever else was answered, an earlier attempt of the same request may have arrived.
         let ended = matches!(answer, Ok(Ok(_))).then(|| self.begun.elapsed());
         Call { client: self.number, key, operation: Operation::Write { value }, begun, ended }
@@ -111,7 +111,7 @@ impl Client {
     async fn read(&self, key: String) -> Option<Call> {
         let mode = (self.read == ReadMode::Local).then_some("local");
         let begun = self.begun.elapsed();
-        let answer = tokio::time::timeout(PATIENCE, self.node.row("person", &key, mode)).await;
+        let answer = tokio::time::timeout(TIMEOUT, self.node.row("person", &key, mode)).await;
         let Ok(Ok(answer)) = answer else { return None };
         let value = answer.found.first().and_then(|row| row.columns.get("full_name").cloned());
         Some(Call { client: self.number, key, operation: Operation::Read { value }, begun, ended: Some(self.begun.elapsed()) })

@@ -24,7 +24,7 @@ use crate::{
 
 /// How long a damaged node may take until it takes part, or ends.
 const JUDGED_WITHIN: Duration = Duration::from_secs(20);
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Which file is hit. The first four in turn, and then any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,7 +157,7 @@ async fn judged(stage: &mut Stage, victim: Place) -> anyhow::Result<(Outcome, St
         if Instant::now() > deadline {
             bail!("the node neither takes part nor ends; its log:\n{}", said(stage));
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     let urls: Vec<String> = [(SiteId(CENTRE), 1), (victim.0, victim.1.0)]
         .iter()

@@ -14,11 +14,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::SOURCES;
 use crate::{
+    network_conditions::Quality,
     proxy::Line,
     recorder::{Recorded, Recorder},
     stage::{Place, Stage},
     trees::{self, BIEN_HOA, CENTRE, DISTRICT, REGION},
-    weather::Quality,
 };
 
 const FAULTS_AT_ONCE_MAX: usize = 2;

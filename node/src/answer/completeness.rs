@@ -10,7 +10,7 @@ use kho_storage::{
     error::StorageError,
     ids::{OriginId, SiteId, SiteTime},
     register::{SiteEntry, VerifiedRegister},
-    warehouse::{OriginState, Reading, Transfer},
+    warehouse::{OriginState, ReadView, Transfer},
 };
 
 use super::{AnswerContext, Territory};
@@ -38,7 +38,7 @@ impl Basis {
     ///
     /// # Errors
     /// [`StorageError`] when the disk fails.
-    pub fn of(reading: &Reading<'_>, site: SiteId, area: Option<&Territory>) -> Result<Self, StorageError> {
+    pub fn of(reading: &ReadView<'_>, site: SiteId, area: Option<&Territory>) -> Result<Self, StorageError> {
         let mut basis = Self { origins: vec![], sites: vec![] };
         let Some(register) = reading.register() else { return Ok(basis) };
         let mut held = Held::read(reading)?;
@@ -114,7 +114,7 @@ struct Held {
 }
 
 impl Held {
-    fn read(reading: &Reading<'_>) -> Result<Self, StorageError> {
+    fn read(reading: &ReadView<'_>) -> Result<Self, StorageError> {
         let transfers = reading.transfers()?.into_iter().map(|transfer| (transfer.start.origin, transfer)).collect();
         Ok(Self { states: reading.origins()?.into_iter().collect(), transfers })
     }

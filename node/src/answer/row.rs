@@ -8,7 +8,7 @@ use kho_storage::{
     row::RowCells,
     schema::{Schema, Table, Value},
     stream::KEY_BYTES_MAX,
-    warehouse::Reading,
+    warehouse::ReadView,
 };
 use unicode_normalization::UnicodeNormalization;
 
@@ -21,7 +21,7 @@ use crate::api::{FoundRow, Problem, RowAnswer};
 /// # Errors
 /// [`StorageError`] when the disk fails; a [`Problem`] for a question that can't be answered.
 pub fn find_row(
-    reading: &Reading<'_>,
+    reading: &ReadView<'_>,
     schema: &Schema,
     table: &str,
     key: &str,
@@ -57,7 +57,7 @@ pub fn find_row(
     Ok(Ok(RowAnswer { table: table.name.clone(), key, found, completeness }))
 }
 
-fn author_name(reading: &Reading<'_>, origin: kho_storage::ids::OriginId) -> String {
+fn author_name(reading: &ReadView<'_>, origin: kho_storage::ids::OriginId) -> String {
     let author = reading.register().and_then(|register| register.site(register.author(origin)?));
     author.map_or_else(|| format!("author of origin {origin}, which the register does not name"), |entry| entry.name.clone())
 }

@@ -28,7 +28,7 @@ pub struct ConsensusLimits {
     /// A proposal without an outcome after this long is unknown.
     pub propose_timeout: Duration,
     /// How long a proposal looks for a leader.
-    pub leader_patience: Duration,
+    pub leader_timeout: Duration,
     /// A linearizable read gives up after this long.
     pub read_timeout: Duration,
     /// Log since the last log snapshot that makes a new one due.
@@ -56,7 +56,7 @@ impl Default for ConsensusLimits {
             proposed_bytes_max: 96 * MIB,
             proposed_commands_max: 512,
             propose_timeout: Duration::from_secs(15),
-            leader_patience: Duration::from_secs(5),
+            leader_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),
             snapshot_log_bytes: 256 << 20,
             snapshot_log_entries: 20_000,
@@ -77,9 +77,9 @@ const HEARTBEAT_MS: u64 = 100;
 pub(super) const LEASE: Duration = Duration::from_millis(600);
 /// A node asks for votes after a silence drawn from `first + rank * step .. + width`. Windows do not touch, a vote fits
 /// between them, and with one node of three lost someone asks at the latest after 0.85 s.
-const PATIENCE_FIRST_MS: u64 = 650;
-const PATIENCE_STEP_MS: u64 = 130;
-const PATIENCE_WIDTH_MS: u64 = 70;
+const ELECTION_TIMEOUT_FIRST_MS: u64 = 650;
+const ELECTION_TIMEOUT_STEP_MS: u64 = 130;
+const ELECTION_TIMEOUT_WIDTH_MS: u64 = 70;
 /// Sites have at most five nodes; higher ranks share windows.
 const RANKS: u32 = 5;
 /// Sending a whole log snapshot may take hours; idle links are noticed by the transport.
@@ -88,9 +88,9 @@ const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 6 * 3600 * 1000;
 const APPEND_ENTRIES_MAX: u64 = 1_000;
 
 /// The window from which a node of `rank` draws how long a silence it bears, in milliseconds.
-pub(super) fn patience_window_ms(rank: u32) -> std::ops::Range<u64> {
-    let first = PATIENCE_FIRST_MS + u64::from(rank % RANKS) * PATIENCE_STEP_MS;
-    first..first + PATIENCE_WIDTH_MS
+pub(super) fn election_timeout_window_ms(rank: u32) -> std::ops::Range<u64> {
+    let first = ELECTION_TIMEOUT_FIRST_MS + u64::from(rank % RANKS) * ELECTION_TIMEOUT_STEP_MS;
+    first..first + ELECTION_TIMEOUT_WIDTH_MS
 }
 
 /// The rank of `node` among `voters`, or what its id suggests before it is one.
@@ -132,11 +132,11 @@ mod tests {
     #[test]
     fn nodes_of_a_site_ask_for_votes_one_after_the_other_after_one_silence() {
         for rank in 1..RANKS {
-            assert!(patience_window_ms(rank).start >= patience_window_ms(rank - 1).end + 50, "rank {rank}");
+            assert!(election_timeout_window_ms(rank).start >= election_timeout_window_ms(rank - 1).end + 50, "rank {rank}");
         }
         let lease_ms = u64::try_from(LEASE.as_millis()).expect("short");
-        assert!(patience_window_ms(0).start >= lease_ms + 50, "the others' lease has ended too when the first one asks");
-        assert!(patience_window_ms(1).end <= 850, "with one of three lost");
+        assert!(election_timeout_window_ms(0).start >= lease_ms + 50, "the others' lease has ended too when the first one asks");
+        assert!(election_timeout_window_ms(1).end <= 850, "with one of three lost");
         assert!(raft_config(&GroupId { tree: "vn".into(), site: kho_storage::ids::SiteId(1), incarnation: 1 }).is_ok());
     }
 

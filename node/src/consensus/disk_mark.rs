@@ -12,7 +12,7 @@ use std::{
 
 use kho_storage::{
     ids::NodeId,
-    log_db::{LogDb, LogDbError, LogWord},
+    log_db::{LogDb, LogDbError, LogMeta},
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +79,7 @@ pub(super) fn own_directory(dir: &Path, group: &GroupId, node: NodeId) -> Result
 
 fn is_unused(log: &LogDb) -> Result<bool, LogDbError> {
     log.sync()?;
-    Ok(log.extent().is_empty() && log.purged()?.is_none() && log.word(LogWord::Vote)?.is_none())
+    Ok(log.extent().is_empty() && log.purged()?.is_none() && log.meta(LogMeta::Vote)?.is_none())
 }
 
 fn write_mark(path: &Path, mark: &DiskMark) -> std::io::Result<()> {
@@ -115,7 +115,7 @@ mod tests {
     fn a_disk_that_lost_its_log_or_its_mark_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let own = own_directory(dir.path(), &group(1), NodeId(1)).expect("empty");
-        LogDb::open(&own.log_dir).expect("own log").put_word(LogWord::Vote, b"two", true).expect("writable");
+        LogDb::open(&own.log_dir).expect("own log").put_meta(LogMeta::Vote, b"two", true).expect("writable");
         fs::rename(&own.log_dir, dir.path().join("elsewhere")).expect("movable");
         assert!(matches!(own_directory(dir.path(), &group(1), NodeId(1)), Err(StartError::PartLost { missing: "the log", .. })));
         fs::rename(dir.path().join("elsewhere"), &own.log_dir).expect("movable");

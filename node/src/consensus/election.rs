@@ -21,23 +21,23 @@ use tokio::time::{sleep, timeout};
 use super::{
     Consensus,
     config::LEASE,
+    election_timer::{ElectionTimer, PreVoteReply},
     network::target_of,
     peers::{PeerTarget, Peers},
-    silence::{Consent, Silence},
     types::{LogId, Raft},
     wire::Subject,
 };
 
 /// How often a node looks whether its patience has ended.
-const LOOK: Duration = Duration::from_millis(25);
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// Between two candidacies of a site's only voter.
 const ALONE_PAUSE: Duration = Duration::from_millis(100);
 /// Who does not answer within this does not agree.
-const ANSWER_PATIENCE: Duration = Duration::from_millis(400);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// Would you vote for me? The answer is a [`Consent`].
+/// Would you vote for me? The answer is a [`PreVoteReply`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct WouldVote {
+pub(super) struct PreVoteRequest {
     /// The last entry of the asker's log.
     pub last_log: Option<LogId>,
 }
@@ -51,7 +51,7 @@ pub(super) fn draw(range: std::ops::Range<u64>) -> u64 {
 pub(super) struct Elections {
     pub raft: Raft,
     pub peers: Arc<Peers>,
-    pub silence: Arc<Silence>,
+    pub silence: Arc<ElectionTimer>,
 }
 
 /// Who must agree: a majority of each of these sets, as while members are changed.
@@ -64,16 +64,16 @@ impl Elections {
     /// Runs until the node stops.
     pub async fn run(self) {
         loop {
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
             let Some(electorate) = self.electorate() else { continue };
             let stands = if electorate.others.is_empty() {
                 // The only voter needs nobody's consent, only time for its own vote.
                 sleep(ALONE_PAUSE).await;
                 self.raft.metrics().borrow().state != ServerState::Leader
             } else {
-                self.silence.begins_asking(Instant::now()) && {
+                self.silence.start_pre_vote(Instant::now()) && {
                     let agreed = self.majority_agrees(&electorate).await;
-                    self.silence.asked(Instant::now(), agreed, draw)
+                    self.silence.finish_pre_vote(Instant::now(), agreed, draw)
                 }
             };
             if stands {
@@ -104,26 +104,26 @@ impl Elections {
         if electorate.agrees(&agreeing) {
             return true;
         }
-        let question = WouldVote { last_log: self.raft.data_metrics().borrow().last_log };
+        let question = PreVoteRequest { last_log: self.raft.data_metrics().borrow().last_log };
         let Ok(body) = codec::encode(&question) else { return false };
         let body = &body;
         let mut answers: FuturesUnordered<_> = electorate
             .others
             .iter()
-            .map(|other| async move { (other.node.0, timeout(ANSWER_PATIENCE, self.peers.ask(other, Subject::WouldVote, body)).await) })
+            .map(|other| async move { (other.node.0, timeout(ANSWER_TIMEOUT, self.peers.ask(other, Subject::PreVoteRequest, body)).await) })
             .collect();
         while let Some((node, answer)) = answers.next().await {
             let Ok(Ok(answer)) = answer else { continue };
             match codec::decode(&answer) {
-                Ok(Consent::Yes) => {
+                Ok(PreVoteReply::Yes) => {
                     agreeing.insert(node);
                     if electorate.agrees(&agreeing) {
                         return true;
                     }
                 }
                 // That one stands now; waiting for those that are away would only keep this node from letting it.
-                Ok(Consent::LongerLog) => return false,
-                Ok(Consent::No) | Err(_) => {}
+                Ok(PreVoteReply::LongerLog) => return false,
+                Ok(PreVoteReply::No) | Err(_) => {}
             }
         }
         false
@@ -138,7 +138,7 @@ impl Electorate {
 
 impl Consensus {
     /// Whether this node would vote for `candidate`.
-    pub(super) fn would_vote(&self, candidate: u64, question: WouldVote) -> Consent {
+    pub(super) fn would_vote(&self, candidate: u64, question: PreVoteRequest) -> PreVoteReply {
         let own_log = self.raft.data_metrics().borrow().last_log.cmp(&question.last_log);
         let leads = {
             let metrics = self.raft.metrics();
@@ -147,7 +147,7 @@ impl Consensus {
             metrics.state == ServerState::Leader && heard
         };
         let goes_first = self.node().0 < candidate;
-        self.silence.consents(Instant::now(), leads, own_log, goes_first)
+        self.silence.grant_pre_vote(Instant::now(), leads, own_log, goes_first)
     }
 }
 

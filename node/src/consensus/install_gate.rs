@@ -6,7 +6,7 @@
 use tokio::sync::watch;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Door {
+enum GateState {
     Open,
     Installing,
     /// The state machine could not install; the log must stay as it is and the node stops.
@@ -16,7 +16,7 @@ enum Door {
 /// Shared by the receiver of snapshots, the state machine and the log.
 #[derive(Debug, Clone)]
 pub(super) struct InstallGate {
-    door: watch::Sender<Door>,
+    state: watch::Sender<GateState>,
 }
 
 /// While it lives, the log is not purged, unless [`InstallGate::passed`] or [`InstallGate::failed`] decided it earlier.
@@ -27,15 +27,15 @@ pub(super) struct Installation {
 
 impl InstallGate {
     pub fn open() -> Self {
-        Self { door: watch::Sender::new(Door::Open) }
+        Self { state: watch::Sender::new(GateState::Open) }
     }
 
     /// To be called BEFORE a snapshot is handed to openraft.
     pub fn close(&self) -> Installation {
-        self.door.send_if_modified(|door| {
-            let open = *door == Door::Open;
+        self.state.send_if_modified(|state| {
+            let open = *state == GateState::Open;
             if open {
-                *door = Door::Installing;
+                *state = GateState::Installing;
             }
             open
         });
@@ -44,11 +44,11 @@ impl InstallGate {
 
     /// The snapshot is durable.
     pub fn passed(&self) {
-        self.door.send_replace(Door::Open);
+        self.state.send_replace(GateState::Open);
     }
 
     pub fn failed(&self, why: &str) {
-        self.door.send_replace(Door::Failed(why.to_owned()));
+        self.state.send_replace(GateState::Failed(why.to_owned()));
     }
 
     /// Waits until no installation is under way.
@@ -56,10 +56,10 @@ impl InstallGate {
     /// # Errors
     /// Why an installation failed.
     pub async fn wait(&self) -> Result<(), String> {
-        let mut door = self.door.subscribe();
+        let mut state = self.state.subscribe();
         // The sender lives in `self`, so the wait can't end for want of one.
-        match door.wait_for(|door| *door != Door::Installing).await.as_deref() {
-            Ok(Door::Failed(why)) => Err(why.clone()),
+        match state.wait_for(|state| *state != GateState::Installing).await.as_deref() {
+            Ok(GateState::Failed(why)) => Err(why.clone()),
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -67,10 +67,10 @@ impl InstallGate {
 
 impl Drop for Installation {
     fn drop(&mut self) {
-        self.gate.door.send_if_modified(|door| {
-            let undecided = *door == Door::Installing;
+        self.gate.state.send_if_modified(|state| {
+            let undecided = *state == GateState::Installing;
             if undecided {
-                *door = Door::Open;
+                *state = GateState::Open;
             }
             undecided
         });

@@ -1,4 +1,4 @@
-//! When a log snapshot is due and which part of the log may go. What rests in memory is flushed by the way ([`RestFlush`]).
+//! When a log snapshot is due and which part of the log may go. What rests in memory is flushed by the way ([`IdleFlush`]).
 //!
 //! Invariant: an entry is purged only when a log snapshot holds it, when the state on disk has applied it, and when no
 //! member that is being sent a log snapshot, or is a little behind, still needs it. Test:
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     config::ConsensusLimits,
-    rest::RestFlush,
-    snapshot_shelf::SnapshotShelf,
+    idle_flush::IdleFlush,
+    snapshot_store::SnapshotStore,
     state_machine::position_of,
     types::{Raft, RaftMetrics},
 };
@@ -65,7 +65,7 @@ pub(super) struct LogKeeper {
     pub raft: Raft,
     pub log: Arc<LogDb>,
     pub warehouse: Arc<Warehouse>,
-    pub shelf: Arc<SnapshotShelf>,
+    pub snapshot_store: Arc<SnapshotStore>,
     pub limits: ConsensusLimits,
 }
 
@@ -73,7 +73,7 @@ impl LogKeeper {
     /// Runs until `stopping`, and then ends only once it works on the disk no more.
     pub async fn run(self, stopping: CancellationToken) {
         let this = Arc::new(self);
-        let mut rest = RestFlush::new(Arc::clone(&this.log), Arc::clone(&this.warehouse));
+        let mut rest = IdleFlush::new(Arc::clone(&this.log), Arc::clone(&this.warehouse));
         while stopping.run_until_cancelled(tokio::time::sleep(this.limits.log_check_interval)).await.is_some() {
             let metrics = this.raft.metrics().borrow().clone();
             if metrics.running_state.is_err() {
@@ -121,7 +121,7 @@ impl LogKeeper {
             snapshot,
             bytes_since_snapshot: self.log.bytes_from(snapshot.map_or(extent.first, |snapshot| snapshot + 1))?,
             kept_from: snapshot.map_or(Ok(extent.first), |snapshot| self.kept_from(extent, snapshot))?,
-            sending: self.shelf.oldest_sending(),
+            sending: self.snapshot_store.oldest_sending(),
             needed_from: self.needed_from(extent, metrics)?,
         }))
     }

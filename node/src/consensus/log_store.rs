@@ -2,13 +2,13 @@
 //!
 //! An entry can be read as soon as `append` returns, from the [`LogTail`]. What a leader sends counts as held once the
 //! [`LogWriter`] has synced it. openraft would wait for that before it sends an entry that this node proposes to anyone, one
-//! sync after the other; so it is told at once that such an entry is held ([`Haste::Ahead`]), and what would follow waits for
+//! sync after the other; so it is told at once that such an entry is held ([`Completion::BeforeSync`]), and what would follow waits for
 //! the disk instead:
 //!
 //! | what | where it waits |
 //! |---|---|
-//! | a follower's answer, by which an entry becomes committed | `lane.rs` |
-//! | telling the others how far the log is committed | `lane.rs` |
+//! | a follower's answer, by which an entry becomes committed | `append_pipeline.rs` |
+//! | telling the others how far the log is committed | `append_pipeline.rs` |
 //! | answering a leader that this node holds an entry | `serve.rs` |
 //! | applying an entry, as a site of one node does without anybody's answer | `state_machine.rs` |
 //!
@@ -24,7 +24,7 @@ use std::{
 use kho_storage::{
     codec::{self, CodecError},
     ids::NodeId,
-    log_db::{LogDb, LogDbError, LogRecord, LogWord},
+    log_db::{LogDb, LogDbError, LogMeta, LogRecord},
 };
 use openraft::{
     AnyError, LogState, OptionalSend, RaftLogReader,
@@ -35,7 +35,7 @@ use serde::de::DeserializeOwned;
 use super::{
     install_gate::InstallGate,
     log_tail::{LogTail, SizedEntry, TailRead},
-    log_writer::{Haste, HoldUp, LogWriter, WriteError},
+    log_writer::{Completion, LogWriter, StallInjector, WriteError},
     types::{Entry, LogId, SiteRaft, StoreError, StoreIoError, Vote, entry_bytes},
 };
 
@@ -67,8 +67,8 @@ impl LogStore {
     }
 
     /// What tests hold the log up by.
-    pub fn hold_up(&self) -> HoldUp {
-        self.writer.hold_up()
+    pub fn stall_injector(&self) -> StallInjector {
+        self.writer.stall_injector()
     }
 
     /// Entries of `range` that are there, in order, at most `bytes_max` of them in sum but at least one.
@@ -99,10 +99,10 @@ impl LogStore {
         Ok(entries)
     }
 
-    async fn word<T: DeserializeOwned + Send + 'static>(&self, word: LogWord) -> Result<Option<T>, StoreError> {
+    async fn meta<T: DeserializeOwned + Send + 'static>(&self, meta: LogMeta) -> Result<Option<T>, StoreError> {
         self.after_all_written(StoreIoError::read_vote).await?;
         let log = Arc::clone(&self.log);
-        on_disk(StoreIoError::read_vote, move || Ok(log.word(word)?.map(|bytes| codec::decode(&bytes)).transpose()?)).await
+        on_disk(StoreIoError::read_vote, move || Ok(log.meta(meta)?.map(|bytes| codec::decode(&bytes)).transpose()?)).await
     }
 
     /// Waits until the disk holds everything that was asked for before.
@@ -193,11 +193,11 @@ impl RaftLogStorage<SiteRaft> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StoreError> {
         let bytes = codec::encode(vote).map_err(|e| StoreIoError::write_vote(AnyError::new(&e)))?;
-        self.change(StoreIoError::write_vote, move |log| log.put_word(LogWord::Vote, &bytes, true)).await
+        self.change(StoreIoError::write_vote, move |log| log.put_meta(LogMeta::Vote, &bytes, true)).await
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, StoreError> {
-        self.word(LogWord::Vote).await
+        self.meta(LogMeta::Vote).await
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StoreError> {
@@ -206,7 +206,7 @@ impl RaftLogStorage<SiteRaft> for LogStore {
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, StoreError> {
-        Ok(self.word::<Option<LogId>>(LogWord::Committed).await?.flatten())
+        Ok(self.word::<Option<LogId>>(LogMeta::Committed).await?.flatten())
     }
 
     async fn append<I>(&mut self, entries: I, callback: LogFlushed<SiteRaft>) -> Result<(), StoreError>
@@ -215,10 +215,10 @@ impl RaftLogStorage<SiteRaft> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let (mut held, mut records) = (Vec::new(), Vec::new());
-        let mut haste = Haste::Ahead;
+        let mut completion = Completion::BeforeSync;
         for entry in entries {
             if entry.log_id.leader_id.node_id != self.node.0 {
-                haste = Haste::OnDisk;
+                completion = Completion::AfterSync;
             }
             let bytes = codec::encode_sized(&entry, entry_bytes(&entry)).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
             records.push((entry.log_id.index, bytes));
@@ -226,7 +226,7 @@ impl RaftLogStorage<SiteRaft> for LogStore {
         }
         // In the tail BEFORE the thread may tell it that the disk holds them.
         self.tail.push(held.into_iter().zip(&records).map(|(entry, (_, bytes))| SizedEntry { entry, bytes: bytes.len() }).collect());
-        self.writer.append(records, haste, callback);
+        self.writer.append(records, completion, callback);
         Ok(())
     }
 

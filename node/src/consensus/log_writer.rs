@@ -1,6 +1,6 @@
-//! Writing and syncing the log, in the order in which it was asked, by one thread: whoever waits at that moment shares one write and
-//! one sync. A small append that nothing waits before is written where it is asked for while the disk is quick ([`Pace`]); one that
-//! nobody waits for there ([`Haste::Ahead`]) is written while the followers are being sent it.
+//! WriterCore and syncing the log, in the order in which it was asked, by one thread: whoever waits at that moment shares one write and
+//! one sync. A small append that nothing waits before is written where it is asked for while the disk is quick ([`LatencyEstimate`]); one that
+//! nobody waits for there ([`Completion::BeforeSync`]) is written while the followers are being sent it.
 
 use std::{
     io, iter, mem,
@@ -12,14 +12,14 @@ use std::{
     thread,
 };
 
-use kho_storage::log_db::{LogDb, LogDbError, LogWord};
+use kho_storage::log_db::{LogDb, LogDbError, LogMeta};
 use openraft::storage::LogFlushed;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
+    latency_estimate::{LatencyEstimate, SMALL_BYTES_MAX},
     log_tail::{LogTail, LogWriteFailed},
-    pace::{Pace, SMALL_BYTES_MAX},
     types::{LogId, SiteRaft},
 };
 
@@ -34,7 +34,7 @@ const TOGETHER_BYTES_MAX: usize = 4 << 20;
 #[derive(Clone)]
 pub(super) struct LogWriter {
     thread: Arc<WriterThread>,
-    writing: Arc<Writing>,
+    writing: Arc<WriterCore>,
 }
 
 struct WriterThread {
@@ -45,11 +45,11 @@ struct WriterThread {
 
 /// When an append counts as done for openraft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Haste {
+pub(super) enum Completion {
     /// Once the disk has it.
-    OnDisk,
+    AfterSync,
     /// At once. Whatever depends on it waits for [`LogTail::until_written`].
-    Ahead,
+    BeforeSync,
 }
 
 enum Job {
@@ -78,13 +78,13 @@ impl LogWriter {
     /// The system's, when it gives no thread.
     pub fn start(log: Arc<LogDb>, tail: Arc<LogTail>) -> io::Result<Self> {
         let (jobs, arrived) = mpsc::channel();
-        let writing = Arc::new(Writing {
+        let writing = Arc::new(WriterCore {
             log,
             tail,
             committed: Mutex::default(),
             jobs_waiting: AtomicUsize::new(0),
             turn: Mutex::default(),
-            pace: Pace::unknown(),
+            latency: LatencyEstimate::unknown(),
         });
         let running = thread::Builder::new().name("kho-log-write".into()).spawn({
             let writing = Arc::clone(&writing);
@@ -94,20 +94,20 @@ impl LogWriter {
     }
 
     /// Appends consecutive entries and calls back, perhaps before this returns.
-    pub fn append(&self, records: Vec<(u64, Vec<u8>)>, haste: Haste, flushed: LogFlushed<SiteRaft>) {
-        let flushed = match haste {
-            Haste::Ahead => {
+    pub fn append(&self, records: Vec<(u64, Vec<u8>)>, completion: Completion, flushed: LogFlushed<SiteRaft>) {
+        let flushed = match completion {
+            Completion::BeforeSync => {
                 flushed.log_io_completed(Ok(()));
                 None
             }
-            Haste::OnDisk => Some(flushed),
+            Completion::AfterSync => Some(flushed),
         };
-        let here = haste == Haste::OnDisk
+        let here = completion == Completion::AfterSync
             && bytes_of(&records) <= SMALL_BYTES_MAX
-            && self.writing.pace.is_quick()
+            && self.writing.latency.is_quick()
             && self.writing.jobs_waiting.load(Ordering::Acquire) == 0;
         if here {
-            return self.writing.write(&mut Together::of(records, flushed));
+            return self.writing.write(&mut GroupedAppend::of(records, flushed));
         }
         if let Err(Job::Append { flushed, .. }) = self.send(Job::Append { records, flushed }) {
             self.writing.tail.write_failed(LogWriteFailed(ENDED.into()));
@@ -134,8 +134,8 @@ impl LogWriter {
     }
 
     /// What tests hold the log up by; it keeps neither the thread nor the log.
-    pub fn hold_up(&self) -> HoldUp {
-        HoldUp(Arc::downgrade(&self.writing))
+    pub fn stall_injector(&self) -> StallInjector {
+        StallInjector(Arc::downgrade(&self.writing))
     }
 
     fn send(&self, job: Job) -> Result<(), Job> {
@@ -147,9 +147,9 @@ impl LogWriter {
 }
 
 /// Keeps a log from being written, as a disk that hangs does.
-pub(super) struct HoldUp(Weak<Writing>);
+pub(super) struct StallInjector(Weak<WriterCore>);
 
-impl HoldUp {
+impl StallInjector {
     /// Does `meanwhile` while nothing is written. `None` when the log is closed.
     pub async fn during<T>(&self, meanwhile: impl Future<Output = T>) -> Option<T> {
         let writing = self.0.upgrade()?;
@@ -173,7 +173,7 @@ pub(super) enum WriteError {
 }
 
 /// What the log is written with.
-struct Writing {
+struct WriterCore {
     log: Arc<LogDb>,
     tail: Arc<LogTail>,
     /// How far the log is committed, not yet kept.
@@ -183,18 +183,18 @@ struct Writing {
     /// One write at a time.
     turn: Mutex<()>,
     /// Of an append with its sync.
-    pace: Pace,
+    latency: LatencyEstimate,
 }
 
 /// Appends that share one write.
 #[derive(Default)]
-struct Together {
+struct GroupedAppend {
     records: Vec<(u64, Vec<u8>)>,
     bytes: usize,
     flushed: Vec<LogFlushed<SiteRaft>>,
 }
 
-impl Together {
+impl GroupedAppend {
     fn of(records: Vec<(u64, Vec<u8>)>, flushed: Option<LogFlushed<SiteRaft>>) -> Self {
         Self { bytes: bytes_of(&records), records, flushed: flushed.into_iter().collect() }
     }
@@ -210,16 +210,16 @@ fn bytes_of(records: &[(u64, Vec<u8>)]) -> usize {
     records.iter().map(|(_, entry)| entry.len()).sum()
 }
 
-impl Writing {
+impl WriterCore {
     fn run(&self, arrived: &mpsc::Receiver<Job>) {
         while let Ok(first) = arrived.recv() {
-            let mut together = Together::default();
+            let mut together = GroupedAppend::default();
             let mut jobs = 0;
             for job in iter::once(first).chain(arrived.try_iter().take(JOBS_TOGETHER_MAX - 1)) {
                 jobs += 1;
                 match job {
                     Job::Append { records, flushed } => {
-                        together.add(Together::of(records, flushed));
+                        together.add(GroupedAppend::of(records, flushed));
                         if together.bytes >= TOGETHER_BYTES_MAX {
                             self.write(&mut together);
                         }
@@ -248,13 +248,13 @@ impl Writing {
         Ok(())
     }
 
-    fn write(&self, together: &mut Together) {
-        let Together { records, flushed, .. } = mem::take(together);
+    fn write(&self, together: &mut GroupedAppend) {
+        let GroupedAppend { records, flushed, .. } = mem::take(together);
         let Some((last, _)) = records.last() else { return };
         let next = last + 1;
         let turn = self.turn.lock();
         let outcome = self.tail.check().and_then(|()| {
-            let written = self.pace.timed(|| {
+            let written = self.latency.timed(|| {
                 self.write_committed()?;
                 self.log.append(records)?;
                 self.log.sync()
@@ -273,6 +273,6 @@ impl Writing {
 
     fn write_committed(&self) -> Result<(), LogDbError> {
         let noted = self.committed.lock().take_if(|(committed, _)| self.tail.is_written(*committed));
-        noted.map_or(Ok(()), |(_, bytes)| self.log.put_word(LogWord::Committed, &bytes, false))
+        noted.map_or(Ok(()), |(_, bytes)| self.log.put_meta(LogMeta::Committed, &bytes, false))
     }
 }

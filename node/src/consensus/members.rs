@@ -28,10 +28,10 @@ const RETRY_MS: u64 = 1_000;
 /// A greeting, and a commit of a change, take at most this long.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a change waits for a leader that takes it.
-const LEADER_PATIENCE: Duration = Duration::from_secs(10);
+const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 /// A learner that makes no progress for this long is reported; it goes on by itself.
-const CATCH_UP_PATIENCE: Duration = Duration::from_secs(120);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(120);
 /// A learner this close to the end of the log has caught up.
 const CAUGHT_UP_ENTRIES: u64 = 50;
 
@@ -117,7 +117,7 @@ impl Consensus {
 
     /// Passes a change to the leader, wherever it is.
     async fn change(&self, change: MembersChange) -> Result<(), MembersError> {
-        let deadline = Instant::now() + LEADER_PATIENCE;
+        let deadline = Instant::now() + LEADER_TIMEOUT;
         let mut why = String::from("none was found");
         loop {
             let leader = self.leadership.borrow().leader;
@@ -270,10 +270,10 @@ impl Consensus {
             if matched > 0 && wanted.saturating_sub(matched) <= CAUGHT_UP_ENTRIES {
                 return Ok(());
             }
-            if matched > best.0 || self.snapshots.shelf.oldest_sending().is_some() {
+            if matched > best.0 || self.snapshots.snapshot_store.oldest_sending().is_some() {
                 best = (matched, Instant::now());
             }
-            if best.1.elapsed() >= CATCH_UP_PATIENCE {
+            if best.1.elapsed() >= CATCH_UP_TIMEOUT {
                 return Err(MembersError::NotCaughtUp { node, matched, wanted }.into());
             }
             sleep(PAUSE).await;

@@ -11,42 +11,42 @@
 //! |---|---|
 //! | `types.rs`, `error.rs`, `config.rs`, `status.rs` | the words |
 //! | `disk_mark.rs` | which disk this is: a node that lost its disk is another node |
-//! | `log_store.rs`, `log_tail.rs`, `log_writer.rs`, `pace.rs` | the log, on `kho_storage::log_db` |
-//! | `state_machine.rs`, `snapshot_shelf.rs`, `install_gate.rs` | the state, on `kho_storage::warehouse` |
+//! | `log_store.rs`, `log_tail.rs`, `log_writer.rs`, `latency_estimate.rs` | the log, on `kho_storage::log_db` |
+//! | `state_machine.rs`, `snapshot_store.rs`, `install_gate.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may go |
-//! | `wire.rs`, `peers.rs`, `lane.rs`, `notices.rs`, `acknowledged.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
+//! | `wire.rs`, `peers.rs`, `append_pipeline.rs`, `commit_notices.rs`, `acknowledged.rs`, `network.rs`, `serve.rs` | what nodes say to each other |
 //! | `snapshot_wire.rs`, `snapshot_send.rs`, `snapshot_receive.rs` | a log snapshot on its way |
-//! | `silence.rs`, `election.rs` | when a node stands for election, and whom it lets |
+//! | `election_timer.rs`, `election.rs` | when a node stands for election, and whom it lets |
 //! | `propose.rs`, `read.rs`, `members.rs` | what callers ask for |
 //!
 //! Not here: what a command means, when one is proposed, who may ask.
 
 mod acknowledged;
+mod append_pipeline;
+mod commit_notices;
 mod config;
 mod disk_mark;
 mod election;
+mod election_timer;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod idle_flush;
 mod install_gate;
-mod lane;
+mod latency_estimate;
 mod log_keeper;
 mod log_store;
 mod log_tail;
 mod log_writer;
 mod members;
 mod network;
-mod notices;
-mod pace;
 mod peers;
 mod propose;
 mod read;
-mod rest;
 mod serve;
-mod silence;
 mod snapshot_receive;
 mod snapshot_send;
-mod snapshot_shelf;
+mod snapshot_store;
 mod snapshot_wire;
 mod state_machine;
 mod status;
@@ -71,7 +71,7 @@ use std::{
 use kho_replication::quic::Endpoint;
 use kho_storage::{
     ids::NodeId,
-    log_db::{LogDb, LogWord},
+    log_db::{LogDb, LogMeta},
     warehouse::Warehouse,
 };
 use openraft::{
@@ -88,16 +88,16 @@ use tokio_util::sync::CancellationToken;
 use config::rank_of;
 use disk_mark::OwnDirectory;
 use election::{Elections, draw};
+use election_timer::ElectionTimer;
 use install_gate::InstallGate;
 use log_keeper::LogKeeper;
 use log_store::LogStore;
 use log_tail::LogTail;
-use log_writer::HoldUp;
+use log_writer::StallInjector;
 use network::Network;
 use peers::{LocalNode, Peers};
-use silence::Silence;
 use snapshot_receive::SnapshotReceiver;
-use snapshot_shelf::SnapshotShelf;
+use snapshot_store::SnapshotStore;
 use state_machine::{StateMachine, position_of};
 use types::Raft;
 
@@ -105,9 +105,9 @@ use types::Raft;
 pub struct Consensus {
     raft: Raft,
     peers: Arc<Peers>,
-    silence: Arc<Silence>,
+    silence: Arc<ElectionTimer>,
     log_tail: Arc<LogTail>,
-    log_hold_up: HoldUp,
+    log_stall_injector: StallInjector,
     snapshots: SnapshotReceiver,
     warehouse: Arc<Warehouse>,
     limits: ConsensusLimits,
@@ -134,17 +134,18 @@ impl Consensus {
         };
         let local = LocalNode { group: config.group.clone(), node: config.node, disk: parts.own.disk };
         let peers = Arc::new(Peers::new(endpoint, local));
-        let silence = Arc::new(Silence::new(parts.rank, Instant::now(), draw));
+        let silence = Arc::new(ElectionTimer::new(parts.rank, Instant::now(), draw));
         let mut log = parts.store;
-        let (log_tail, log_hold_up) = (log.tail(), log.hold_up());
-        let mut state = StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.shelf), parts.gate.clone(), Arc::clone(&log_tail));
+        let (log_tail, log_stall_injector) = (log.tail(), log.stall_injector());
+        let mut state =
+            StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.snapshot_store), parts.gate.clone(), Arc::clone(&log_tail));
         apply_committed(&mut log, &mut state).await?;
-        stand_down(&mut log, config.node).await?;
+        step_down_on_restart(&mut log, config.node).await?;
 
         let network = Network {
             peers: Arc::clone(&peers),
             log_tail: Arc::clone(&log_tail),
-            shelf: Arc::clone(&parts.shelf),
+            snapshot_store: Arc::clone(&parts.snapshot_store),
             acknowledged: Arc::default(),
         };
         let settings = Arc::new(config::raft_config(&config.group)?);
@@ -154,23 +155,23 @@ impl Consensus {
             raft: raft.clone(),
             log: parts.log,
             warehouse: Arc::clone(&warehouse),
-            shelf: Arc::clone(&parts.shelf),
+            snapshot_store: Arc::clone(&parts.snapshot_store),
             limits: config.limits.clone(),
         };
         let elections = Elections { raft: raft.clone(), peers: Arc::clone(&peers), silence: Arc::clone(&silence) };
-        let (tell_leadership, leadership) = watch::channel(Leadership::default());
-        let (tell_failed, failed) = watch::channel(None);
+        let (leadership_sender, leadership) = watch::channel(Leadership::default());
+        let (failure_sender, failed) = watch::channel(None);
         let stopping = CancellationToken::new();
         let until_stop = |task| tokio::spawn(run_until(stopping.clone(), task));
         let tasks = vec![
             tokio::spawn(keeper.run(stopping.clone())),
-            until_stop(Box::pin(watch_raft(raft.clone(), Arc::clone(&log_tail), tell_leadership, tell_failed))),
+            until_stop(Box::pin(watch_raft(raft.clone(), Arc::clone(&log_tail), leadership_sender, failure_sender))),
             until_stop(Box::pin(elections.run())),
         ];
         Ok(Arc::new(Self {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
-                shelf: parts.shelf,
+                snapshot_store: parts.snapshot_store,
                 gate: parts.gate,
                 one_at_a_time: tokio::sync::Mutex::new(()),
             },
@@ -178,7 +179,7 @@ impl Consensus {
             peers,
             silence,
             log_tail,
-            log_hold_up,
+            log_stall_injector,
             warehouse,
             proposed_bytes: Semaphore::new(config.limits.proposed_bytes_max as usize),
             proposed_commands: Semaphore::new(config.limits.proposed_commands_max as usize),
@@ -231,7 +232,7 @@ impl Consensus {
     /// Does `meanwhile` while this node's log is not written, as if its disk hung. For tests alone; `None` once the node has stopped.
     #[doc(hidden)]
     pub async fn while_log_hangs<T>(&self, meanwhile: impl Future<Output = T>) -> Option<T> {
-        self.log_hold_up.during(meanwhile).await
+        self.log_stall_injector.during(meanwhile).await
     }
 
     /// Stops taking part and puts the state on disk. Proposals under way end as unknown.
@@ -264,7 +265,7 @@ struct Parts {
     log: Arc<LogDb>,
     store: LogStore,
     gate: InstallGate,
-    shelf: Arc<SnapshotShelf>,
+    snapshot_store: Arc<SnapshotStore>,
     rank: u32,
 }
 
@@ -284,7 +285,7 @@ impl Parts {
             store: LogStore::start(config.node, Arc::clone(&log), gate.clone(), config.limits.append_bytes_max).map_err(failed)?,
             log,
             gate,
-            shelf: Arc::new(SnapshotShelf::open(&config.dir.join("snapshots")).map_err(failed)?),
+            snapshot_store: Arc::new(SnapshotStore::open(&config.dir.join("snapshots")).map_err(failed)?),
             rank: config.rank.unwrap_or_else(|| rank_of(config.node, &voters)),
         })
     }
@@ -294,7 +295,7 @@ impl Parts {
 fn check_log_fits(dir: &Path, log: &LogDb, applied: Option<u64>) -> Result<(), StartError> {
     let lost = |found, missing| Err(StartError::PartLost { path: dir.display().to_string(), found, missing });
     let extent = log.extent();
-    let used = log.word(LogWord::Vote)?.is_some() || log.purged()?.is_some() || !extent.is_empty();
+    let used = log.meta(LogMeta::Vote)?.is_some() || log.purged()?.is_some() || !extent.is_empty();
     match applied {
         Some(_) if !used => lost("the state", "its log"),
         None if log.purged()?.is_some() => lost("a log", "the state before it"),
@@ -321,7 +322,7 @@ async fn apply_committed(log: &mut LogStore, state: &mut StateMachine) -> Result
 /// A node that led when it stopped starts as a follower, though openraft would have it lead on at once. What it acknowledged last
 /// is in its log but perhaps not known here to be committed, so that it would give read indexes, cursors and heads that lie too
 /// far back. An election settles what is committed first.
-async fn stand_down(log: &mut LogStore, node: NodeId) -> Result<(), StartError> {
+async fn step_down_on_restart(log: &mut LogStore, node: NodeId) -> Result<(), StartError> {
     let failed = |e: types::StoreError| StartError::Consensus(e.to_string());
     let Some(vote) = log.read_vote().await.map_err(failed)? else { return Ok(()) };
     if vote.committed && vote.leader_id.node_id == node.0 {
@@ -342,24 +343,24 @@ const READINESS_LOOK: Duration = Duration::from_millis(100);
 async fn watch_raft(
     raft: Raft,
     log_tail: Arc<LogTail>,
-    tell_leadership: watch::Sender<Leadership>,
-    tell_failed: watch::Sender<Option<String>>,
+    leadership_sender: watch::Sender<Leadership>,
+    failure_sender: watch::Sender<Option<String>>,
 ) {
     // All metrics change with every entry; those of the server only when a leader, a term or the members change.
     let (mut all, mut server) = (raft.metrics(), raft.server_metrics());
     let mut hangs = false;
     loop {
         server.mark_unchanged();
-        hangs = tell_stall(hangs, log_tail.hangs_for(Instant::now()));
+        hangs = report_stall(hangs, log_tail.hangs_for(Instant::now()));
         let (mut leadership, failure) = {
             let metrics = all.borrow_and_update();
             (status::leadership(&metrics), status::failure(&metrics))
         };
         // openraft waits for the disk too, and goes on calling itself the leader meanwhile.
         leadership.ready &= !hangs;
-        tell_leadership.send_if_modified(|told| std::mem::replace(told, leadership) != leadership);
+        leadership_sender.send_if_modified(|told| std::mem::replace(told, leadership) != leadership);
         if failure.is_some() {
-            tell_failed.send_replace(failure);
+            failure_sender.send_replace(failure);
             return;
         }
         let not_ready_yet = leadership.is_self && !leadership.ready;
@@ -368,20 +369,20 @@ async fn watch_raft(
             changed = server.changed() => changed.is_ok(),
             () = tokio::time::sleep(READINESS_LOOK) => true,
             failed = log_tail.until_write_failed() => {
-                tell_failed.send_replace(Some(failed.to_string()));
+                failure_sender.send_replace(Some(failed.to_string()));
                 return;
             }
         };
         if !lives {
             // openraft has ended and said why.
-            tell_failed.send_replace(status::failure(&raft.metrics().borrow()));
+            failure_sender.send_replace(status::failure(&raft.metrics().borrow()));
             return;
         }
     }
 }
 
 /// Tells the operator when the disk begins to hang and when that is over. Whether it hangs.
-fn tell_stall(hung_before: bool, hangs_for: Option<Duration>) -> bool {
+fn report_stall(hung_before: bool, hangs_for: Option<Duration>) -> bool {
     match (hung_before, hangs_for) {
         (false, Some(stalled)) => tracing::error!(
             ?stalled,

@@ -15,13 +15,13 @@ use openraft::{
 
 use super::{
     acknowledged::Acknowledged,
+    append_pipeline::AppendPipeline,
+    commit_notices::{Asked, CommitNotices},
     error::{PeerError, PeerRefusal},
-    lane::AppendLane,
     log_tail::LogTail,
-    notices::{Asked, Notices},
     peers::{PeerTarget, Peers},
     snapshot_send,
-    snapshot_shelf::SnapshotShelf,
+    snapshot_store::SnapshotStore,
     types::{AppendRequest, AppendResponse, SiteNode, SiteRaft, Snapshot, SnapshotResponse, Vote, VoteRequest, VoteResponse},
     wire::Subject,
 };
@@ -35,7 +35,7 @@ const UNREACHABLE_BACKOFF: Duration = Duration::from_millis(200);
 pub(super) struct Network {
     pub peers: Arc<Peers>,
     pub log_tail: Arc<LogTail>,
-    pub shelf: Arc<SnapshotShelf>,
+    pub snapshot_store: Arc<SnapshotStore>,
     pub acknowledged: Arc<Acknowledged>,
 }
 
@@ -43,11 +43,11 @@ pub(super) struct Network {
 pub(super) struct PeerNetwork {
     peers: Arc<Peers>,
     log_tail: Arc<LogTail>,
-    shelf: Arc<SnapshotShelf>,
+    snapshot_store: Arc<SnapshotStore>,
     acknowledged: Arc<Acknowledged>,
     target: PeerTarget,
-    lane: AppendLane,
-    notices: Notices,
+    lane: AppendPipeline,
+    notices: CommitNotices,
 }
 
 /// The peer that a member's record names.
@@ -60,15 +60,15 @@ impl RaftNetworkFactory<SiteRaft> for Network {
 
     async fn new_client(&mut self, target: u64, node: &SiteNode) -> PeerNetwork {
         let target = target_of(target, node);
-        let lane = AppendLane::new(Arc::clone(&self.peers), Arc::clone(&self.log_tail), target.clone());
+        let lane = AppendPipeline::new(Arc::clone(&self.peers), Arc::clone(&self.log_tail), target.clone());
         PeerNetwork {
             peers: Arc::clone(&self.peers),
             log_tail: Arc::clone(&self.log_tail),
-            shelf: Arc::clone(&self.shelf),
+            snapshot_store: Arc::clone(&self.snapshot_store),
             acknowledged: Arc::clone(&self.acknowledged),
             target,
             lane,
-            notices: Notices::default(),
+            notices: CommitNotices::default(),
         }
     }
 }
@@ -88,7 +88,7 @@ fn sorted(error: PeerError) -> RPCError<u64, SiteNode, RaftError<u64>> {
 impl RaftNetwork<SiteRaft> for PeerNetwork {
     async fn append_entries(&mut self, rpc: AppendRequest, _option: RPCOption) -> RpcResult<AppendResponse> {
         if self.notices.may_wait(&rpc, Instant::now()) {
-            self.notices.owe(rpc, &self.peers, &self.log_tail, &self.target);
+            self.notices.defer(rpc, &self.peers, &self.log_tail, &self.target);
             return Ok(AppendResponse::Success);
         }
         self.notices.sending();
@@ -115,7 +115,7 @@ impl RaftNetwork<SiteRaft> for PeerNetwork {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse, StreamingError<SiteRaft, Fatal<u64>>> {
-        let sending = self.shelf.begin_sending(snapshot.meta.last_log_id.map_or(0, |id| id.index));
+        let sending = self.snapshot_store.begin_sending(snapshot.meta.last_log_id.map_or(0, |id| id.index));
         let sent = tokio::select! {
             closed = cancel => return Err(closed.into()),
             sent = snapshot_send::send(&self.peers, &self.target, vote, &snapshot) => sent,

@@ -56,7 +56,7 @@ impl Consensus {
         let bytes = encoded(command)?;
         let _room = self.room_for(bytes.as_bytes().len())?;
         let repeatable = matches!(command, Command::Write { .. });
-        let (deadline, leader_deadline) = (Instant::now() + self.limits.propose_timeout, Instant::now() + self.limits.leader_patience);
+        let (deadline, leader_deadline) = (Instant::now() + self.limits.propose_timeout, Instant::now() + self.limits.leader_timeout);
         let mut unknown = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -11,9 +11,9 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     Consensus,
+    append_pipeline::{end_of, held_by},
     election::draw,
     error::PeerRefusal,
-    lane::{end_of, held_by},
     read::NotConfirmed,
     types::{AppendRequest, AppendResponse, CommandBytes, DiskId, VoteRequest},
     wire::{self, Envelope, Expectation, HelloAnswer, Subject, Verdict, WireError},
@@ -95,7 +95,7 @@ impl Consensus {
         let answer = match subject {
             Subject::AppendEntries => self.append(codec::decode(&body).map_err(malformed)?).await?,
             Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
-            Subject::WouldVote => codec::encode(&self.would_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
+            Subject::PreVoteRequest => codec::encode(&self.would_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
             Subject::Hello => codec::encode(&HelloAnswer { disk: self.disk(), fresh: self.is_fresh() }),
             Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(body)).await),
             Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),

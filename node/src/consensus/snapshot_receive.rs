@@ -17,8 +17,8 @@ use kho_storage::ids::Hash32;
 use super::{
     error::PeerRefusal,
     install_gate::InstallGate,
-    snapshot_shelf::{SnapshotShelf, is_state_file},
-    snapshot_wire::{self as wire, FILE_PIECE_BYTES, FILES_MAX, HeldPart, Offer, OfferedFile, PIECE_PATIENCE, Piece, Reply},
+    snapshot_store::{SnapshotStore, is_state_file},
+    snapshot_wire::{self as wire, FILE_PIECE_BYTES, FILES_MAX, HeldPart, Offer, OfferedFile, PIECE_TIMEOUT, Piece, Reply},
     types::{Raft, Snapshot},
     wire::WireError,
 };
@@ -41,7 +41,7 @@ pub(super) enum ReceiveError {
 /// Takes log snapshots, one at a time.
 pub(super) struct SnapshotReceiver {
     pub raft: Raft,
-    pub shelf: Arc<SnapshotShelf>,
+    pub snapshot_store: Arc<SnapshotStore>,
     pub gate: InstallGate,
     pub one_at_a_time: tokio::sync::Mutex<()>,
 }
@@ -52,7 +52,7 @@ impl SnapshotReceiver {
     /// # Errors
     /// [`ReceiveError`]; what arrived is kept for the next attempt.
     pub async fn receive(&self, sender: &mut FrameSender, receiver: &mut FrameReceiver) -> Result<(), ReceiveError> {
-        let offer: Offer = wire::receive(receiver, PIECE_PATIENCE).await?;
+        let offer: Offer = wire::receive(receiver, PIECE_TIMEOUT).await?;
         check(&offer)?;
         let held_vote = self.raft.metrics().borrow().vote;
         if held_vote > offer.vote {
@@ -64,7 +64,7 @@ impl SnapshotReceiver {
             wire::send(sender, &Reply::Refused(PeerRefusal::Busy)).await?;
             return Ok(());
         };
-        let (dir, files) = (self.shelf.incoming(), offer.files.clone());
+        let (dir, files) = (self.snapshot_store.incoming(), offer.files.clone());
         let held = on_disk({
             let dir = dir.clone();
             move || holding(&dir, &files)
@@ -78,8 +78,8 @@ impl SnapshotReceiver {
     }
 
     async fn install(&self, offer: Offer) -> Result<super::types::Vote, ReceiveError> {
-        let shelf = Arc::clone(&self.shelf);
-        let dir = on_disk(move || shelf.received()).await?;
+        let snapshot_store = Arc::clone(&self.snapshot_store);
+        let dir = on_disk(move || snapshot_store.received()).await?;
         let snapshot = Snapshot { meta: offer.meta, snapshot: Box::new(dir) };
         // Closed BEFORE openraft learns of the snapshot: it purges the log at once.
         let installation = self.gate.close();
@@ -134,7 +134,7 @@ fn held_part(path: &Path, offered_bytes: u64) -> io::Result<HeldPart> {
 /// Writes pieces until all files are complete.
 async fn receive_files(receiver: &mut FrameReceiver, dir: &Path, files: &[OfferedFile]) -> Result<(), ReceiveError> {
     loop {
-        match wire::receive(receiver, PIECE_PATIENCE).await? {
+        match wire::receive(receiver, PIECE_TIMEOUT).await? {
             Piece::Start { file, offset } => {
                 let file = files.get(file as usize).ok_or(ReceiveError::Misbehaved("it sent a file that was not offered"))?;
                 receive_file(receiver, dir.join(&file.name), file, offset).await?;
@@ -156,11 +156,11 @@ async fn receive_files(receiver: &mut FrameReceiver, dir: &Path, files: &[Offere
 async fn receive_file(receiver: &mut FrameReceiver, path: PathBuf, file: &OfferedFile, offset: u64) -> Result<(), ReceiveError> {
     let mut writing = on_disk({
         let path = path.clone();
-        move || Writing::open(&path, offset)
+        move || WriterCore::open(&path, offset)
     })
     .await?;
     loop {
-        match wire::receive(receiver, PIECE_PATIENCE).await? {
+        match wire::receive(receiver, PIECE_TIMEOUT).await? {
             Piece::Bytes(piece) if piece.len() <= FILE_PIECE_BYTES && writing.written + piece.len() as u64 <= file.bytes => {
                 writing = on_disk(move || writing.write(&piece.0)).await?;
             }
@@ -175,13 +175,13 @@ async fn receive_file(receiver: &mut FrameReceiver, path: PathBuf, file: &Offere
 }
 
 /// A file being written and hashed in one pass.
-struct Writing {
+struct WriterCore {
     file: File,
     hasher: blake3::Hasher,
     written: u64,
 }
 
-impl Writing {
+impl WriterCore {
     /// Opens the file to go on at `offset`; what lies before it is hashed again, what lies behind is cut off.
     fn open(path: &Path, offset: u64) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;

@@ -12,8 +12,8 @@ use kho_storage::{codec::Blob, ids::Hash32};
 use super::{
     error::{PeerError, PeerRefusal},
     peers::{PeerTarget, Peers},
-    snapshot_shelf::{SnapshotDir, is_state_file},
-    snapshot_wire::{self as wire, FILE_PIECE_BYTES, HeldPart, Offer, OfferedFile, Piece, REPLY_PATIENCE, Reply},
+    snapshot_store::{SnapshotDir, is_state_file},
+    snapshot_wire::{self as wire, FILE_PIECE_BYTES, HeldPart, Offer, OfferedFile, Piece, REPLY_TIMEOUT, Reply},
     types::{Snapshot, SnapshotResponse, Vote},
     wire::{Subject, WireError},
 };
@@ -42,7 +42,7 @@ pub(super) async fn send(peers: &Peers, target: &PeerTarget, vote: Vote, snapsho
     let files = list(dir.clone()).await?;
     let (mut sender, mut receiver) = peers.begin(target, Subject::Snapshot).await?;
     wire::send(&mut sender, &Offer { vote, meta: snapshot.meta.clone(), files: files.clone() }).await?;
-    let held = match wire::receive(&mut receiver, REPLY_PATIENCE).await? {
+    let held = match wire::receive(&mut receiver, REPLY_TIMEOUT).await? {
         Reply::Holding(held) if held.len() == files.len() => held,
         Reply::Installed { vote } => return Ok(SnapshotResponse { vote }),
         Reply::Refused(refusal) => return Err(SendError::Refused(refusal)),
@@ -56,7 +56,7 @@ pub(super) async fn send(peers: &Peers, target: &PeerTarget, vote: Vote, snapsho
     }
     wire::send(&mut sender, &Piece::Done).await?;
     sender.finish().map_err(WireError::from)?;
-    match wire::receive(&mut receiver, REPLY_PATIENCE).await? {
+    match wire::receive(&mut receiver, REPLY_TIMEOUT).await? {
         Reply::Installed { vote } => Ok(SnapshotResponse { vote }),
         Reply::Refused(refusal) => Err(SendError::Refused(refusal)),
         Reply::Holding(_) => Err(SendError::OutOfTurn),

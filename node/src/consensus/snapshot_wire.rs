@@ -35,9 +35,9 @@ pub(super) const FILES_MAX: usize = 20_000;
 /// Largest list: an offer or a holding.
 const LIST_BYTES_MAX: usize = 4 << 20;
 /// A piece, or the offer, is waited for this long.
-pub(super) const PIECE_PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The other end may have to hash all it holds, or to install it.
-pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(3600);
+pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Offer {

@@ -1,7 +1,7 @@
 //! openraft's state machine, kept by the [`Warehouse`]: it decodes commands, hands them over with their mark, and makes and
 //! installs log snapshots as checkpoints.
 //!
-//! Disk work runs on blocking threads; slight entries are applied where they come while that is quick ([`Pace`]).
+//! Disk work runs on blocking threads; slight entries are applied where they come while that is quick ([`LatencyEstimate`]).
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, storag
 
 use super::{
     install_gate::InstallGate,
+    latency_estimate::{LatencyEstimate, SMALL_BYTES_MAX},
     log_tail::LogTail,
-    pace::{Pace, SMALL_BYTES_MAX},
-    snapshot_shelf::{SnapshotDir, SnapshotShelf, link_copy, state_in},
+    snapshot_store::{SnapshotDir, SnapshotStore, link_copy, state_in},
     types::{
         Applied, Entry, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership, command_bytes,
     },
@@ -27,11 +27,11 @@ use super::{
 #[derive(Clone)]
 pub(super) struct StateMachine {
     warehouse: Arc<Warehouse>,
-    shelf: Arc<SnapshotShelf>,
+    snapshot_store: Arc<SnapshotStore>,
     gate: InstallGate,
     tail: Arc<LogTail>,
     /// Of applying entries.
-    pace: Arc<Pace>,
+    latency: Arc<LatencyEstimate>,
 }
 
 /// What can go wrong below openraft; each stops the node.
@@ -63,8 +63,8 @@ pub(super) fn position_of(mark: &AppliedMark) -> Result<Position, CodecError> {
 }
 
 impl StateMachine {
-    pub fn new(warehouse: Arc<Warehouse>, shelf: Arc<SnapshotShelf>, gate: InstallGate, tail: Arc<LogTail>) -> Self {
-        Self { warehouse, shelf, gate, tail, pace: Arc::new(Pace::unknown()) }
+    pub fn new(warehouse: Arc<Warehouse>, snapshot_store: Arc<SnapshotStore>, gate: InstallGate, tail: Arc<LogTail>) -> Self {
+        Self { warehouse, snapshot_store, gate, tail, latency: Arc::new(LatencyEstimate::unknown()) }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -85,7 +85,7 @@ impl StateMachine {
     /// others.
     fn apply_all(&self, entries: Vec<Decoded>, small: bool) -> Result<Vec<Applied>, StateFault> {
         if small && entries.iter().all(Decoded::is_slight) {
-            self.pace.timed(|| self.apply_each(entries))
+            self.latency.timed(|| self.apply_each(entries))
         } else {
             self.apply_each(entries)
         }
@@ -110,19 +110,19 @@ impl StateMachine {
     }
 
     fn make_snapshot(&self) -> Result<Snapshot, StateFault> {
-        let root = self.shelf.fresh();
+        let root = self.snapshot_store.fresh();
         std::fs::create_dir_all(&root)?;
         let (last_log_id, last_membership) = position_of(&self.warehouse.checkpoint(&state_in(&root))?)?;
         let index = last_log_id.map_or(0, |id| id.index);
         let meta = SnapshotMeta { last_log_id, last_membership, snapshot_id: format!("{index}-{:016x}", rand::random::<u64>()) };
-        let dir = self.shelf.put(&root, &meta)?;
+        let dir = self.snapshot_store.put(&root, &meta)?;
         Ok(Snapshot { meta, snapshot: Box::new(dir) })
     }
 
     /// Links twice: one copy becomes the state, the other the current snapshot. The state comes first, because a current
     /// snapshot that is ahead of the state would be taken at the next start for log that may be purged.
     fn install(&self, meta: &SnapshotMeta, received: &SnapshotDir) -> Result<(), StateFault> {
-        let (kept, taken) = (self.shelf.fresh(), self.shelf.fresh());
+        let (kept, taken) = (self.snapshot_store.fresh(), self.snapshot_store.fresh());
         link_copy(&received.state(), &state_in(&kept))?;
         link_copy(&received.state(), &taken)?;
         self.warehouse.replace_with(&taken)?;
@@ -130,7 +130,7 @@ impl StateMachine {
         if held != announced {
             return Err(StateFault::OtherState { held, announced });
         }
-        self.shelf.put(&kept, meta)?;
+        self.snapshot_store.put(&kept, meta)?;
         Ok(())
     }
 }
@@ -192,7 +192,7 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
         let entries: Vec<_> = entries.into_iter().collect();
         self.tail.until_written(entries.last().map(|entry| entry.log_id)).await.map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
         let small = entries.iter().map(command_bytes).sum::<usize>() <= SMALL_BYTES_MAX;
-        if !small || !self.pace.is_quick() {
+        if !small || !self.latency.is_quick() {
             return self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(decode_all(entries)?, small)).await;
         }
         let fault = |fault| stopping(StoreIoError::write_state_machine, &fault);
@@ -208,7 +208,7 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<SnapshotDir>, StoreError> {
-        self.blocking(|e| StoreIoError::write_snapshot(None, e), |this| Ok(Box::new(this.shelf.empty()?))).await
+        self.blocking(|e| StoreIoError::write_snapshot(None, e), |this| Ok(Box::new(this.snapshot_store.empty()?))).await
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Box<SnapshotDir>) -> Result<(), StoreError> {
@@ -223,7 +223,7 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StoreError> {
-        Ok(self.shelf.current().map(|(meta, dir)| Snapshot { meta, snapshot: Box::new(dir) }))
+        Ok(self.snapshot_store.current().map(|(meta, dir)| Snapshot { meta, snapshot: Box::new(dir) }))
     }
 }
 

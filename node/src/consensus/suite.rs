@@ -17,7 +17,7 @@ use super::{
     install_gate::InstallGate,
     log_store::LogStore,
     log_tail::LogTail,
-    snapshot_shelf::SnapshotShelf,
+    snapshot_store::SnapshotStore,
     state_machine::StateMachine,
     types::{SiteRaft, StoreError},
 };
@@ -41,12 +41,12 @@ impl StoreBuilder<SiteRaft, LogStore, StateMachine, TempDir> for OnDisk {
         let dir = tempfile::tempdir().expect("a directory");
         let log = Arc::new(LogDb::open(&dir.path().join("log")).expect("empty"));
         let gate = InstallGate::open();
-        let shelf = Arc::new(SnapshotShelf::open(&dir.path().join("snapshots")).expect("empty"));
+        let snapshot_store = Arc::new(SnapshotStore::open(&dir.path().join("snapshots")).expect("empty"));
         let warehouse = empty_warehouse(&dir.path().join("state"), DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 4 << 20 });
         let store = LogStore::start(NodeId(0), log, gate.clone(), 4 << 20).expect("a thread");
         // The suite applies entries that it never appended.
         let all_on_disk = Arc::new(LogTail::after(u64::MAX));
-        Ok((dir, store, StateMachine::new(warehouse, shelf, gate, all_on_disk)))
+        Ok((dir, store, StateMachine::new(warehouse, snapshot_store, gate, all_on_disk)))
     }
 }
 

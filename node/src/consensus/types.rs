@@ -10,7 +10,7 @@ use kho_storage::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::snapshot_shelf::SnapshotDir;
+use super::snapshot_store::SnapshotDir;
 
 openraft::declare_raft_types!(
     /// One site's Raft.

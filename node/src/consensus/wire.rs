@@ -45,7 +45,7 @@ pub enum Subject {
     /// A log snapshot; the stream goes on in the form of `snapshot_wire.rs`.
     Snapshot,
     /// Would you vote for me, if I stood for election?
-    WouldVote,
+    PreVoteRequest,
 }
 
 /// First frame of a question.

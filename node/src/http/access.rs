@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tower_service::Service;
 
-use super::reply::{Refused, refused};
+use super::reply::{HttpError, refused};
 use crate::node::Node;
 
 /// Accepts TLS connections and hands the peer's name to every request on them.
@@ -105,7 +105,7 @@ pub enum Right {
 ///
 /// # Errors
 /// A refusal that says which certificate is needed.
-pub fn check(node: &Node, identity: &PeerIdentity, right: Right) -> Result<(), Refused> {
+pub fn check(node: &Node, identity: &PeerIdentity, right: Right) -> Result<(), HttpError> {
     if may(identity.role(), node.site(), right) {
         return Ok(());
     }

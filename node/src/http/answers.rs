@@ -10,7 +10,7 @@ use kho_replication::identity::PeerIdentity;
 
 use super::{
     access::{Right, check},
-    reply::{Refused, Reply, refused, task_lost},
+    reply::{HttpError, Reply, refused, task_lost},
 };
 use crate::{
     answer::{IndicatorInfo, IndicatorQuery, ReadMode, answer_indicator, find_row, indicator_list},
@@ -65,7 +65,7 @@ pub async fn row(
 }
 
 /// Makes sure that the node has applied what the mode promises.
-async fn ready_to_read(node: &Node, mode: Option<&str>) -> Result<ReadMode, Refused> {
+async fn ready_to_read(node: &Node, mode: Option<&str>) -> Result<ReadMode, HttpError> {
     let mode = ReadMode::parse(mode)?;
     if mode == ReadMode::Linearizable {
         node.consensus.read_index().await?;

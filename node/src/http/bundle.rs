@@ -31,7 +31,7 @@ use tokio_util::io::ReaderStream;
 
 use super::{
     access::{Right, check},
-    reply::{Refused, Reply, refused, task_lost},
+    reply::{HttpError, Reply, refused, task_lost},
 };
 use crate::{
     api::{BundleImported, Problem},
@@ -42,7 +42,7 @@ use crate::{
 const BUNDLE_BYTES_MAX: u64 = 64 << 30;
 const SEGMENT_BYTES_WANTED: usize = 4 << 20;
 /// How long an export waits for the head of what stands, and between two looks.
-const HEAD_PATIENCE: Duration = Duration::from_secs(2);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const HEAD_LOOK: Duration = Duration::from_millis(5);
 
 /// Query of an export.
@@ -60,7 +60,7 @@ pub async fn export(
     State(node): State<Arc<Node>>,
     Extension(who): Extension<PeerIdentity>,
     Query(query): Query<ExportQuery>,
-) -> Result<Response, Refused> {
+) -> Result<Response, HttpError> {
     check(&node, &who, Right::Operate)?;
     node.consensus.read_index().await?;
     heads_cover_what_stands(&node).await?;
@@ -72,8 +72,8 @@ pub async fn export(
 
 /// Waits until heads cover every batch that stands now: nothing that was acknowledged before the call is left out. Without a head within
 /// a bound, as when the leader can't sign, the export goes on with what is covered.
-async fn heads_cover_what_stands(node: &Node) -> Result<(), Refused> {
-    let deadline = Instant::now() + HEAD_PATIENCE;
+async fn heads_cover_what_stands(node: &Node) -> Result<(), HttpError> {
+    let deadline = Instant::now() + HEAD_TIMEOUT;
     for (origin, stood) in node.warehouse.origins()? {
         while let Some(state) = node.warehouse.origin(origin)?
             && state.head_seq.is_none_or(|covered| covered < stood.last())
@@ -87,7 +87,7 @@ async fn heads_cover_what_stands(node: &Node) -> Result<(), Refused> {
 }
 
 /// First batch wanted of every stream that is to be exported.
-fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamSeq>, Refused> {
+fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamSeq>, HttpError> {
     let malformed =
         |text: &str| refused(400, "malformed", format!("`{text}` is not of the form wanted"), "give `origins=1,2` and `from=1:10,2:5`");
     let wanted: Option<BTreeSet<OriginId>> = match &query.origins {
@@ -114,7 +114,7 @@ fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamS
     Ok(starts)
 }
 
-fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<File, Refused> {
+fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<File, HttpError> {
     let disk = |error: io::Error| {
         refused(500, "local_storage", format!("the bundle could not be written: {error}"), "check the disk's free space")
     };
@@ -180,14 +180,14 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
                 imported.batches += cursor.next.0.saturating_sub(held);
                 imported.cursors.insert(cursor.origin.0, cursor.next.0);
             }
-            Outcome::Refused(refusal) => imported.refused.push(refusal.to_string()),
+            Outcome::HttpError(refusal) => imported.refused.push(refusal.to_string()),
             other => imported.refused.push(format!("{other:?}")),
         }
     }
     Ok(Json(imported))
 }
 
-async fn receive(node: &Node, body: Body) -> Result<File, Refused> {
+async fn receive(node: &Node, body: Body) -> Result<File, HttpError> {
     let disk =
         |error: io::Error| refused(507, "local_storage", format!("the bundle could not be kept: {error}"), "check the disk's free space");
     let dir = node.config.data_dir.join("bundles");

@@ -23,13 +23,13 @@ use serde::Deserialize;
 
 use super::{
     access::{Right, check},
-    reply::{Refused, Reply, later, refused},
+    reply::{HttpError, Reply, refused, retry_later},
 };
 use crate::{
     api::{BatchAccepted, Problem, REQUEST_KEY_HEADER, RowProblem},
     entry::{CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryRefusal, EntryScope},
+    maintenance::{self, DISK_FULL},
     node::Node,
-    upkeep::{self, DISK_FULL},
 };
 
 /// Query of an entry request.
@@ -54,7 +54,7 @@ pub async fn enter_batch(
     let request_key = request_key(&headers)?;
     let (origin, scope) = scope(&node)?;
     if let Some(full) = node.alarms.list().iter().find(|alarm| alarm.code == DISK_FULL) {
-        return Err(later(503, "disk_full", full.message.clone(), upkeep::INTERVAL_MS));
+        return Err(retry_later(503, "disk_full", full.message.clone(), maintenance::INTERVAL_MS));
     }
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = EntryFormat::of_media_type(header(CONTENT_TYPE), query.table.as_deref())?;
@@ -68,7 +68,7 @@ pub async fn enter_batch(
     answer(origin, request_key, outcome)
 }
 
-async fn read_body(mut reader: EntryReader, body: Body) -> Result<CheckedBatch, Refused> {
+async fn read_body(mut reader: EntryReader, body: Body) -> Result<CheckedBatch, HttpError> {
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| refused(400, "body_cut_short", format!("the body ended early: {error}"), "send it again"))?;
@@ -101,7 +101,7 @@ fn answer(origin: OriginId, request_key: String, outcome: WriteOutcome) -> Reply
             });
             Err(refused)
         }
-        WriteOutcome::Busy => Err(Refused::from(crate::consensus::ProposeError::Busy { retry_after_ms: 500 })),
+        WriteOutcome::Busy => Err(HttpError::from(crate::consensus::ProposeError::Busy { retry_after_ms: 500 })),
         WriteOutcome::NotAuthor => Err(refused(
             409,
             "not_author",
@@ -111,7 +111,7 @@ fn answer(origin: OriginId, request_key: String, outcome: WriteOutcome) -> Reply
     }
 }
 
-fn key_reused(request_key: &str, first: Hash32, seq: StreamSeq) -> Refused {
+fn key_reused(request_key: &str, first: Hash32, seq: StreamSeq) -> HttpError {
     refused(
         409,
         "request_key_reused",
@@ -120,7 +120,7 @@ fn key_reused(request_key: &str, first: Hash32, seq: StreamSeq) -> Refused {
     )
 }
 
-fn request_key(headers: &HeaderMap) -> Result<String, Refused> {
+fn request_key(headers: &HeaderMap) -> Result<String, HttpError> {
     let hint = format!(
         "send a header `{REQUEST_KEY_HEADER}` of 1 to {REQUEST_KEY_BYTES_MAX} printable ASCII characters, the same again for a retry"
     );
@@ -136,7 +136,7 @@ fn request_key(headers: &HeaderMap) -> Result<String, Refused> {
 }
 
 /// The origin that this site writes, and the units whose records it may author.
-fn scope(node: &Node) -> Result<(OriginId, EntryScope), Refused> {
+fn scope(node: &Node) -> Result<(OriginId, EntryScope), HttpError> {
     let register = node.warehouse.register();
     let Some(register) = register.as_ref() else {
         return Err(refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`"));
@@ -153,7 +153,7 @@ fn scope(node: &Node) -> Result<(OriginId, EntryScope), Refused> {
     }
 }
 
-impl From<EntryRefusal> for Refused {
+impl From<EntryRefusal> for HttpError {
     fn from(refusal: EntryRefusal) -> Self {
         let first = refusal.errors.first();
         let mut refused = refused(

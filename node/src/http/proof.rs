@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use super::{
     access::{Right, check},
-    reply::{Refused, Reply, refused, task_lost},
+    reply::{HttpError, Reply, refused, task_lost},
 };
 use crate::{
     api::{Done, EvidenceKept, Problem, ProofLine, RowHash, StoodAt},
@@ -39,7 +39,7 @@ pub async fn proof(
     State(node): State<Arc<Node>>,
     Extension(who): Extension<PeerIdentity>,
     Path(origin): Path<u32>,
-) -> Result<Response, Refused> {
+) -> Result<Response, HttpError> {
     check(&node, &who, Right::Operate)?;
     let (lines, written) = mpsc::channel::<ProofLine>(LINES_MAX);
     tokio::task::spawn_blocking(move || {
@@ -55,7 +55,7 @@ pub async fn proof(
                 }
                 ProofLine::Proof(proof)
             }
-            Err(error) => ProofLine::Failed(*Refused::from(error).problem),
+            Err(error) => ProofLine::Failed(*HttpError::from(error).problem),
         };
         // A client that went away needs no answer.
         let _ = lines.blocking_send(last);

@@ -41,7 +41,7 @@ pub async fn adopt_register(
     Json(signed): Json<SignedRegister>,
 ) -> Reply<Done> {
     check(&node, &who, Right::Operate)?;
-    // Refused here already, so that nothing wrong takes a place in the site's log.
+    // HttpError here already, so that nothing wrong takes a place in the site's log.
     let verified = signed
         .verify(node.warehouse.register_key(), node.warehouse.tree())
         .map_err(|e| refused(409, "register_refused", e.to_string(), "issue it again with `kho register issue`"))?;

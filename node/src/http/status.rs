@@ -8,7 +8,7 @@ use kho_storage::schema::Schema;
 
 use super::{
     access::{Right, check},
-    reply::{Refused, Reply, refused, task_lost},
+    reply::{HttpError, Reply, refused, task_lost},
 };
 use crate::{
     api::{Done, Problem, StatusReport},
@@ -54,7 +54,7 @@ pub async fn ready(State(node): State<Arc<Node>>, Extension(who): Extension<Peer
 
 /// Metrics in Prometheus' text form.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, description = "Prometheus text", content_type = "text/plain")))]
-pub async fn metrics(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Result<String, Refused> {
+pub async fn metrics(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Result<String, HttpError> {
     check(&node, &who, Right::Watch)?;
     let gathered = tokio::task::spawn_blocking(move || crate::metering::render(&node));
     Ok(gathered.await.map_err(task_lost)??)

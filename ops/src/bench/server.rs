@@ -12,10 +12,10 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to end before it is killed.
-const END_PATIENCE: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for one that first writes out what it holds.
-const SHUT_DOWN_PATIENCE: Duration = Duration::from_secs(120);
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const SHUT_DOWN_TIMEOUT: Duration = Duration::from_secs(120);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Lines of a log that tell why a server ended.
 const LOG_LINES: usize = 15;
 
@@ -56,10 +56,10 @@ impl Server {
     /// When it does not.
     pub async fn end(&mut self, signal: Signal) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.child), signal)?;
-        let deadline = Instant::now() + SHUT_DOWN_PATIENCE;
+        let deadline = Instant::now() + SHUT_DOWN_TIMEOUT;
         while self.child.try_wait()?.is_none() {
             ensure!(Instant::now() < deadline, "{} does not end; the end of its log:\n{}", self.name, log_tail(&self.log));
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
@@ -69,12 +69,12 @@ impl Drop for Server {
     fn drop(&mut self) {
         // One that has ended was waited for, and its id may be another's by now.
         let asked = matches!(self.child.try_wait(), Ok(None)) && kill_process(Pid::from_child(&self.child), self.end).is_ok();
-        let deadline = Instant::now() + END_PATIENCE;
+        let deadline = Instant::now() + END_TIMEOUT;
         while asked && Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
-            std::thread::sleep(LOOK_INTERVAL);
+            std::thread::sleep(POLL_INTERVAL);
         }
         // Nothing more can be done about a process that can't be killed.
         let _ = self.child.kill();
@@ -121,7 +121,7 @@ mod tests {
         let mut server = start("echo no room; exit 3");
         let why = loop {
             match server.ensure_runs() {
-                Ok(()) => std::thread::sleep(LOOK_INTERVAL),
+                Ok(()) => std::thread::sleep(POLL_INTERVAL),
                 Err(why) => break why.to_string(),
             }
         };

@@ -13,7 +13,6 @@ use tempfile::TempDir;
 
 use super::{
     backlog::measure_backlog,
-    held::measure_held,
     idle::measure_idle_children,
     measure::Measure,
     observation::Observation,
@@ -21,6 +20,7 @@ use super::{
     peers::{Etcd, Postgres},
     persons::Persons,
     progress,
+    recovery::measure_held,
     site::measure_site,
     spread::together,
     tree::{measure_growth, measure_tree},

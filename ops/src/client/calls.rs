@@ -22,7 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     node_client::{CallError, NodeClient, causes},
     request::{Payload, Request},
-    retry::{Patience, Repeat},
+    retry::{Repeat, RetryBudget},
 };
 
 /// The longest line of a proof's stream: one hundred differences fit many times over.
@@ -68,7 +68,7 @@ impl NodeClient {
 
     /// Whether the node can answer now. Asked once, so that who waits for it sees the moment.
     pub async fn ready(&self) -> Result<(), CallError> {
-        self.send(&Request::read(&["readyz"]).patience(Patience::None)).await.map(drop)
+        self.send(&Request::read(&["readyz"]).retry_budget(RetryBudget::None)).await.map(drop)
     }
 
     pub async fn status(&self) -> Result<StatusReport, CallError> {
@@ -106,12 +106,12 @@ impl NodeClient {
 
     /// Enters one batch. The key makes any repetition harmless.
     pub async fn enter(&self, batch: BatchUpload) -> Result<BatchAccepted, CallError> {
-        self.send_json(&entry_request(batch).patience(Patience::Long)).await
+        self.send_json(&entry_request(batch).retry_budget(RetryBudget::Long)).await
     }
 
     /// The same in one attempt: for who wants to see what the node says now.
     pub async fn enter_once(&self, batch: BatchUpload) -> Result<BatchAccepted, CallError> {
-        self.send_json(&entry_request(batch).patience(Patience::None)).await
+        self.send_json(&entry_request(batch).retry_budget(RetryBudget::None)).await
     }
 
     /// Has the node recompute an origin; `progress` hears of rows done and rows expected.

@@ -23,4 +23,4 @@ pub use connection::ConnectionArgs;
 pub use node_client::{CallError, NodeClient};
 pub use node_url::NodeUrl;
 pub use request::{Payload, Request};
-pub use retry::{Patience, Repeat};
+pub use retry::{Repeat, RetryBudget};

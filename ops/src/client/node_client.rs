@@ -100,7 +100,7 @@ impl NodeClient {
     /// # Errors
     /// [`CallError`]: `Unknown` only for orders that may have arrived.
     pub async fn send(&self, request: &Request) -> Result<Response, CallError> {
-        let mut retry = Retry::new(request.repeat, request.patience, self.nodes.len());
+        let mut retry = Retry::new(request.repeat, request.retry_budget, self.nodes.len());
         let mut place = self.current.load(Ordering::Relaxed) % self.nodes.len();
         loop {
             let node = &self.nodes[place];

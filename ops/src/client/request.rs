@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use reqwest::Method;
 
-use super::retry::{Patience, Repeat};
+use super::retry::{Repeat, RetryBudget};
 
 /// What a request carries.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct Request {
     pub headers: Vec<(&'static str, String)>,
     pub payload: Payload,
     pub repeat: Repeat,
-    pub patience: Patience,
+    pub retry_budget: RetryBudget,
 }
 
 impl Request {
@@ -50,7 +50,7 @@ impl Request {
 
     fn new(method: Method, path: &[&str], payload: Payload, repeat: Repeat) -> Self {
         let path = path.iter().map(|segment| (*segment).to_owned()).collect();
-        Self { method, path, query: Vec::new(), headers: Vec::new(), payload, repeat, patience: Patience::Short }
+        Self { method, path, query: Vec::new(), headers: Vec::new(), payload, repeat, retry_budget: RetryBudget::Short }
     }
 
     /// Adds a parameter when there is a value.
@@ -64,8 +64,8 @@ impl Request {
         self
     }
 
-    pub fn patience(mut self, patience: Patience) -> Self {
-        self.patience = patience;
+    pub fn retry_budget(mut self, retry_budget: RetryBudget) -> Self {
+        self.retry_budget = retry_budget;
         self
     }
 }

@@ -15,7 +15,7 @@ pub enum Repeat {
 
 /// How long a request is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum RetryBudget {
     /// Once: whoever asks asks again by itself.
     None,
     /// Somebody waits for the answer.
@@ -78,11 +78,11 @@ pub struct Retry {
 }
 
 impl Retry {
-    pub fn new(repeat: Repeat, patience: Patience, nodes: usize) -> Self {
-        let rounds_max = match patience {
-            Patience::None => 1,
-            Patience::Short => 3,
-            Patience::Long => 40,
+    pub fn new(repeat: Repeat, retry_budget: RetryBudget, nodes: usize) -> Self {
+        let rounds_max = match retry_budget {
+            RetryBudget::None => 1,
+            RetryBudget::Short => 3,
+            RetryBudget::Long => 40,
         };
         let nodes = u32::try_from(nodes).unwrap_or(u32::MAX).clamp(1, 64);
         Self { repeat, nodes, tries: 0, tries_max: rounds_max * nodes, may_have_arrived: false }
@@ -139,16 +139,16 @@ mod tests {
 
     #[test]
     fn an_order_is_not_repeated_once_it_may_have_arrived() {
-        assert_eq!(Retry::new(Repeat::Once, Patience::Long, 3).after(Attempt::Lost), Next::GiveUp(GiveUp::Unknown));
-        assert_eq!(Retry::new(Repeat::Once, Patience::Long, 3).after(answered(504)), Next::GiveUp(GiveUp::Unknown));
-        assert_eq!(Retry::new(Repeat::Once, Patience::Long, 3).after(answered(500)), Next::Refuse);
-        let before_it_was_sent = Retry::new(Repeat::Once, Patience::Long, 3).after(Attempt::NotConnected);
+        assert_eq!(Retry::new(Repeat::Once, RetryBudget::Long, 3).after(Attempt::Lost), Next::GiveUp(GiveUp::Unknown));
+        assert_eq!(Retry::new(Repeat::Once, RetryBudget::Long, 3).after(answered(504)), Next::GiveUp(GiveUp::Unknown));
+        assert_eq!(Retry::new(Repeat::Once, RetryBudget::Long, 3).after(answered(500)), Next::Refuse);
+        let before_it_was_sent = Retry::new(Repeat::Once, RetryBudget::Long, 3).after(Attempt::NotConnected);
         assert_eq!(before_it_was_sent, Next::Again { wait: Duration::ZERO, other_node: true });
     }
 
     #[test]
     fn a_keyed_request_goes_on_at_another_node_and_stays_unknown_when_none_answers() {
-        let mut retry = Retry::new(Repeat::Harmless, Patience::Short, 2);
+        let mut retry = Retry::new(Repeat::Harmless, RetryBudget::Short, 2);
         assert!(matches!(retry.after(Attempt::Lost), Next::Again { other_node: true, .. }));
         let last = (0..10).map(|_| retry.after(Attempt::NotConnected)).find(|next| matches!(next, Next::GiveUp(_)));
         assert_eq!(last, Some(Next::GiveUp(GiveUp::Unknown)));
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_lost_read_changed_nothing_so_it_ends_as_unreachable() {
-        let mut retry = Retry::new(Repeat::Read, Patience::Short, 1);
+        let mut retry = Retry::new(Repeat::Read, RetryBudget::Short, 1);
         let ends: Vec<_> = (0..3).map(|_| retry.after(Attempt::Lost)).collect();
         assert_eq!(ends[2], Next::GiveUp(GiveUp::Unreachable));
     }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_busy_node_is_asked_again_after_the_time_it_names_within_bounds() {
         let busy = |status, seconds| Attempt::Answered { status, retry_after: Some(Duration::from_secs(seconds)) };
-        let mut retry = Retry::new(Repeat::Once, Patience::Long, 2);
+        let mut retry = Retry::new(Repeat::Once, RetryBudget::Long, 2);
         assert_eq!(retry.after(busy(429, 2)), Next::Again { wait: Duration::from_secs(2), other_node: false });
         assert_eq!(retry.after(busy(503, 0)), Next::Again { wait: WAIT_FIRST, other_node: true });
         assert_eq!(retry.after(busy(503, 9_999)), Next::Again { wait: RETRY_AFTER_MAX, other_node: true });
@@ -172,17 +172,17 @@ mod tests {
 
     #[test]
     fn tries_are_bounded_and_end_in_the_node_s_own_words() {
-        let mut retry = Retry::new(Repeat::Harmless, Patience::Short, 1);
+        let mut retry = Retry::new(Repeat::Harmless, RetryBudget::Short, 1);
         let nexts: Vec<_> = (0..3).map(|_| retry.after(answered(503))).collect();
         assert_eq!(nexts[2], Next::Refuse);
-        assert_eq!(Retry::new(Repeat::Read, Patience::None, 1).after(answered(503)), Next::Refuse);
-        assert_eq!(Retry::new(Repeat::Read, Patience::None, 1).after(Attempt::NotConnected), Next::GiveUp(GiveUp::Unreachable));
-        assert_eq!(Retry::new(Repeat::Harmless, Patience::Long, 3).after(answered(422)), Next::Refuse);
+        assert_eq!(Retry::new(Repeat::Read, RetryBudget::None, 1).after(answered(503)), Next::Refuse);
+        assert_eq!(Retry::new(Repeat::Read, RetryBudget::None, 1).after(Attempt::NotConnected), Next::GiveUp(GiveUp::Unreachable));
+        assert_eq!(Retry::new(Repeat::Harmless, RetryBudget::Long, 3).after(answered(422)), Next::Refuse);
     }
 
     #[test]
     fn pauses_grow_with_rounds_over_all_nodes_up_to_a_bound() {
-        let mut retry = Retry::new(Repeat::Read, Patience::Long, 2);
+        let mut retry = Retry::new(Repeat::Read, RetryBudget::Long, 2);
         let waits: Vec<_> = (0..16)
             .map(|_| match retry.after(Attempt::NotConnected) {
                 Next::Again { wait, .. } => wait,
@@ -195,6 +195,6 @@ mod tests {
 
     #[test]
     fn a_refused_certificate_ends_it_at_once() {
-        assert_eq!(Retry::new(Repeat::Read, Patience::Long, 3).after(Attempt::Untrusted), Next::GiveUp(GiveUp::Untrusted));
+        assert_eq!(Retry::new(Repeat::Read, RetryBudget::Long, 3).after(Attempt::Untrusted), Next::GiveUp(GiveUp::Untrusted));
     }
 }

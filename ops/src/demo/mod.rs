@@ -31,9 +31,9 @@ const CENTRE: SiteId = SiteId(1);
 const PROVINCE: SiteId = SiteId(3);
 const FIRST_DISTRICT: u32 = 4;
 /// How long the centre may take to hold everything that was entered.
-const ARRIVAL_PATIENCE: Duration = Duration::from_secs(600);
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long nodes may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The demonstration: a local tree that is entered, replicated, broken on the way, proven and queried.
 #[derive(Debug, Subcommand)]
@@ -131,7 +131,7 @@ async fn demonstrate(args: RunArgs) -> anyhow::Result<()> {
         &[("KHO_IDENTITY", path_text(&tree.identity_dir("operator"))?)],
     )?;
     steps.end();
-    tell_addresses(&tree)?;
+    print_addresses(&tree)?;
     if args.leave_running {
         tree.leave_running()?;
         println!("\nThe tree is left running. Stop it with:\n  kho demo stop --dir {}", args.dir.display());
@@ -259,7 +259,7 @@ async fn wait_for_arrival(tree: &LocalTree) -> anyhow::Result<Duration> {
             bar.finish_and_clear();
             return Ok(started.elapsed());
         }
-        if started.elapsed() > ARRIVAL_PATIENCE {
+        if started.elapsed() > ARRIVAL_TIMEOUT {
             bail!(
                 "the centre still lacks {} batches; see `kho status --node {}`",
                 missing.iter().sum::<u64>(),
@@ -293,7 +293,7 @@ fn path_text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().with_context(|| format!("{} is no UTF-8 path", path.display()))
 }
 
-fn tell_addresses(tree: &LocalTree) -> anyhow::Result<()> {
+fn print_addresses(tree: &LocalTree) -> anyhow::Result<()> {
     println!("\nWhere the nodes answer (HTTPS):");
     for site in &tree.plan().sites {
         println!("  {:<10} {:<28} {}", site.tier.to_string(), site.name, tree.urls(site.site).join(" "));
@@ -310,7 +310,7 @@ fn tell_addresses(tree: &LocalTree) -> anyhow::Result<()> {
 async fn start(dir: &Path) -> anyhow::Result<()> {
     let mut tree = LocalTree::open(dir, &khod_beside()?)?;
     tree.start().await?;
-    tell_addresses(&tree)?;
+    print_addresses(&tree)?;
     tree.leave_running()
 }
 
@@ -319,10 +319,10 @@ fn stop(dir: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&path).with_context(|| format!("no tree runs from {}", dir.display()))?;
     let ids: Vec<u32> = serde_json::from_str(&text).with_context(|| format!("{} can't be read", path.display()))?;
     let running: Vec<u32> = ids.into_iter().filter(|id| step::is_khod(*id) && crate::local_tree::ask_to_stop(*id).is_ok()).collect();
-    let deadline = Instant::now() + STOP_PATIENCE;
+    let deadline = Instant::now() + STOP_TIMEOUT;
     while running.iter().any(|id| step::is_khod(*id)) {
         if Instant::now() > deadline {
-            bail!("some nodes did not stop in {} s; see khod.log in the folders below {}", STOP_PATIENCE.as_secs(), dir.display());
+            bail!("some nodes did not stop in {} s; see khod.log in the folders below {}", STOP_TIMEOUT.as_secs(), dir.display());
         }
         std::thread::sleep(Duration::from_millis(50));
     }

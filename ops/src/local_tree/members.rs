@@ -9,7 +9,7 @@ use kho_storage::{
 
 use super::{
     LocalTree,
-    found::{SMALL_LIMITS, free_place},
+    bootstrap::{SMALL_LIMITS, free_place},
 };
 
 impl LocalTree {

@@ -8,12 +8,12 @@
 //! DIR/tree.json       who answers where, so that a later run finds the same tree
 //! ```
 
-mod found;
+mod bootstrap;
 mod members;
+mod node_overrides;
 mod plan;
 mod process;
-mod surroundings;
 
-pub use found::LocalTree;
+pub use bootstrap::LocalTree;
 pub use plan::{PlannedSite, TreePlan};
 pub use process::{NodeProcess, ask_to_stop, khod_beside};

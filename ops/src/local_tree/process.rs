@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 /// How long a process may take to stop when asked.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running node. Dropping it kills the process, so that no test leaves one behind; [`NodeProcess::leave`] does not.
 pub struct NodeProcess {
@@ -89,7 +89,7 @@ impl NodeProcess {
     pub fn stop(&mut self) -> anyhow::Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         ask_to_stop(child.id())?;
-        let deadline = Instant::now() + STOP_PATIENCE;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < deadline {
             if child.try_wait()?.is_some() {
                 return Ok(());
@@ -98,7 +98,7 @@ impl NodeProcess {
         }
         child.kill()?;
         child.wait()?;
-        bail!("khod did not stop in {} s; see {}", STOP_PATIENCE.as_secs(), self.log.display())
+        bail!("khod did not stop in {} s; see {}", STOP_TIMEOUT.as_secs(), self.log.display())
     }
 
     /// Lets the process run on by itself; returns its id.

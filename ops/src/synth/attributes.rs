@@ -38,29 +38,29 @@ const ABSENT_PER_MILLE: u32 = 45;
 const LINES_MAX: usize = 256;
 
 /// What a commune's people have in common.
-pub(super) struct Surroundings<'a> {
+pub(super) struct SettlingContext<'a> {
     pub(super) calendar: &'a Calendar,
     pub(super) region: CensusRegion,
     pub(super) mix: &'a EthnicMix,
 }
 
 /// The commune's residents in the order of their rows.
-pub(super) fn settle(drafts: &[Draft], households: &[HouseholdDraft], around: &Surroundings<'_>, draws: &mut Draws) -> Vec<Resident> {
+pub(super) fn settle(drafts: &[Draft], households: &[HouseholdDraft], context: &SettlingContext<'_>, draws: &mut Draws) -> Vec<Resident> {
     let mut residents = Vec::with_capacity(drafts.len());
-    let temporary = if around.region == CensusRegion::Southeast { TEMPORARY_MANY } else { TEMPORARY_FEW };
+    let temporary = if context.region == CensusRegion::Southeast { TEMPORARY_MANY } else { TEMPORARY_FEW };
     for (household, draft) in households.iter().enumerate() {
         let first = residents.len() as u32;
         let is_temporary = draft.kind == HouseholdKind::Collective && draws.chance(600) || draws.chance(temporary);
         let mut lines = [None; LINES_MAX];
         for (place, member) in draft.members.iter().enumerate() {
             let person = drafts[member.draft as usize];
-            let ethnicity = ethnicity_of(member, &mut lines, around.mix, draws);
+            let ethnicity = ethnicity_of(member, &mut lines, context.mix, draws);
             residents.push(Resident {
                 household: household as u32,
                 seq: place as u8 + 1,
                 sex: person.sex,
                 age: person.age,
-                born: around.calendar.birthday(person.age, draws),
+                born: context.calendar.birthday(person.age, draws),
                 born_known: precision_at(person.age, draws),
                 relation: member.relation,
                 marital: member.marital,

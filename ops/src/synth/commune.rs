@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::attributes::{Surroundings, settle};
+use super::attributes::{SettlingContext, settle};
 use super::calendar::Calendar;
 use super::csv_buffer::{CsvBuffer, digits};
 use super::draws::{Draws, Lottery, Stage, number_of};
@@ -93,8 +93,8 @@ impl Workshop {
         let drafts: Vec<Draft> = (plan.first_person..plan.first_person + plan.persons).map(draft).collect();
         let households = compose(&drafts, &mut draws(Stage::Families));
         let mut people_draws = draws(Stage::People);
-        let around = Surroundings { calendar: &self.calendar, region: plan.region, mix };
-        let residents = settle(&drafts, &households, &around, &mut people_draws);
+        let context = SettlingContext { calendar: &self.calendar, region: plan.region, mix };
+        let residents = settle(&drafts, &households, &context, &mut people_draws);
         let events = happen(plan, &residents, households.len() as u32, &self.calendar, &mut draws(Stage::Events));
 
         let mut scribe = Scribe { workshop: self, plan, rows, draws: people_draws };

@@ -48,7 +48,7 @@ pub enum IntakeInput {
     /// The bytes are no frame.
     FrameRefused(FrameError),
     /// The child's bytes do not even hold to the transport's rules, as a frame longer than the line carries; says how.
-    LineMisused(String),
+    TransportMisused(String),
     /// The answer to [`super::IntakeAction::ReadCursors`].
     CursorsRead(Result<CursorsHeld, ProposeFailure>),
     /// The answer to [`super::IntakeAction::Propose`].

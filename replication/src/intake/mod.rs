@@ -152,7 +152,7 @@ impl Intake {
         match input {
             IntakeInput::FrameReceived(frame) => self.frame_received(frame, clock),
             IntakeInput::FrameRefused(error) => self.peer_misbehaved(error.to_string()),
-            IntakeInput::LineMisused(what) => self.peer_misbehaved(what),
+            IntakeInput::TransportMisused(what) => self.peer_misbehaved(what),
             IntakeInput::CursorsRead(result) => self.cursors_read(result),
             IntakeInput::Proposed { id, result } => self.proposed(id, result),
             IntakeInput::RegisterChanged { register, signed } => self.register_changed(register, signed),
@@ -243,7 +243,7 @@ impl Intake {
 
     fn ticked(&mut self, now: LinkTime) {
         match &mut self.state {
-            State::AwaitingHello { until } if *until <= now => self.close(Goodbye::Silence),
+            State::AwaitingHello { until } if *until <= now => self.close(Goodbye::IdleTimeout),
             State::Open(open) if open.read_again => {
                 open.read_again = false;
                 self.actions.push_back(IntakeAction::ReadCursors { origins: open.reading.clone() });

@@ -20,7 +20,7 @@ const STEPS: u32 = 400;
 const MUST_HAPPEN: [&str; 11] = [
     "3: dial site 4",
     "3: probe site 2",
-    "3: hang up: a parent that comes earlier",
+    "3: disconnect: a parent that comes earlier",
     "3: send Piece",
     "wants batches",
     "was restored to an older state",
@@ -170,7 +170,7 @@ fn change_leader(world: &mut World, dice: &mut Dice, site: SiteId) {
         _ => Leadership::Follows { addresses: vec!["other:1".into()] },
     };
     world.parent(site).leadership = leadership.clone();
-    world.tell_intake(site, IntakeInput::LeadershipChanged(leadership));
+    world.notify_intake(site, IntakeInput::LeadershipChanged(leadership));
 }
 
 /// The child forgets what the province has acknowledged.

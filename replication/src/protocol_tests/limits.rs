@@ -60,7 +60,7 @@ fn a_full_queue_says_busy_and_nothing_is_lost() {
 
 #[test]
 fn a_parent_that_never_answers_is_left_for_the_stand_in() {
-    let mut world = World::new(UplinkConfig { silence_timeout_ms: 5_000, ..UplinkConfig::default() });
+    let mut world = World::new(UplinkConfig { idle_timeout_ms: 5_000, ..UplinkConfig::default() });
     world.author(OWN).grow(1, SiteTime(1_000_000));
     world.start_child();
     // The province takes proposals and commits nothing.
@@ -76,11 +76,11 @@ fn a_dial_and_a_greeting_without_an_answer_time_out() {
     let mut world = World::new(UplinkConfig::default());
     world.start_child();
     world.pass(11_000);
-    assert!(world.log.iter().any(|line| line.contains("hang up: nothing was heard for too long")), "{:#?}", world.log);
+    assert!(world.log.iter().any(|line| line.contains("disconnect: nothing was heard for too long")), "{:#?}", world.log);
     world.trace();
     world.settle_but(|step| step != Step::Open);
     world.pass(16_000);
-    assert!(world.log.iter().any(|line| line.contains("hang up: nothing was heard for too long")), "{:#?}", world.log);
+    assert!(world.log.iter().any(|line| line.contains("disconnect: nothing was heard for too long")), "{:#?}", world.log);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_transfer_nobody_needs_is_refused() {
     world.settle();
     world.trace();
     let start = world.author(OWN).load_transfer_start();
-    world.tell_intake(PROVINCE, IntakeInput::FrameReceived(ChildFrame::TransferStart { id: FrameId(50), start }));
+    world.notify_intake(PROVINCE, IntakeInput::FrameReceived(ChildFrame::TransferStart { id: FrameId(50), start }));
     let trace = world.trace();
     assert!(trace.contains("Refused #50 3: the transfer of origin 3 does not fit"), "{trace}");
 }

@@ -208,7 +208,7 @@ fn promise_7_a_parent_lost_in_the_middle_of_a_segment_is_replaced_by_the_stand_i
         3: record: site 4 holds 3@1/6 6@1/2
         -- the province is back
         3: probe site 2
-        3: hang up: a parent that comes earlier in the register answers again
+        3: disconnect: a parent that comes earlier in the register answers again
         3: dial site 2 at site2:1
         3: send Hello 3@1/6 6@1/2
         2: read cursors of 3 6

@@ -34,7 +34,7 @@ fn a_parents_new_leader_is_dialled_where_the_old_one_says() {
     world.grow(OWN, 1);
     world.settle_but(|step| matches!(step, Step::Commit(_)));
     let leadership = Leadership::Follows { addresses: vec!["leader:1".into()] };
-    world.tell_intake(PROVINCE, IntakeInput::LeadershipChanged(leadership));
+    world.notify_intake(PROVINCE, IntakeInput::LeadershipChanged(leadership));
     world.settle();
     world.pass(1_000);
     assert_trace(
@@ -46,7 +46,7 @@ fn a_parents_new_leader_is_dialled_where_the_old_one_says() {
         2: send Redirect to leader:1
         2: close: the node no longer leads its site
         2: #2 committed: 3@1/5
-        3: hang up: the child goes on at another node
+        3: disconnect: the child goes on at another node
         3: dial site 2 at leader:1
         3: send Hello 3@1/5
         2: read cursors of 3
@@ -238,7 +238,7 @@ fn promise_2_an_answer_to_what_was_never_sent_ends_the_line() {
     world.settle();
     let trace = world.trace();
     assert!(trace.contains("ALARM parent 2 broke the protocol (it answers #99, which awaits no answer)"), "{trace}");
-    assert!(trace.contains("hang up: the peer broke the protocol"), "{trace}");
+    assert!(trace.contains("disconnect: the peer broke the protocol"), "{trace}");
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn promise_7_a_question_about_streams_that_nobody_answers_ends_the_line() {
     }
     let trace = world.trace();
     assert!(trace.contains("2: send Adopted"), "other streams went on meanwhile: {trace}");
-    assert!(trace.contains("3: hang up: "), "{trace}");
+    assert!(trace.contains("3: disconnect: "), "{trace}");
 }
 
 #[test]

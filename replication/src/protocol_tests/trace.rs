@@ -95,7 +95,7 @@ pub(super) fn parent_frame(frame: &ParentFrame) -> String {
 pub(super) fn uplink_action(action: &UplinkAction) -> String {
     match action {
         UplinkAction::Dial { site, addresses, .. } => format!("dial site {site} at {}", addresses.join(" ")),
-        UplinkAction::Hangup { reason, .. } => format!("hang up: {reason}"),
+        UplinkAction::Disconnect { reason, .. } => format!("disconnect: {reason}"),
         UplinkAction::SendFrame { frame, .. } => format!("send {}", child_frame(frame)),
         UplinkAction::LoadSegment { origin, from, .. } => format!("load {origin} from {from}"),
         UplinkAction::LoadTransferStart { origin, .. } => format!("load transfer start of {origin}"),

@@ -164,7 +164,7 @@ impl World {
             self.now = self.now.after_ms(until.ms_since(self.now).min(1000));
             self.tell(UplinkInput::Tick);
             for site in [PROVINCE, REGION] {
-                self.tell_intake(site, IntakeInput::Tick);
+                self.notify_intake(site, IntakeInput::Tick);
             }
         }
     }
@@ -312,7 +312,7 @@ impl World {
         if let Some(alter) = self.alter_up {
             frame = alter(frame);
         }
-        self.tell_intake(site, IntakeInput::FrameReceived(frame));
+        self.notify_intake(site, IntakeInput::FrameReceived(frame));
     }
 
     fn deliver_down(&mut self) {
@@ -349,7 +349,7 @@ impl World {
             UplinkAction::Dial { link, site, .. } => {
                 self.wire = Some(Wire { link, site, opened: false, up: VecDeque::new(), down: VecDeque::new(), closing: false });
             }
-            UplinkAction::Hangup { link, .. } => {
+            UplinkAction::Disconnect { link, .. } => {
                 if self.wire.as_ref().is_some_and(|wire| wire.link == link) {
                     self.cut_wire();
                 }
@@ -381,11 +381,11 @@ impl World {
     /// Answers a question of a connection; if that is gone, nobody hears.
     fn answer_intake(&mut self, site: SiteId, link: LinkId, input: IntakeInput) {
         if self.parents[&site].intake.as_ref().is_some_and(|(open, _)| *open == link) {
-            self.tell_intake(site, input);
+            self.notify_intake(site, input);
         }
     }
 
-    pub fn tell_intake(&mut self, site: SiteId, input: IntakeInput) {
+    pub fn notify_intake(&mut self, site: SiteId, input: IntakeInput) {
         let (now, clock) = (self.now, self.clock());
         let parent = self.parents.get_mut(&site).expect("one of two");
         let Some((link, intake)) = &mut parent.intake else { return };

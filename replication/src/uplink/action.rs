@@ -19,7 +19,7 @@ pub enum UplinkAction {
         addresses: Vec<String>,
     },
     /// Say goodbye and close. No [`super::UplinkInput::LinkLost`] needs to follow.
-    Hangup {
+    Disconnect {
         link: LinkId,
         reason: Goodbye,
     },

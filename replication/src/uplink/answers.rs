@@ -9,7 +9,7 @@ use kho_storage::{
 use super::{
     LinkId, Uplink, UplinkAction, UplinkAlarm,
     link::{Link, Sent, Unanswered},
-    stream::{Lies, ParkReason},
+    stream::{CursorPosition, ParkReason},
 };
 use crate::{
     frames::{Cursor, FrameId, ParentFrame},
@@ -55,28 +55,30 @@ impl Uplink {
         let Link::Open(open) = &self.link else { return };
         let parent = open.parent;
         let (cursor, held) = (Cursor::of(&cursor), stream.held.cursor());
-        let (lies, was_ahead) = (stream.judge(cursor), stream.parent_is_ahead());
-        if lies == Lies::Beyond && frame.placement != stream.placement {
+        let (position, was_ahead) = (stream.judge(cursor), stream.parent_is_ahead());
+        if position == CursorPosition::Beyond && frame.placement != stream.placement {
             // An answer to what was sent from another place: where the stream goes on was settled since.
-            return self.line_proved();
+            return self.link_proved();
         }
-        if lies == Lies::InOtherHistory {
+        if position == CursorPosition::InOtherHistory {
             let what = format!("it acknowledges {cursor} of origin {}, this site holds {held}", frame.origin);
             return self.peer_misbehaved(what, now);
         }
         // What this site alone writes another path may have brought there too: written before the site was set back.
-        if lies == Lies::Beyond && !was_ahead && self.is_own(frame.origin) {
+        if position == CursorPosition::Beyond && !was_ahead && self.is_own(frame.origin) {
             let alarm = UplinkAlarm::SiteBehindParent { parent, origin: frame.origin, held, claimed: cursor };
             self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
         }
         let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
-        let parked =
-            if lies == Lies::Beyond || was_ahead || (frame.placement == stream.placement && !matches!(frame.what, Sent::Segment { .. })) {
-                stream.place(cursor);
-                None
-            } else {
-                stream.adopted(&frame, cursor, now, &self.config)
-            };
+        let parked = if position == CursorPosition::Beyond
+            || was_ahead
+            || (frame.placement == stream.placement && !matches!(frame.what, Sent::Segment { .. }))
+        {
+            stream.place(cursor);
+            None
+        } else {
+            stream.adopted(&frame, cursor, now, &self.config)
+        };
         // A parent that stands at the segment's end has compared its history with this site's. One that stands beyond it may have
         // forgotten the batches that it would have to compare: its word is a number alone.
         if let Sent::Segment { end, .. } = frame.what
@@ -87,7 +89,7 @@ impl Uplink {
                 self.record(parent, frame.origin, known, now);
             }
         }
-        self.line_proved();
+        self.link_proved();
         self.parked(frame.origin, parked);
         self.stream_moved(frame.origin);
     }
@@ -97,7 +99,7 @@ impl Uplink {
         let Some(frame) = self.answered(id, Some(*origin), now) else { return };
         let Some(stream) = self.streams.get_mut(origin) else { return };
         let parked = stream.transfer_wants(&frame, status, now, &self.config);
-        self.line_proved();
+        self.link_proved();
         self.parked(*origin, parked);
         self.stream_moved(*origin);
     }

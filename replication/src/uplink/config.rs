@@ -16,7 +16,7 @@ pub struct UplinkConfig {
     /// From Hello to Welcome.
     pub welcome_timeout_ms: u64,
     /// With something unanswered: silence after which the line counts as lost.
-    pub silence_timeout_ms: u64,
+    pub idle_timeout_ms: u64,
     /// How long any one frame may stay unanswered.
     pub answer_timeout_ms: u64,
     /// First pause after a failure; doubles up to `backoff_ms_max`, less up to a half at random.
@@ -53,7 +53,7 @@ impl Default for UplinkConfig {
             in_flight_segments_max: 4,
             dial_timeout_ms: 10_000,
             welcome_timeout_ms: 15_000,
-            silence_timeout_ms: 180_000,
+            idle_timeout_ms: 180_000,
             answer_timeout_ms: 600_000,
             backoff_ms_min: 500,
             backoff_ms_max: 60_000,

@@ -13,7 +13,7 @@ use super::{
     LinkId, Uplink, UplinkAction, UplinkAlarm,
     link::{Link, OpenLink},
     parents::backoff_ms,
-    stream::{Lies, ParkReason, Want},
+    stream::{CursorPosition, ParkReason, Want},
 };
 use crate::{
     frames::{ChildFrame, Cursor, FrameError, Goodbye, Hello, PROTOCOL_VERSIONS, STREAMS_MAX, Welcome},
@@ -74,14 +74,14 @@ impl Uplink {
         if let Some(parent) = self.parents.current().map(|parent| parent.site) {
             self.actions.push_back(UplinkAction::RaiseAlarm(UplinkAlarm::PeerMisbehaved { parent, what: what.clone() }));
         }
-        self.hang_up(Goodbye::PeerMisbehaved(what.clone()));
+        self.disconnect(Goodbye::PeerMisbehaved(what.clone()));
         self.fail(what, self.config.parked_retry_ms, true, now);
     }
 
     /// Closes the connection, if there is one. The caller sets the next state.
-    pub(super) fn hang_up(&mut self, reason: Goodbye) {
+    pub(super) fn disconnect(&mut self, reason: Goodbye) {
         if let Some(link) = self.link.id() {
-            self.actions.push_back(UplinkAction::Hangup { link, reason });
+            self.actions.push_back(UplinkAction::Disconnect { link, reason });
         }
     }
 
@@ -93,7 +93,7 @@ impl Uplink {
             self.parents.proved();
         }
         self.flush_records(now);
-        self.forget_line();
+        self.forget_link();
         let before = self.parents.current().map(|parent| parent.site);
         let failed = self.parents.failed(self.config.failures_max, for_good);
         let stays = failed.all_failed || before == self.parents.current().map(|parent| parent.site);
@@ -108,29 +108,29 @@ impl Uplink {
     }
 
     /// What was known of the parent's side is worth nothing on the next line.
-    pub(super) fn forget_line(&mut self) {
+    pub(super) fn forget_link(&mut self) {
         self.ready.clear();
         self.timers.clear();
         for stream in self.streams.values_mut() {
             stream.queued = false;
-            stream.forget_line();
+            stream.forget_link();
         }
     }
 
     /// Moves on what only waited: a pause, a dial, a welcome, an answer, a probe.
-    pub(super) fn check_line(&mut self, now: LinkTime) {
+    pub(super) fn check_link(&mut self, now: LinkTime) {
         match &self.link {
             Link::Waiting { until } if *until <= now => self.dial(now),
             Link::Dialling { until, .. } if *until <= now => {
-                self.hang_up(Goodbye::Silence);
+                self.disconnect(Goodbye::IdleTimeout);
                 self.fail("the parent did not answer the dial in time".into(), 0, false, now);
             }
             Link::Greeting { until, .. } if *until <= now => {
-                self.hang_up(Goodbye::Silence);
+                self.disconnect(Goodbye::IdleTimeout);
                 self.fail("the parent did not say welcome in time".into(), 0, false, now);
             }
             Link::Open(open) if open.is_silent(&self.config, now) => {
-                self.hang_up(Goodbye::Silence);
+                self.disconnect(Goodbye::IdleTimeout);
                 self.fail("the parent did not answer in time".into(), 0, false, now);
             }
             Link::Open(_) => self.probe_preferred(now),
@@ -153,16 +153,16 @@ impl Uplink {
     pub(super) fn probe_answered(&mut self, site: SiteId, reachable: bool, now: LinkTime) {
         let is_preferred = self.parents.preferred().is_some_and(|parent| parent.site == site);
         if reachable && is_preferred && matches!(self.link, Link::Open(_)) {
-            self.hang_up(Goodbye::PreferredParentBack);
+            self.disconnect(Goodbye::PreferredParentBack);
             self.flush_records(now);
-            self.forget_line();
+            self.forget_link();
             self.parents.prefer_first();
             self.dial(now);
         }
     }
 
     /// The parent's site took something: the line is good, and so is the parent.
-    pub(super) fn line_proved(&mut self) {
+    pub(super) fn link_proved(&mut self) {
         let Link::Open(open) = &mut self.link else { return };
         if !open.proved {
             open.proved = true;
@@ -176,10 +176,10 @@ impl Uplink {
     }
 
     pub(super) fn redirected(&mut self, addresses: Vec<String>, now: LinkTime) {
-        self.hang_up(Goodbye::Elsewhere);
+        self.disconnect(Goodbye::Elsewhere);
         self.flush_records(now);
         if self.parents.redirected(addresses, self.config.redirects_max) {
-            self.forget_line();
+            self.forget_link();
             self.dial(now);
         } else {
             self.fail("the parent's nodes pass the child on to each other".into(), 0, false, now);
@@ -193,7 +193,7 @@ impl Uplink {
             _ => (0, false),
         };
         // Closing an already ended connection does no harm, and one that the parent left half open ends.
-        self.hang_up(reason.clone());
+        self.disconnect(reason.clone());
         self.fail(format!("the parent ended the connection: {reason}"), pause_ms, for_good, now);
     }
 
@@ -250,7 +250,7 @@ impl Uplink {
         let Some(stream) = self.streams.get_mut(&origin).filter(|stream| stream.was_asked()) else { return false };
         let held = stream.held.cursor();
         match stream.judge(cursor) {
-            Lies::InOtherHistory => {
+            CursorPosition::InOtherHistory => {
                 let reason = ParkReason::Forked { ours: held.epoch, theirs: cursor.epoch };
                 if stream.park(reason, now, &self.config).is_some() {
                     let alarm = UplinkAlarm::Forked { parent, origin, ours: held.epoch, theirs: cursor.epoch };
@@ -259,14 +259,14 @@ impl Uplink {
                 self.set_timer(origin);
                 return false;
             }
-            Lies::Beyond if own => {
+            CursorPosition::Beyond if own => {
                 let alarm = UplinkAlarm::SiteBehindParent { parent, origin, held, claimed: cursor };
                 self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
                 stream.place(cursor);
                 self.enqueue(origin);
                 return false;
             }
-            Lies::Beyond | Lies::Within => stream.place(cursor),
+            CursorPosition::Beyond | CursorPosition::Within => stream.place(cursor),
         }
         if planted(Bug::CursorAcknowledges) {
             stream.learn(parent, cursor);

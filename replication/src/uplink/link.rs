@@ -148,7 +148,7 @@ impl OpenLink {
         let oldest_frame = self.unanswered.values().next().map(|frame| frame.sent_at);
         oldest_frame.into_iter().chain(self.asked_at).min().is_some_and(|oldest| {
             let waited = now.ms_since(oldest);
-            waited > config.answer_timeout_ms || waited.min(now.ms_since(self.last_heard)) > config.silence_timeout_ms
+            waited > config.answer_timeout_ms || waited.min(now.ms_since(self.last_heard)) > config.idle_timeout_ms
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            inputs                                            actions
-//!  BecameLeader, StreamAdvanced ─▶ ┌──────────────────────┐ ─▶ Dial, Hangup, Probe
+//!  BecameLeader, StreamAdvanced ─▶ ┌──────────────────────┐ ─▶ Dial, Disconnect, Probe
 //!  LinkOpened, LinkLost ─────────▶ │ Uplink               │ ─▶ SendFrame
 //!  FrameReceived ────────────────▶ │  link  ── connect.rs │ ─▶ LoadSegment, LoadPiece, …
 //!  SegmentLoaded, PieceLoaded ───▶ │  stream ─ stream.rs  │ ─▶ RecordParent (own Raft)
@@ -172,10 +172,10 @@ impl Uplink {
     }
 
     fn lost_leadership(&mut self) {
-        self.hang_up(Goodbye::NoLongerLeader);
+        self.disconnect(Goodbye::NoLongerLeader);
         self.leads = false;
         self.link = Link::Standby;
-        self.forget_line();
+        self.forget_link();
         self.unrecorded.clear();
         self.registers_again.clear();
         self.streams.clear();
@@ -187,10 +187,10 @@ impl Uplink {
         self.register = Some(register);
         let current = self.parents.current().map(|parent| parent.site);
         if before.is_some() && before != current {
-            self.hang_up(Goodbye::Elsewhere);
+            self.disconnect(Goodbye::Elsewhere);
             self.link = Link::Standby;
             self.flush_records(now);
-            self.forget_line();
+            self.forget_link();
         }
         self.settle(now);
     }
@@ -205,7 +205,7 @@ impl Uplink {
     }
 
     fn ticked(&mut self, now: LinkTime) {
-        self.check_line(now);
+        self.check_link(now);
         if now >= self.record_at {
             self.flush_records(now);
         }

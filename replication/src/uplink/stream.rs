@@ -39,7 +39,7 @@ pub(super) struct Stream {
     /// Whether the stream stands in the queue of those that may want something.
     pub queued: bool,
     /// Placements since the parent last took something.
-    placements_in_vain: u32,
+    fruitless_restarts: u32,
     /// What each parent is known to hold.
     known: BTreeMap<SiteId, Cursor>,
     /// The newest position shown on this line to a parent that is ahead.
@@ -129,7 +129,7 @@ pub(super) enum Want {
 
 /// How a parent's cursor lies to what the site holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lies {
+pub(super) enum CursorPosition {
     Within,
     Beyond,
     InOtherHistory,
@@ -142,7 +142,7 @@ impl Stream {
             progress: Progress::Unasked,
             placement: 0,
             queued: false,
-            placements_in_vain: 0,
+            fruitless_restarts: 0,
             known: BTreeMap::new(),
             compared: None,
             alarmed: None,
@@ -150,12 +150,12 @@ impl Stream {
     }
 
     /// How `cursor` lies to what the site holds.
-    pub fn judge(&self, cursor: Cursor) -> Lies {
+    pub fn judge(&self, cursor: Cursor) -> CursorPosition {
         let held = self.held.cursor();
         match cursor {
-            _ if cursor.forks_from(&held) => Lies::InOtherHistory,
-            _ if cursor > held || cursor.next > held.next => Lies::Beyond,
-            _ => Lies::Within,
+            _ if cursor.forks_from(&held) => CursorPosition::InOtherHistory,
+            _ if cursor > held || cursor.next > held.next => CursorPosition::Beyond,
+            _ => CursorPosition::Within,
         }
     }
 
@@ -194,12 +194,12 @@ impl Stream {
     }
 
     /// The line is gone: nothing is known of the next parent, and nothing is under way.
-    pub fn forget_line(&mut self) {
+    pub fn forget_link(&mut self) {
         if planted(Bug::NotSentAgain) {
             return;
         }
         self.start_anew(Progress::Unasked);
-        self.placements_in_vain = 0;
+        self.fruitless_restarts = 0;
         self.compared = None;
     }
 
@@ -222,9 +222,11 @@ impl Stream {
     /// Goes on where the parent stands.
     pub fn place(&mut self, cursor: Cursor) {
         let progress = match self.judge(cursor) {
-            Lies::Within if cursor.next < self.held.oldest_kept => Progress::Transferring(Step::Start),
-            Lies::Within => Progress::flowing(cursor, cursor),
-            lies @ (Lies::Beyond | Lies::InOtherHistory) => Progress::Ahead { cursor, comparable: lies == Lies::Beyond },
+            CursorPosition::Within if cursor.next < self.held.oldest_kept => Progress::Transferring(Step::Start),
+            CursorPosition::Within => Progress::flowing(cursor, cursor),
+            position @ (CursorPosition::Beyond | CursorPosition::InOtherHistory) => {
+                Progress::Ahead { cursor, comparable: position == CursorPosition::Beyond }
+            }
         };
         self.start_anew(progress);
     }
@@ -251,7 +253,7 @@ impl Stream {
     /// What was wanted is on its way.
     pub fn under_way(&mut self, want: &Want, now: LinkTime, config: &UplinkConfig) {
         match (&mut self.progress, want) {
-            (Progress::Unasked, Want::Cursor) => self.progress = Progress::Asked { until: now.after_ms(config.silence_timeout_ms) },
+            (Progress::Unasked, Want::Cursor) => self.progress = Progress::Asked { until: now.after_ms(config.idle_timeout_ms) },
             (Progress::Flowing(flow), Want::Segment { .. }) => flow.loading = true,
             (Progress::Ahead { .. }, Want::Segment { from }) => self.compared = Some(*from),
             (Progress::Transferring(step), Want::TransferStart) => *step = Step::StartUnderWay,
@@ -271,7 +273,7 @@ impl Stream {
 
     /// The parent's site committed: it stands at `cursor`, which lies within what the site holds.
     pub fn adopted(&mut self, frame: &Unanswered, cursor: Cursor, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
-        self.placements_in_vain = 0;
+        self.fruitless_restarts = 0;
         self.alarmed = None;
         let steers = frame.placement == self.placement;
         let flow = match &mut self.progress {
@@ -321,16 +323,16 @@ impl Stream {
         if let (true, Sent::Segment { head_time, .. }, Progress::Flowing(flow)) = (moved_on, &frame.what, &mut self.progress) {
             flow.unanswered -= 1;
             flow.time_acknowledged = flow.time_acknowledged.max(Some(*head_time));
-            self.placements_in_vain = 0;
+            self.fruitless_restarts = 0;
             return None;
         }
         // A start may come round again and again when the batches wanted are trimmed meanwhile, so it does not end the count.
         match (moved_on, &frame.what) {
             (true, Sent::TransferStart) => {}
-            (true, _) => self.placements_in_vain = 0,
-            (false, _) => self.placements_in_vain += 1,
+            (true, _) => self.fruitless_restarts = 0,
+            (false, _) => self.fruitless_restarts += 1,
         }
-        if self.placements_in_vain > config.placements_max {
+        if self.fruitless_restarts > config.placements_max {
             return self.park(ParkReason::NoCommonPlace("the transfer does not move on".into()), now, config);
         }
         let progress = self.after_transfer_status(status);
@@ -384,7 +386,7 @@ impl Stream {
     pub fn park(&mut self, reason: ParkReason, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
         let news = self.alarmed.as_ref() != Some(&reason);
         self.alarmed = Some(reason.clone());
-        self.placements_in_vain = 0;
+        self.fruitless_restarts = 0;
         let retry_ms = if reason.is_fork() { config.forked_retry_ms } else { config.parked_retry_ms };
         self.start_anew(Progress::Parked { reason, since: now, retry_at: now.after_ms(retry_ms) });
         self.alarmed.clone().filter(|_| news)
@@ -410,8 +412,8 @@ impl Stream {
     }
 
     fn ask_again(&mut self, why: &str, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
-        self.placements_in_vain += 1;
-        if self.placements_in_vain > config.placements_max {
+        self.fruitless_restarts += 1;
+        if self.fruitless_restarts > config.placements_max {
             return self.park(ParkReason::NoCommonPlace(why.into()), now, config);
         }
         self.start_anew(Progress::Unasked);

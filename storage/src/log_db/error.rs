@@ -10,7 +10,7 @@ pub enum LogDbError {
     #[error("{what} of the log at {} is damaged: {why}; remove this node with `kho node remove` and add a fresh one under a new id", .dir.display())]
     Damaged { dir: PathBuf, what: String, why: String },
     #[error("the log at {} ends at write {found}, but {wanted} writes were synced to it: its newest file is damaged, and what this node had acknowledged is missing; remove this node with `kho node remove` and add a fresh one under a new id", .dir.display())]
-    EndLost { dir: PathBuf, wanted: u64, found: u64 },
+    TailLost { dir: PathBuf, wanted: u64, found: u64 },
     #[error("entry {given} does not follow the log at {}, which ends before {wanted}; this is a defect of Kho", .dir.display())]
     NotConsecutive { dir: PathBuf, wanted: u64, given: u64 },
 }

@@ -1,4 +1,4 @@
-use super::{words::PURGED, *};
+use super::{log_meta::PURGED, *};
 
 fn entries(range: Range<u64>) -> impl Iterator<Item = (u64, Vec<u8>)> {
     range.map(|index| (index, vec![index as u8; 100]))
@@ -15,13 +15,13 @@ fn a_log_opened_again_has_its_entries_its_extent_and_its_words() {
         let log = LogDb::open(dir.path()).expect("fresh directory");
         assert!(log.extent().is_empty());
         log.append(entries(5..15)).expect("consecutive");
-        log.put_word(LogWord::Vote, b"seven", true).expect("writable");
+        log.put_meta(LogMeta::Vote, b"seven", true).expect("writable");
         log.sync().expect("writable");
     }
     let log = LogDb::open(dir.path()).expect("own log");
     assert_eq!(log.extent(), LogExtent { first: 5, next: 15 });
-    assert_eq!(log.word(LogWord::Vote), Ok(Some(b"seven".to_vec())));
-    assert_eq!(log.word(LogWord::Committed), Ok(None));
+    assert_eq!(log.meta(LogMeta::Vote), Ok(Some(b"seven".to_vec())));
+    assert_eq!(log.meta(LogMeta::Committed), Ok(None));
     assert_eq!(log.read(7..8, 0).expect("whole log"), [LogRecord { index: 7, bytes: vec![7; 100] }]);
 }
 
@@ -149,7 +149,7 @@ fn synced_log(dir: &Path) -> Vec<usize> {
         log.sync().expect("writable");
         note_end();
     }
-    log.put_word(LogWord::Vote, b"seven", true).expect("writable");
+    log.put_meta(LogMeta::Vote, b"seven", true).expect("writable");
     note_end();
     ends
 }
@@ -168,7 +168,7 @@ fn promise_1_a_log_that_lost_what_it_had_synced_is_refused() {
         std::fs::write(&file, bytes).expect("writable");
         for start in 0..2 {
             match LogDb::open(dir.path()) {
-                Err(LogDbError::EndLost { wanted: 4, found, .. }) => assert!(found < 4),
+                Err(LogDbError::TailLost { wanted: 4, found, .. }) => assert!(found < 4),
                 other => panic!("record {damaged} was damaged, and start {start} came to {:?}", other.map(|log| log.extent())),
             }
         }
@@ -221,7 +221,7 @@ fn promise_1_a_write_ahead_log_that_is_written_over_ends_where_its_own_writes_do
     log_written_over_another(damaged.path());
     bytes[last] ^= 1;
     std::fs::write(newest_file(damaged.path()), &bytes).expect("writable");
-    assert!(matches!(LogDb::open(damaged.path()), Err(LogDbError::EndLost { wanted: 203, found: 202, .. })));
+    assert!(matches!(LogDb::open(damaged.path()), Err(LogDbError::TailLost { wanted: 203, found: 202, .. })));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn files_of_purged_entries_leave_the_disk_and_none_is_written_twice_before() {
     let mut written = std::collections::BTreeSet::new();
     for round in 0..12u64 {
         log.append(entries(20 * round..20 * (round + 1))).expect("consecutive");
-        log.put_word(LogWord::Committed, &round.to_le_bytes(), false).expect("writable");
+        log.put_meta(LogMeta::Committed, &round.to_le_bytes(), false).expect("writable");
         log.flush().expect("flushable");
         written.extend(files().into_keys());
     }
@@ -299,13 +299,13 @@ fn words_that_an_earlier_build_wrote_among_the_entries_are_found() {
         for (index, total) in [(7u64, 3u64), (8, 6)] {
             earlier.put(entry_key(index), framed(&entry_key(index), &total.to_le_bytes(), b"abc")).expect("writable");
         }
-        earlier.put(LogWord::Vote.key(), framed(&LogWord::Vote.key(), &[], b"seven")).expect("writable");
+        earlier.put(LogMeta::Vote.key(), framed(&LogMeta::Vote.key(), &[], b"seven")).expect("writable");
         earlier.put(PURGED, framed(&PURGED, &7u64.to_le_bytes(), b"purged at 7")).expect("writable");
     }
     for start in 0..2 {
         let log = LogDb::open(dir.path()).expect("an earlier log");
-        assert_eq!(log.word(LogWord::Vote), Ok(Some(b"seven".to_vec())), "start {start}");
-        assert_eq!((log.word(LogWord::Committed), log.purged()), (Ok(None), Ok(Some(b"purged at 7".to_vec()))));
+        assert_eq!(log.meta(LogMeta::Vote), Ok(Some(b"seven".to_vec())), "start {start}");
+        assert_eq!((log.meta(LogMeta::Committed), log.purged()), (Ok(None), Ok(Some(b"purged at 7".to_vec()))));
         assert_eq!(log.extent(), LogExtent { first: 8, next: 9 });
     }
 }
@@ -328,7 +328,7 @@ fn a_log_that_was_never_synced_may_lose_its_end() {
     std::fs::write(&file, &bytes[..bytes.len() - 20]).expect("writable");
     let log = LogDb::open(after.path()).expect("what was synced is there");
     assert_eq!(log.extent().next, 4, "the whole record is kept, the torn one is not");
-    assert_eq!(log.word(LogWord::Vote), Ok(Some(b"seven".to_vec())));
+    assert_eq!(log.meta(LogMeta::Vote), Ok(Some(b"seven".to_vec())));
 }
 
 #[test]

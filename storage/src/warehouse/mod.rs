@@ -5,7 +5,7 @@
 //!                     ├─ write.rs     clients' requests → own batch
 //!                     ├─ adopt.rs     a verified segment of another origin
 //!                     ├─ transfer.rs  a whole origin, piece by piece, beside the replica that is read
-//!                     └─ upkeep.rs    heads, register, parents' cursors, trimming
+//!                     └─ maintenance.rs    heads, register, parents' cursors, trimming
 //!                  ──► one atomic write: rows, cubes, digest, cursor, batch, applied mark
 //! ```
 //! Invariants: applying is deterministic, with no clock, randomness or map order (test
@@ -16,6 +16,7 @@
 mod adopt;
 #[cfg(test)]
 mod carrier_tests;
+mod maintenance;
 mod origin;
 mod read;
 mod recompute;
@@ -29,12 +30,11 @@ mod tests;
 mod transfer;
 #[cfg(test)]
 mod transfer_tests;
-mod upkeep;
 pub(crate) mod value;
 mod write;
 
 pub use origin::{Evidence, OriginState, RequestRecord, Stopped, StreamRecord, Transfer};
-pub use read::{CubeCell, Reading, Row};
+pub use read::{CubeCell, ReadView, Row};
 pub use recompute::{CubeDifference, KeyBucket, OriginProof, RecomputeProgress};
 pub use value::StoredRow;
 

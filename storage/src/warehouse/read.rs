@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Evidence, OriginState, StoredRow, StreamRecord, Transfer, Warehouse, decode_meta, put_meta, upkeep,
+    Evidence, OriginState, StoredRow, StreamRecord, Transfer, Warehouse, decode_meta, maintenance, put_meta,
     value::{decode_row_value, decode_stream_record},
 };
 use crate::{
@@ -41,16 +41,16 @@ pub struct CubeCell {
 }
 
 /// A consistent picture of the warehouse at one moment.
-pub struct Reading<'a> {
+pub struct ReadView<'a> {
     view: View<'a>,
     register: Arc<Option<VerifiedRegister>>,
 }
 
 impl Warehouse {
     /// Runs `read` over a consistent picture. Keep it short: a picture pins old data on disk.
-    pub fn read<T>(&self, read: impl FnOnce(&Reading<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
+    pub fn read<T>(&self, read: impl FnOnce(&ReadView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let db = self.db.load_full();
-        let reading = Reading { view: db.view(), register: self.register() };
+        let reading = ReadView { view: db.view(), register: self.register() };
         read(&reading)
     }
 
@@ -61,7 +61,7 @@ impl Warehouse {
 
     /// Every origin held, in order.
     pub fn origins(&self) -> Result<Vec<(OriginId, OriginState)>, StorageError> {
-        upkeep::origins(&self.db.load())
+        maintenance::origins(&self.db.load())
     }
 
     /// Transfers under way at this site.
@@ -94,7 +94,7 @@ impl Warehouse {
     }
 }
 
-impl Reading<'_> {
+impl ReadView<'_> {
     pub fn register(&self) -> Option<&VerifiedRegister> {
         self.register.as_ref().as_ref()
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{OriginState, Reading, Warehouse, rows::logical};
+use super::{OriginState, ReadView, Warehouse, rows::logical};
 use crate::{
     digest::DigestSum,
     error::StorageError,
@@ -115,7 +115,7 @@ impl Warehouse {
 
     fn compare_cubes(
         &self,
-        reading: &Reading<'_>,
+        reading: &ReadView<'_>,
         origin: OriginId,
         state: &OriginState,
         mut recomputed: BTreeMap<Vec<u8>, i64>,

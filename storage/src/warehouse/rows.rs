@@ -105,11 +105,11 @@ impl<'w> RowsChange<'w> {
                 continue;
             }
             if let Some(old) = old {
-                self.take_out(change.table, &change.key, &old);
+                self.remove(change.table, &change.key, &old);
             }
             let new = change.cells.as_ref().map(|cells| StoredRow { seq, time, cells });
             if let Some(new) = &new {
-                self.put_in(change.table, &change.key, new);
+                self.insert(change.table, &change.key, new);
             }
             self.written.insert(stored_key, new.map(|new| encode_row_value(&new)));
         }
@@ -118,7 +118,7 @@ impl<'w> RowsChange<'w> {
 
     /// Puts a row of a transfer's piece in place as it stands at the sender.
     pub fn place(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {
-        self.put_in(table, key, row);
+        self.insert(table, key, row);
         self.written.insert(keys::row(table, self.origin, self.generation, key), Some(encode_row_value(row)));
     }
 
@@ -140,13 +140,13 @@ impl<'w> RowsChange<'w> {
         (self.sum, self.rows)
     }
 
-    fn take_out(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {
+    fn remove(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {
         self.sum.subtract(&logical(self.origin, table, key, row));
         self.rows -= 1;
         self.count(table, row, -1);
     }
 
-    fn put_in(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {
+    fn insert(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {
         self.sum.add(&logical(self.origin, table, key, row));
         self.rows += 1;
         self.count(table, row, 1);

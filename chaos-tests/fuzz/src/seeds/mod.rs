@@ -6,7 +6,7 @@
 //! ```
 
 mod bodies;
-mod papers;
+mod credentials;
 mod traffic;
 
 use std::path::Path;
@@ -50,7 +50,7 @@ pub fn write(dir: &Path) -> anyhow::Result<usize> {
     streams(&traffic, &mut seeds)?;
     stored(&traffic, &mut seeds);
     bodies::seeds(&mut seeds);
-    papers::seeds(&mut seeds)?;
+    credentials::seeds(&mut seeds)?;
     let mut written = 0;
     for (name, _) in targets::ALL {
         let folder = dir.join(name);

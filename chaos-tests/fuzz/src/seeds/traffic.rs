@@ -172,7 +172,7 @@ impl Traffic {
             }
             UplinkAction::RecordParent { parent, cursors } => drop(self.apply(child, Command::RecordParent { parent, cursors })?),
             UplinkAction::AdoptRegister(_) | UplinkAction::Probe { .. } => {}
-            UplinkAction::Hangup { reason, .. } => bail!("the child hangs up: {reason}"),
+            UplinkAction::Disconnect { reason, .. } => bail!("the child hangs up: {reason}"),
             UplinkAction::RaiseAlarm(alarm) => bail!("the child raises an alarm: {alarm}"),
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::{
 
 /// How a site's history of an origin lies to the one that its author goes on with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lies {
+pub enum HistoryRelation {
     /// The author's, as far as it goes.
     Along,
     /// The author's, and beyond what the author holds by now.
@@ -25,15 +25,15 @@ pub fn judge(world: &World) -> Result<(), String> {
         let author = SiteId(origin.0);
         let parent = world.parents().of(author).first().copied();
         for site in tree::sites().filter(|site| *site != author) {
-            match lies(world, site, origin) {
+            match relation_of(world, site, origin) {
                 // A known limit: a holder that is no longer on the way up is compared with nobody who remembers as much.
-                Lies::Apart if world.parents().above(author).contains(&site) && !world.ledger.is_seen(origin) => {
+                HistoryRelation::Apart if world.parents().above(author).contains(&site) && !world.ledger.is_seen(origin) => {
                     return Err(format!(
                         "promise 6: {} holds another history of origin {origin} than its author goes on with, and nobody was told",
                         tree::name(site)
                     ));
                 }
-                Lies::Ahead if Some(site) == parent && !world.ledger.has_seen(origin, Seen::SetBack) => {
+                HistoryRelation::Ahead if Some(site) == parent && !world.ledger.has_seen(origin, Seen::SetBack) => {
                     return Err(format!(
                         "promise 6: the author of origin {origin} is behind its parent {}, and nobody was told",
                         tree::name(site)
@@ -48,7 +48,8 @@ pub fn judge(world: &World) -> Result<(), String> {
 
 /// Whether sites disagree on an origin: then it does not come together without an operator.
 pub fn is_disputed(world: &World, origin: OriginId) -> bool {
-    tree::sites().any(|site| lies(world, site, origin) != Lies::Along || waits_for_what_was_forgotten(world, site, origin))
+    tree::sites()
+        .any(|site| relation_of(world, site, origin) != HistoryRelation::Along || waits_for_what_was_forgotten(world, site, origin))
 }
 
 /// A known limit: a transfer that began before its author was set back wants batches that nobody has any more. Whoever holds fewer
@@ -59,13 +60,13 @@ fn waits_for_what_was_forgotten(world: &World, site: SiteId, origin: OriginId) -
     transfers.iter().any(|transfer| transfer.start.origin == origin && transfer.next > held)
 }
 
-fn lies(world: &World, site: SiteId, origin: OriginId) -> Lies {
+fn relation_of(world: &World, site: SiteId, origin: OriginId) -> HistoryRelation {
     let theirs = tip(world, SiteId(origin.0), origin);
     let held = tip(world, site, origin);
     match () {
-        () if world.ledger.goes_on(origin, held, theirs) => Lies::Along,
-        () if world.ledger.goes_on(origin, theirs, held) => Lies::Ahead,
-        () => Lies::Apart,
+        () if world.ledger.goes_on(origin, held, theirs) => HistoryRelation::Along,
+        () if world.ledger.goes_on(origin, theirs, held) => HistoryRelation::Ahead,
+        () => HistoryRelation::Apart,
     }
 }
 

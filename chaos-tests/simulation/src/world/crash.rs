@@ -56,7 +56,7 @@ impl World {
         let Some(reign) = self.site(id).reign() else { return };
         self.counts.fault(Fault::LeaderStepped);
         self.note(|| format!("-- {}: the leader gives way", tree::name(id)));
-        self.tell_uplink(id, reign, UplinkInput::LostLeadership);
+        self.notify_uplink(id, reign, UplinkInput::LostLeadership);
         self.site(id).leader = None;
         // A successor that was asked to stand leads before anybody notices.
         let ms = if self.dice.chance(1, 2) { 5 } else { self.dice.between(ELECTION_MS.0, ELECTION_MS.1) };

@@ -15,7 +15,7 @@ use crate::{agenda::Asker, tree};
 pub fn uplink_action(action: &UplinkAction) -> String {
     match action {
         UplinkAction::Dial { site, addresses, .. } => format!("dial {} at {}", tree::name(*site), addresses.join(", ")),
-        UplinkAction::Hangup { reason, .. } => format!("hang up: {reason}"),
+        UplinkAction::Disconnect { reason, .. } => format!("disconnect: {reason}"),
         UplinkAction::SendFrame { frame, .. } => format!("send {}", child_frame(frame)),
         UplinkAction::LoadSegment { origin, from, .. } => format!("load {origin} from {from}"),
         UplinkAction::LoadTransferStart { origin, .. } => format!("load transfer start of {origin}"),
@@ -117,7 +117,7 @@ pub fn asker(asker: &Asker) -> String {
         Asker::Recorder { .. } => "a record".into(),
         Asker::Register { .. } => "a register".into(),
         Asker::Clients { requests } => format!("a write of {} requests", requests.len()),
-        Asker::Upkeep => "a head, or forgetting,".into(),
+        Asker::Maintenance => "a head, or forgetting,".into(),
     }
 }
 

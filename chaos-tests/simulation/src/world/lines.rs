@@ -78,7 +78,7 @@ impl World {
         let Some(line) = self.lines.get_mut(&number) else { return };
         line.intake = Some(intake);
         match self.listener(&self.lines[&number]) {
-            Some((site, reign, link)) => self.tell_uplink(site, reign, UplinkInput::LinkOpened { link }),
+            Some((site, reign, link)) => self.notify_uplink(site, reign, UplinkInput::LinkOpened { link }),
             None => self.stranger_greets(number),
         }
     }
@@ -120,7 +120,7 @@ impl World {
             Ok(frame) => IntakeInput::FrameReceived(frame),
             Err(error) => IntakeInput::FrameRefused(error),
         };
-        self.tell_intake(number, input);
+        self.notify_intake(number, input);
     }
 
     pub(super) fn arrives_down(&mut self, number: LineNo) {
@@ -139,7 +139,7 @@ impl World {
                 if matches!(frame, ParentFrame::Welcome(_)) {
                     self.note_welcome(site, parent);
                 }
-                self.tell_uplink(site, reign, UplinkInput::FrameReceived { link, frame });
+                self.notify_uplink(site, reign, UplinkInput::FrameReceived { link, frame });
             }
         }
     }
@@ -151,7 +151,7 @@ impl World {
             Caller::Uplink { reign, link, heard_until, .. } => {
                 if self.now <= heard_until {
                     self.counts.fault(Fault::OldAnswer);
-                    self.tell_uplink(line.child, reign, UplinkInput::FrameReceived { link, frame });
+                    self.notify_uplink(line.child, reign, UplinkInput::FrameReceived { link, frame });
                 }
             }
             Caller::Stranger { .. } => self.stranger_hears(number, &frame),
@@ -224,7 +224,7 @@ impl World {
             if let Some(leader) = self.site(site).leader_of(reign) {
                 leader.lines.remove(&link);
             }
-            self.tell_uplink(site, reign, UplinkInput::LinkLost { link, why: "the line ended".into() });
+            self.notify_uplink(site, reign, UplinkInput::LinkLost { link, why: "the line ended".into() });
         }
     }
 
@@ -246,8 +246,8 @@ impl World {
             .collect();
         for (number, node) in lines {
             let leadership = self.site(id).leadership(node);
-            self.tell_intake(number, IntakeInput::LeadershipChanged(leadership));
-            self.tell_intake(number, IntakeInput::Tick);
+            self.notify_intake(number, IntakeInput::LeadershipChanged(leadership));
+            self.notify_intake(number, IntakeInput::Tick);
         }
     }
 }

@@ -8,18 +8,18 @@
 //! Simulated: the network (`lines.rs`), the order of a site's log (`propose.rs`), disks (`../disk.rs`), clocks (`../site.rs`).
 //! Real: everything else.
 
-mod children;
 mod clients;
 mod commit;
 mod crash;
 mod describe;
 mod heal;
+mod intake_driver;
 mod lines;
+mod maintenance;
 mod propose;
 mod stranger;
 mod trouble;
-mod upkeep;
-mod upward;
+mod uplink_driver;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -136,7 +136,7 @@ impl World {
             Event::Tick(site) => self.ticks(site),
             Event::Opens(line) => self.opens(line),
             Event::DialFails { site, reign, link } => {
-                self.tell_uplink(site, reign, UplinkInput::LinkLost { link, why: "no answer".into() })
+                self.notify_uplink(site, reign, UplinkInput::LinkLost { link, why: "no answer".into() })
             }
             Event::Up(line) => self.arrives_up(line),
             Event::Down(line) => self.arrives_down(line),
@@ -189,9 +189,9 @@ impl World {
             cut_mid_segment: Vec::new(),
         });
         self.note(|| format!("{}: node {node} leads", tree::name(id)));
-        self.tell_register(id, reign);
+        self.notify_register(id, reign);
         let became_leader = self.became_leader(id);
-        self.tell_uplink(id, reign, became_leader);
+        self.notify_uplink(id, reign, became_leader);
     }
 
     fn site(&mut self, id: SiteId) -> &mut Site {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// After so long an asker gives up waiting: its proposal may or may not have been committed.
-const PATIENCE_MS: (u64, u64) = (500, 3_000);
+const TIMEOUT_MS: (u64, u64) = (500, 3_000);
 /// What children are told while the disk is full.
 const DISK_RETRY_MS: u32 = 1_000;
 
@@ -44,7 +44,7 @@ impl World {
         }
         if self.comes_once_in(rough) {
             self.counts.fault(Fault::ProposalLost);
-            let ms = self.dice.between(PATIENCE_MS.0, PATIENCE_MS.1);
+            let ms = self.dice.between(TIMEOUT_MS.0, TIMEOUT_MS.1);
             return self.decides(id, asker, ms, Err(ProposeFailure::OutcomeUnknown));
         }
         let life = self.site(id).life;
@@ -83,7 +83,7 @@ impl World {
     pub(super) fn commits(&mut self, mut proposal: Proposal) {
         let id = proposal.site;
         if proposal.life != self.site(id).life {
-            return self.decides(id, proposal.asker, PATIENCE_MS.0, Err(ProposeFailure::OutcomeUnknown));
+            return self.decides(id, proposal.asker, TIMEOUT_MS.0, Err(ProposeFailure::OutcomeUnknown));
         }
         if self.site(id).leader.is_none() {
             // What a dead leader had appended is committed by its successor, or was never held by a majority.
@@ -93,7 +93,7 @@ impl World {
                 return self.after(ms, Event::Commits(proposal));
             }
             self.counts.fault(Fault::ProposalLost);
-            return self.decides(id, proposal.asker, PATIENCE_MS.0, Err(ProposeFailure::OutcomeUnknown));
+            return self.decides(id, proposal.asker, TIMEOUT_MS.0, Err(ProposeFailure::OutcomeUnknown));
         }
         if let Some((origin, place)) = proposal.stream {
             let last = self.site(id).committed.entry(origin).or_default();
@@ -108,12 +108,12 @@ impl World {
         }
         let is_record = matches!(proposal.asker, Asker::Recorder { .. });
         if self.is_killed_at(id, if is_record { Fault::CrashBeforeRecorded } else { Fault::CrashBeforeAppend }) {
-            return self.decides(id, proposal.asker, PATIENCE_MS.0, Err(ProposeFailure::OutcomeUnknown));
+            return self.decides(id, proposal.asker, TIMEOUT_MS.0, Err(ProposeFailure::OutcomeUnknown));
         }
         self.site(id).disk.append(proposal.entry);
         // A majority holds it now: whoever leads next applies it, though nobody is told.
         if self.is_killed_at(id, Fault::CrashBeforeApply) {
-            return self.decides(id, proposal.asker, PATIENCE_MS.0, Err(ProposeFailure::OutcomeUnknown));
+            return self.decides(id, proposal.asker, TIMEOUT_MS.0, Err(ProposeFailure::OutcomeUnknown));
         }
         let outcome = self.apply_newest(id);
         if let (Asker::Intake { line, .. }, Outcome::Adopted(cursor)) = (&proposal.asker, &outcome) {
@@ -121,11 +121,11 @@ impl World {
         }
         let ms = self.dice.between(1, 20);
         if self.is_killed_at(id, Fault::CrashBeforeOutcome) {
-            return self.decides(id, proposal.asker, PATIENCE_MS.0, Err(ProposeFailure::OutcomeUnknown));
+            return self.decides(id, proposal.asker, TIMEOUT_MS.0, Err(ProposeFailure::OutcomeUnknown));
         }
         if self.comes_once_in(self.plan.loss_one_in) {
             self.counts.fault(Fault::OutcomeLost);
-            let ms = self.dice.between(PATIENCE_MS.0, PATIENCE_MS.1);
+            let ms = self.dice.between(TIMEOUT_MS.0, TIMEOUT_MS.1);
             return self.decides(id, proposal.asker, ms, Err(ProposeFailure::OutcomeUnknown));
         }
         self.decides(id, proposal.asker, ms, Ok(outcome));
@@ -152,25 +152,25 @@ impl World {
                 if let Ok(outcome) = &result {
                     self.note(|| format!("{}: {frame} came to: {}", tree::name(id), describe::outcome(outcome)));
                 }
-                self.tell_intake(line, IntakeInput::Proposed { id: frame, result });
+                self.notify_intake(line, IntakeInput::Proposed { id: frame, result });
             }
             Asker::Recorder { reign, parent, cursors } => {
                 let Some(leader) = self.site(id).leader_of(reign) else { return };
                 leader.recording = false;
                 if !matches!(result, Ok(Outcome::Recorded)) {
                     self.counts.step(Step::RecordRepeated);
-                    self.tell_uplink(id, reign, UplinkInput::RecordFailed { parent, cursors });
+                    self.notify_uplink(id, reign, UplinkInput::RecordFailed { parent, cursors });
                 }
                 self.records_next(id, reign);
             }
             Asker::Register { reign, signed } => {
                 if result.is_err() {
                     self.counts.step(Step::RegisterRepeated);
-                    self.tell_uplink(id, reign, UplinkInput::RegisterFailed(signed));
+                    self.notify_uplink(id, reign, UplinkInput::RegisterFailed(signed));
                 }
             }
             Asker::Clients { requests } => self.clients_hear(id, &requests, result),
-            Asker::Upkeep => {}
+            Asker::Maintenance => {}
         }
     }
 }
@@ -179,7 +179,7 @@ fn source_of(asker: &Asker) -> Source {
     match asker {
         Asker::Intake { line, .. } => Source::Line(*line),
         Asker::Recorder { .. } => Source::Recorder,
-        Asker::Upkeep => Source::Signer,
+        Asker::Maintenance => Source::Signer,
         Asker::Register { .. } => Source::Other(0),
         Asker::Clients { requests } => Source::Other(requests.first().map_or(0, |request| *request as u64 + 1)),
     }

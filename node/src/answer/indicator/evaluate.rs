@@ -4,7 +4,7 @@ use kho_storage::{
     catalogue::{AreaLevel, Catalogue},
     error::StorageError,
     schema::Schema,
-    warehouse::{CubeCell, Reading},
+    warehouse::{CubeCell, ReadView},
 };
 
 use super::{
@@ -25,7 +25,7 @@ const ELSEWHERE: u32 = u32::MAX;
 /// # Errors
 /// [`StorageError`] when the disk fails; a [`Problem`] for a question that can't be answered.
 pub fn answer_indicator(
-    reading: &Reading<'_>,
+    reading: &ReadView<'_>,
     schema: &Schema,
     query: &IndicatorQuery,
     context: &AnswerContext,
@@ -78,7 +78,7 @@ struct AreaQuestion {
 }
 
 impl AreaQuestion {
-    fn resolve(reading: &Reading<'_>, query: &IndicatorQuery, context: &AnswerContext) -> Result<Self, Problem> {
+    fn resolve(reading: &ReadView<'_>, query: &IndicatorQuery, context: &AnswerContext) -> Result<Self, Problem> {
         let catalogue = query.catalogue.unwrap_or_else(|| catalogue_in_use(reading.register(), context.site));
         let territory = match &query.area {
             Some(text) => Territory::parse(catalogue, text)?,

@@ -38,8 +38,8 @@ const DISTRICTS: usize = 10;
 /// A district has the units of one of these, of the legacy catalogue, and the persons of a district.
 const PROVINCES: [&str; DISTRICTS + 1] = ["01", "02", "04", "06", "08", "10", "11", "12", "14", "15", "17"];
 /// How long the parent may take to hold everything.
-const PATIENCE: Duration = Duration::from_secs(600);
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const TIMEOUT: Duration = Duration::from_secs(600);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Measures both.
 ///
@@ -117,15 +117,15 @@ async fn catch_up(tree: &mut BacklogTree, districts: &BTreeMap<SiteId, District>
 
 async fn wait_for_a_line(tree: &BacklogTree, begun: Instant) -> anyhow::Result<f64> {
     while !tree.has_a_line().await? {
-        ensure!(begun.elapsed() < PATIENCE, "no district has reached the parent for {} s", PATIENCE.as_secs());
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        ensure!(begun.elapsed() < TIMEOUT, "no district has reached the parent for {} s", TIMEOUT.as_secs());
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(begun.elapsed().as_secs_f64())
 }
 
 /// Waits until the parent stands where districts stood, and holds the same.
 async fn wait_until_held(tree: &BacklogTree, wanted: &BTreeMap<SiteId, Stand>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let held = tree.held().await?;
         let behind: Vec<&SiteId> =
@@ -136,7 +136,7 @@ async fn wait_until_held(tree: &BacklogTree, wanted: &BTreeMap<SiteId, Stand>) -
                 Err(anyhow::anyhow!("the parent holds {:?} of site {site}, which stands at {stand:?}", held.get(site)))
             });
         }
-        ensure!(Instant::now() < deadline, "the parent does not hold everything of the sites {behind:?} after {} s", PATIENCE.as_secs());
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        ensure!(Instant::now() < deadline, "the parent does not hold everything of the sites {behind:?} after {} s", TIMEOUT.as_secs());
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -21,8 +21,8 @@ use crate::bench::{
 };
 
 /// How long the members may take until each takes a write.
-const START_PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Its default, 2 GiB, fills up in a long measurement.
 const QUOTA_BYTES: u64 = 8 << 30;
 /// A record that no load writes, to see whether a member takes writes.
@@ -62,16 +62,16 @@ impl EtcdCluster {
     }
 
     async fn wait_for_writes(&mut self, member: usize) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START_PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             self.members[member].ensure_runs()?;
             let taken = async { self.writer(member).await?.write(TRIAL_RECORD..TRIAL_RECORD + 1).await }.await;
             match taken {
                 Ok(()) => return Ok(()),
                 Err(error) if Instant::now() > deadline => {
-                    return Err(error.context(format!("etcd took no write for {} s", START_PATIENCE.as_secs())));
+                    return Err(error.context(format!("etcd took no write for {} s", START_TIMEOUT.as_secs())));
                 }
-                Err(_) => tokio::time::sleep(LOOK_INTERVAL).await,
+                Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
     }

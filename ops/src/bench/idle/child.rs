@@ -131,7 +131,7 @@ impl Child {
                 return Ok((!sent).then(|| UplinkInput::LinkLost { link, why: "the line is gone".into() }));
             }
             // The line ends when nothing can be sent on it any more.
-            UplinkAction::Hangup { .. } => *line = None,
+            UplinkAction::Disconnect { .. } => *line = None,
             UplinkAction::LoadSegment { load, from, .. } => {
                 return Ok(Some(UplinkInput::SegmentLoaded { load, result: self.stream.segment(from) }));
             }

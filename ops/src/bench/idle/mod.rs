@@ -31,8 +31,8 @@ const HEAD_SECONDS: [u64; 2] = [30, 10];
 /// A parent is watched for so many times the length of other measurements, so that every child has some heads.
 const WATCHED_LENGTHS: u32 = 6;
 /// How long all children may take until the parent holds their streams.
-const PATIENCE: Duration = Duration::from_secs(300);
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_secs(300);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What the parent spent in a while.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +83,8 @@ async fn wait_until_all_are_known(family: &mut Family) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !family.is_caught_up() {
         family.ensure_well()?;
-        ensure!(begun.elapsed() < PATIENCE, "the parent does not hold the streams of all children after {} s", PATIENCE.as_secs());
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        ensure!(begun.elapsed() < TIMEOUT, "the parent does not hold the streams of all children after {} s", TIMEOUT.as_secs());
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     progress::note(format_args!("all children's streams were held after {:.1} s", begun.elapsed().as_secs_f64()));
     Ok(())

@@ -19,8 +19,8 @@ use crate::bench::{
 };
 
 /// How long a server may take until it answers.
-const START_PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const USER: &str = "bench";
 
 /// What differs from the defaults. `fsync`, `synchronous_commit` and `full_page_writes` are on by default and named all the same.
@@ -107,13 +107,13 @@ impl PostgresServer {
     }
 
     async fn wait_until_it_answers(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START_PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             self.server.ensure_runs()?;
             match self.session().await {
                 Ok(_) => return Ok(()),
                 Err(error) if Instant::now() > deadline => return Err(error),
-                Err(_) => tokio::time::sleep(LOOK_INTERVAL).await,
+                Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
     }

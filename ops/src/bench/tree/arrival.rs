@@ -7,23 +7,23 @@ use anyhow::ensure;
 use super::Sight;
 
 /// Between two looks for the same row.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a row may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Looks until the centre holds the row.
 ///
 /// # Errors
 /// When it never does, or can't be asked.
 pub async fn wait_until_held(sight: &mut impl Sight, key: &str) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !sight.holds(key).await? {
         ensure!(
             Instant::now() < deadline,
             "person {key} was committed at the district and has not arrived at the centre for {} s",
-            PATIENCE.as_secs()
+            TIMEOUT.as_secs()
         );
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

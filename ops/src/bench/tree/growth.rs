@@ -37,8 +37,8 @@ const STOCK_PERSONS: u64 = 100_000;
 /// Rows of one load; they are held in memory. The rate at a point is that of the last one before it.
 const LOAD_ROWS_MAX: u64 = 500_000;
 /// How long the last rows of a load may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(120);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_secs(120);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Where it is measured, in hundredths of all rows: with 30 million at 1, 2, 5, 10, 20 and 30.
 const POINTS: [f64; 6] = [100.0 / 30.0, 200.0 / 30.0, 500.0 / 30.0, 1_000.0 / 30.0, 2_000.0 / 30.0, 100.0];
 
@@ -99,14 +99,14 @@ async fn load_up_to(
 
 /// Waits until the last rows of a load have arrived, which nobody looked for one by one.
 async fn wait_for_rows(sight: &mut KhoSight, rows: u64) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let held = sight.rows().await?;
         if held == rows {
             return Ok(());
         }
         ensure!(held < rows && Instant::now() < deadline, "the centre holds {held} rows, and {rows} were entered");
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -11,14 +11,14 @@ const FLUSH_BYTES_MIN: u64 = 4 << 20;
 const TRICKLE_BYTES_MAX: u64 = 64 << 10;
 
 /// Flushes log and state at rest.
-pub(super) struct RestFlush {
+pub(super) struct IdleFlush {
     log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,
     log_flow: Flow,
     state_flow: Flow,
 }
 
-impl RestFlush {
+impl IdleFlush {
     pub fn new(log: Arc<LogDb>, warehouse: Arc<Warehouse>) -> Self {
         Self { log, warehouse, log_flow: Flow::default(), state_flow: Flow::default() }
     }
@@ -86,7 +86,7 @@ mod tests {
             let entries = std::fs::read_dir(dir.path().join(part)).expect("a directory").filter_map(Result::ok);
             entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "sst")).count()
         };
-        let mut rest = RestFlush::new(Arc::clone(&log), warehouse);
+        let mut rest = IdleFlush::new(Arc::clone(&log), warehouse);
         log.append([(0, b"small")]).expect("writable");
         (0..3).for_each(|_| rest.look());
         assert_eq!((files("log"), files("state/state-1")), (0, 0), "little is left in memory, however large its bounds are");

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    lane::{ask, end_of, held_by},
+    append_pipeline::{ask, end_of, held_by},
     log_tail::LogTail,
     peers::{PeerTarget, Peers},
     types::{AppendRequest, AppendResponse, LogId, Vote},
@@ -32,9 +32,9 @@ const NOTICE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What one follower knows and is still to be told.
 #[derive(Debug, Default)]
-pub(super) struct Notices {
+pub(super) struct CommitNotices {
     heard: Option<Heard>,
-    owed: Arc<Mutex<Option<AppendRequest>>>,
+    deferred: Arc<Mutex<Option<AppendRequest>>>,
     telling: Option<JoinHandle<()>>,
 }
 
@@ -47,7 +47,7 @@ struct Heard {
     committed: Option<LogId>,
 }
 
-impl Notices {
+impl CommitNotices {
     /// Whether `request` tells nothing but a position, and that to a follower that agreed to everything else in it just now.
     pub fn may_wait(&self, request: &AppendRequest, now: Instant) -> bool {
         self.heard.is_some_and(|heard| {
@@ -57,25 +57,25 @@ impl Notices {
     }
 
     /// Has `request` sent after a pause, unless another one goes before.
-    pub fn owe(&mut self, request: AppendRequest, peers: &Arc<Peers>, tail: &Arc<LogTail>, target: &PeerTarget) {
-        *self.owed.lock() = Some(request);
+    pub fn defer(&mut self, request: AppendRequest, peers: &Arc<Peers>, tail: &Arc<LogTail>, target: &PeerTarget) {
+        *self.deferred.lock() = Some(request);
         if self.telling.as_ref().is_some_and(|telling| !telling.is_finished()) {
             return;
         }
-        let (owed, peers, tail, target) = (Arc::clone(&self.owed), Arc::clone(peers), Arc::clone(tail), target.clone());
+        let (deferred, peers, tail, target) = (Arc::clone(&self.deferred), Arc::clone(peers), Arc::clone(tail), target.clone());
         self.telling = Some(tokio::spawn(async move {
             sleep(NOTICE_PAUSE).await;
-            let owed = owed.lock().take();
-            if let Some(request) = owed {
+            let deferred = deferred.lock().take();
+            if let Some(request) = deferred {
                 // Whatever comes of it: the next heartbeat tells the same.
                 let _ = timeout(NOTICE_TIMEOUT, ask(&peers, &tail, &target, &request)).await;
             }
         }));
     }
 
-    /// A question goes out that carries whatever was owed.
+    /// A question goes out that carries whatever was deferred.
     pub fn sending(&self) {
-        *self.owed.lock() = None;
+        *self.deferred.lock() = None;
     }
 
     /// The follower answered a question that began as `asked`.
@@ -85,7 +85,7 @@ impl Notices {
     }
 }
 
-impl Drop for Notices {
+impl Drop for CommitNotices {
     fn drop(&mut self) {
         if let Some(telling) = &self.telling {
             telling.abort();
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn only_a_position_is_told_later_and_only_to_a_follower_that_agreed_just_now() {
         let now = Instant::now();
-        let mut notices = Notices::default();
+        let mut notices = CommitNotices::default();
         assert!(!notices.may_wait(&request(1, 7, 7), now), "it was never heard");
         notices.heard(Asked::of(&request(1, 7, 6)), &AppendResponse::Success, now);
         assert!(notices.may_wait(&request(1, 7, 7), now));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use kho_node::api::NodePlace;
 
-use super::site::{FIRST, HeldSite, SECOND};
+use super::site::{FIRST, RecoverySite, SECOND};
 use crate::{
     bench::{
         figure::{Figure, Unit},
@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// How long a node may take to join.
-const PATIENCE: Duration = Duration::from_secs(1_800);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_secs(1_800);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Lets a second node join; both run at the end.
 ///
 /// # Errors
 /// When it never holds what the first does, or holds something else.
-pub async fn measure_join(site: &mut HeldSite) -> anyhow::Result<Observation> {
+pub async fn measure_join(site: &mut RecoverySite) -> anyhow::Result<Observation> {
     let rows = site.rows();
     let place = site.prepare_second().await?;
     let (moved_before, begun) = (loopback_bytes()?, Instant::now());
@@ -51,7 +51,7 @@ pub async fn measure_join(site: &mut HeldSite) -> anyhow::Result<Observation> {
 
 /// Orders the site to take the node in until it has a vote. An order may outlast the patience for its answer; given again, it goes on
 /// where it was.
-async fn time_until_it_votes(site: &HeldSite, place: &NodePlace, begun: Instant) -> anyhow::Result<f64> {
+async fn time_until_it_votes(site: &RecoverySite, place: &NodePlace, begun: Instant) -> anyhow::Result<f64> {
     let operator = site.operator()?;
     loop {
         let ordered = operator.add_node(place).await;
@@ -59,24 +59,24 @@ async fn time_until_it_votes(site: &HeldSite, place: &NodePlace, begun: Instant)
             return Ok(begun.elapsed().as_secs_f64());
         }
         ensure!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < TIMEOUT,
             "the second node has no vote after {} s; the last order to take it in came to: {ordered:?}",
-            PATIENCE.as_secs()
+            TIMEOUT.as_secs()
         );
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn time_until_level(site: &HeldSite, begun: Instant) -> anyhow::Result<f64> {
+async fn time_until_level(site: &RecoverySite, begun: Instant) -> anyhow::Result<f64> {
     while !is_level(site).await? {
-        ensure!(begun.elapsed() < PATIENCE, "the second node does not hold what the first does after {} s", PATIENCE.as_secs());
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        ensure!(begun.elapsed() < TIMEOUT, "the second node does not hold what the first does after {} s", TIMEOUT.as_secs());
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(begun.elapsed().as_secs_f64())
 }
 
 /// Whether the second node has applied all that the first had a moment before.
-async fn is_level(site: &HeldSite) -> anyhow::Result<bool> {
+async fn is_level(site: &RecoverySite) -> anyhow::Result<bool> {
     let first = site.status(FIRST).await?.consensus.applied;
     // A node that takes a whole state over does not answer for a while.
     let second = site.status(SECOND).await.map_or(0, |status| status.consensus.applied);
@@ -84,7 +84,7 @@ async fn is_level(site: &HeldSite) -> anyhow::Result<bool> {
 }
 
 /// The digest decides whether the second node holds the same rows.
-async fn ensure_equal(site: &HeldSite) -> anyhow::Result<()> {
+async fn ensure_equal(site: &RecoverySite) -> anyhow::Result<()> {
     let stream = async |node| {
         let streams = site.status(node).await?.streams;
         streams.into_iter().next().context("the site has a stream")

@@ -54,12 +54,12 @@ pub(crate) enum Direction {
 
 /// The chance that a line is subject to, and how long it is busy in each direction.
 #[derive(Debug)]
-pub(crate) struct Weather {
+pub(crate) struct NetworkConditions {
     chance: ChaCha8Rng,
     busy_until: [Option<Instant>; 2],
 }
 
-impl Weather {
+impl NetworkConditions {
     pub fn new(seed: u64) -> Self {
         Self { chance: ChaCha8Rng::seed_from_u64(seed), busy_until: [None; 2] }
     }
@@ -104,8 +104,10 @@ mod tests {
     use super::*;
 
     fn arrivals(quality: Quality, seed: u64, packets: usize) -> Vec<Vec<Duration>> {
-        let (mut weather, now) = (Weather::new(seed), Instant::now());
-        (0..packets).map(|_| weather.arrivals(&quality, Direction::ToParent, 1_000, now).into_iter().map(|at| at - now).collect()).collect()
+        let (mut network_conditions, now) = (NetworkConditions::new(seed), Instant::now());
+        (0..packets)
+            .map(|_| network_conditions.arrivals(&quality, Direction::ToParent, 1_000, now).into_iter().map(|at| at - now).collect())
+            .collect()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A node that was stopped has everything in its files. One that was killed applies again from its log what was not in them.
 
-use super::site::{FIRST, HeldSite};
+use super::site::{FIRST, RecoverySite};
 use crate::{
     bench::{
         figure::{Figure, Unit},
@@ -20,7 +20,7 @@ const UNFLUSHED_ROWS_MAX: u64 = 500_000;
 ///
 /// # Errors
 /// When it does not become ready.
-pub async fn measure_start(site: &mut HeldSite) -> anyhow::Result<Observation> {
+pub async fn measure_start(site: &mut RecoverySite) -> anyhow::Result<Observation> {
     let rows = site.rows();
     site.stop()?;
     let stopped = time(site, "after a clean stop").await?;
@@ -36,7 +36,7 @@ pub async fn measure_start(site: &mut HeldSite) -> anyhow::Result<Observation> {
     })
 }
 
-async fn time(site: &mut HeldSite, at: &str) -> anyhow::Result<Point> {
+async fn time(site: &mut RecoverySite, at: &str) -> anyhow::Result<Point> {
     let ready = Figure::new(site.time_start().await?.as_secs_f64(), Unit::Seconds);
     progress::note(format_args!("start: ready {ready} {at}"));
     let resident = Figure::new(site.memory(FIRST)?.resident_bytes as f64, Unit::Bytes);

@@ -176,7 +176,7 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
             Ok(None) => return,
             // The intake has the last word: an alarm, and a goodbye that says why.
             Err(FrameError::PeerMisbehaved(how)) => {
-                let _ = frames.send(Ok(IntakeInput::LineMisused(how.to_string()))).await;
+                let _ = frames.send(Ok(IntakeInput::TransportMisused(how.to_string()))).await;
                 std::future::pending().await
             }
             Err(error) => Err(error.to_string()),
@@ -251,7 +251,7 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
 /// What was refused before it came to the site's log is kept beside the data, named by its hash.
 fn keep_evidence(node: &Node, evidence: &kho_replication::intake::Evidence) {
     let dir = node.config.data_dir.join("evidence");
-    if crate::upkeep::folder_bytes(&dir) >= EVIDENCE_BYTES_MAX {
+    if crate::maintenance::folder_bytes(&dir) >= EVIDENCE_BYTES_MAX {
         node.alarms.raise("evidence", format!("{} is full; review what is in it and clear it", dir.display()), node.clock.now());
         return;
     }

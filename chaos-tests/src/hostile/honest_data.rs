@@ -21,14 +21,14 @@ const SEGMENT_BYTES_WANTED: usize = 8 << 20;
 const PIECE_BYTES_WANTED: usize = 1 << 20;
 
 /// The streams and rows of a stopped node. See the module.
-pub struct Truth {
+pub struct HonestData {
     warehouse: Warehouse,
     register: VerifiedRegister,
     /// Holds the copy; goes with it.
     _copy: TempDir,
 }
 
-impl Truth {
+impl HonestData {
     /// Copies the state that the node of `config` had when it stopped, and opens the copy.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Truth {
         let segment = self.segment_within(origin, cursor.next, SEGMENT_BYTES_WANTED)?;
         ensure!(
             segment.batches.len() >= 3,
-            "the parent lacks {} batches of origin {origin}; three are needed for this deed",
+            "the parent lacks {} batches of origin {origin}; three are needed for this attack",
             segment.batches.len()
         );
         Ok(segment)

@@ -23,7 +23,7 @@ use crate::{
 };
 
 impl World {
-    pub(super) fn tell_intake(&mut self, number: LineNo, input: IntakeInput) {
+    pub(super) fn notify_intake(&mut self, number: LineNo, input: IntakeInput) {
         let Some(parent) = self.lines.get(&number).map(|line| line.parent) else { return };
         let (now, clock) = (self.now, self.clock(parent));
         let Some(intake) = self.lines.get_mut(&number).and_then(|line| line.intake.as_mut()) else { return };
@@ -104,7 +104,7 @@ impl World {
             ParentFrame::Goodbye(Goodbye::NoLeader) => Step::ByeNoLeader,
             ParentFrame::Goodbye(Goodbye::Busy { .. }) => Step::ByeBusy,
             ParentFrame::Goodbye(Goodbye::NotParent { .. }) => Step::ByeNotParent,
-            ParentFrame::Goodbye(Goodbye::Silence) => Step::ByeSilence,
+            ParentFrame::Goodbye(Goodbye::IdleTimeout) => Step::ByeIdleTimeout,
             ParentFrame::Goodbye(Goodbye::Stopping) => Step::ByeStopping,
             ParentFrame::Goodbye(_) => return,
         };
@@ -126,7 +126,7 @@ impl World {
             let transfers = transfers.iter().filter(|transfer| origins.contains(&transfer.start.origin)).map(Transfer::status).collect();
             Ok(CursorsHeld { cursors, transfers })
         };
-        self.tell_intake(number, IntakeInput::CursorsRead(result));
+        self.notify_intake(number, IntakeInput::CursorsRead(result));
     }
 
     /// The register as a site has it, with its signature.
@@ -138,12 +138,12 @@ impl World {
     }
 
     /// Tells the intakes of a site's nodes of a newer register.
-    pub(super) fn tell_intakes_register(&mut self, id: SiteId) {
+    pub(super) fn notify_intakes_of_register(&mut self, id: SiteId) {
         let lines: Vec<_> =
             self.lines.iter().filter(|(_, line)| line.parent == id && line.intake.is_some()).map(|(number, _)| *number).collect();
         for number in lines {
             let (register, signed) = self.registers_of(id);
-            self.tell_intake(number, IntakeInput::RegisterChanged { register, signed });
+            self.notify_intake(number, IntakeInput::RegisterChanged { register, signed });
         }
     }
 

@@ -22,7 +22,7 @@ pub const DISK_FULL: &str = "disk_full";
 const SILENT_NODE: Duration = Duration::from_secs(20);
 
 /// Runs until the node stops.
-pub async fn run_upkeep(node: Arc<Node>) {
+pub async fn run_maintenance(node: Arc<Node>) {
     let mut due = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
     let mut progress = BTreeMap::new();
     loop {

@@ -50,7 +50,7 @@ pub async fn run_uplink(node: Arc<Node>, mut applied: mpsc::UnboundedReceiver<Ap
     let mut driver = Driver { node: Arc::clone(&node), inputs, lines: HashMap::new(), records };
     let mut leads = false;
     let mut tick = tokio::time::interval(TICK);
-    tell_register(&node, &mut uplink);
+    notify_register(&node, &mut uplink);
     loop {
         tokio::select! {
             Some(input) = arriving.recv() => uplink.handle(input, node.clock.link_time()),
@@ -60,10 +60,10 @@ pub async fn run_uplink(node: Arc<Node>, mut applied: mpsc::UnboundedReceiver<Ap
                     moved.push(more);
                 }
                 if leads {
-                    tell_moved(&node, &mut uplink, &moved);
+                    notify_moved(&node, &mut uplink, &moved);
                 }
                 if moved.iter().any(|news| matches!(news, Applied::Register | Applied::Everything)) {
-                    tell_register(&node, &mut uplink);
+                    notify_register(&node, &mut uplink);
                 }
             }
             _ = tick.tick() => {
@@ -88,13 +88,13 @@ pub async fn run_uplink(node: Arc<Node>, mut applied: mpsc::UnboundedReceiver<Ap
     }
 }
 
-fn tell_register(node: &Node, uplink: &mut Uplink) {
+fn notify_register(node: &Node, uplink: &mut Uplink) {
     if let Some(register) = node.warehouse.register().as_ref() {
         uplink.handle(UplinkInput::RegisterChanged(Arc::new(register.clone())), node.clock.link_time());
     }
 }
 
-fn tell_moved(node: &Node, uplink: &mut Uplink, moved: &[Applied]) {
+fn notify_moved(node: &Node, uplink: &mut Uplink, moved: &[Applied]) {
     let mut origins: Vec<OriginId> =
         moved.iter().filter_map(|news| if let Applied::StreamMoved(origin) = news { Some(*origin) } else { None }).collect();
     if moved.contains(&Applied::Everything) {
@@ -194,7 +194,7 @@ impl Driver {
                 self.lines.insert(link, Line { frames, closing: closing.clone() });
                 tokio::spawn(hold_line(node, link, site, addresses, outgoing, closing, inputs));
             }
-            UplinkAction::Hangup { link, reason } => {
+            UplinkAction::Disconnect { link, reason } => {
                 tracing::info!(%link, %reason, "the link to the parent is ended");
                 if let Some(line) = self.lines.remove(&link) {
                     line.closing.cancel();

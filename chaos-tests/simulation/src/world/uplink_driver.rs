@@ -24,7 +24,7 @@ use crate::{
 
 impl World {
     /// Tells the uplink of that reign; it may be gone.
-    pub(super) fn tell_uplink(&mut self, id: SiteId, reign: Reign, input: UplinkInput) {
+    pub(super) fn notify_uplink(&mut self, id: SiteId, reign: Reign, input: UplinkInput) {
         let now = self.now;
         let Some(leader) = self.site(id).leader_of(reign) else { return };
         leader.uplink.handle(input, now);
@@ -65,7 +65,7 @@ impl World {
     fn carry_out(&mut self, id: SiteId, reign: Reign, action: UplinkAction) {
         match action {
             UplinkAction::Dial { link, site, addresses } => self.dials(id, reign, link, site, &addresses),
-            UplinkAction::Hangup { link, reason } => self.hangs_up(id, reign, link, &reason),
+            UplinkAction::Disconnect { link, reason } => self.disconnects(id, reign, link, &reason),
             UplinkAction::SendFrame { link, frame } => {
                 self.count_sent(&frame);
                 let bytes =
@@ -99,11 +99,11 @@ impl World {
         }
     }
 
-    fn hangs_up(&mut self, id: SiteId, reign: Reign, link: LinkId, reason: &Goodbye) {
+    fn disconnects(&mut self, id: SiteId, reign: Reign, link: LinkId, reason: &Goodbye) {
         match reason {
             Goodbye::Elsewhere => self.counts.step(Step::HungUpElsewhere),
             Goodbye::PreferredParentBack => self.counts.step(Step::HungUpPreferred),
-            Goodbye::Silence => self.counts.step(Step::HungUpSilence),
+            Goodbye::IdleTimeout => self.counts.step(Step::HungUpSilence),
             Goodbye::NoLongerLeader => self.counts.step(Step::HungUpNotLeading),
             _ => {}
         }
@@ -210,7 +210,7 @@ impl World {
             }
             _ => return,
         };
-        self.tell_uplink(id, reign, input);
+        self.notify_uplink(id, reign, input);
     }
 
     fn count_loaded(&mut self, result: &Result<Segment, LoadFailure>) {
@@ -226,7 +226,7 @@ impl World {
 
     pub(super) fn probed(&mut self, id: SiteId, reign: Reign, parent: SiteId) {
         let reachable = self.is_reachable(id, parent) && self.site(parent).down.len() < tree::NODES as usize;
-        self.tell_uplink(id, reign, UplinkInput::ProbeAnswered { site: parent, reachable });
+        self.notify_uplink(id, reign, UplinkInput::ProbeAnswered { site: parent, reachable });
     }
 
     pub(super) fn became_leader(&mut self, id: SiteId) -> UplinkInput {
@@ -239,17 +239,17 @@ impl World {
         UplinkInput::BecameLeader { streams, recorded: parents.into_iter().map(|parent| (parent, recorded(parent))).collect() }
     }
 
-    pub(super) fn tell_register(&mut self, id: SiteId, reign: Reign) {
+    pub(super) fn notify_register(&mut self, id: SiteId, reign: Reign) {
         let register = self.site(id).disk.warehouse.register();
         if let Some(register) = register.as_ref() {
-            self.tell_uplink(id, reign, UplinkInput::RegisterChanged(Arc::new(register.clone())));
+            self.notify_uplink(id, reign, UplinkInput::RegisterChanged(Arc::new(register.clone())));
         }
     }
 
-    pub(super) fn tell_moved(&mut self, id: SiteId, reign: Reign, origins: impl IntoIterator<Item = OriginId>) {
+    pub(super) fn notify_moved(&mut self, id: SiteId, reign: Reign, origins: impl IntoIterator<Item = OriginId>) {
         for origin in origins {
             if let Some(position) = self.site(id).position(origin) {
-                self.tell_uplink(id, reign, UplinkInput::StreamAdvanced(position));
+                self.notify_uplink(id, reign, UplinkInput::StreamAdvanced(position));
             }
         }
     }

@@ -11,7 +11,7 @@ mod start;
 
 use super::{measure::Measure, observation::Observation, progress, workbench::Workbench};
 use crate::commands::print::grouped;
-use site::HeldSite;
+use site::RecoverySite;
 
 /// Runs those of the two measurements that are wanted.
 ///
@@ -20,7 +20,7 @@ use site::HeldSite;
 pub async fn measure_held(bench: &Workbench) -> anyhow::Result<Vec<Observation>> {
     let rows = bench.wanted.rows_held;
     progress::begin(format_args!("Kho: a site of one node with {} rows", grouped(rows)));
-    let mut site = HeldSite::start(bench).await?;
+    let mut site = RecoverySite::start(bench).await?;
     site.load(rows).await?;
     let mut observations = Vec::new();
     if bench.wants(Measure::Start) {

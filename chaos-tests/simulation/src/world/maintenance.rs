@@ -1,4 +1,4 @@
-//! What a leader does by itself: heads, forgetting, and passing on what was applied; as `node/src/{heads,upkeep,upward}.rs` do.
+//! What a leader does by itself: heads, forgetting, and passing on what was applied; as `node/src/{heads,maintenance,upward}.rs` do.
 
 use kho_replication::{link_time::LinkTime, uplink::UplinkInput};
 use kho_storage::{
@@ -22,7 +22,7 @@ impl World {
         self.after(TICK_MS, Event::Tick(id));
         self.tick_intakes(id);
         let Some(reign) = self.site(id).reign() else { return };
-        self.tell_uplink(id, reign, UplinkInput::Tick);
+        self.notify_uplink(id, reign, UplinkInput::Tick);
         self.sign_heads(id, reign);
         self.trim(id);
     }
@@ -41,7 +41,7 @@ impl World {
         let state = site.disk.origin(origin).unwrap_or_else(|| OriginState::empty(origin, Epoch::first(tree::TREE, origin)));
         let Some(head) = due_head(origin, &state, now, idle_ms) else { return };
         let signed = SignedHead::sign(head, id, node, tree::signing_key(id, node)).expect("an Ed25519 key always signs");
-        self.propose(id, Asker::Upkeep, &Command::CommitHead { signed });
+        self.propose(id, Asker::Maintenance, &Command::CommitHead { signed });
     }
 
     fn trim(&mut self, id: SiteId) {
@@ -58,7 +58,7 @@ impl World {
         let held = |origin, oldest_kept| acknowledged.iter().any(|cursor| cursor.origin == origin && cursor.next > oldest_kept);
         let origins = site.disk.warehouse.origins().expect("a memory does not fail");
         if origins.iter().any(|(origin, state)| state.kept_bytes > keep_bytes && held(*origin, state.oldest_kept)) {
-            self.propose(id, Asker::Upkeep, &Command::Trim { keep_bytes });
+            self.propose(id, Asker::Maintenance, &Command::Trim { keep_bytes });
         }
     }
 
@@ -76,7 +76,7 @@ impl World {
         let register_changed = news.iter().any(|news| matches!(news, Applied::Register | Applied::Everything));
         // Whoever leads: intakes may stand at any node.
         if register_changed {
-            self.tell_intakes_register(id);
+            self.notify_intakes_of_register(id);
         }
         let Some(reign) = self.site(id).reign() else { return };
         if news.iter().any(|news| matches!(news, Applied::OwnBatch(_))) {
@@ -91,9 +91,9 @@ impl World {
         }
         moved.sort_unstable();
         moved.dedup();
-        self.tell_moved(id, reign, moved);
+        self.notify_moved(id, reign, moved);
         if register_changed {
-            self.tell_register(id, reign);
+            self.notify_register(id, reign);
         }
     }
 }

@@ -39,18 +39,18 @@ const STOCK_PERSONS: u64 = 100_000;
 /// A load tells how far it is after so many rows.
 const TOLD_ROWS: u64 = 1_000_000;
 /// How long a node may take until it is ready.
-const READY_PATIENCE: Duration = Duration::from_secs(600);
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(600);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// See the module.
-pub struct HeldSite {
+pub struct RecoverySite {
     tree: LocalTree,
     stock: Stock,
     /// Rows that were entered.
     rows: u64,
 }
 
-impl HeldSite {
+impl RecoverySite {
     /// Founds and starts it with the default limits, without a row.
     ///
     /// # Errors
@@ -120,11 +120,11 @@ impl HeldSite {
         while client.ready().await.is_err() {
             let process = self.tree.process(SITE, FIRST).context("the node was started")?;
             ensure!(
-                process.runs() && begun.elapsed() < READY_PATIENCE,
+                process.runs() && begun.elapsed() < READY_TIMEOUT,
                 "the node did not become ready; the end of its log:\n{}",
                 process.log_tail()
             );
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(begun.elapsed())
     }

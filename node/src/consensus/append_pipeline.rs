@@ -32,7 +32,7 @@ const REQUEST_OVERHEAD_BYTES: usize = 128;
 
 /// The entries under way to one follower.
 #[derive(Debug)]
-pub(super) struct AppendLane {
+pub(super) struct AppendPipeline {
     peers: Arc<Peers>,
     tail: Arc<LogTail>,
     target: PeerTarget,
@@ -53,7 +53,7 @@ impl Drop for UnderWay {
     }
 }
 
-impl AppendLane {
+impl AppendPipeline {
     pub fn new(peers: Arc<Peers>, tail: Arc<LogTail>, target: PeerTarget) -> Self {
         Self { peers, tail, target, under_way: None }
     }
@@ -89,7 +89,7 @@ impl AppendLane {
     }
 }
 
-impl AppendLane {
+impl AppendPipeline {
     fn send(&self, request: AppendRequest, last: Option<LogId>) -> UnderWay {
         let (peers, tail, target) = (Arc::clone(&self.peers), Arc::clone(&self.tail), self.target.clone());
         let (vote, previous) = (request.vote, request.prev_log_id);

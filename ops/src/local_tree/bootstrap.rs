@@ -17,7 +17,7 @@ use kho_storage::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{NodeProcess, PlannedSite, TreePlan, surroundings::Surroundings};
+use super::{NodeProcess, PlannedSite, TreePlan, node_overrides::NodeOverrides};
 use crate::{
     client::{ConnectionArgs, NodeClient},
     pki::{NodeRequest, init_root, request_node, request_person, sign_file},
@@ -27,7 +27,7 @@ const CERTIFICATE_DAYS: u32 = 365;
 /// For a machine that many nodes share; the end of every configuration.
 pub(super) const SMALL_LIMITS: &str = "\n[limits]\ncache_mib = 32\nwrite_buffer_mib = 64\nidle_head_seconds = 5\n";
 /// How long a node may take until it answers.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a node answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub struct LocalTree {
     plan: TreePlan,
     pub(super) places: BTreeMap<(SiteId, NodeId), Place>,
     pub(super) running: BTreeMap<(SiteId, NodeId), NodeProcess>,
-    pub(super) surroundings: BTreeMap<(SiteId, NodeId), Surroundings>,
+    pub(super) node_overrides: BTreeMap<(SiteId, NodeId), NodeOverrides>,
 }
 
 impl LocalTree {
@@ -68,7 +68,7 @@ impl LocalTree {
         std::fs::write(pki.join("register.pub"), register_key.public_key().to_hex())?;
         write_private(&pki.join("register.key"), &register_key.to_pkcs8_pem())?;
         let places = choose_places(&plan, first_port)?;
-        let tree = Self { dir, khod: khod.into(), plan, places, running: BTreeMap::new(), surroundings: BTreeMap::new() };
+        let tree = Self { dir, khod: khod.into(), plan, places, running: BTreeMap::new(), node_overrides: BTreeMap::new() };
         let mut nodes: BTreeMap<SiteId, Vec<NodeEntry>> = BTreeMap::new();
         for (site, node) in tree.places.keys().copied().collect::<Vec<_>>() {
             let signing_key = tree.prepare_node(site, node, &register_key.public_key())?;
@@ -107,7 +107,7 @@ impl LocalTree {
             plan: file.plan,
             places,
             running: BTreeMap::new(),
-            surroundings: BTreeMap::new(),
+            node_overrides: BTreeMap::new(),
         })
     }
 
@@ -215,7 +215,7 @@ impl LocalTree {
     /// When it ends or does not answer in time; the message ends with its log.
     pub async fn wait_for_answer(&mut self, site: SiteId, node: NodeId) -> anyhow::Result<()> {
         let client = self.client(&[self.url(site, node)], "operator")?;
-        let deadline = Instant::now() + START_PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while client.status().await.is_err() {
             let process = self.running.get_mut(&(site, node));
             if let Some(process) = process
@@ -259,7 +259,7 @@ impl LocalTree {
     /// # Errors
     /// When none does for a while.
     pub async fn leader(&self, site: SiteId) -> anyhow::Result<NodeId> {
-        let deadline = Instant::now() + START_PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             for node in self.nodes(site) {
                 if let Ok(status) = self.status(site, node).await
@@ -269,7 +269,7 @@ impl LocalTree {
                 }
             }
             if Instant::now() > deadline {
-                bail!("site {site} has had no leader for {} s", START_PATIENCE.as_secs());
+                bail!("site {site} has had no leader for {} s", START_TIMEOUT.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

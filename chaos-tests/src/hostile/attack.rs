@@ -1,4 +1,4 @@
-//! What a hostile province can do, and what must come of each deed.
+//! What a hostile province can do, and what must come of each attack.
 
 use clap::ValueEnum;
 use kho_storage::command::Refusal;
@@ -7,7 +7,7 @@ use super::Answer;
 
 /// One lie. The texts are shown by `kho-hostile-province --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
-pub enum Deed {
+pub enum Attack {
     /// Changes a name in a batch that the parent lacks; the head stays the author's
     EditRow,
     /// Takes one change out of a batch
@@ -80,7 +80,7 @@ pub enum Deed {
     ImpersonateAuthor,
 }
 
-/// What a deed comes to.
+/// What a attack comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// Taken, and nothing was new in it.
@@ -103,12 +103,12 @@ pub enum Ending {
     TransferBegun,
     /// The parent ended the connection, for the protocol was broken.
     Misbehaved,
-    /// Anything else, which no deed may come to.
+    /// Anything else, which no attack may come to.
     Other,
 }
 
 impl Ending {
-    /// What the last answer to a deed was.
+    /// What the last answer to a attack was.
     pub fn of(answer: &Answer) -> Self {
         match answer {
             Answer::Adopted { moved: false } | Answer::Welcomed => Self::NothingNew,
@@ -151,7 +151,7 @@ pub enum Alarmed {
     Carrier,
 }
 
-impl Deed {
+impl Attack {
     /// What the parent must answer.
     pub fn ending(self) -> Ending {
         match self {
@@ -203,6 +203,6 @@ impl Deed {
 
     /// The name by which the command line knows it.
     pub fn name(self) -> String {
-        self.to_possible_value().expect("no deed is hidden").get_name().to_owned()
+        self.to_possible_value().expect("no attack is hidden").get_name().to_owned()
     }
 }

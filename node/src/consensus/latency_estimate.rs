@@ -18,11 +18,11 @@ const FORGOTTEN_PART: u64 = 8;
 
 /// How long one kind of work lately took.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct LatencyEstimate {
     longest_us: AtomicU64,
 }
 
-impl Pace {
+impl LatencyEstimate {
     /// Of work that was never done: not known to be quick.
     pub fn unknown() -> Self {
         Self { longest_us: AtomicU64::new(2 * micros(QUICK_MAX)) }
@@ -57,21 +57,21 @@ mod tests {
 
     #[test]
     fn work_is_quick_once_it_was_seen_to_be_and_one_slow_time_counts_for_a_while() {
-        let pace = Pace::unknown();
-        assert!(!pace.is_quick(), "nothing is known yet");
+        let latency = LatencyEstimate::unknown();
+        assert!(!latency.is_quick(), "nothing is known yet");
         let quick_times_until_quick = || {
             (1..1_000).find(|_| {
-                pace.note(Duration::from_micros(100));
-                pace.is_quick()
+                latency.note(Duration::from_micros(100));
+                latency.is_quick()
             })
         };
         assert!(quick_times_until_quick().is_some_and(|times| times < 10));
-        pace.note(Duration::from_millis(10));
-        assert!(!pace.is_quick());
+        latency.note(Duration::from_millis(10));
+        assert!(!latency.is_quick());
         assert!(quick_times_until_quick().is_some_and(|times| (15..30).contains(&times)), "one slow time is remembered");
         for _ in 0..100 {
-            pace.note(Duration::from_millis(8));
-            assert!(!pace.is_quick(), "a slow disk never counts as quick");
+            latency.note(Duration::from_millis(8));
+            assert!(!latency.is_quick(), "a slow disk never counts as quick");
         }
     }
 }

@@ -80,7 +80,7 @@ impl SnapshotDir {
 
 /// All snapshots of this node.
 #[derive(Debug)]
-pub(super) struct SnapshotShelf {
+pub(super) struct SnapshotStore {
     dir: PathBuf,
     current: Mutex<Option<(SnapshotMeta, SnapshotDir)>>,
     made: AtomicU64,
@@ -92,18 +92,18 @@ pub(super) struct SnapshotShelf {
 /// While it lives, the log that follows the snapshot being sent is kept.
 #[derive(Debug)]
 pub(super) struct Sending {
-    shelf: Arc<SnapshotShelf>,
+    snapshot_store: Arc<SnapshotStore>,
     number: usize,
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.shelf.sending.lock().remove(&self.number);
+        self.snapshot_store.sending.lock().remove(&self.number);
     }
 }
 
-impl SnapshotShelf {
-    /// Opens the shelf, removes what was half-made, and takes up the newest snapshot.
+impl SnapshotStore {
+    /// Opens the snapshot_store, removes what was half-made, and takes up the newest snapshot.
     ///
     /// # Errors
     /// The system's.
@@ -190,7 +190,7 @@ impl SnapshotShelf {
     pub fn begin_sending(self: &Arc<Self>, last_index: u64) -> Sending {
         let number = self.sendings.fetch_add(1, Ordering::Relaxed);
         self.sending.lock().insert(number, last_index);
-        Sending { shelf: Arc::clone(self), number }
+        Sending { snapshot_store: Arc::clone(self), number }
     }
 
     /// The oldest snapshot being sent, by its last log index.
@@ -249,52 +249,52 @@ mod tests {
         }
     }
 
-    fn make(shelf: &SnapshotShelf, index: u64) -> SnapshotDir {
-        let root = shelf.fresh();
+    fn make(snapshot_store: &SnapshotStore, index: u64) -> SnapshotDir {
+        let root = snapshot_store.fresh();
         fs::create_dir_all(state_in(&root)).expect("writable");
         fs::write(state_in(&root).join("CURRENT"), b"x").expect("writable");
-        shelf.put(&root, &meta(index)).expect("writable")
+        snapshot_store.put(&root, &meta(index)).expect("writable")
     }
 
     #[test]
     fn only_the_newest_snapshot_stays_and_one_being_sent_as_long_as_it_is() {
         let dir = tempfile::tempdir().expect("a directory");
-        let shelf = SnapshotShelf::open(dir.path()).expect("opens");
-        let sent = make(&shelf, 5);
+        let snapshot_store = SnapshotStore::open(dir.path()).expect("opens");
+        let sent = make(&snapshot_store, 5);
         let place = sent.state();
-        make(&shelf, 9);
+        make(&snapshot_store, 9);
         assert!(place.exists(), "it is still being sent");
         drop(sent);
         assert!(!place.exists());
-        assert_eq!(shelf.current().expect("one").0.snapshot_id, "s9");
+        assert_eq!(snapshot_store.current().expect("one").0.snapshot_id, "s9");
     }
 
     #[test]
     fn a_restart_finds_the_newest_whole_snapshot_and_removes_half_made_ones() {
         let dir = tempfile::tempdir().expect("a directory");
         let half = {
-            let shelf = SnapshotShelf::open(dir.path()).expect("opens");
-            make(&shelf, 5);
-            let half = shelf.fresh();
+            let snapshot_store = SnapshotStore::open(dir.path()).expect("opens");
+            make(&snapshot_store, 5);
+            let half = snapshot_store.fresh();
             fs::create_dir_all(state_in(&half)).expect("writable");
-            fs::create_dir_all(shelf.incoming()).expect("writable");
+            fs::create_dir_all(snapshot_store.incoming()).expect("writable");
             half
         };
-        let shelf = SnapshotShelf::open(dir.path()).expect("opens");
-        assert_eq!(shelf.current().expect("one").0, meta(5));
+        let snapshot_store = SnapshotStore::open(dir.path()).expect("opens");
+        assert_eq!(snapshot_store.current().expect("one").0, meta(5));
         assert!(!half.exists());
-        assert!(shelf.incoming().exists(), "what was received goes on where it stopped");
+        assert!(snapshot_store.incoming().exists(), "what was received goes on where it stopped");
     }
 
     #[test]
     fn the_log_behind_the_oldest_snapshot_being_sent_is_known_until_all_sendings_end() {
         let dir = tempfile::tempdir().expect("a directory");
-        let shelf = Arc::new(SnapshotShelf::open(dir.path()).expect("opens"));
-        let (old, new) = (shelf.begin_sending(5), shelf.begin_sending(9));
-        assert_eq!(shelf.oldest_sending(), Some(5));
+        let snapshot_store = Arc::new(SnapshotStore::open(dir.path()).expect("opens"));
+        let (old, new) = (snapshot_store.begin_sending(5), snapshot_store.begin_sending(9));
+        assert_eq!(snapshot_store.oldest_sending(), Some(5));
         drop(old);
-        assert_eq!(shelf.oldest_sending(), Some(9));
+        assert_eq!(snapshot_store.oldest_sending(), Some(9));
         drop(new);
-        assert_eq!(shelf.oldest_sending(), None);
+        assert_eq!(snapshot_store.oldest_sending(), None);
     }
 }

@@ -8,7 +8,7 @@ const WORD: u8 = b'm';
 
 /// A word that is kept beside the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogWord {
+pub enum LogMeta {
     /// Whom this node voted for last.
     Vote,
     /// How far the log is known to be committed.
@@ -18,7 +18,7 @@ pub enum LogWord {
 /// Written by a purge alone, with the purged index in front.
 pub(super) const PURGED: [u8; 2] = [WORD, b'p'];
 
-impl LogWord {
+impl LogMeta {
     pub(super) fn key(self) -> [u8; 2] {
         [
             WORD,
@@ -30,7 +30,7 @@ impl LogWord {
     }
 }
 
-impl std::fmt::Display for LogWord {
+impl std::fmt::Display for LogMeta {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Vote => "the vote",
@@ -42,8 +42,8 @@ impl std::fmt::Display for LogWord {
 impl LogDb {
     /// # Errors
     /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
-    pub fn word(&self, word: LogWord) -> Result<Option<Vec<u8>>, LogDbError> {
-        self.stored_word(word.key(), &word)
+    pub fn meta(&self, meta: LogMeta) -> Result<Option<Vec<u8>>, LogDbError> {
+        self.stored_meta(meta.key(), &meta)
     }
 
     /// The last index that was purged.
@@ -66,21 +66,21 @@ impl LogDb {
     ///
     /// # Errors
     /// [`LogDbError::Io`].
-    pub fn put_word(&self, word: LogWord, bytes: &[u8], durable: bool) -> Result<(), LogDbError> {
-        let key = word.key();
+    pub fn put_meta(&self, meta: LogMeta, bytes: &[u8], durable: bool) -> Result<(), LogDbError> {
+        let key = meta.key();
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.words(), key, framed(&key, &[], bytes));
+        batch.put_cf(self.metas(), key, framed(&key, &[], bytes));
         if durable { self.write_synced(batch) } else { self.db.write(batch).map_err(|e| self.io("written", &e)) }
     }
 
-    fn stored_word(&self, key: [u8; 2], what: &dyn std::fmt::Display) -> Result<Option<Vec<u8>>, LogDbError> {
-        let Some(value) = self.db.get_pinned_cf(self.words(), key).map_err(|e| self.io("read", &e))? else { return Ok(None) };
+    fn stored_meta(&self, key: [u8; 2], what: &dyn std::fmt::Display) -> Result<Option<Vec<u8>>, LogDbError> {
+        let Some(value) = self.db.get_pinned_cf(self.metas(), key).map_err(|e| self.io("read", &e))? else { return Ok(None) };
         let bytes = opened(&key, &value).map_err(|why| self.damaged(what.to_string(), why))?;
         Ok(Some(bytes.to_vec()))
     }
 
     fn purge_record(&self) -> Result<Option<(u64, Vec<u8>)>, LogDbError> {
-        let Some(bytes) = self.stored_word(PURGED, &"the purged position")? else { return Ok(None) };
+        let Some(bytes) = self.stored_meta(PURGED, &"the purged position")? else { return Ok(None) };
         let (index, mark) = bytes.split_first_chunk::<8>().ok_or_else(|| self.damaged("the purged position".into(), "it is cut short"))?;
         Ok(Some((u64::from_le_bytes(*index), mark.to_vec())))
     }
@@ -88,23 +88,23 @@ impl LogDb {
     /// What a purge up to `index` writes.
     pub(super) fn purge_mark(&self, index: u64, mark: &[u8]) -> WriteBatch {
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.words(), PURGED, framed(&PURGED, &index.to_le_bytes(), mark));
+        batch.put_cf(self.metas(), PURGED, framed(&PURGED, &index.to_le_bytes(), mark));
         batch
     }
 
     /// Puts words in their place that lie among the entries: before words had a family of their own they were written there.
-    pub(super) fn move_words(&self) -> Result<(), LogDbError> {
+    pub(super) fn move_metas(&self) -> Result<(), LogDbError> {
         let mut batch = WriteBatch::default();
-        for key in [LogWord::Vote.key(), LogWord::Committed.key(), PURGED] {
+        for key in [LogMeta::Vote.key(), LogMeta::Committed.key(), PURGED] {
             if let Some(value) = self.db.get_pinned(key).map_err(|e| self.io("read", &e))? {
-                batch.put_cf(self.words(), key, &value);
+                batch.put_cf(self.metas(), key, &value);
                 batch.delete(key);
             }
         }
         if batch.is_empty() { Ok(()) } else { self.write_synced(batch) }
     }
 
-    pub(super) fn words(&self) -> &ColumnFamily {
+    pub(super) fn metas(&self) -> &ColumnFamily {
         self.family(WORDS)
     }
 }
