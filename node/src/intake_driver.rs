@@ -5,8 +5,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kho_replication::{
     frames::{ChildFrame, Fault, FrameId, Goodbye, refusal_fault},
-    intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, Leadership, ProposeFailure},
-    quic::{CloseCode, Connection, FrameError, FrameReceiver, FrameSender},
+    intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, ProposeFailure, SiteLeader},
+    quic::{CloseCode, Connection, FrameIoError, FrameReceiver, FrameSender},
 };
 use kho_storage::{
     command::{Command, Outcome},
@@ -41,7 +41,7 @@ pub async fn serve_child(node: Arc<Node>, connection: Connection) {
         1;
     note_child(&node, &connection);
     let child = ChildIdentity { site, node: child_node };
-    let intake = Intake::new(IntakeConfig::default(), node.site(), child, register, signed, leadership(&node), node.clock.link_time());
+    let intake = Intake::new(IntakeConfig::default(), node.site(), child, register, signed, leader(&node), node.clock.link_time());
     let reason = Line { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }
         .run(receiver)
         .await;
@@ -67,14 +67,14 @@ fn register(node: &Node) -> Option<Registers> {
     Some((Arc::new(verified), Arc::new(signed)))
 }
 
-fn leadership(node: &Node) -> Leadership {
+fn leader(node: &Node) -> SiteLeader {
     if node.leads() {
-        return Leadership::Leads;
+        return SiteLeader::ThisNode;
     }
     let own = node.config.node;
     match node.leader_addresses() {
-        Some(addresses) if node.consensus.leadership().borrow().leader != Some(own) => Leadership::Follows { addresses },
-        _ => Leadership::Unknown,
+        Some(addresses) if node.consensus.leadership().borrow().leader != Some(own) => SiteLeader::OtherNode { addresses },
+        _ => SiteLeader::Unknown,
     }
 }
 
@@ -101,8 +101,8 @@ impl Line {
                 },
                 Some(input) = self.undecided.next(), if !self.undecided.is_empty() => input,
                 _ = tick.tick() => {
-                    let leadership = leadership(&self.node);
-                    self.handle(IntakeInput::LeadershipChanged(leadership));
+                    let leader = leader(&self.node);
+                    self.handle(IntakeInput::LeaderChanged(leader));
                     IntakeInput::Tick
                 }
                 Ok(()) = registers.changed() => match register(&self.node) {
@@ -175,7 +175,7 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
             }),
             Ok(None) => return,
             // The intake has the last word: an alarm, and a goodbye that says why.
-            Err(FrameError::PeerMisbehaved(how)) => {
+            Err(FrameIoError::PeerMisbehaved(how)) => {
                 let _ = frames.send(Ok(IntakeInput::TransportMisused(how.to_string()))).await;
                 std::future::pending().await
             }
@@ -249,7 +249,7 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
 }
 
 /// What was refused before it came to the site's log is kept beside the data, named by its hash.
-fn keep_evidence(node: &Node, evidence: &kho_replication::intake::Evidence) {
+fn keep_evidence(node: &Node, evidence: &kho_replication::intake::RefusedBytes) {
     let dir = node.config.data_dir.join("evidence");
     if crate::maintenance::folder_bytes(&dir) >= EVIDENCE_BYTES_MAX {
         node.alarms.raise("evidence", format!("{} is full; review what is in it and clear it", dir.display()), node.clock.now());

@@ -5,11 +5,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use kho_replication::{
     frames::{Cursor, ParentFrame},
-    quic::{Alpn, CloseCode, Connection},
+    quic::{Alpn, CloseCode, ConnectError, Connection},
     tls::site_server_name,
     uplink::{
-        LinkId, LinkStatus, LoadFailure, LoadId, StreamPosition, StreamState, Uplink, UplinkAction, UplinkAlarm, UplinkConfig, UplinkInput,
-        UplinkStatus,
+        DialFailure, LinkFailure, LinkId, LinkStatus, LoadFailure, LoadId, StreamPosition, StreamState, Uplink, UplinkAction, UplinkAlarm,
+        UplinkConfig, UplinkInput, UplinkStatus,
     },
 };
 use kho_storage::{
@@ -153,6 +153,7 @@ fn subject_of(alarm: &UplinkAlarm) -> String {
         UplinkAlarm::NoParentAnswers { .. } => LINE_ALARM.into(),
         UplinkAlarm::PeerMisbehaved { parent, .. } => format!("parent {parent}"),
         UplinkAlarm::StreamRefused { origin, .. }
+        | UplinkAlarm::NoCommonCursor { origin, .. }
         | UplinkAlarm::ParentWentBack { origin, .. }
         | UplinkAlarm::SiteBehindParent { origin, .. }
         | UplinkAlarm::Forked { origin, .. }
@@ -204,19 +205,21 @@ impl Driver {
                 Ok(bytes) => {
                     let sent = self.lines.get(&link).is_some_and(|line| line.frames.try_send(bytes).is_ok());
                     if !sent {
-                        self.tell(UplinkInput::LinkLost { link, why: "the line is gone or does not drain".into() });
+                        self.tell(UplinkInput::LinkLost { link, failure: LinkFailure::SendStalled });
                     }
                 }
                 Err(error) => node.alarms.raise("uplink", format!("a frame can't be sent: {error}"), node.clock.now()),
             },
             UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
                 tokio::task::spawn_blocking(move || {
-                    inputs.send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) })
+                    // The receiver is gone only when the node stops.
+                    let _ = inputs.send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) });
                 });
             }
             UplinkAction::LoadTransferStart { load, origin } => {
                 tokio::task::spawn_blocking(move || {
-                    inputs.send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) })
+                    // The receiver is gone only when the node stops.
+                    let _ = inputs.send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) });
                 });
             }
             UplinkAction::LoadPiece { load, origin, epoch, from, bytes_max } => self.load_piece(load, origin, epoch, from, bytes_max),
@@ -244,7 +247,8 @@ impl Driver {
     fn load_piece(&self, load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
         tokio::task::spawn_blocking(move || {
-            inputs.send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) })
+            // The receiver is gone only when the node stops.
+            let _ = inputs.send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) });
         });
     }
 
@@ -316,18 +320,18 @@ async fn hold_line(
         dialled = dial(&node, site, &addresses) => dialled,
         () = closing.cancelled() => return,
     };
-    let why = match connection {
+    let failure = match connection {
         Ok(connection) => {
-            let why = tokio::select! {
+            let detail = tokio::select! {
                 why = move_frames(&connection, link, outgoing, &closing, &inputs) => why,
                 never = LineMeter::new(&connection).run() => match never {},
             };
             connection.close(CloseCode::SHUTDOWN, "done");
-            why
+            LinkFailure::ConnectionLost { detail }
         }
-        Err(why) => why,
+        Err(failure) => failure,
     };
-    let _ = inputs.send(UplinkInput::LinkLost { link, why });
+    let _ = inputs.send(UplinkInput::LinkLost { link, failure });
 }
 
 async fn move_frames(
@@ -362,7 +366,7 @@ async fn move_frames(
                     };
                     let _ = inputs.send(input);
                 }
-                Ok(None) => return "the parent closed the line".to_string(),
+                Ok(None) => return "the parent closed the connection".to_string(),
                 Err(error) => return error.to_string(),
             }
         }
@@ -370,41 +374,50 @@ async fn move_frames(
     tokio::select! {
         why = send => why,
         why = receive => why,
-        () = closing.cancelled() => "hung up".into(),
+        () = closing.cancelled() => "disconnected".into(),
     }
 }
 
 /// Connects to the node of `site` that answers first. The addresses are tried in their order, each a little after the one before,
 /// so that a dead node costs no more than that.
-async fn dial(node: &Node, site: SiteId, addresses: &[String]) -> Result<Connection, String> {
+async fn dial(node: &Node, site: SiteId, addresses: &[String]) -> Result<Connection, LinkFailure> {
     let mut attempts: FuturesUnordered<_> = addresses
         .iter()
         .zip(0..)
         .map(|(address, place)| async move {
             tokio::time::sleep(DIAL_STAGGER * place).await;
-            dial_one(node, site, address).await.map_err(|why| format!("{address}: {why}"))
+            dial_one(node, site, address).await.map_err(|(kind, why)| (kind, format!("{address}: {why}")))
         })
         .collect();
-    let mut why = Vec::new();
+    let mut failures = Vec::new();
     while let Some(attempt) = attempts.next().await {
         match attempt {
             Ok(connection) => return Ok(connection),
-            Err(reason) => why.push(reason),
+            Err(failure) => failures.push(failure),
         }
     }
-    if why.is_empty() {
-        why.push(format!("the register gives no address of site {site}"));
+    if failures.is_empty() {
+        failures.push((DialFailure::Unreachable, format!("the register gives no address of site {site}")));
     }
-    Err(why.join("; "))
+    Err(LinkFailure::of_dials(&failures))
 }
 
-async fn dial_one(node: &Node, site: SiteId, address: &str) -> Result<Connection, String> {
-    let resolved = tokio::net::lookup_host(address).await.map_err(|e| e.to_string())?.next().ok_or("the name has no address")?;
-    let connection = node.endpoint.connect(resolved, &site_server_name(site), Alpn::Link).await.map_err(|e| e.to_string())?;
+async fn dial_one(node: &Node, site: SiteId, address: &str) -> Result<Connection, (DialFailure, String)> {
+    let unresolved = |why: String| (DialFailure::Unreachable, why);
+    let mut resolved = tokio::net::lookup_host(address).await.map_err(|e| unresolved(e.to_string()))?;
+    let resolved = resolved.next().ok_or_else(|| unresolved("the name has no address".into()))?;
+    let connection = node.endpoint.connect(resolved, &site_server_name(site), Alpn::Link).await.map_err(|error| {
+        let kind = match error {
+            ConnectError::PeerMisbehaved { .. } => DialFailure::WrongPeer,
+            ConnectError::RefusedByPeer { .. } => DialFailure::Refused,
+            ConnectError::PeerUnreachable { .. } | ConnectError::Local { .. } => DialFailure::Unreachable,
+        };
+        (kind, error.to_string())
+    })?;
     let (found, _) = connection.peer_node();
     if found == site {
         return Ok(connection);
     }
     connection.close(CloseCode::NOT_ADMITTED, "another site was dialled");
-    Err(format!("a node of site {found} answers, not of site {site}"))
+    Err((DialFailure::WrongPeer, format!("a node of site {found} answers, not of site {site}")))
 }

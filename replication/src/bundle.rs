@@ -1,13 +1,13 @@
-//! Segments in a signed file, carried by hand while a line is down: the same segments that would have travelled.
+//! Segments in a signed file, carried by hand while a link is down: the same segments that would have travelled.
 //!
 //! ```text
 //! file    := "KHOBUNDL" | version (2) | section* | trailer | trailer length (4) | "KHOBUEND"
 //! section := plain length (4) | zstd length (4) | zstd of the encoded segment
 //! trailer := encoded SignedTrailer: tree, site, node, time, streams, and the BLAKE3 over everything before it, signed
 //! ```
-//! Integers are little endian. The trailer stands last, so that a writer needs no second look; it is read first, so that
+//! Integers are little endian. The trailer stands last, so that a writer needs no second pass; it is read first, so that
 //! nothing comes out of a file that is not whole. The signature says who made the file; what the segments are worth is
-//! judged one by one as if they had come over a line ([`crate::verified`]).
+//! judged one by one as if they had come over a link ([`crate::verified`]).
 //!
 //! Invariant: a truncated file or a flipped bit is refused before anything is yielded
 //! (tests `promise_7_a_bundle_with_any_bit_flipped_yields_nothing`, `promise_7_a_bundle_with_any_byte_cut_off_or_added_yields_nothing`).
@@ -18,12 +18,12 @@ mod writer;
 use kho_storage::{
     codec::{Blob, CodecError},
     ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
-    signature::{Signature, SignatureError},
+    signature::{Signature, SignatureError, SigningKey},
 };
 use serde::{Deserialize, Serialize};
 
 pub use self::{reader::BundleReader, writer::BundleWriter};
-use crate::frames::FrameError;
+use crate::frames::FrameCodecError;
 
 const MAGIC: &[u8; 8] = b"KHOBUNDL";
 const END_MAGIC: &[u8; 8] = b"KHOBUEND";
@@ -71,7 +71,7 @@ struct SignedTrailer {
 /// Why a bundle was not written or not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    #[error("the file is no bundle: it does not start with the mark of one")]
+    #[error("the file is not a bundle: it does not start with the mark of one")]
     NotABundle,
     #[error("the bundle has version {0}, this build reads version {VERSION}; upgrade this node")]
     Version(u16),
@@ -90,11 +90,22 @@ pub enum BundleError {
     #[error("the bundle's signature was refused: {0}")]
     Signature(#[from] SignatureError),
     #[error("segment {index} of the bundle can't be read: {error}")]
-    Segment { index: u64, error: FrameError },
+    Segment { index: u64, error: FrameCodecError },
     #[error("segment of origin {origin} from {given} on does not follow the one before it, which ends at {wanted}")]
     OutOfOrder { origin: OriginId, wanted: StreamSeq, given: StreamSeq },
     #[error("the bundle's file failed: {0}")]
     Io(#[from] std::io::Error),
+}
+
+/// Who seals a bundle of any content; for the fuzz targets.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Sealer<'a> {
+    pub tree: &'a str,
+    pub site: SiteId,
+    pub node: NodeId,
+    pub key: &'a SigningKey,
+    pub created_at: SiteTime,
 }
 
 /// A bundle around any body, well signed: what a node of the register could hand over that means no good; for the fuzz targets.
@@ -102,7 +113,7 @@ pub enum BundleError {
 /// # Errors
 /// [`BundleError`] when the trailer can't be written.
 #[doc(hidden)]
-pub fn sealed(body: &[u8], segments: u64, streams: Vec<BundleStream>, by: crate::fuzzing::Sealer<'_>) -> Result<Vec<u8>, BundleError> {
+pub fn sealed(body: &[u8], segments: u64, streams: Vec<BundleStream>, by: Sealer<'_>) -> Result<Vec<u8>, BundleError> {
     let mut file = [MAGIC.as_slice(), &VERSION.to_le_bytes(), body].concat();
     let (body_bytes, body_hash) = (file.len() as u64, Hash32::of(&file));
     let trailer = BundleTrailer {

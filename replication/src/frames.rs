@@ -1,4 +1,4 @@
-//! What a child and a parent say to each other, and how it stands on the wire.
+//! What a child and a parent say to each other, and how it is encoded on the wire.
 //!
 //! ```text
 //! frame on the wire := length (4 bytes, little endian) | body      written and read by the task that owns the connection
@@ -10,10 +10,14 @@
 //! Invariant: any bytes decode or are refused, never panic (test `any_bytes_are_a_frame_or_refused_without_a_panic`).
 
 mod compressed;
+mod error;
+mod goodbye;
 mod refusal;
+mod values;
+mod violation;
 
 use kho_storage::{
-    codec::{self, CodecError},
+    codec,
     command::{ParentCursor, Refusal, TransferPiece, TransferStart, TransferStatus},
     ids::{Epoch, NodeId, OriginId, SiteId, StreamSeq},
     register::{REGISTER_BYTES_MAX, SignedRegister},
@@ -23,7 +27,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     compressed::Compressed,
+    error::FrameCodecError,
+    goodbye::Goodbye,
     refusal::{Fault, refusal_fault},
+    values::{Cursor, FrameId, FrameKind, VersionRange},
+    violation::{ProtocolViolation, VIOLATION_DETAIL_CHARS_MAX, ViolationDetail},
 };
 
 /// Versions of this protocol that the build speaks.
@@ -42,78 +50,6 @@ pub const PIECE_PLAIN_BYTES_MAX: usize = 2 * PIECE_BYTES_MAX;
 pub const STREAMS_MAX: usize = 65_536;
 /// The most addresses that a redirection names.
 pub const ADDRESSES_MAX: usize = 16;
-
-/// Why a frame was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
-    #[error("the frame is {bytes} bytes long, at most {bytes_max} are read")]
-    TooLong { bytes: usize, bytes_max: usize },
-    #[error("the frame unfolds to {bytes} bytes, at most {bytes_max} are taken")]
-    PlainTooLong { bytes: u64, bytes_max: usize },
-    #[error("the frame declares {declared} plain bytes but holds {}", if *found_longer { "more" } else { "fewer" })]
-    PlainLength { declared: u32, found_longer: bool },
-    #[error("the frame's compressed part can't be read: {0}")]
-    Compression(String),
-    #[error("the frame names {given} {what}, at most {given_max} are read")]
-    TooMany { what: &'static str, given: usize, given_max: usize },
-    #[error("the frame can't be read: {0}")]
-    Codec(#[from] CodecError),
-}
-
-/// The number under which a child's frame is answered. Counts up from 1 within a connection.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FrameId(pub u64);
-
-impl std::fmt::Display for FrameId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "#{}", self.0)
-    }
-}
-
-/// Versions from `min` to `max`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VersionRange {
-    pub min: u16,
-    pub max: u16,
-}
-
-impl VersionRange {
-    /// The highest version that both speak.
-    pub fn highest_shared(self, other: Self) -> Option<u16> {
-        let version = self.max.min(other.max);
-        (version >= self.min && version >= other.min).then_some(version)
-    }
-}
-
-/// A place in a stream: the first batch not yet held. Ordered by epoch, then sequence.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Cursor {
-    pub epoch: Epoch,
-    pub next: StreamSeq,
-}
-
-impl Cursor {
-    pub fn of(parent: &ParentCursor) -> Self {
-        Self { epoch: parent.epoch, next: parent.next }
-    }
-
-    /// The cursor with its origin, as it travels and is recorded.
-    pub fn for_origin(self, origin: OriginId) -> ParentCursor {
-        ParentCursor { origin, epoch: self.epoch, next: self.next }
-    }
-
-    /// Whether both name the same epoch number but different epochs: two histories of one origin.
-    pub fn forks_from(&self, other: &Cursor) -> bool {
-        self.epoch.number == other.epoch.number && self.epoch.id != other.epoch.id
-    }
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.epoch.number, self.next)
-    }
-}
 
 /// A stream as a child holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +76,7 @@ pub struct Hello {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChildFrame {
     Hello(Hello),
-    /// Streams that the child holds only now, or asks about again. Answered by [`ParentFrame::Cursors`].
+    /// Requests the parent's cursors of streams that the child holds only now, or requests again. Answered by [`ParentFrame::Cursors`].
     Streams(Vec<StreamHeld>),
     Segment {
         id: FrameId,
@@ -167,7 +103,7 @@ pub enum ParentFrame {
     Redirect {
         addresses: Vec<String>,
     },
-    /// Where the parent's site stands with streams that the child asked about.
+    /// Where the parent's site stands with streams whose cursors the child requested.
     Cursors {
         cursors: Vec<ParentCursor>,
         transfers: Vec<TransferStatus>,
@@ -213,47 +149,20 @@ pub struct Welcome {
     pub in_flight_bytes_max: u32,
 }
 
-/// Why one side ends the connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Goodbye {
-    #[error("the node stops")]
-    Stopping,
-    #[error("the node no longer leads its site")]
-    NoLongerLeader,
-    #[error("the site has no leader at the moment")]
-    NoLeader,
-    #[error("the site has too much to do; come back in {retry_after_ms} ms")]
-    Busy { retry_after_ms: u32 },
-    #[error("no common protocol version: here {min} to {max}; upgrade the older node", min = .0.min, max = .0.max)]
-    Version(VersionRange),
-    #[error(
-        "by the register, version {register_version}, site {parent} is no parent of site {child}; correct the register with `kho register issue`"
-    )]
-    NotParent { parent: SiteId, child: SiteId, register_version: u64 },
-    #[error("the peer broke the protocol: {0}")]
-    PeerMisbehaved(String),
-    #[error("nothing was heard for too long")]
-    IdleTimeout,
-    #[error("a parent that comes earlier in the register answers again")]
-    PreferredParentBack,
-    #[error("the child goes on at another node")]
-    Elsewhere,
-}
-
 impl ChildFrame {
     /// The frame's body.
     ///
     /// # Errors
-    /// [`FrameError`] when it is longer than [`CHILD_FRAME_BYTES_MAX`].
-    pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
+    /// [`FrameCodecError`] when it is longer than [`CHILD_FRAME_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, FrameCodecError> {
         bounded(codec::encode(self)?, CHILD_FRAME_BYTES_MAX)
     }
 
     /// Reads a body.
     ///
     /// # Errors
-    /// [`FrameError`]; the child is at fault.
-    pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
+    /// [`FrameCodecError`]; the child is at fault.
+    pub fn decode(body: &[u8]) -> Result<Self, FrameCodecError> {
         check_length(body.len(), CHILD_FRAME_BYTES_MAX)?;
         let frame = codec::decode(body)?;
         match &frame {
@@ -263,15 +172,15 @@ impl ChildFrame {
         Ok(frame)
     }
 
-    /// The frame's name, for traces and logs.
-    pub fn name(&self) -> &'static str {
+    /// The frame's kind, for traces and logs.
+    pub fn kind(&self) -> FrameKind {
         match self {
-            Self::Hello(_) => "Hello",
-            Self::Streams(_) => "Streams",
-            Self::Segment { .. } => "Segment",
-            Self::TransferStart { .. } => "TransferStart",
-            Self::Piece { .. } => "Piece",
-            Self::Goodbye(_) => "Goodbye",
+            Self::Hello(_) => FrameKind::Hello,
+            Self::Streams(_) => FrameKind::Streams,
+            Self::Segment { .. } => FrameKind::Segment,
+            Self::TransferStart { .. } => FrameKind::TransferStart,
+            Self::Piece { .. } => FrameKind::Piece,
+            Self::Goodbye(_) => FrameKind::Goodbye,
         }
     }
 }
@@ -280,16 +189,16 @@ impl ParentFrame {
     /// The frame's body.
     ///
     /// # Errors
-    /// [`FrameError`] when it is longer than [`PARENT_FRAME_BYTES_MAX`].
-    pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
+    /// [`FrameCodecError`] when it is longer than [`PARENT_FRAME_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, FrameCodecError> {
         bounded(codec::encode(self)?, PARENT_FRAME_BYTES_MAX)
     }
 
     /// Reads a body.
     ///
     /// # Errors
-    /// [`FrameError`]; the parent is at fault.
-    pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
+    /// [`FrameCodecError`]; the parent is at fault.
+    pub fn decode(body: &[u8]) -> Result<Self, FrameCodecError> {
         check_length(body.len(), PARENT_FRAME_BYTES_MAX)?;
         let frame = codec::decode(body)?;
         match &frame {
@@ -302,32 +211,32 @@ impl ParentFrame {
         Ok(frame)
     }
 
-    /// The frame's name, for traces and logs.
-    pub fn name(&self) -> &'static str {
+    /// The frame's kind, for traces and logs.
+    pub fn kind(&self) -> FrameKind {
         match self {
-            Self::Welcome(_) => "Welcome",
-            Self::Redirect { .. } => "Redirect",
-            Self::Cursors { .. } => "Cursors",
-            Self::Adopted { .. } => "Adopted",
-            Self::TransferWants { .. } => "TransferWants",
-            Self::Refused { .. } => "Refused",
-            Self::Busy { .. } => "Busy",
-            Self::Register(_) => "Register",
-            Self::Goodbye(_) => "Goodbye",
+            Self::Welcome(_) => FrameKind::Welcome,
+            Self::Redirect { .. } => FrameKind::Redirect,
+            Self::Cursors { .. } => FrameKind::Cursors,
+            Self::Adopted { .. } => FrameKind::Adopted,
+            Self::TransferWants { .. } => FrameKind::TransferWants,
+            Self::Refused { .. } => FrameKind::Refused,
+            Self::Busy { .. } => FrameKind::Busy,
+            Self::Register(_) => FrameKind::Register,
+            Self::Goodbye(_) => FrameKind::Goodbye,
         }
     }
 }
 
-fn check_length(bytes: usize, bytes_max: usize) -> Result<(), FrameError> {
-    if bytes > bytes_max { Err(FrameError::TooLong { bytes, bytes_max }) } else { Ok(()) }
+fn check_length(bytes: usize, bytes_max: usize) -> Result<(), FrameCodecError> {
+    if bytes > bytes_max { Err(FrameCodecError::TooLong { bytes, bytes_max }) } else { Ok(()) }
 }
 
-fn bounded(body: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, FrameError> {
+fn bounded(body: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, FrameCodecError> {
     check_length(body.len(), bytes_max).map(|()| body)
 }
 
-fn check_number(what: &'static str, given: usize, given_max: usize) -> Result<(), FrameError> {
-    if given > given_max { Err(FrameError::TooMany { what, given, given_max }) } else { Ok(()) }
+fn check_number(what: &'static str, given: usize, given_max: usize) -> Result<(), FrameCodecError> {
+    if given > given_max { Err(FrameCodecError::TooMany { what, given, given_max }) } else { Ok(()) }
 }
 
 #[cfg(test)]

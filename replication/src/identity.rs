@@ -63,7 +63,7 @@ pub struct PeerIdentity {
 pub enum IdentityError {
     #[error("the certificate is {bytes} bytes long, at most {CERTIFICATE_BYTES_MAX} are read")]
     CertificateTooLong { bytes: usize },
-    #[error("the certificate could not be read ({0}); look at it with `kho pki show`")]
+    #[error("the certificate could not be read ({0}); check it with `kho pki show`")]
     CertificateUnreadable(String),
     #[error("the certificate bears no kho:// name; make a request with `kho pki request` or `kho pki client`")]
     NoIdentity,

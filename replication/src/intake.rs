@@ -6,13 +6,13 @@
 //!   Segment ─▶ bounds ─▶ unpack ─▶ place in its lane ─▶ verify ─▶ Propose ─▶ outcome ─▶ Adopted | Refused | Busy
 //! ```
 //! Each origin has a *lane*: where its next segment must start, counting what is proposed already. A refusal or a full
-//! queue sets the lane back to what is committed; other lanes do not notice.
+//! queue sets the lane back to what is committed; other lanes go on.
 //!
 //! Pure: no clock, no I/O. The task that owns the connection calls [`Intake::handle`] with what happened and then
 //! [`Intake::poll_action`] until it is empty; it ticks about once a second and drops the intake when the connection ends.
 //!
 //! Invariants:
-//! - `Adopted` goes out only for an outcome of the own site (test `promise_2_the_parent_acknowledges_only_what_its_site_committed`);
+//! - `Adopted` goes out only for an outcome of this site (test `promise_2_the_parent_acknowledges_only_what_its_site_committed`);
 //! - a stream is judged by the register and its author's signature, not by its carrier
 //!   (test `promise_4_the_carrier_is_nobody_and_the_author_is_everything`);
 //! - what is proposed and undecided stays within `queued_bytes_max` (test `a_full_queue_says_busy_and_nothing_is_lost`).
@@ -21,7 +21,9 @@ mod action;
 mod config;
 mod hello;
 mod input;
+mod lane;
 mod outcome;
+mod proposals;
 mod take;
 
 use std::{
@@ -36,12 +38,13 @@ use kho_storage::{
 };
 
 pub use self::{
-    action::{Evidence, IntakeAction, IntakeAlarm},
+    action::{IntakeAction, IntakeAlarm, RefusedBytes},
     config::IntakeConfig,
-    input::{CursorsHeld, IntakeInput, Leadership, ProposeFailure},
+    input::{CursorsHeld, IntakeInput, ProposeFailure, SiteLeader},
 };
+use self::{lane::Lane, proposals::Proposals};
 use crate::{
-    frames::{ChildFrame, Cursor, Fault, FrameId, Goodbye, ParentFrame, StreamHeld, refusal_fault},
+    frames::{ChildFrame, Fault, FrameId, Goodbye, ParentFrame, ProtocolViolation, StreamHeld, ViolationDetail, refusal_fault},
     link_time::LinkTime,
 };
 
@@ -69,7 +72,7 @@ pub struct Intake {
     child: ChildIdentity,
     register: Arc<VerifiedRegister>,
     signed_register: Arc<SignedRegister>,
-    leadership: Leadership,
+    leader: SiteLeader,
     state: State,
     /// The last reason per origin that raised an alarm, so that a retry does not raise it again.
     alarmed: BTreeMap<OriginId, Refusal>,
@@ -92,31 +95,13 @@ struct Open {
     register_version: u64,
     lanes: BTreeMap<OriginId, Lane>,
     /// Proposed and not decided.
-    proposals: BTreeMap<FrameId, Proposal>,
-    queued_bytes: usize,
+    proposals: Proposals,
     last_id: FrameId,
-    /// Streams whose cursors are being read, and those asked about meanwhile.
+    /// Streams whose cursors are being read, and those requested meanwhile.
     reading: Vec<OriginId>,
-    asked: Vec<OriginId>,
+    requested: Vec<OriginId>,
     /// A read failed and is due again.
     read_again: bool,
-}
-
-/// One origin on this connection.
-#[derive(Debug, Clone, Copy)]
-struct Lane {
-    /// What the own site last said it holds.
-    adopted: Cursor,
-    /// Where sending may start again: `adopted`, or further when a transfer under way wants batches from there.
-    base: Cursor,
-    /// Where the next segment must start at the latest, counting what is proposed.
-    expected: Cursor,
-}
-
-#[derive(Debug)]
-struct Proposal {
-    origin: OriginId,
-    bytes: usize,
 }
 
 impl Intake {
@@ -127,7 +112,7 @@ impl Intake {
         child: ChildIdentity,
         register: Arc<VerifiedRegister>,
         signed_register: Arc<SignedRegister>,
-        leadership: Leadership,
+        leader: SiteLeader,
         now: LinkTime,
     ) -> Self {
         Self {
@@ -136,7 +121,7 @@ impl Intake {
             child,
             register,
             signed_register,
-            leadership,
+            leader,
             state: State::AwaitingHello { until: now.after_ms(config.hello_timeout_ms) },
             alarmed: BTreeMap::new(),
             evidence_kept: 0,
@@ -151,12 +136,16 @@ impl Intake {
         }
         match input {
             IntakeInput::FrameReceived(frame) => self.frame_received(frame, clock),
-            IntakeInput::FrameRefused(error) => self.peer_misbehaved(error.to_string()),
-            IntakeInput::TransportMisused(what) => self.peer_misbehaved(what),
+            IntakeInput::FrameRefused(error) => {
+                self.peer_misbehaved(ProtocolViolation::FrameUnreadable { detail: ViolationDetail::new(&error.to_string()) });
+            }
+            IntakeInput::TransportMisused(how) => {
+                self.peer_misbehaved(ProtocolViolation::TransportMisused { detail: ViolationDetail::new(&how) });
+            }
             IntakeInput::CursorsRead(result) => self.cursors_read(result),
             IntakeInput::Proposed { id, result } => self.proposed(id, result),
             IntakeInput::RegisterChanged { register, signed } => self.register_changed(register, signed),
-            IntakeInput::LeadershipChanged(leadership) => self.leadership_changed(leadership),
+            IntakeInput::LeaderChanged(leader) => self.leader_changed(leader),
             IntakeInput::Tick => self.ticked(now),
         }
     }
@@ -183,7 +172,7 @@ impl Intake {
     /// Plain bytes proposed and not yet decided.
     pub fn queued_bytes(&self) -> usize {
         match &self.state {
-            State::Open(open) => open.queued_bytes,
+            State::Open(open) => open.proposals.bytes(),
             _ => 0,
         }
     }
@@ -196,7 +185,7 @@ impl Intake {
             (State::Open(_), ChildFrame::Segment { id, origin, segment }) => self.segment_received(id, origin, &segment, clock),
             (State::Open(_), ChildFrame::TransferStart { id, start }) => self.transfer_start_received(id, start, clock),
             (State::Open(_), ChildFrame::Piece { id, origin, piece }) => self.piece_received(id, origin, &piece),
-            (_, frame) => self.peer_misbehaved(format!("it sent {} out of turn", frame.name())),
+            (_, frame) => self.peer_misbehaved(ProtocolViolation::FrameOutOfTurn { frame: frame.kind() }),
         }
     }
 
@@ -214,8 +203,8 @@ impl Intake {
         }
     }
 
-    fn leadership_changed(&mut self, leadership: Leadership) {
-        self.leadership = leadership;
+    fn leader_changed(&mut self, leader: SiteLeader) {
+        self.leader = leader;
         if matches!(self.state, State::Open(_) | State::ReadingCursors { .. }) {
             self.pass_on_unless_leader();
         }
@@ -223,10 +212,10 @@ impl Intake {
 
     /// Sends the child to the leader. True when this node is not it.
     fn pass_on_unless_leader(&mut self) -> bool {
-        match self.leadership.clone() {
-            Leadership::Leads => return false,
-            Leadership::Follows { addresses } => self.redirect(addresses),
-            Leadership::Unknown => self.close(Goodbye::NoLeader),
+        match self.leader.clone() {
+            SiteLeader::ThisNode => return false,
+            SiteLeader::OtherNode { addresses } => self.redirect(addresses),
+            SiteLeader::Unknown => self.close(Goodbye::NoLeader),
         }
         true
     }
@@ -257,10 +246,10 @@ impl Intake {
     }
 
     /// The child broke the protocol: an alarm, and the end of the connection.
-    fn peer_misbehaved(&mut self, what: String) {
-        let alarm = IntakeAlarm::PeerMisbehaved { carrier: self.child.site, what: what.clone() };
+    fn peer_misbehaved(&mut self, violation: ProtocolViolation) {
+        let alarm = IntakeAlarm::PeerMisbehaved { carrier: self.child.site, violation: violation.clone() };
         self.actions.push_back(IntakeAction::RaiseAlarm(alarm));
-        self.close(Goodbye::PeerMisbehaved(what));
+        self.close(Goodbye::PeerMisbehaved(violation));
     }
 
     fn close(&mut self, reason: Goodbye) {
@@ -272,8 +261,8 @@ impl Intake {
     /// Refuses a frame of an origin and sets its lane back. Other origins go on.
     fn refuse(&mut self, id: FrameId, origin: OriginId, refusal: Refusal) {
         self.set_back(origin);
-        let is_news = self.alarmed.get(&origin) != Some(&refusal);
-        if refusal_fault(&refusal) != Fault::WrongPlace && is_news {
+        let is_new = self.alarmed.get(&origin) != Some(&refusal);
+        if refusal_fault(&refusal) != Fault::WrongPlace && is_new {
             self.alarmed.insert(origin, refusal.clone());
             let alarm = IntakeAlarm::StreamRefused { carrier: self.child.site, origin, refusal: refusal.clone() };
             self.actions.push_back(IntakeAction::RaiseAlarm(alarm));
@@ -290,7 +279,7 @@ impl Intake {
         if let State::Open(open) = &mut self.state
             && let Some(lane) = open.lanes.get_mut(&origin)
         {
-            lane.expected = lane.base;
+            lane.set_back();
         }
     }
 }

@@ -12,7 +12,7 @@
 //! Bounds: handshakes under way, streams, windows, frames and idle time all have a limit in [`TransportLimits`], and a
 //! frame takes memory only as its bytes arrive.
 //!
-//! This folder is the only place that names quinn. It knows no message: frames are bytes.
+//! Only this module names quinn. It knows no message: frames are bytes.
 
 mod admission;
 mod connection;
@@ -27,7 +27,7 @@ mod tests;
 
 pub use connection::Connection;
 pub use endpoint::Endpoint;
-pub use error::{BindError, CloseCode, ConnectError, ConnectionLost, FrameError, LocalFault, Misbehaviour};
+pub use error::{BindError, CloseCode, ConnectError, ConnectionLost, FrameIoError, LocalFault, Misbehaviour};
 #[doc(hidden)]
 pub use frames::assembled;
 pub use frames::{FrameReceiver, FrameSender};

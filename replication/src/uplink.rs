@@ -5,7 +5,7 @@
 //!  BecameLeader, StreamAdvanced ─▶ ┌──────────────────────┐ ─▶ Dial, Disconnect, Probe
 //!  LinkOpened, LinkLost ─────────▶ │ Uplink               │ ─▶ SendFrame
 //!  FrameReceived ────────────────▶ │  link  ── connect.rs │ ─▶ LoadSegment, LoadPiece, …
-//!  SegmentLoaded, PieceLoaded ───▶ │  stream ─ stream.rs  │ ─▶ RecordParent (own Raft)
+//!  SegmentLoaded, PieceLoaded ───▶ │  stream ─ stream.rs  │ ─▶ RecordParent (this site)
 //!  Tick ─────────────────────────▶ └──────────────────────┘ ─▶ RaiseAlarm
 //! ```
 //!
@@ -21,14 +21,18 @@
 //!
 //! It does not decide what may be trimmed: storage does, from the recorded cursors.
 
+mod ack_recorder;
 mod action;
 mod answers;
 mod config;
 mod connect;
+mod failure;
 mod feed;
 mod input;
 mod link;
+mod parent_probe;
 mod parents;
+mod park;
 mod status;
 mod stream;
 
@@ -44,25 +48,28 @@ use kho_storage::{
     register::{SignedRegister, VerifiedRegister},
 };
 
+use self::{
+    ack_recorder::{AckRecord, AckRecorder},
+    link::LinkState,
+    parent_probe::ParentProbe,
+    parents::{Jitter, Parents},
+    stream::Stream,
+};
 pub use self::{
     action::{UplinkAction, UplinkAlarm},
     config::UplinkConfig,
+    failure::{DialFailure, LinkFailure, LinkWait},
     input::{LinkId, LoadFailure, LoadId, StreamPosition, UplinkInput},
-    status::{LinkStatus, StreamState, StreamStatus, UplinkStatus},
-    stream::ParkReason,
-};
-use self::{
-    link::Link,
-    parents::{Jitter, Parents},
-    stream::Stream,
+    park::{ParkReason, RestartCause},
+    status::{LinkStatus, StreamState, UplinkStatus, UplinkStreamStatus},
 };
 use crate::{
     frames::{Cursor, Goodbye},
     link_time::LinkTime,
 };
 
-/// Registers that wait to be offered again. A tree issues them by hand, so two at once are rare already.
-const REGISTERS_AGAIN_MAX: usize = 4;
+/// Registers that wait to be offered again at most. A tree issues them by hand, so two at once are rare already.
+const REGISTER_RETRIES_MAX: usize = 4;
 
 /// The child's side. See the module.
 #[derive(Debug)]
@@ -73,24 +80,20 @@ pub struct Uplink {
     leads: bool,
     register: Option<Arc<VerifiedRegister>>,
     parents: Parents,
-    link: Link,
+    link: LinkState,
     streams: BTreeMap<OriginId, Stream>,
     /// Streams that may want something, in the order of their turns.
     ready: VecDeque<OriginId>,
     /// When time alone moves a stream on.
     timers: BTreeSet<(LinkTime, OriginId)>,
-    /// Acknowledged by `recording_for`, not yet given to the own site.
-    unrecorded: BTreeMap<OriginId, Cursor>,
-    recording_for: Option<SiteId>,
-    record_at: LinkTime,
-    /// Registers that the own site did not take, and when they are offered again. Which is the newest is not known before they are
+    recorder: AckRecorder,
+    /// Registers that this site did not take, and when they are offered again. Which is the newest is not known before they are
     /// judged, so one never takes another's place.
-    registers_again: VecDeque<(LinkTime, SignedRegister)>,
-    probe_at: LinkTime,
-    probe_interval_ms: u64,
-    /// Whether the alarm that no parent answers was raised since the last line that proved itself.
+    register_retries: VecDeque<(LinkTime, SignedRegister)>,
+    probe: ParentProbe,
+    /// Whether the alarm that no parent answers was raised since the last link that proved itself.
     unreachable_alarmed: bool,
-    last_failure: Option<String>,
+    last_failure: Option<LinkFailure>,
     jitter: Jitter,
     last_link: LinkId,
     last_load: LoadId,
@@ -107,16 +110,13 @@ impl Uplink {
             leads: false,
             register: None,
             parents: Parents::default(),
-            link: Link::Standby,
+            link: LinkState::Standby,
             streams: BTreeMap::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
-            unrecorded: BTreeMap::new(),
-            recording_for: None,
-            record_at: LinkTime(0),
-            registers_again: VecDeque::new(),
-            probe_at: LinkTime(0),
-            probe_interval_ms: config.probe_interval_ms,
+            recorder: AckRecorder::new(config.record_interval_ms),
+            register_retries: VecDeque::new(),
+            probe: ParentProbe::new(config.probe_interval_ms),
             unreachable_alarmed: false,
             last_failure: None,
             jitter: Jitter(seed),
@@ -134,7 +134,7 @@ impl Uplink {
             UplinkInput::RegisterChanged(register) => self.register_changed(register, now),
             UplinkInput::StreamAdvanced(held) => self.stream_advanced(held, now),
             UplinkInput::LinkOpened { link } => self.link_opened(link, now),
-            UplinkInput::LinkLost { link, why } => self.link_lost(link, why, now),
+            UplinkInput::LinkLost { link, failure } => self.link_lost(link, failure, now),
             UplinkInput::FrameReceived { link, frame } => self.frame_received(link, frame, now),
             UplinkInput::FrameRefused { link, error } => self.frame_refused(link, &error, now),
             UplinkInput::SegmentLoaded { load, result } => self.segment_loaded(load, result, now),
@@ -174,10 +174,10 @@ impl Uplink {
     fn lost_leadership(&mut self) {
         self.disconnect(Goodbye::NoLongerLeader);
         self.leads = false;
-        self.link = Link::Standby;
+        self.link = LinkState::Standby;
         self.forget_link();
-        self.unrecorded.clear();
-        self.registers_again.clear();
+        self.recorder.clear();
+        self.register_retries.clear();
         self.streams.clear();
     }
 
@@ -188,7 +188,7 @@ impl Uplink {
         let current = self.parents.current().map(|parent| parent.site);
         if before.is_some() && before != current {
             self.disconnect(Goodbye::Elsewhere);
-            self.link = Link::Standby;
+            self.link = LinkState::Standby;
             self.flush_records(now);
             self.forget_link();
         }
@@ -206,51 +206,48 @@ impl Uplink {
 
     fn ticked(&mut self, now: LinkTime) {
         self.check_link(now);
-        if now >= self.record_at {
-            self.flush_records(now);
-        }
-        while self.registers_again.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, register)) = self.registers_again.pop_front() {
+        let due = self.recorder.poll(now);
+        self.propose_record(due);
+        while self.register_retries.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, register)) = self.register_retries.pop_front() {
                 self.register_received(register);
             }
         }
     }
 
     fn register_failed(&mut self, register: SignedRegister, now: LinkTime) {
-        if self.registers_again.iter().any(|(_, waiting)| *waiting == register) {
+        if self.register_retries.iter().any(|(_, waiting)| *waiting == register) {
             return;
         }
-        if self.registers_again.len() >= REGISTERS_AGAIN_MAX {
-            self.registers_again.pop_front();
+        if self.register_retries.len() >= REGISTER_RETRIES_MAX {
+            self.register_retries.pop_front();
         }
-        self.registers_again.push_back((now.after_ms(self.config.register_retry_ms), register));
+        self.register_retries.push_back((now.after_ms(self.config.register_retry_ms), register));
     }
 
-    /// Notes what a parent acknowledged; it is given to the own site before long.
+    /// Notes what a parent acknowledged; it is recorded in this site before long.
     fn record(&mut self, parent: SiteId, origin: OriginId, cursor: Cursor, now: LinkTime) {
-        if self.recording_for != Some(parent) {
-            self.flush_records(now);
-            self.recording_for = Some(parent);
-        }
-        if self.unrecorded.is_empty() {
-            self.record_at = now.after_ms(self.config.record_interval_ms);
-        }
-        self.unrecorded.insert(origin, cursor);
+        let due = self.recorder.note(parent, origin, cursor, now);
+        self.propose_record(due);
     }
 
     fn flush_records(&mut self, now: LinkTime) {
-        self.record_at = now.after_ms(self.config.record_interval_ms);
-        let Some(parent) = self.recording_for.filter(|_| !self.unrecorded.is_empty()) else { return };
-        let cursors = std::mem::take(&mut self.unrecorded).into_iter().map(|(origin, cursor)| cursor.for_origin(origin)).collect();
-        self.actions.push_back(UplinkAction::RecordParent { parent, cursors });
+        let due = self.recorder.flush(now);
+        self.propose_record(due);
     }
 
-    /// Records again what the own site did not take, unless something newer is known by now.
+    fn propose_record(&mut self, record: Option<AckRecord>) {
+        if let Some(AckRecord { parent, cursors }) = record {
+            self.actions.push_back(UplinkAction::RecordParent { parent, cursors });
+        }
+    }
+
+    /// Records again what this site did not take, unless something newer is known by now.
     fn record_failed(&mut self, parent: SiteId, cursors: &[ParentCursor], now: LinkTime) {
         for cursor in cursors {
             let known = self.streams.get(&cursor.origin).and_then(|stream| stream.known_at(parent));
             if let Some(known) = known
-                && !(self.recording_for == Some(parent) && self.unrecorded.contains_key(&cursor.origin))
+                && !self.recorder.has(parent, cursor.origin)
             {
                 self.record(parent, cursor.origin, known, now);
             }

@@ -108,7 +108,7 @@ impl Plan {
                 parked_retry_ms: 3_000,
                 parked_retry_moved_ms: 1_000,
                 forked_retry_ms: 8_000,
-                placements_max: 5,
+                fruitless_restarts_max: 5,
                 record_interval_ms: dice.pick(&[50, 300, 1_000]),
                 register_retry_ms: 500,
             },

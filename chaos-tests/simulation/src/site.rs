@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kho_replication::{
-    intake::Leadership,
+    intake::SiteLeader,
     link_time::LinkTime,
     uplink::{LinkId, StreamPosition, Uplink, UplinkStatus},
 };
@@ -122,11 +122,11 @@ impl Site {
     }
 
     /// Who leads, as `node` knows it.
-    pub fn leadership(&self, node: NodeId) -> Leadership {
+    pub fn leader_as_seen_by(&self, node: NodeId) -> SiteLeader {
         match &self.leader {
-            Some(leader) if leader.node == node => Leadership::Leads,
-            Some(leader) => Leadership::Follows { addresses: vec![tree::address(self.id, leader.node)] },
-            None => Leadership::Unknown,
+            Some(leader) if leader.node == node => SiteLeader::ThisNode,
+            Some(leader) => SiteLeader::OtherNode { addresses: vec![tree::address(self.id, leader.node)] },
+            None => SiteLeader::Unknown,
         }
     }
 

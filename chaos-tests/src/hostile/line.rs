@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, bail};
 use kho_replication::{
     frames::{ChildFrame, Compressed, Cursor, FrameId, Goodbye, Hello, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX},
-    quic::{Alpn, CloseCode, Connection, Endpoint, FrameError, FrameReceiver, FrameSender},
+    quic::{Alpn, CloseCode, Connection, Endpoint, FrameIoError, FrameReceiver, FrameSender},
     tls::site_server_name,
 };
 use kho_storage::{
@@ -189,7 +189,7 @@ impl HostileLine {
         Ok(match heard {
             Ok(Some(bytes)) => Ok(ParentFrame::decode(&bytes)?),
             Ok(None) => Err(Answer::Left("the parent ended the stream".into())),
-            Err(FrameError::CancelledByPeer { code }) if code == CloseCode::MISBEHAVED => Err(Answer::Misbehaved(None)),
+            Err(FrameIoError::CancelledByPeer { code }) if code == CloseCode::MISBEHAVED => Err(Answer::Misbehaved(None)),
             Err(error) => Err(Answer::Left(error.to_string())),
         })
     }
@@ -202,7 +202,7 @@ impl HostileLine {
 
 fn ended(reason: Goodbye) -> Answer {
     match reason {
-        Goodbye::PeerMisbehaved(what) => Answer::Misbehaved(Some(what)),
+        Goodbye::PeerMisbehaved(what) => Answer::Misbehaved(Some(what.to_string())),
         other => Answer::Left(other.to_string()),
     }
 }

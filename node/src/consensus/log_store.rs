@@ -206,7 +206,7 @@ impl RaftLogStorage<SiteRaft> for LogStore {
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, StoreError> {
-        Ok(self.word::<Option<LogId>>(LogMeta::Committed).await?.flatten())
+        Ok(self.meta::<Option<LogId>>(LogMeta::Committed).await?.flatten())
     }
 
     async fn append<I>(&mut self, entries: I, callback: LogFlushed<SiteRaft>) -> Result<(), StoreError>

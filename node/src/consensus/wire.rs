@@ -7,7 +7,7 @@
 //! The envelope names the group, both nodes and both disks, and is judged before a byte of the body is read. Bodies travel in
 //! pieces because a frame is smaller than the largest entry.
 
-use kho_replication::quic::{FrameError, FrameReceiver, FrameSender};
+use kho_replication::quic::{FrameIoError, FrameReceiver, FrameSender};
 use kho_storage::{
     codec::{self, CodecError},
     ids::NodeId,
@@ -80,7 +80,7 @@ pub struct HelloAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     #[error(transparent)]
-    Frame(#[from] FrameError),
+    Frame(#[from] FrameIoError),
     #[error(transparent)]
     Codec(#[from] CodecError),
     #[error("a body of {bytes} bytes was announced, at most {BODY_BYTES_MAX} are taken")]

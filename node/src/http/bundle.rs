@@ -180,7 +180,7 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
                 imported.batches += cursor.next.0.saturating_sub(held);
                 imported.cursors.insert(cursor.origin.0, cursor.next.0);
             }
-            Outcome::HttpError(refusal) => imported.refused.push(refusal.to_string()),
+            Outcome::Refused(refusal) => imported.refused.push(refusal.to_string()),
             other => imported.refused.push(format!("{other:?}")),
         }
     }

@@ -111,6 +111,7 @@ async fn promise_1_nothing_is_acknowledged_or_applied_before_the_leaders_own_dis
         // A sole voter tells nobody of an entry that it calls committed before its disk has it.
         let last_entries = || nodes[..voters as usize].iter().map(|node| node.consensus().status().last_log).collect::<Vec<_>>();
         let before = last_entries();
+        #[expect(clippy::async_yields_async, reason = "the write is awaited once the log goes on")]
         let write = leader.while_log_hangs(async {
             let write = tokio::spawn(write_through(Arc::clone(asked), "held up".into()));
             until("the voters to have the entry", || last_entries().iter().zip(&before).all(|(now, before)| now > before)).await;

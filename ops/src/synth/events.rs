@@ -119,7 +119,7 @@ impl Chronicle<'_> {
         let start = self.draws.below(self.households);
         let has_room = |household: &u32| self.former.get(household).is_none_or(|named| *named < FORMER_MAX);
         let mut around = (start..self.households).chain(0..start);
-        let household = context.find(has_room).unwrap_or(start);
+        let household = around.find(has_room).unwrap_or(start);
         let named = self.former.entry(household).or_default();
         let seq = FORMER_SEQ_LAST - (*named).min(FORMER_MAX - 1);
         *named = named.saturating_add(1);

@@ -55,7 +55,7 @@ impl<R: Read + Seek> BundleReader<R> {
     /// The next segment; none at the end. Holds one segment in memory.
     ///
     /// # Errors
-    /// [`BundleError`] when the file changed under the reader, or its author wrote what is no segment.
+    /// [`BundleError`] when the file changed under the reader, or its author wrote what is not a segment.
     pub fn next_segment(&mut self) -> Result<Option<ReceivedSegment>, BundleError> {
         if self.rest == 0 {
             let all = self.yielded == self.trailer.segments;

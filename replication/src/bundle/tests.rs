@@ -29,7 +29,7 @@ fn opened(tree: &Tree, file: &[u8]) -> Result<BundleReader<Bytes<Vec<u8>>>, Bund
 }
 
 #[test]
-fn promise_7_a_bundle_carries_the_same_segments_as_the_line() {
+fn promise_7_a_bundle_carries_the_same_segments_as_the_link() {
     let tree = Tree::new();
     let (segments, file) = exported(&tree);
     let mut reader = opened(&tree, &file).expect("whole");

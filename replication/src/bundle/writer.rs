@@ -12,7 +12,7 @@ use kho_storage::{
 use super::{BundleError, BundleStream, BundleTrailer, END_MAGIC, MAGIC, SignedTrailer, VERSION, signed_bytes};
 use crate::frames::{Compressed, SEGMENT_PLAIN_BYTES_MAX};
 
-/// Writes a bundle to `W`. Without [`BundleWriter::finish`] the file is no bundle.
+/// Writes a bundle to `W`. Without [`BundleWriter::finish`] the file is not a bundle.
 #[derive(Debug)]
 pub struct BundleWriter<W> {
     out: W,

@@ -11,9 +11,9 @@ use std::{
 use kho_storage::codec::{self, Blob};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::FrameError;
+use super::error::FrameCodecError;
 
-/// The level that pays on slow lines without holding up an old office PC.
+/// The level that pays on slow links without holding up an old office PC.
 const ZSTD_LEVEL: i32 = 3;
 /// Largest window a decoder sets aside, as a power of two: 8 MiB. What this build packs needs 2 MiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -62,18 +62,18 @@ impl<T: Serialize> Compressed<T> {
     /// Encodes and compresses `value`.
     ///
     /// # Errors
-    /// [`FrameError`] when the value is longer than `plain_bytes_max` or can't be expressed.
-    pub fn pack(value: &T, plain_bytes_max: usize) -> Result<Self, FrameError> {
+    /// [`FrameCodecError`] when the value is longer than `plain_bytes_max` or can't be expressed.
+    pub fn pack(value: &T, plain_bytes_max: usize) -> Result<Self, FrameCodecError> {
         let plain = codec::encode(value)?;
         let Some(plain_bytes) = u32::try_from(plain.len()).ok().filter(|_| plain.len() <= plain_bytes_max) else {
-            return Err(FrameError::PlainTooLong { bytes: plain.len() as u64, bytes_max: plain_bytes_max });
+            return Err(FrameCodecError::PlainTooLong { bytes: plain.len() as u64, bytes_max: plain_bytes_max });
         };
         let compress = || {
             let mut encoder = zstd::stream::write::Encoder::new(Vec::with_capacity(plain.len() / 4), ZSTD_LEVEL)?;
             encoder.write_all(&plain)?;
             encoder.finish()
         };
-        let zstd = compress().map_err(|e: std::io::Error| FrameError::Compression(e.to_string()))?;
+        let zstd = compress().map_err(|e: std::io::Error| FrameCodecError::Compression(e.to_string()))?;
         Ok(Self::received(plain_bytes, Blob(zstd)))
     }
 }
@@ -82,22 +82,22 @@ impl<T: DeserializeOwned> Compressed<T> {
     /// Decompresses and decodes the value.
     ///
     /// # Errors
-    /// [`FrameError`]; the sender is at fault.
-    pub fn unpack(&self, plain_bytes_max: usize) -> Result<T, FrameError> {
+    /// [`FrameCodecError`]; the sender is at fault.
+    pub fn unpack(&self, plain_bytes_max: usize) -> Result<T, FrameCodecError> {
         let declared = usize::try_from(self.plain_bytes).unwrap_or(usize::MAX);
         if declared > plain_bytes_max {
-            return Err(FrameError::PlainTooLong { bytes: u64::from(self.plain_bytes), bytes_max: plain_bytes_max });
+            return Err(FrameCodecError::PlainTooLong { bytes: u64::from(self.plain_bytes), bytes_max: plain_bytes_max });
         }
         // One byte more than declared, so that a longer content shows.
-        let plain = unfold(&self.zstd, u64::from(self.plain_bytes) + 1).map_err(|e| FrameError::Compression(e.to_string()))?;
+        let plain = unfold(&self.zstd, u64::from(self.plain_bytes) + 1).map_err(|e| FrameCodecError::Compression(e.to_string()))?;
         if plain.len() != declared {
-            return Err(FrameError::PlainLength { declared: self.plain_bytes, found_longer: plain.len() > declared });
+            return Err(FrameCodecError::PlainLength { declared: self.plain_bytes, found_longer: plain.len() > declared });
         }
         Ok(codec::decode(&plain)?)
     }
 }
 
-/// Decompresses at most the first `plain_bytes_max` bytes; the rest is not even looked at.
+/// Decompresses at most the first `plain_bytes_max` bytes; the rest is not read.
 pub(super) fn unfold(zstd: &[u8], plain_bytes_max: u64) -> std::io::Result<Vec<u8>> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(zstd)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;

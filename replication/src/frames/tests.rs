@@ -40,11 +40,11 @@ fn promise_4_a_bomb_is_refused_before_it_unfolds() {
     let zeroes = zstd::stream::encode_all(&vec![0u8; 256 << 20][..], 3).expect("in memory");
     assert!(zeroes.len() < 64 << 10, "a bomb is small");
     let declared_true = Compressed::<Segment>::received(256 << 20, Blob(zeroes.clone()));
-    assert!(matches!(declared_true.unpack(SEGMENT_PLAIN_BYTES_MAX), Err(FrameError::PlainTooLong { .. })));
+    assert!(matches!(declared_true.unpack(SEGMENT_PLAIN_BYTES_MAX), Err(FrameCodecError::PlainTooLong { .. })));
     let unfolded = compressed::unfold(&zeroes, 1001).expect("good zstd");
     assert!(unfolded.len() == 1001 && unfolded.capacity() <= 64 << 10, "{} bytes were set aside", unfolded.capacity());
     let declared_small = Compressed::<Segment>::received(1000, Blob(zeroes));
-    assert_eq!(declared_small.unpack(SEGMENT_PLAIN_BYTES_MAX), Err(FrameError::PlainLength { declared: 1000, found_longer: true }));
+    assert_eq!(declared_small.unpack(SEGMENT_PLAIN_BYTES_MAX), Err(FrameCodecError::PlainLength { declared: 1000, found_longer: true }));
 }
 
 #[test]
@@ -54,14 +54,14 @@ fn a_wide_window_is_refused() {
     std::io::Write::write_all(&mut encoder, &[7; 1000]).expect("in memory");
     std::io::Write::flush(&mut encoder).expect("in memory");
     let wide = Compressed::<Segment>::received(1000, Blob(encoder.finish().expect("in memory")));
-    assert!(matches!(wide.unpack(SEGMENT_PLAIN_BYTES_MAX), Err(FrameError::Compression(_))));
+    assert!(matches!(wide.unpack(SEGMENT_PLAIN_BYTES_MAX), Err(FrameCodecError::Compression(_))));
 }
 
 #[test]
 fn a_frame_beyond_the_maximum_is_neither_written_nor_read() {
     let zstd = Blob(vec![0; CHILD_FRAME_BYTES_MAX]);
-    assert!(matches!(frame(Compressed::received(1, zstd)).encode(), Err(FrameError::TooLong { .. })));
-    assert!(matches!(ChildFrame::decode(&vec![0; CHILD_FRAME_BYTES_MAX + 1]), Err(FrameError::TooLong { .. })));
+    assert!(matches!(frame(Compressed::received(1, zstd)).encode(), Err(FrameCodecError::TooLong { .. })));
+    assert!(matches!(ChildFrame::decode(&vec![0; CHILD_FRAME_BYTES_MAX + 1]), Err(FrameCodecError::TooLong { .. })));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use kho_storage::{
     ids::{OriginId, SiteId},
 };
 
-use crate::frames::{FrameId, Goodbye, ParentFrame};
+use crate::frames::{FrameId, Goodbye, ParentFrame, ProtocolViolation};
 
 /// What is to be done, in order. Proposals of one origin must reach the site's log in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +24,13 @@ pub enum IntakeAction {
     Close {
         reason: Goodbye,
     },
-    KeepEvidence(Evidence),
+    KeepEvidence(RefusedBytes),
     RaiseAlarm(IntakeAlarm),
 }
 
-/// Bytes that nobody honest sends, as they came.
+/// Bytes that nobody honest sends, as they came: evidence against who sent or signed them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
+pub struct RefusedBytes {
     pub carrier: SiteId,
     pub origin: OriginId,
     pub refusal: Refusal,
@@ -38,13 +38,24 @@ pub struct Evidence {
     pub zstd: Blob,
 }
 
-/// What an operator must hear of.
+/// What an operator must know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IntakeAlarm {
-    #[error("site {carrier} broke the protocol ({what}); its connection was closed. Look at it with `kho status`")]
-    PeerMisbehaved { carrier: SiteId, what: String },
+    #[error("site {carrier} broke the protocol ({violation}); its connection was closed. Check the site with `kho status`")]
+    PeerMisbehaved { carrier: SiteId, violation: ProtocolViolation },
     #[error("a segment of origin {origin}, carried by site {carrier}, was refused: {refusal}")]
     StreamRefused { carrier: SiteId, origin: OriginId, refusal: Refusal },
-    #[error("the own site answered frame {id} with an outcome that does not belong to it; report this defect")]
-    OutcomeOutOfPlace { id: FrameId },
+    #[error("this site decided on frame {id} of site {carrier} with an outcome that does not belong to it; report this defect")]
+    OutcomeOutOfPlace { carrier: SiteId, id: FrameId },
+}
+
+impl IntakeAlarm {
+    /// The stable code of the alarm's kind.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PeerMisbehaved { .. } => "child_misbehaved",
+            Self::StreamRefused { .. } => "child_stream_refused",
+            Self::OutcomeOutOfPlace { .. } => "outcome_out_of_place",
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The intake's limits and patience.
+//! The intake's limits and timeouts.
 
 use kho_storage::stream::SEGMENT_BYTES_MAX;
 
@@ -11,7 +11,7 @@ pub struct IntakeConfig {
     pub queued_bytes_max: usize,
     /// Frames proposed and not yet committed.
     pub queued_frames_max: usize,
-    /// What a child is told to wait when the queue is full or an outcome is not known.
+    /// How long a child is to wait when the queue is full or an outcome is not known.
     pub busy_retry_ms: u32,
     /// Refused segments that are kept as evidence, per connection.
     pub evidence_max: usize,

@@ -1,4 +1,4 @@
-//! Greeting a child, and telling it where this site stands.
+//! Greeting a child, and answering where this site stands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +7,15 @@ use kho_storage::{
     ids::{OriginId, StreamSeq},
 };
 
-use super::{CursorsHeld, Intake, IntakeAction, Lane, Open, ProposeFailure, State};
-use crate::frames::{Cursor, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, STREAMS_MAX, StreamHeld, Welcome};
+use super::{ChildIdentity, CursorsHeld, Intake, IntakeAction, Open, ProposeFailure, State, lane::Lane};
+use crate::frames::{Cursor, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, ProtocolViolation, STREAMS_MAX, StreamHeld, Welcome};
 
 impl Intake {
     pub(super) fn hello_received(&mut self, hello: Hello) {
         if (hello.site, hello.node) != (self.child.site, self.child.node) {
-            let what = format!(
-                "it calls itself node {} of site {}, its certificate names node {} of site {}",
-                hello.node, hello.site, self.child.node, self.child.site
-            );
-            return self.peer_misbehaved(what);
+            let ChildIdentity { site, node } = self.child;
+            let violation = ProtocolViolation::IdentityMismatch { claimed_site: hello.site, claimed_node: hello.node, site, node };
+            return self.peer_misbehaved(violation);
         }
         let Some(version) = PROTOCOL_VERSIONS.highest_shared(hello.versions) else {
             return self.close(Goodbye::Version(PROTOCOL_VERSIONS));
@@ -33,16 +31,17 @@ impl Intake {
         self.actions.push_back(IntakeAction::ReadCursors { origins });
     }
 
-    /// Streams that the child holds only now, or asks about again.
+    /// Streams that the child holds only now, or whose cursors it requests again.
     pub(super) fn streams_received(&mut self, streams: &[StreamHeld]) {
         self.refuse_unknown(streams);
         let origins = self.known_origins(streams);
         let State::Open(open) = &mut self.state else { return };
-        if open.asked.len() + origins.len() > STREAMS_MAX {
-            return self.peer_misbehaved(format!("it asks about more than {STREAMS_MAX} streams at once"));
+        if open.requested.len() + origins.len() > STREAMS_MAX {
+            let streams_max = u32::try_from(STREAMS_MAX).unwrap_or(u32::MAX);
+            return self.peer_misbehaved(ProtocolViolation::TooManyStreams { streams_max });
         }
-        open.asked.extend(origins);
-        self.read_asked();
+        open.requested.extend(origins);
+        self.read_requested();
     }
 
     /// Origins of which the register has an author, each once. Who carries them does not matter.
@@ -59,10 +58,10 @@ impl Intake {
         }
     }
 
-    fn read_asked(&mut self) {
+    fn read_requested(&mut self) {
         let State::Open(open) = &mut self.state else { return };
-        if open.reading.is_empty() && !open.asked.is_empty() {
-            open.reading = std::mem::take(&mut open.asked);
+        if open.reading.is_empty() && !open.requested.is_empty() {
+            open.reading = std::mem::take(&mut open.requested);
             self.actions.push_back(IntakeAction::ReadCursors { origins: open.reading.clone() });
         }
     }
@@ -74,7 +73,7 @@ impl Intake {
                 let origins = std::mem::take(&mut open.reading);
                 let held = self.place_lanes(&origins, held);
                 self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Cursors { cursors: held.cursors, transfers: held.transfers }));
-                self.read_asked();
+                self.read_requested();
             }
             (Err(ProposeFailure::NotLeader { addresses }), _) => self.redirect(addresses),
             (Err(ProposeFailure::Stopping), _) => self.close(Goodbye::Stopping),
@@ -113,7 +112,7 @@ impl Intake {
         read.retain(|origin, _| wanted.contains(origin));
         for origin in &wanted {
             let cursor = *read.entry(*origin).or_insert_with(|| Cursor { epoch: self.register.first_epoch(*origin), next: StreamSeq(1) });
-            open.lanes.insert(*origin, Lane { adopted: cursor, base: cursor, expected: cursor });
+            open.lanes.insert(*origin, Lane::at(cursor));
         }
         for status in &held.transfers {
             open.transfer_moved(status);
@@ -129,9 +128,7 @@ impl Open {
         if let TransferStatus::WantsBatches { origin, epoch, next, .. } = status
             && let Some(lane) = self.lanes.get_mut(origin)
         {
-            let wanted = Cursor { epoch: *epoch, next: *next };
-            lane.base = lane.base.max(wanted);
-            lane.expected = lane.expected.max(wanted);
+            lane.transfer_wants(Cursor { epoch: *epoch, next: *next });
         }
     }
 }

@@ -7,27 +7,27 @@ use kho_storage::{
     register::{SignedRegister, VerifiedRegister},
 };
 
-use crate::frames::{ChildFrame, FrameError, FrameId};
+use crate::frames::{ChildFrame, FrameCodecError, FrameId};
 
 /// Who leads this site.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leadership {
+pub enum SiteLeader {
     /// This node.
-    Leads,
+    ThisNode,
     /// Another node; it answers at these addresses.
-    Follows { addresses: Vec<String> },
+    OtherNode { addresses: Vec<String> },
     /// Nobody, for the moment.
     Unknown,
 }
 
-/// Where this site stands with the streams that were asked about, after a read index. A stream it does not hold is left out.
+/// Where this site stands with the streams whose cursors were requested, after a read index. A stream it does not hold is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CursorsHeld {
     pub cursors: Vec<ParentCursor>,
     pub transfers: Vec<TransferStatus>,
 }
 
-/// Why the own site did not decide on a proposal or a read.
+/// Why this site did not decide on a proposal or a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProposeFailure {
     NotLeader {
@@ -45,9 +45,9 @@ pub enum ProposeFailure {
 #[derive(Debug, Clone)]
 pub enum IntakeInput {
     FrameReceived(ChildFrame),
-    /// The bytes are no frame.
-    FrameRefused(FrameError),
-    /// The child's bytes do not even hold to the transport's rules, as a frame longer than the line carries; says how.
+    /// The bytes are not a frame.
+    FrameRefused(FrameCodecError),
+    /// The child's bytes do not even hold to the transport's rules, as a frame longer than the connection carries; says how.
     TransportMisused(String),
     /// The answer to [`super::IntakeAction::ReadCursors`].
     CursorsRead(Result<CursorsHeld, ProposeFailure>),
@@ -60,6 +60,6 @@ pub enum IntakeInput {
         register: Arc<VerifiedRegister>,
         signed: Arc<SignedRegister>,
     },
-    LeadershipChanged(Leadership),
+    LeaderChanged(SiteLeader),
     Tick,
 }

@@ -1,4 +1,4 @@
-//! What the own site decided, and how the child hears of it.
+//! What this site decided, and how the child is notified.
 
 use kho_storage::{
     command::{Outcome, ParentCursor},
@@ -12,9 +12,7 @@ impl Intake {
     pub(super) fn proposed(&mut self, id: FrameId, result: Result<Outcome, ProposeFailure>) {
         let busy_retry_ms = self.config.busy_retry_ms;
         let Some(open) = self.open() else { return };
-        let Some(proposal) = open.proposals.remove(&id) else { return };
-        open.queued_bytes -= proposal.bytes;
-        let origin = proposal.origin;
+        let Some(origin) = open.proposals.remove(id) else { return };
         match result {
             Ok(Outcome::Adopted(cursor)) if cursor.origin == origin => self.adopted(id, cursor),
             Ok(Outcome::Transfer(status)) => {
@@ -24,13 +22,14 @@ impl Intake {
             Ok(Outcome::Refused(refusal)) => self.refuse(id, origin, refusal),
             Ok(_) => {
                 // The child's frame is safe to send again, whatever this was.
-                self.actions.push_back(IntakeAction::RaiseAlarm(IntakeAlarm::OutcomeOutOfPlace { id }));
+                let carrier = self.child.site;
+                self.actions.push_back(IntakeAction::RaiseAlarm(IntakeAlarm::OutcomeOutOfPlace { carrier, id }));
                 self.busy(id, origin, busy_retry_ms);
             }
             Err(ProposeFailure::NotLeader { addresses }) => self.redirect(addresses),
             Err(ProposeFailure::Busy { retry_after_ms }) => self.busy(id, origin, retry_after_ms),
             Err(ProposeFailure::OutcomeUnknown) if planted(Bug::UnknownTakenForCommitted) && open.lanes.contains_key(&origin) => {
-                let cursor = open.lanes[&origin].expected.for_origin(origin);
+                let cursor = open.lanes[&origin].expected().for_origin(origin);
                 self.adopted(id, cursor);
             }
             // A timed-out proposal is unknown, never absent. Sent again, it is compared and skipped if it was committed.
@@ -42,10 +41,7 @@ impl Intake {
     fn adopted(&mut self, id: FrameId, cursor: ParentCursor) {
         self.alarmed.remove(&cursor.origin);
         if let Some(lane) = self.open().and_then(|open| open.lanes.get_mut(&cursor.origin)) {
-            let committed = Cursor::of(&cursor);
-            lane.adopted = lane.adopted.max(committed);
-            lane.base = lane.base.max(committed);
-            lane.expected = lane.expected.max(committed);
+            lane.committed(Cursor::of(&cursor));
         }
         self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Adopted { id, cursor }));
     }

@@ -7,9 +7,9 @@ use kho_storage::{
     stream::Segment,
 };
 
-use super::{Evidence, Intake, IntakeAction, Lane, Open, Proposal, State};
+use super::{Intake, IntakeAction, Open, RefusedBytes, State, lane::Lane};
 use crate::{
-    frames::{Compressed, Cursor, Fault, FrameId, PIECE_PLAIN_BYTES_MAX, SEGMENT_PLAIN_BYTES_MAX, refusal_fault},
+    frames::{Compressed, Cursor, Fault, FrameId, PIECE_PLAIN_BYTES_MAX, ProtocolViolation, SEGMENT_PLAIN_BYTES_MAX, refusal_fault},
     verified::{ReceivedPiece, ReceivedSegment, STREAM_SEQ_MAX, VerifiedPiece, VerifiedSegment},
 };
 
@@ -23,7 +23,7 @@ impl Intake {
                 let end = Cursor { epoch: head.epoch, next: head.seq.next() };
                 let bytes = verified.segment().bytes();
                 if let Some(lane) = self.open().and_then(|open| open.lanes.get_mut(&origin)) {
-                    lane.expected = lane.expected.max(end);
+                    lane.proposed_up_to(end);
                 }
                 self.propose(id, origin, bytes, Command::AdoptSegment { site_time: clock, segment: verified.into_segment() });
             }
@@ -31,14 +31,14 @@ impl Intake {
     }
 
     fn judge_segment(&self, origin: OriginId, lane: Lane, packed: &Compressed<Segment>) -> Result<VerifiedSegment, Refusal> {
-        let malformed = |why: String| Refusal::Malformed { origin, seq: lane.expected.next, why };
+        let malformed = |why: String| Refusal::Malformed { origin, seq: lane.expected().next, why };
         let segment = packed.unpack(SEGMENT_PLAIN_BYTES_MAX).map_err(|error| malformed(error.to_string()))?;
         if segment.origin() != origin {
             return Err(malformed(format!("it holds a segment of origin {}", segment.origin())));
         }
         // BEFORE verifying: what follows a refused segment is turned away cheaply.
-        if segment.head.head.epoch == lane.expected.epoch && segment.first > lane.expected.next {
-            return Err(Refusal::Gap { origin, wanted: lane.expected.next, given: segment.first });
+        if segment.head.head.epoch == lane.expected().epoch && segment.first > lane.expected().next {
+            return Err(Refusal::Gap { origin, wanted: lane.expected().next, given: segment.first });
         }
         ReceivedSegment::new(segment).verify(&self.register)
     }
@@ -49,11 +49,11 @@ impl Intake {
         let refused = |why: &str| Err(Refusal::Transfer { origin, why: why.into() });
         let judged = match &start {
             _ if start.kept_after > STREAM_SEQ_MAX => refused("it starts beyond any stream"),
-            _ if (Cursor { epoch: start.epoch, ..lane.adopted }).forks_from(&lane.adopted) => {
-                Err(Refusal::OtherEpoch { origin, ours: lane.adopted.epoch, theirs: start.epoch })
+            _ if (Cursor { epoch: start.epoch, ..lane.adopted() }).forks_from(&lane.adopted()) => {
+                Err(Refusal::OtherEpoch { origin, ours: lane.adopted().epoch, theirs: start.epoch })
             }
-            // A transfer costs this site as much as the origin is large; nobody may ask for one without need.
-            _ if lane.adopted.next > start.kept_after => refused("the batches that are kept go on from what this site holds"),
+            // A transfer costs this site as much as the origin is large; nobody may start one without need.
+            _ if lane.adopted().next > start.kept_after => refused("the batches that are kept go on from what this site holds"),
             _ => Ok(()),
         };
         match judged {
@@ -84,7 +84,7 @@ impl Intake {
         ReceivedPiece::new(piece).verify(&self.register)
     }
 
-    /// Lets a frame in: its number is new, its stream was asked about, and there is room. Otherwise it is answered here.
+    /// Lets a frame in: its number is new, the cursor of its stream was requested, and there is room. Otherwise it is answered here.
     fn admit(&mut self, id: FrameId, origin: OriginId, plain_bytes: u32) -> Option<Lane> {
         let config = self.config;
         let open = self.open()?;
@@ -92,14 +92,13 @@ impl Intake {
         let lane = open.lanes.get(&origin).copied();
         // BEFORE unpacking: a full queue must not cost memory.
         let plain_bytes = usize::try_from(plain_bytes).unwrap_or(usize::MAX);
-        let full =
-            open.queued_bytes.saturating_add(plain_bytes) > config.queued_bytes_max || open.proposals.len() >= config.queued_frames_max;
+        let full = !open.proposals.has_room(plain_bytes, &config);
         if id <= last_id {
-            self.peer_misbehaved(format!("it sent frame {id} after {last_id}"));
+            self.peer_misbehaved(ProtocolViolation::FrameIdNotRising { id, last: last_id });
             return None;
         }
         let Some(lane) = lane else {
-            self.peer_misbehaved(format!("it sent a frame of origin {origin}, about which it never asked"));
+            self.peer_misbehaved(ProtocolViolation::CursorNotRequested { origin });
             return None;
         };
         if full {
@@ -111,8 +110,7 @@ impl Intake {
 
     fn propose(&mut self, id: FrameId, origin: OriginId, bytes: usize, command: Command) {
         let Some(open) = self.open() else { return };
-        open.queued_bytes += bytes;
-        open.proposals.insert(id, Proposal { origin, bytes });
+        open.proposals.insert(id, origin, bytes);
         self.actions.push_back(IntakeAction::Propose { id, command });
     }
 
@@ -121,7 +119,7 @@ impl Intake {
         let dishonest = refusal_fault(&refusal) == Fault::PeerMisbehaved;
         if dishonest && self.evidence_kept < self.config.evidence_max && self.alarmed.get(&origin) != Some(&refusal) {
             self.evidence_kept += 1;
-            let evidence = Evidence { carrier: self.child.site, origin, refusal: refusal.clone(), zstd: zstd.clone() };
+            let evidence = RefusedBytes { carrier: self.child.site, origin, refusal: refusal.clone(), zstd: zstd.clone() };
             self.actions.push_back(IntakeAction::KeepEvidence(evidence));
         }
         self.refuse(id, origin, refusal);

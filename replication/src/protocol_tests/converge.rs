@@ -1,4 +1,4 @@
-//! Whatever happens to the line, to the parents' nodes and to the child's: in the end both hold the same, and nothing twice.
+//! Whatever happens to the link, to the parents' nodes and to the child's: in the end both hold the same, and nothing twice.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{
     world::World,
 };
 use crate::{
-    intake::{IntakeInput, Leadership, ProposeFailure},
+    intake::{IntakeInput, ProposeFailure, SiteLeader},
     uplink::UplinkConfig,
 };
 
@@ -90,9 +90,9 @@ fn live_through(seed: u64, verbose: bool) -> Vec<String> {
     world.note("everything is well from here on");
     for parent in world.parents.values_mut() {
         parent.reachable = true;
-        parent.leadership = Leadership::Leads;
+        parent.leader = SiteLeader::ThisNode;
     }
-    let mut settled = Err("never looked".into());
+    let mut settled = Err("never compared".into());
     for _ in 0..400 {
         world.settle();
         settled = world.is_equal_at(PROVINCE).and_then(|()| knows_it(&world));
@@ -111,7 +111,7 @@ fn live_through(seed: u64, verbose: bool) -> Vec<String> {
     world.log
 }
 
-/// Whether the child's own site has recorded that the province holds everything.
+/// Whether the child's site has recorded that the province holds everything.
 fn knows_it(world: &World) -> Result<(), String> {
     for author in world.held.values() {
         let recorded = world.recorded.get(&(PROVINCE, author.origin)).copied();
@@ -135,7 +135,7 @@ fn disturb(world: &mut World, dice: &mut Dice, shown: u64, snapshot: &mut ModelS
             world.grow(origin, batches);
         }
         88..90 => {
-            world.note("the line is cut");
+            world.note("the link is cut");
             world.cut();
         }
         90 => world.parent(site).reachable ^= true,
@@ -164,13 +164,13 @@ fn disturb(world: &mut World, dice: &mut Dice, shown: u64, snapshot: &mut ModelS
 }
 
 fn change_leader(world: &mut World, dice: &mut Dice, site: SiteId) {
-    let leadership = match dice.below(3) {
-        0 => Leadership::Leads,
-        1 => Leadership::Unknown,
-        _ => Leadership::Follows { addresses: vec!["other:1".into()] },
+    let leader = match dice.below(3) {
+        0 => SiteLeader::ThisNode,
+        1 => SiteLeader::Unknown,
+        _ => SiteLeader::OtherNode { addresses: vec!["other:1".into()] },
     };
-    world.parent(site).leadership = leadership.clone();
-    world.notify_intake(site, IntakeInput::LeadershipChanged(leadership));
+    world.parent(site).leader = leader.clone();
+    world.notify_intake(site, IntakeInput::LeaderChanged(leader));
 }
 
 /// The child forgets what the province has acknowledged.

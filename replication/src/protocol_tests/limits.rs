@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     frames::{ChildFrame, FrameId, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, VersionRange},
-    intake::{ChildIdentity, Intake, IntakeAction, IntakeConfig, IntakeInput, Leadership},
+    intake::{ChildIdentity, Intake, IntakeAction, IntakeConfig, IntakeInput, SiteLeader},
     link_time::LinkTime,
     uplink::{LinkStatus, UplinkConfig, UplinkInput},
 };
@@ -76,11 +76,11 @@ fn a_dial_and_a_greeting_without_an_answer_time_out() {
     let mut world = World::new(UplinkConfig::default());
     world.start_child();
     world.pass(11_000);
-    assert!(world.log.iter().any(|line| line.contains("disconnect: nothing was heard for too long")), "{:#?}", world.log);
+    assert!(world.log.iter().any(|line| line.contains("disconnect: the peer sent nothing within the timeout")), "{:#?}", world.log);
     world.trace();
     world.settle_but(|step| step != Step::Open);
     world.pass(16_000);
-    assert!(world.log.iter().any(|line| line.contains("disconnect: nothing was heard for too long")), "{:#?}", world.log);
+    assert!(world.log.iter().any(|line| line.contains("disconnect: the peer sent nothing within the timeout")), "{:#?}", world.log);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn only_the_leader_of_a_site_with_a_parent_dials() {
     let mut world = World::new(UplinkConfig::default());
     world.start_child();
     world.settle();
-    world.tell(UplinkInput::LostLeadership);
+    world.notify_uplink(UplinkInput::LostLeadership);
     world.trace();
     world.pass(100_000);
     assert_eq!(world.trace(), "");
@@ -104,14 +104,14 @@ fn a_register_that_names_another_parent_moves_the_child_there() {
     world.tree.register.version = 2;
     world.tree.register.sites.iter_mut().find(|site| site.site == DISTRICT).expect("there").parents = vec![REGION];
     let register = world.tree.verified();
-    world.tell(UplinkInput::RegisterChanged(register));
+    world.notify_uplink(UplinkInput::RegisterChanged(register));
     world.settle();
     assert_eq!(world.is_equal_at(REGION), Ok(()));
 }
 
 fn intake(tree: &Tree, site: SiteId, child: SiteId) -> Intake {
     let child = ChildIdentity { site: child, node: NODE };
-    Intake::new(IntakeConfig::default(), site, child, tree.verified(), Arc::new(tree.signed()), Leadership::Leads, LinkTime(0))
+    Intake::new(IntakeConfig::default(), site, child, tree.verified(), Arc::new(tree.signed()), SiteLeader::ThisNode, LinkTime(0))
 }
 
 fn hello(site: SiteId, node: NodeId, versions: VersionRange) -> IntakeInput {
@@ -130,13 +130,13 @@ fn promise_4_a_child_must_be_who_its_certificate_says_and_a_child_by_the_registe
         Some(IntakeAction::Close { reason }) => reason,
         _ => panic!("the connection was not closed"),
     };
-    let mut stranger = intake(&tree, PROVINCE, SiteId(6));
-    let reason = farewell(answer(&mut stranger, hello(SiteId(6), NODE, PROTOCOL_VERSIONS)));
+    let mut unregistered = intake(&tree, PROVINCE, SiteId(6));
+    let reason = farewell(answer(&mut unregistered, hello(SiteId(6), NODE, PROTOCOL_VERSIONS)));
     assert_eq!(reason, Goodbye::NotParent { parent: PROVINCE, child: SiteId(6), register_version: 1 });
     for (site, node) in [(SiteId(6), NODE), (DISTRICT, NodeId(2))] {
-        let mut liar = intake(&tree, PROVINCE, DISTRICT);
-        assert!(matches!(farewell(answer(&mut liar, hello(site, node, PROTOCOL_VERSIONS))), Goodbye::PeerMisbehaved(_)));
-        assert!(liar.is_closed());
+        let mut impostor = intake(&tree, PROVINCE, DISTRICT);
+        assert!(matches!(farewell(answer(&mut impostor, hello(site, node, PROTOCOL_VERSIONS))), Goodbye::PeerMisbehaved(_)));
+        assert!(impostor.is_closed());
     }
     let mut newer = intake(&tree, PROVINCE, DISTRICT);
     let reason = farewell(answer(&mut newer, hello(DISTRICT, NODE, VersionRange { min: 7, max: 9 })));
@@ -144,7 +144,7 @@ fn promise_4_a_child_must_be_who_its_certificate_says_and_a_child_by_the_registe
 }
 
 #[test]
-fn a_frame_out_of_turn_or_of_a_stream_never_asked_about_ends_the_connection() {
+fn a_frame_out_of_turn_or_of_a_stream_whose_cursor_was_never_requested_ends_the_connection() {
     let tree = Tree::new();
     let start = |origin| kho_storage::command::TransferStart {
         origin,

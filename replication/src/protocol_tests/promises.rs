@@ -86,7 +86,7 @@ fn promise_2_the_child_records_only_what_the_parent_committed() {
 }
 
 #[test]
-fn promise_3_an_outcome_that_nobody_heard_of_is_sent_again_and_changes_nothing() {
+fn promise_3_an_outcome_that_nobody_received_is_sent_again_and_changes_nothing() {
     let mut world = linked();
     world.trace();
     world.grow(OWN, 2);
@@ -119,7 +119,7 @@ fn promise_7_a_cut_line_resumes_from_the_parents_cursor() {
     world.trace();
     world.grow(OWN, 2);
     world.settle_but(|step| step == Step::Up);
-    world.note("the line is cut with the segment on it, and stays down for two weeks");
+    world.note("the link is cut with the segment on it, and stays down for two weeks");
     world.parent(PROVINCE).reachable = false;
     world.parent(REGION).reachable = false;
     world.cut();
@@ -249,7 +249,7 @@ fn promise_7_a_refused_stream_does_not_hold_up_the_other() {
     let parked =
         |world: &World| world.uplink.status().streams.into_iter().filter(|s| matches!(s.state, StreamState::Parked { .. })).count();
     assert_eq!(parked(&world), 1);
-    world.note("what damaged the stream is mended");
+    world.note("what damaged the stream is fixed");
     world.alter_up = None;
     world.pass(UplinkConfig::default().parked_retry_ms);
     world.settle();
@@ -272,7 +272,7 @@ fn promise_7_a_refused_stream_does_not_hold_up_the_other() {
         2: propose #5 3 batch 5
         2: #5 committed: 3@1/6
         2: send Adopted #5 3@1/6
-        -- what damaged the stream is mended
+        -- what damaged the stream is fixed
         3: record: site 2 holds 3@1/6
         3: send Streams 6@1/3
         2: read cursors of 6
@@ -289,7 +289,7 @@ fn promise_7_a_refused_stream_does_not_hold_up_the_other() {
 }
 
 #[test]
-fn promise_7_a_stopped_stream_is_asked_about_again_until_it_goes_on() {
+fn promise_7_a_stopped_stream_is_tried_again_until_it_goes_on() {
     let mut world = linked();
     let refusal = Refusal::Stopped { origin: OWN, seq: StreamSeq(3), why: "its digest differs".into() };
     world.trace();
@@ -308,7 +308,7 @@ fn promise_7_a_stopped_stream_is_asked_about_again_until_it_goes_on() {
         world.pass(60_000);
         world.settle();
     }
-    assert_eq!(alarms(&mut world), [""; 0], "a retry in vain is no news");
+    assert_eq!(alarms(&mut world), [""; 0], "a retry without success raises nothing new");
     world.alter_down = None;
     world.pass(120_000);
     world.settle();
@@ -316,11 +316,11 @@ fn promise_7_a_stopped_stream_is_asked_about_again_until_it_goes_on() {
 }
 
 #[test]
-fn an_idle_stream_tells_the_time_up_to_which_it_is_complete() {
+fn an_idle_stream_shows_the_time_up_to_which_it_is_complete() {
     let mut world = linked();
     world.trace();
     for _ in 0..3 {
-        // Heads come faster than the line takes them: one is under way, the newest follows.
+        // Heads come faster than the link takes them: one is under way, the newest follows.
         world.pass(1_000);
         world.grow(OWN, 0);
         world.settle_but(|step| matches!(step, Step::Commit(_)));

@@ -1,4 +1,4 @@
-//! What the two sides do when things are not as they were: another leader, a parent set back, batches trimmed, a lying parent.
+//! What the two sides do when things are not as they were: another leader, a parent set back, batches trimmed, a dishonest parent.
 
 use kho_storage::{
     command::ParentCursor,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     frames::{FrameId, ParentFrame},
-    intake::{IntakeInput, Leadership, ProposeFailure},
+    intake::{IntakeInput, ProposeFailure, SiteLeader},
     uplink::{UplinkConfig, UplinkInput},
 };
 
@@ -33,8 +33,8 @@ fn a_parents_new_leader_is_dialled_where_the_old_one_says() {
     let mut world = linked();
     world.grow(OWN, 1);
     world.settle_but(|step| matches!(step, Step::Commit(_)));
-    let leadership = Leadership::Follows { addresses: vec!["leader:1".into()] };
-    world.notify_intake(PROVINCE, IntakeInput::LeadershipChanged(leadership));
+    let leader = SiteLeader::OtherNode { addresses: vec!["leader:1".into()] };
+    world.notify_intake(PROVINCE, IntakeInput::LeaderChanged(leader));
     world.settle();
     world.pass(1_000);
     assert_trace(
@@ -46,7 +46,7 @@ fn a_parents_new_leader_is_dialled_where_the_old_one_says() {
         2: send Redirect to leader:1
         2: close: the node no longer leads its site
         2: #2 committed: 3@1/5
-        3: disconnect: the child goes on at another node
+        3: disconnect: the child continues at another node
         3: dial site 2 at leader:1
         3: send Hello 3@1/5
         2: read cursors of 3
@@ -66,7 +66,7 @@ fn a_parents_new_leader_is_dialled_where_the_old_one_says() {
 fn nodes_that_pass_the_child_on_to_each_other_are_not_followed_for_ever() {
     let mut world = linked();
     world.cut();
-    world.parent(PROVINCE).leadership = Leadership::Follows { addresses: vec!["other:1".into()] };
+    world.parent(PROVINCE).leader = SiteLeader::OtherNode { addresses: vec!["other:1".into()] };
     world.trace();
     world.pass(500);
     world.settle();
@@ -198,7 +198,7 @@ fn a_head_that_moves_on_while_its_origin_is_transferred_is_reached_too() {
 }
 
 #[test]
-fn promise_2_an_acknowledgement_beyond_what_is_held_is_not_believed_and_told_as_a_set_back() {
+fn promise_2_an_acknowledgement_beyond_what_is_held_is_not_believed_and_reported_as_a_set_back() {
     let mut world = linked();
     world.alter_down = Some(|frame| match frame {
         ParentFrame::Adopted { id, cursor } => {
@@ -228,7 +228,7 @@ fn promise_2_an_acknowledgement_beyond_what_is_held_is_not_believed_and_told_as_
 }
 
 #[test]
-fn promise_2_an_answer_to_what_was_never_sent_ends_the_line() {
+fn promise_2_an_answer_to_what_was_never_sent_ends_the_link() {
     let mut world = linked();
     world.alter_down = Some(|frame| match frame {
         ParentFrame::Adopted { cursor, .. } => ParentFrame::Adopted { id: FrameId(99), cursor },
@@ -273,7 +273,7 @@ fn a_busy_parent_is_given_the_time_it_asks_for() {
 }
 
 #[test]
-fn a_new_stream_is_asked_about_on_the_line_that_stands() {
+fn the_cursor_of_a_new_stream_is_requested_on_the_link_that_stands() {
     let mut world = linked();
     let mut adopted = super::author::Author::new(&world.tree, ADOPTED, super::tree::COMMUNE);
     adopted.grow(1, SiteTime(1_000_000));
@@ -297,7 +297,7 @@ fn a_new_stream_is_asked_about_on_the_line_that_stands() {
 }
 
 #[test]
-fn promise_7_a_question_about_streams_that_nobody_answers_ends_the_line() {
+fn promise_7_a_request_for_cursors_that_nobody_answers_ends_the_link() {
     let mut world = linked();
     let mut adopted = super::author::Author::new(&world.tree, ADOPTED, super::tree::COMMUNE);
     adopted.grow(1, SiteTime(1_000_000));
@@ -318,7 +318,7 @@ fn promise_7_a_question_about_streams_that_nobody_answers_ends_the_line() {
 fn a_register_that_the_site_did_not_take_is_offered_to_it_again() {
     let mut world = linked();
     let register = world.tree.signed();
-    world.tell(UplinkInput::RegisterFailed(register));
+    world.notify_uplink(UplinkInput::RegisterFailed(register));
     assert_eq!(world.trace(), "");
     world.pass(UplinkConfig::default().register_retry_ms);
     assert_eq!(world.trace().trim(), "3: adopt register");
@@ -332,8 +332,8 @@ fn a_newer_register_is_not_forgotten_because_an_older_one_was_not_taken_either()
     let newer = world.tree.signed();
     let mut older = newer.clone();
     older.bytes.0.push(0);
-    world.tell(UplinkInput::RegisterFailed(newer));
-    world.tell(UplinkInput::RegisterFailed(older));
+    world.notify_uplink(UplinkInput::RegisterFailed(newer));
+    world.notify_uplink(UplinkInput::RegisterFailed(older));
     world.pass(UplinkConfig::default().register_retry_ms);
     assert_eq!(world.trace().lines().count(), 2, "both are offered again, and judged then");
 }

@@ -42,7 +42,7 @@ fn a_site_set_back_behind_its_parent_alarms_and_shows_where_it_stands() {
     assert_eq!(state, StreamState::ParentAhead { cursor });
 }
 
-/// The own site's disk is set back to three batches; `other` batches of another history follow. The parent holds five.
+/// The site's disk is set back to three batches; `other` batches of another history follow. The parent holds five.
 fn set_back(other: u32) -> World {
     let mut world = linked();
     world.grow(OWN, 2);

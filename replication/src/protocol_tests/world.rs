@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     frames::{ChildFrame, Cursor, FrameId, ParentFrame},
-    intake::{ChildIdentity, Intake, IntakeAction, IntakeConfig, IntakeInput, Leadership, ProposeFailure},
+    intake::{ChildIdentity, Intake, IntakeAction, IntakeConfig, IntakeInput, ProposeFailure, SiteLeader},
     link_time::LinkTime,
-    uplink::{LinkId, Uplink, UplinkAction, UplinkConfig, UplinkInput},
+    uplink::{DialFailure, LinkFailure, LinkId, Uplink, UplinkAction, UplinkConfig, UplinkInput},
 };
 
 /// What can happen next when anything is under way.
@@ -41,7 +41,7 @@ pub(super) enum Step {
 
 pub(super) struct Parent {
     pub store: ModelSite,
-    pub leadership: Leadership,
+    pub leader: SiteLeader,
     pub reachable: bool,
     pub config: IntakeConfig,
     intake: Option<(LinkId, Intake)>,
@@ -66,7 +66,7 @@ pub(super) struct World {
     pub uplink: Uplink,
     /// What the child holds.
     pub held: BTreeMap<OriginId, Author>,
-    /// What the child's own site has recorded of each parent.
+    /// What this site has recorded of each parent.
     pub recorded: BTreeMap<(SiteId, OriginId), Cursor>,
     pub parents: BTreeMap<SiteId, Parent>,
     /// The furthest that each parent ever committed: nothing beyond may be acknowledged.
@@ -87,7 +87,7 @@ impl World {
         let held = [Author::new(&tree, OWN, DISTRICT), Author::new(&tree, ADOPTED, COMMUNE)];
         let parent = || Parent {
             store: ModelSite::default(),
-            leadership: Leadership::Leads,
+            leader: SiteLeader::ThisNode,
             reachable: true,
             config: IntakeConfig::default(),
             intake: None,
@@ -132,13 +132,13 @@ impl World {
         self.loads.clear();
         self.probes.clear();
         self.uplink = Uplink::new(self.config, DISTRICT, NODE, self.now.0);
-        self.tell(UplinkInput::RegisterChanged(self.tree.verified()));
+        self.notify_uplink(UplinkInput::RegisterChanged(self.tree.verified()));
         let streams = self.held.values().map(Author::position).collect();
         let mut recorded: BTreeMap<SiteId, Vec<ParentCursor>> = BTreeMap::new();
         for ((parent, origin), cursor) in &self.recorded {
             recorded.entry(*parent).or_default().push(cursor.for_origin(*origin));
         }
-        self.tell(UplinkInput::BecameLeader { streams, recorded: recorded.into_iter().collect() });
+        self.notify_uplink(UplinkInput::BecameLeader { streams, recorded: recorded.into_iter().collect() });
     }
 
     /// The child enters (or adopts) batches and commits a head.
@@ -150,7 +150,7 @@ impl World {
 
     pub fn stream_advanced(&mut self, origin: OriginId) {
         let position = self.author(origin).position();
-        self.tell(UplinkInput::StreamAdvanced(position));
+        self.notify_uplink(UplinkInput::StreamAdvanced(position));
     }
 
     pub fn note(&mut self, what: &str) {
@@ -162,17 +162,17 @@ impl World {
         let until = self.now.after_ms(ms);
         while self.now < until {
             self.now = self.now.after_ms(until.ms_since(self.now).min(1000));
-            self.tell(UplinkInput::Tick);
+            self.notify_uplink(UplinkInput::Tick);
             for site in [PROVINCE, REGION] {
                 self.notify_intake(site, IntakeInput::Tick);
             }
         }
     }
 
-    /// The line breaks: everything on it is lost, and both ends notice.
+    /// The link breaks: everything on it is lost, and both ends detect it.
     pub fn cut(&mut self) {
         if let Some(wire) = self.cut_wire() {
-            self.tell(UplinkInput::LinkLost { link: wire, why: "the line broke".into() });
+            self.notify_uplink(UplinkInput::LinkLost { link: wire, failure: lost("the link broke") });
         }
     }
 
@@ -245,7 +245,7 @@ impl World {
             Step::Probe => {
                 let site = self.probes.pop_front().expect("a step that is possible");
                 let reachable = self.parent(site).reachable;
-                self.tell(UplinkInput::ProbeAnswered { site, reachable });
+                self.notify_uplink(UplinkInput::ProbeAnswered { site, reachable });
             }
         }
     }
@@ -274,15 +274,18 @@ impl World {
         if !self.parents[&site].reachable {
             self.wire = None;
             self.log.push(format!("-- site {site} does not answer"));
-            return self.tell(UplinkInput::LinkLost { link, why: "no answer".into() });
+            return self.notify_uplink(UplinkInput::LinkLost {
+                link,
+                failure: LinkFailure::of_dials(&[(DialFailure::Unreachable, "no answer".into())]),
+            });
         }
         wire.opened = true;
         let (register, signed, now) = (self.tree.verified(), Arc::new(self.tree.signed()), self.now);
         let parent = self.parent(site);
         let child = ChildIdentity { site: DISTRICT, node: NODE };
-        let intake = Intake::new(parent.config, site, child, register, signed, parent.leadership.clone(), now);
+        let intake = Intake::new(parent.config, site, child, register, signed, parent.leader.clone(), now);
         parent.intake = Some((link, intake));
-        self.tell(UplinkInput::LinkOpened { link });
+        self.notify_uplink(UplinkInput::LinkOpened { link });
     }
 
     fn load(&mut self) {
@@ -290,15 +293,15 @@ impl World {
         match self.loads.pop_front().expect("a step that is possible") {
             UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
                 let result = self.author(origin).load_segment(from, bytes_max);
-                self.tell(UplinkInput::SegmentLoaded { load, result });
+                self.notify_uplink(UplinkInput::SegmentLoaded { load, result });
             }
             UplinkAction::LoadTransferStart { load, origin } => {
                 let start = self.author(origin).load_transfer_start();
-                self.tell(UplinkInput::TransferStartLoaded { load, result: Ok(start) });
+                self.notify_uplink(UplinkInput::TransferStartLoaded { load, result: Ok(start) });
             }
             UplinkAction::LoadPiece { load, origin, from, .. } => {
                 let piece = self.author(origin).load_piece(&from, rows_per_piece);
-                self.tell(UplinkInput::PieceLoaded { load, result: Ok(piece) });
+                self.notify_uplink(UplinkInput::PieceLoaded { load, result: Ok(piece) });
             }
             other => panic!("no load: {other:?}"),
         }
@@ -324,16 +327,16 @@ impl World {
                 if let Some(alter) = self.alter_down {
                     frame = alter(frame);
                 }
-                self.tell(UplinkInput::FrameReceived { link, frame });
+                self.notify_uplink(UplinkInput::FrameReceived { link, frame });
             }
             None => {
                 self.cut_wire();
-                self.tell(UplinkInput::LinkLost { link, why: "closed by the parent".into() });
+                self.notify_uplink(UplinkInput::LinkLost { link, failure: lost("closed by the parent") });
             }
         }
     }
 
-    pub fn tell(&mut self, input: UplinkInput) {
+    pub fn notify_uplink(&mut self, input: UplinkInput) {
         self.uplink.handle(input, self.now);
         while let Some(action) = self.uplink.poll_action() {
             self.log.push(format!("{DISTRICT}: {}", trace::uplink_action(&action)));
@@ -378,7 +381,7 @@ impl World {
         }
     }
 
-    /// Answers a question of a connection; if that is gone, nobody hears.
+    /// Answers a question of a connection; if that is gone, nothing happens.
     fn answer_intake(&mut self, site: SiteId, link: LinkId, input: IntakeInput) {
         if self.parents[&site].intake.as_ref().is_some_and(|(open, _)| *open == link) {
             self.notify_intake(site, input);
@@ -403,4 +406,8 @@ impl World {
             }
         }
     }
+}
+
+fn lost(detail: &str) -> LinkFailure {
+    LinkFailure::ConnectionLost { detail: detail.into() }
 }

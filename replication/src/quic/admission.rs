@@ -1,7 +1,7 @@
-//! Who gets in: from a packet of a stranger to a [`Connection`] to an admitted node.
+//! Who gets in: from a packet of an incoming peer to a [`Connection`] to an admitted node.
 //!
 //! ```text
-//! stranger ─► room? ─ no ─► refused, or asked to prove its address first
+//! incoming ─► room? ─ no ─► refused, or has to prove its address first
 //!               │ yes
 //!               ▼
 //!            TLS handshake ─► one kho:// name, a node's, of our tree ─► word of welcome ─► accept queue
@@ -37,7 +37,7 @@ pub(super) enum NotAdmitted {
     Identity(#[from] IdentityError),
     #[error("it belongs to tree `{theirs}`, this node to `{ours}`")]
     ForeignTree { theirs: String, ours: String },
-    #[error("{0} is no node; only nodes speak to nodes here")]
+    #[error("{0} is not a node; only nodes speak to nodes here")]
     NotANode(String),
     #[error("it speaks no protocol known here")]
     UnknownProtocol,
@@ -66,7 +66,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// The accepting end: completes the handshake, checks the peer, and tells it that it is in.
+    /// The accepting end: completes the handshake, checks the peer, and confirms that it is admitted.
     pub(super) async fn let_in(&self, connecting: quinn::Connecting) -> Result<Connection, HandshakeFailure> {
         let quinn = connecting.await.map_err(ConnectionLost::from)?;
         let peer = self.admit_or_close(&quinn)?;
@@ -78,7 +78,7 @@ impl Gate {
         Ok(Connection::new(quinn, peer, self.frame_bytes_max))
     }
 
-    /// The dialling end: completes the handshake, checks the peer, and waits to be told that it is in.
+    /// The dialling end: completes the handshake, checks the peer, and waits until it is confirmed.
     pub(super) async fn enter(&self, connecting: quinn::Connecting) -> Result<Connection, HandshakeFailure> {
         let quinn = connecting.await.map_err(ConnectionLost::from)?;
         let peer = self.admit_or_close(&quinn)?;
@@ -116,7 +116,7 @@ impl Gate {
     }
 }
 
-/// What to do with a packet of a stranger.
+/// What to do with a packet of an incoming peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reception {
     Admit,
@@ -136,31 +136,31 @@ fn reception(free: usize, max: usize, address_proven: bool) -> Reception {
     }
 }
 
-/// Receives strangers until the endpoint is closed or nobody takes connections any more.
-pub(super) async fn receive_strangers(endpoint: quinn::Endpoint, gate: Gate, limits: TransportLimits, admitted: mpsc::Sender<Connection>) {
+/// Receives incoming peers until the endpoint is closed or nobody takes connections any more.
+pub(super) async fn receive_incoming(endpoint: quinn::Endpoint, gate: Gate, limits: TransportLimits, admitted: mpsc::Sender<Connection>) {
     let room = Arc::new(Semaphore::new(limits.handshakes_max));
-    while let Some(stranger) = endpoint.accept().await {
+    while let Some(incoming) = endpoint.accept().await {
         if admitted.is_closed() {
             return;
         }
-        let addr = stranger.remote_address();
-        let address_proven = stranger.remote_address_validated() || !stranger.may_retry();
+        let addr = incoming.remote_address();
+        let address_proven = incoming.remote_address_validated() || !incoming.may_retry();
         let place = match reception(room.available_permits(), limits.handshakes_max, address_proven) {
             Reception::Admit => Arc::clone(&room).try_acquire_owned().ok(),
             Reception::Refuse => None,
             Reception::ProveAddress => {
-                if let Err(unasked) = stranger.retry() {
-                    unasked.into_incoming().refuse();
+                if let Err(not_sent) = incoming.retry() {
+                    not_sent.into_incoming().refuse();
                 }
                 continue;
             }
         };
         let Some(place) = place else {
             tracing::warn!(%addr, handshakes_max = limits.handshakes_max, "refused a connection: too many handshakes are under way");
-            stranger.refuse();
+            incoming.refuse();
             continue;
         };
-        match stranger.accept() {
+        match incoming.accept() {
             Ok(connecting) => {
                 tokio::spawn(receive_one(connecting, addr, gate.clone(), limits.handshake_timeout, admitted.clone(), place));
             }

@@ -7,7 +7,7 @@ use kho_storage::ids::{NodeId, SiteId};
 
 use super::{
     Alpn,
-    error::{CloseCode, ConnectionLost, FrameError, Misbehaviour},
+    error::{CloseCode, ConnectionLost, FrameIoError, Misbehaviour},
     frames::{FrameReceiver, FrameSender},
 };
 use crate::identity::PeerIdentity;
@@ -59,7 +59,7 @@ impl Connection {
         self.quinn.rtt()
     }
 
-    /// Bytes sent so far, with the headers of UDP and IP: what the line to the peer had to carry.
+    /// Bytes sent so far, with the headers of UDP and IP: what the link to the peer had to carry.
     pub fn wire_bytes_sent(&self) -> u64 {
         let sent = self.quinn.stats().udp_tx;
         self.wire_bytes(sent.bytes, sent.datagrams)
@@ -104,13 +104,13 @@ impl Connection {
     /// future cancels the question; a timeout is the caller's.
     ///
     /// # Errors
-    /// [`FrameError`]. Whether the peer acted on the question is then unknown.
-    pub async fn call(&self, request: &[u8], answer_bytes_max: u32) -> Result<Bytes, FrameError> {
+    /// [`FrameIoError`]. Whether the peer acted on the question is then unknown.
+    pub async fn call(&self, request: &[u8], answer_bytes_max: u32) -> Result<Bytes, FrameIoError> {
         let (send, receive) = self.quinn.open_bi().await.map_err(ConnectionLost::from)?;
         let (mut sender, mut receiver) = self.framed(send, receive, answer_bytes_max);
         sender.send(request).await?;
         sender.finish()?;
-        receiver.recv().await?.ok_or(FrameError::PeerMisbehaved(Misbehaviour::NoAnswer))
+        receiver.recv().await?.ok_or(FrameIoError::PeerMisbehaved(Misbehaviour::NoAnswer))
     }
 
     /// Closes at once; what is still under way is lost. The peer reads `code` and `reason`.

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     Alpn, TransportLimits,
-    admission::{Gate, HandshakeFailure, receive_strangers},
+    admission::{Gate, HandshakeFailure, receive_incoming},
     connection::Connection,
     error::{BindError, CloseCode, ConnectError},
     socket::bind_udp,
@@ -25,7 +25,7 @@ const NEWCOMER_BYTES_MAX: u64 = 64 * 1024;
 /// Round-trip times until one is measured, see [`TransportLimits::transport_config`]. Nodes of a site stand side by side, and a
 /// peer that comes back must be met within a few tenths of a second.
 const FIRST_RTT_IN_SITE: Duration = Duration::from_millis(30);
-/// The value of RFC 9002, for lines of any kind.
+/// The value of RFC 9002, for links of any kind.
 const FIRST_RTT_ANYWHERE: Duration = Duration::from_millis(333);
 
 /// A node's QUIC endpoint. Cheap to clone; when the last clone is dropped, everything on it is closed.
@@ -88,7 +88,7 @@ impl Endpoint {
             .map_err(|source| BindError::Socket { addr, source })?;
         let gate = Gate { tree: credentials.identity().tree().into(), frame_bytes_max: limits.frame_bytes_max };
         let (admitted, accepted) = mpsc::channel(limits.accept_queue_max);
-        let reception = tokio::spawn(receive_strangers(quinn.clone(), gate.clone(), limits.clone(), admitted)).abort_handle();
+        let reception = tokio::spawn(receive_incoming(quinn.clone(), gate.clone(), limits.clone(), admitted)).abort_handle();
         let inner = Inner { quinn, dialling, gate, limits, clock, accepted: Mutex::new(accepted), reception };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -124,7 +124,7 @@ impl Endpoint {
     /// The address the endpoint is bound to.
     ///
     /// # Errors
-    /// [`BindError::Socket`] when the system does not tell it.
+    /// [`BindError::Socket`] when the system does not know it.
     pub fn local_addr(&self) -> Result<SocketAddr, BindError> {
         self.inner.quinn.local_addr().map_err(|source| BindError::Socket { addr: SocketAddr::from(([0; 4], 0)), source })
     }
@@ -134,7 +134,7 @@ impl Endpoint {
         self.inner.quinn.close(code.to_wire(), reason.as_bytes());
     }
 
-    /// Waits until closed connections have told their peers so.
+    /// Waits until closed connections have notified their peers.
     pub async fn wait_idle(&self) {
         self.inner.quinn.wait_idle().await;
     }

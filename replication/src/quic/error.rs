@@ -64,10 +64,10 @@ pub enum ConnectError {
     #[error("{addr} is not who it should be: {reason}")]
     PeerMisbehaved { addr: SocketAddr, reason: String },
     /// Retry.
-    #[error("{addr} can't be reached: {reason}; check the line, the address and that khod runs there")]
+    #[error("{addr} can't be reached: {reason}; check the link, the address and that khod runs there")]
     PeerUnreachable { addr: SocketAddr, reason: String },
     /// The peer does not accept us: mostly our certificate, or a clock at one end.
-    #[error("{addr} refused this node: {reason}; look at this node's certificate with `kho pki show` and at both clocks")]
+    #[error("{addr} refused this node: {reason}; check this node's certificate with `kho pki show` and at both clocks")]
     RefusedByPeer { addr: SocketAddr, reason: String },
     #[error("dialling {addr} failed here: {reason}")]
     Local { addr: SocketAddr, reason: String },
@@ -93,7 +93,7 @@ pub enum ConnectionLost {
 
 /// Why a frame could not be sent or received.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
+pub enum FrameIoError {
     #[error("the peer misbehaved: {0}")]
     PeerMisbehaved(Misbehaviour),
     #[error("the peer can't be reached: {0}")]
@@ -144,7 +144,7 @@ impl From<quinn::ConnectionError> for ConnectionLost {
     }
 }
 
-impl From<ConnectionLost> for FrameError {
+impl From<ConnectionLost> for FrameIoError {
     fn from(lost: ConnectionLost) -> Self {
         match lost {
             ConnectionLost::PeerMisbehaved { reason } => Self::PeerMisbehaved(Misbehaviour::Protocol(reason)),
@@ -154,7 +154,7 @@ impl From<ConnectionLost> for FrameError {
     }
 }
 
-impl From<quinn::ReadError> for FrameError {
+impl From<quinn::ReadError> for FrameIoError {
     fn from(error: quinn::ReadError) -> Self {
         use quinn::ReadError as E;
         match error {
@@ -165,7 +165,7 @@ impl From<quinn::ReadError> for FrameError {
     }
 }
 
-impl From<quinn::WriteError> for FrameError {
+impl From<quinn::WriteError> for FrameIoError {
     fn from(error: quinn::WriteError) -> Self {
         use quinn::WriteError as E;
         match error {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
 
-use super::error::{CloseCode, FrameError, LocalFault, Misbehaviour};
+use super::error::{CloseCode, FrameIoError, LocalFault, Misbehaviour};
 
 const HEADER_BYTES: usize = 4;
 /// Frames up to this size are copied into one buffer and written at once.
@@ -34,8 +34,8 @@ impl FrameSender {
     /// the stream unusable.
     ///
     /// # Errors
-    /// [`FrameError`]; after one the stream is of no further use.
-    pub async fn send(&mut self, frame: &[u8]) -> Result<(), FrameError> {
+    /// [`FrameIoError`]; after one the stream is of no further use.
+    pub async fn send(&mut self, frame: &[u8]) -> Result<(), FrameIoError> {
         self.send_parts(&[frame]).await
     }
 
@@ -43,14 +43,14 @@ impl FrameSender {
     ///
     /// # Errors
     /// As [`Self::send`].
-    pub async fn send_parts(&mut self, parts: &[&[u8]]) -> Result<(), FrameError> {
+    pub async fn send_parts(&mut self, parts: &[&[u8]]) -> Result<(), FrameIoError> {
         let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
         let length = u32::try_from(bytes).ok().filter(|length| *length <= self.frame_bytes_max);
         let Some(length) = length else {
-            return Err(FrameError::Local(LocalFault::FrameTooLong { bytes, max_bytes: self.frame_bytes_max }));
+            return Err(FrameIoError::Local(LocalFault::FrameTooLong { bytes, max_bytes: self.frame_bytes_max }));
         };
         if self.inside_frame {
-            return Err(FrameError::Local(LocalFault::StreamClosed));
+            return Err(FrameIoError::Local(LocalFault::StreamClosed));
         }
         self.inside_frame = true;
         let header = length.to_le_bytes();
@@ -73,11 +73,11 @@ impl FrameSender {
     ///
     /// # Errors
     /// [`LocalFault::StreamClosed`] when it is finished already or was abandoned.
-    pub fn finish(&mut self) -> Result<(), FrameError> {
+    pub fn finish(&mut self) -> Result<(), FrameIoError> {
         if self.inside_frame {
-            return Err(FrameError::Local(LocalFault::StreamClosed));
+            return Err(FrameIoError::Local(LocalFault::StreamClosed));
         }
-        self.stream.finish().map_err(|_| FrameError::Local(LocalFault::StreamClosed))
+        self.stream.finish().map_err(|_| FrameIoError::Local(LocalFault::StreamClosed))
     }
 }
 
@@ -107,8 +107,8 @@ impl FrameReceiver {
     /// frame is kept for the next call.
     ///
     /// # Errors
-    /// [`FrameError`]; after one the stream is of no further use.
-    pub async fn recv(&mut self) -> Result<Option<Bytes>, FrameError> {
+    /// [`FrameIoError`]; after one the stream is of no further use.
+    pub async fn recv(&mut self) -> Result<Option<Bytes>, FrameIoError> {
         loop {
             match self.stream.read_chunk(self.assembly.wanted_bytes(), true).await? {
                 Some(chunk) => match self.assembly.push(&chunk.bytes) {
@@ -117,11 +117,11 @@ impl FrameReceiver {
                     Err(misbehaviour) => {
                         // An error means that the stream is gone already.
                         let _ = self.stream.stop(CloseCode::MISBEHAVED.to_wire());
-                        return Err(FrameError::PeerMisbehaved(misbehaviour));
+                        return Err(FrameIoError::PeerMisbehaved(misbehaviour));
                     }
                 },
                 None if self.assembly.is_between_frames() => return Ok(None),
-                None => return Err(FrameError::PeerMisbehaved(Misbehaviour::Truncated)),
+                None => return Err(FrameIoError::PeerMisbehaved(Misbehaviour::Truncated)),
             }
         }
     }

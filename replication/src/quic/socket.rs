@@ -15,11 +15,11 @@ pub(super) fn bind_udp(addr: SocketAddr, buffer_bytes_wanted: usize) -> Result<U
         // One socket for both families where the address leaves it open.
         socket.set_only_v6(false).map_err(failed)?;
     }
-    let asked = socket.set_recv_buffer_size(buffer_bytes_wanted).and(socket.set_send_buffer_size(buffer_bytes_wanted));
+    let requested = socket.set_recv_buffer_size(buffer_bytes_wanted).and(socket.set_send_buffer_size(buffer_bytes_wanted));
     socket.bind(&addr.into()).map_err(failed)?;
     let receive_bytes = socket.recv_buffer_size().unwrap_or(0);
     let send_bytes = socket.send_buffer_size().unwrap_or(0);
-    if asked.is_err() || receive_bytes.min(send_bytes) < buffer_bytes_wanted {
+    if requested.is_err() || receive_bytes.min(send_bytes) < buffer_bytes_wanted {
         tracing::info!(
             %addr, wanted_bytes = buffer_bytes_wanted, receive_bytes, send_bytes,
             "the system gave smaller UDP buffers than wanted; raise net.core.rmem_max and net.core.wmem_max for busy sites"

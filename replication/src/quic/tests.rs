@@ -19,11 +19,11 @@ use crate::{
     },
 };
 
-mod line;
-mod strangers;
+mod link;
+mod raw_peer;
 
-use line::Line;
-use strangers::{certificate_by_hand, dial_raw, raw_endpoint};
+use link::Link;
+use raw_peer::{certificate_by_hand, dial_raw, raw_endpoint};
 
 const NOW: SiteTime = SiteTime(1_800_000_000_000);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -85,7 +85,7 @@ fn answer_reversed(connection: Connection) -> tokio::task::JoinHandle<()> {
             tokio::spawn(async move {
                 if let Ok(Some(request)) = receiver.recv().await {
                     let answer: Vec<u8> = request.iter().rev().copied().collect();
-                    // The asker may have gone; that is no concern of the answerer.
+                    // The caller may have gone; that does not concern this end.
                     let _ = sender.send(&answer).await;
                 }
             });
@@ -138,22 +138,22 @@ async fn a_frame_beyond_the_limit_is_refused_at_both_ends() {
     let (mut sender, _answers) = dialled.open_bi().await.expect("open");
     sender.send(&[7; 1001]).await.expect("this end allows it");
     let (mut refusing, mut receiver) = accepted.accept_bi().await.expect("opened");
-    let refused = FrameError::PeerMisbehaved(Misbehaviour::FrameTooLong { announced_bytes: 1001, max_bytes: 1000 });
+    let refused = FrameIoError::PeerMisbehaved(Misbehaviour::FrameTooLong { announced_bytes: 1001, max_bytes: 1000 });
     assert_eq!(receiver.recv().await, Err(refused));
 
     let local = refusing.send(&[7; 1001]).await;
-    assert_eq!(local, Err(FrameError::Local(LocalFault::FrameTooLong { bytes: 1001, max_bytes: 1000 })));
+    assert_eq!(local, Err(FrameIoError::Local(LocalFault::FrameTooLong { bytes: 1001, max_bytes: 1000 })));
     refusing.send(&[7; 1000]).await.expect("a refused frame leaves the stream usable");
 
     let answering = answer_reversed(accepted);
     let over = dialled.call(&[7; 600], 599).await;
-    assert_eq!(over, Err(FrameError::PeerMisbehaved(Misbehaviour::FrameTooLong { announced_bytes: 600, max_bytes: 599 })));
+    assert_eq!(over, Err(FrameIoError::PeerMisbehaved(Misbehaviour::FrameTooLong { announced_bytes: 600, max_bytes: 599 })));
     assert_eq!(dialled.call(&[7; 600], 600).await.expect("within the limit").len(), 600);
     answering.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frame_abandoned_midway_is_told_from_a_stream_that_ended() {
+async fn a_frame_abandoned_midway_differs_from_a_stream_that_ended() {
     let root = root();
     let (here, there) = (bind(&credentials(&root, 1, 1)), bind(&credentials(&root, 1, 2)));
     let (dialled, accepted) = joined(&here, &there, &name(1, 2), Alpn::Site).await;
@@ -161,10 +161,10 @@ async fn a_frame_abandoned_midway_is_told_from_a_stream_that_ended() {
     // More than the stream's window, and nobody reads: the send can't end by itself.
     let large = vec![0; 12 * 1024 * 1024];
     assert!(tokio::time::timeout(Duration::from_millis(500), sender.send(&large)).await.is_err());
-    assert_eq!(sender.send(b"more").await, Err(FrameError::Local(LocalFault::StreamClosed)));
+    assert_eq!(sender.send(b"more").await, Err(FrameIoError::Local(LocalFault::StreamClosed)));
     drop(sender);
     let (_answers, mut receiver) = accepted.accept_bi().await.expect("opened");
-    assert_eq!(receiver.recv().await, Err(FrameError::CancelledByPeer { code: CloseCode::CANCELLED }));
+    assert_eq!(receiver.recv().await, Err(FrameIoError::CancelledByPeer { code: CloseCode::CANCELLED }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,8 +210,8 @@ async fn certificates_of_another_root_are_refused_by_both_ends() {
 
     // A dialler that trusts the other root, but bears a certificate of its own.
     let (chain, key) = certificate_by_hand(&theirs, vec![uri("kho://vn/site/1/node/9")]);
-    let stranger = raw_endpoint(&ours, &chain, &key, Alpn::Site.wire_name());
-    let outcome = dial_raw(&stranger, &here, &name(1, 1)).await;
+    let raw = raw_endpoint(&ours, &chain, &key, Alpn::Site.wire_name());
+    let outcome = dial_raw(&raw, &here, &name(1, 1)).await;
     assert!(matches!(outcome, Err(ConnectionLost::RefusedByPeer { .. })), "{outcome:?}");
     assert!(tokio::time::timeout(Duration::from_millis(200), here.accept()).await.is_err(), "nobody was let in");
 }
@@ -252,12 +252,12 @@ async fn genuine_certificates_without_a_nodes_name_are_refused() {
         (vec![uri(&node), uri(&node)], "bears 2 kho:// names"),
         (vec![uri("kho://vn/site/01/node/2")], "is refused"),
         (vec![uri("kho://other/site/1/node/2")], "tree `other`"),
-        (vec![uri(&operator)], "is no node"),
+        (vec![uri(&operator)], "is not a node"),
     ];
     for (names, expected) in cases {
         let (chain, key) = certificate_by_hand(&root, names);
-        let stranger = raw_endpoint(&root, &chain, &key, Alpn::Site.wire_name());
-        let outcome = dial_raw(&stranger, &there, &name(1, 1)).await;
+        let raw = raw_endpoint(&root, &chain, &key, Alpn::Site.wire_name());
+        let outcome = dial_raw(&raw, &there, &name(1, 1)).await;
         let Err(ConnectionLost::ClosedByPeer { code, reason }) = outcome else { panic!("{expected}: {outcome:?}") };
         assert_eq!(code, CloseCode::NOT_ADMITTED);
         assert!(reason.contains(expected), "{reason}");
@@ -270,8 +270,8 @@ async fn an_unknown_protocol_is_refused() {
     let root = root();
     let there = bind(&credentials(&root, 1, 1));
     let (chain, key) = certificate_by_hand(&root, vec![uri("kho://vn/site/1/node/2")]);
-    let stranger = raw_endpoint(&root, &chain, &key, b"kho-site/2");
-    let outcome = dial_raw(&stranger, &there, &name(1, 1)).await;
+    let raw = raw_endpoint(&root, &chain, &key, b"kho-site/2");
+    let outcome = dial_raw(&raw, &there, &name(1, 1)).await;
     assert!(matches!(&outcome, Err(ConnectionLost::RefusedByPeer { reason }) if reason.contains("protocol")), "{outcome:?}");
 }
 
@@ -288,7 +288,7 @@ async fn a_node_of_another_site_can_not_stand_in_for_the_one_dialled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_peer_is_noticed_by_the_idle_timeout() {
+async fn a_silent_peer_is_detected_by_the_idle_timeout() {
     let root = root();
     let hasty = TransportLimits {
         keep_alive_interval: Duration::from_millis(200),
@@ -296,36 +296,36 @@ async fn a_silent_peer_is_noticed_by_the_idle_timeout() {
         ..TransportLimits::default()
     };
     let (here, there) = (bind_with(&credentials(&root, 1, 1), 0, hasty.clone()), bind_with(&credentials(&root, 1, 2), 0, hasty));
-    let line = Line::between(here.local_addr().expect("bound"), there.local_addr().expect("bound"));
-    let (dialled, accepted) = joined_at(&here, line.addr(), &there, &name(1, 2), Alpn::Site).await;
+    let link = Link::between(here.local_addr().expect("bound"), there.local_addr().expect("bound"));
+    let (dialled, accepted) = joined_at(&here, link.addr(), &there, &name(1, 2), Alpn::Site).await;
 
     // Keep-alives carry a silent but living connection well beyond the timeout.
     assert!(tokio::time::timeout(Duration::from_millis(2500), dialled.closed()).await.is_err());
-    line.cut();
+    link.cut();
     let since = Instant::now();
     assert_eq!(dialled.closed().await, ConnectionLost::TimedOut);
     assert_eq!(accepted.closed().await, ConnectionLost::TimedOut);
-    assert!(since.elapsed() < Duration::from_secs(5), "noticed after {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(5), "detected after {:?}", since.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restarted_peer_is_noticed_at_its_next_packet() {
+async fn a_restarted_peer_is_detected_at_its_next_packet() {
     let root = root();
     let theirs = credentials(&root, 1, 2);
     let (here, there) = (bind(&credentials(&root, 1, 1)), bind(&theirs));
-    let line = Line::between(here.local_addr().expect("bound"), there.local_addr().expect("bound"));
-    let (dialled, _accepted) = joined_at(&here, line.addr(), &there, &name(1, 2), Alpn::Site).await;
+    let link = Link::between(here.local_addr().expect("bound"), there.local_addr().expect("bound"));
+    let (dialled, _accepted) = joined_at(&here, link.addr(), &there, &name(1, 2), Alpn::Site).await;
 
-    // The same node again, as after a kill: the old process says no good-bye, the line now leads to the new one.
+    // The same node again, as after a kill: the old process says no good-bye, the link now leads to the new one.
     let again = bind(&theirs);
-    line.lead_to(again.local_addr().expect("bound"));
+    link.lead_to(again.local_addr().expect("bound"));
     let since = Instant::now();
     let unanswered = tokio::spawn({
         let dialled = dialled.clone();
         async move { dialled.call(b"are you there?", 16).await }
     });
     assert_eq!(dialled.closed().await, ConnectionLost::PeerRestarted);
-    assert!(since.elapsed() < Duration::from_secs(2), "noticed after {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(2), "detected after {:?}", since.elapsed());
     assert!(unanswered.await.expect("no panic").is_err());
 }
 
@@ -335,10 +335,10 @@ async fn a_slow_handshake_holds_up_nobody() {
     let tight = TransportLimits { handshakes_max: 4, handshake_timeout: Duration::from_millis(1500), ..TransportLimits::default() };
     let (here, there) = (bind(&credentials(&root, 1, 1)), bind_with(&credentials(&root, 1, 2), 0, tight));
     // Two diallers that send their first packet and then fall silent.
-    let silent: Vec<_> = (0..2).map(|_| Line::between(here.local_addr().expect("bound"), there.local_addr().expect("bound"))).collect();
-    for line in &silent {
-        line.one_way();
-        let (here, addr) = (here.clone(), line.addr());
+    let silent: Vec<_> = (0..2).map(|_| Link::between(here.local_addr().expect("bound"), there.local_addr().expect("bound"))).collect();
+    for link in &silent {
+        link.one_way();
+        let (here, addr) = (here.clone(), link.addr());
         tokio::spawn(async move { here.connect(addr, &name(1, 2), Alpn::Site).await });
     }
     tokio::time::sleep(Duration::from_millis(300)).await;

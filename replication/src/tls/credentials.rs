@@ -46,7 +46,7 @@ pub struct Validity {
 pub enum CredentialsError {
     #[error("{} could not be read ({source}); `kho pki request` and `kho pki sign` make it", .path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{part} is not usable: {reason}; look at it with `kho pki show`")]
+    #[error("{part} is not usable: {reason}; check it with `kho pki show`")]
     Bad { part: String, reason: String },
     #[error("the key {key} does not belong to the certificate {certificate}; request again with `kho pki request`")]
     KeyMismatch { key: String, certificate: String },

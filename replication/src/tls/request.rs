@@ -34,7 +34,7 @@ pub enum IssueError {
     BadRequest(String),
     #[error("the request is of tree `{asked}`, this root of tree `{root}`; use that tree's root")]
     ForeignTree { asked: String, root: String },
-    #[error("the root's files are not usable: {0}; look at them with `kho pki show`")]
+    #[error("the root's files are not usable: {0}; check them with `kho pki show`")]
     BadRoot(String),
     #[error("{days} days would outlive the root, which ends on {root_ends}; give fewer --days")]
     OutlivesRoot { days: u32, root_ends: String },
@@ -122,7 +122,7 @@ impl VerifiedRequest {
             return Err(bad(format!("it is {} bytes long, at most {REQUEST_BYTES_MAX} are read", csr_pem.len())));
         }
         let der =
-            CertificateSigningRequestDer::from_pem_slice(csr_pem.as_bytes()).map_err(|e| bad(format!("it is no PEM request ({e})")))?;
+            CertificateSigningRequestDer::from_pem_slice(csr_pem.as_bytes()).map_err(|e| bad(format!("it is not a PEM request ({e})")))?;
         let asked = CertificateSigningRequestParams::from_der(&der).map_err(|e| match e {
             rcgen::Error::InvalidCertificationRequestSignature => bad("its signature does not fit its key; it was altered".into()),
             other => bad(other.to_string()),

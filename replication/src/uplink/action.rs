@@ -6,8 +6,12 @@ use kho_storage::{
     register::SignedRegister,
 };
 
-use super::{LinkId, LoadId};
-use crate::frames::{ChildFrame, Cursor, Goodbye};
+use super::{
+    failure::LinkFailure,
+    input::{LinkId, LoadId},
+    park::RestartCause,
+};
+use crate::frames::{ChildFrame, Cursor, Goodbye, ProtocolViolation};
 
 /// What is to be done. Actions are carried out in order; loads and records may run side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +52,12 @@ pub enum UplinkAction {
         from: RowPlace,
         bytes_max: usize,
     },
-    /// Propose to the own site what the parent acknowledged. A cursor may be lower than one recorded before.
+    /// Propose to this site what the parent acknowledged. A cursor may be lower than one recorded before.
     RecordParent {
         parent: SiteId,
         cursors: Vec<ParentCursor>,
     },
-    /// Check the register under the pinned key and propose it to the own site.
+    /// Check the register under the pinned key and propose it to this site.
     AdoptRegister(SignedRegister),
     /// Find out whether `site` answers, with a connection that carries nothing.
     Probe {
@@ -63,13 +67,15 @@ pub enum UplinkAction {
     RaiseAlarm(UplinkAlarm),
 }
 
-/// What an operator must hear of.
+/// What an operator must know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UplinkAlarm {
-    #[error("parent {parent} broke the protocol ({what}); the link was ended. Look at the parent with `kho status`")]
-    PeerMisbehaved { parent: SiteId, what: String },
+    #[error("parent {parent} broke the protocol ({violation}); the link was ended. Check the parent with `kho status`")]
+    PeerMisbehaved { parent: SiteId, violation: ProtocolViolation },
     #[error("parent {parent} refuses origin {origin}: {refusal}")]
     StreamRefused { parent: SiteId, origin: OriginId, refusal: Refusal },
+    #[error("parent {parent} and this site find no cursor from which origin {origin} can go on: {cause}")]
+    NoCommonCursor { parent: SiteId, origin: OriginId, cause: RestartCause },
     #[error(
         "parent {parent} stands at {now} of origin {origin}, it acknowledged {before} before: it was restored to an older state; everything since is sent again"
     )]
@@ -80,8 +86,24 @@ pub enum UplinkAlarm {
     SiteBehindParent { parent: SiteId, origin: OriginId, held: Cursor, claimed: Cursor },
     #[error("parent {parent} holds epoch {theirs} of origin {origin}, this site epoch {ours}; see `kho fork list`")]
     Forked { parent: SiteId, origin: OriginId, ours: Epoch, theirs: Epoch },
-    #[error("no parent of this site answers ({tried} tried, last: {why}); look at the line and at `kho status`")]
-    NoParentAnswers { tried: usize, why: String },
-    #[error("origin {origin} can't be read for the parent: {why}; run `kho verify`")]
-    LocalStorage { origin: OriginId, why: String },
+    #[error("no parent of this site answers ({tried} tried, last: {last}); check the link and run `kho status`")]
+    NoParentAnswers { tried: usize, last: LinkFailure },
+    #[error("origin {origin} can't be read for the parent: {detail}; run `kho verify`")]
+    LocalStorage { origin: OriginId, detail: String },
+}
+
+impl UplinkAlarm {
+    /// The stable code of the alarm's kind.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PeerMisbehaved { .. } => "parent_misbehaved",
+            Self::StreamRefused { .. } => "parent_refused_stream",
+            Self::NoCommonCursor { .. } => "no_common_cursor",
+            Self::ParentWentBack { .. } => "parent_went_back",
+            Self::SiteBehindParent { .. } => "site_behind_parent",
+            Self::Forked { .. } => "parent_forked",
+            Self::NoParentAnswers { .. } => "no_parent_answers",
+            Self::LocalStorage { .. } => "stream_unreadable",
+        }
+    }
 }

@@ -7,12 +7,12 @@ use kho_storage::{
 };
 
 use super::{
-    LinkId, Uplink, UplinkAction, UplinkAlarm,
-    link::{Link, Sent, Unanswered},
-    stream::{CursorPosition, ParkReason},
+    LinkId, ParkReason, Uplink, UplinkAction, UplinkAlarm,
+    link::{LinkState, Sent, Unanswered},
+    stream::CursorPosition,
 };
 use crate::{
-    frames::{Cursor, FrameId, ParentFrame},
+    frames::{Cursor, FrameId, ParentFrame, ProtocolViolation},
     link_time::LinkTime,
 };
 
@@ -25,18 +25,18 @@ impl Uplink {
         if self.link.id() != Some(link) && !planted(Bug::OldLineAnswers) {
             return;
         }
-        if let Link::Open(open) = &mut self.link {
-            open.last_heard = now;
+        if let LinkState::Open(open) = &mut self.link {
+            open.last_received = now;
         }
-        let open = matches!(self.link, Link::Open(_));
+        let open = matches!(self.link, LinkState::Open(_));
         match frame {
             ParentFrame::Goodbye(reason) => self.parent_left(&reason, now),
             ParentFrame::Redirect { addresses } => self.redirected(addresses, now),
             ParentFrame::Welcome(welcome) => self.welcomed(welcome, now),
-            frame if !open => self.peer_misbehaved(format!("it sent {} before its welcome", frame.name()), now),
+            frame if !open => self.peer_misbehaved(ProtocolViolation::FrameOutOfTurn { frame: frame.kind() }, now),
             ParentFrame::Register(register) => self.register_received(register),
             ParentFrame::Cursors { cursors, transfers } => {
-                self.question_answered();
+                self.cursor_request_answered();
                 self.cursors_received(&cursors, &transfers, now);
             }
             ParentFrame::Adopted { id, cursor } => self.adopted(id, cursor, now),
@@ -52,7 +52,7 @@ impl Uplink {
     fn adopted(&mut self, id: FrameId, cursor: ParentCursor, now: LinkTime) {
         let Some(frame) = self.answered(id, Some(cursor.origin), now) else { return };
         let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
-        let Link::Open(open) = &self.link else { return };
+        let LinkState::Open(open) = &self.link else { return };
         let parent = open.parent;
         let (cursor, held) = (Cursor::of(&cursor), stream.held.cursor());
         let (position, was_ahead) = (stream.judge(cursor), stream.parent_is_ahead());
@@ -61,8 +61,8 @@ impl Uplink {
             return self.link_proved();
         }
         if position == CursorPosition::InOtherHistory {
-            let what = format!("it acknowledges {cursor} of origin {}, this site holds {held}", frame.origin);
-            return self.peer_misbehaved(what, now);
+            let violation = ProtocolViolation::OtherHistoryAcknowledged { origin: frame.origin, acknowledged: cursor, held };
+            return self.peer_misbehaved(violation, now);
         }
         // What this site alone writes another path may have brought there too: written before the site was set back.
         if position == CursorPosition::Beyond && !was_ahead && self.is_own(frame.origin) {
@@ -111,7 +111,7 @@ impl Uplink {
                 None => return,
             },
             None => {
-                self.question_answered();
+                self.cursor_request_answered();
                 None
             }
         };
@@ -128,39 +128,39 @@ impl Uplink {
         self.stream_moved(frame.origin);
     }
 
-    /// The parent said something about streams that it was asked about. One whose own answer is missing is asked about again.
-    fn question_answered(&mut self) {
-        if let Link::Open(open) = &mut self.link {
-            open.asked_at = None;
+    /// The parent answered a request for cursors. A stream whose own answer is missing is requested again.
+    fn cursor_request_answered(&mut self) {
+        if let LinkState::Open(open) = &mut self.link {
+            open.cursors_requested_at = None;
         }
     }
 
-    /// The frame that an answer belongs to. An answer to nothing, or about another origin, ends the line.
+    /// The frame that an answer belongs to. An answer to nothing, or about another origin, ends the link.
     fn answered(&mut self, id: FrameId, origin: Option<OriginId>, now: LinkTime) -> Option<Unanswered> {
-        let Link::Open(open) = &mut self.link else { return None };
+        let LinkState::Open(open) = &mut self.link else { return None };
         let frame = open.answered(id);
         match frame {
             Some(frame) if origin.is_none_or(|origin| origin == frame.origin) => Some(frame),
             Some(frame) => {
-                self.peer_misbehaved(format!("it answers {id} of origin {} with another origin", frame.origin), now);
+                self.peer_misbehaved(ProtocolViolation::AnswerOfOtherOrigin { id, origin: frame.origin }, now);
                 None
             }
             None => {
-                self.peer_misbehaved(format!("it answers {id}, which awaits no answer"), now);
+                self.peer_misbehaved(ProtocolViolation::AnswerNotAwaited { id }, now);
                 None
             }
         }
     }
 
-    /// Tells operators of a stream that now rests, when that is news.
+    /// Raises the alarm of a stream that is parked now for a reason that was not reported yet.
     pub(super) fn parked(&mut self, origin: OriginId, reason: Option<ParkReason>) {
         let Some(reason) = reason else { return };
         let Some(parent) = self.parents.current().map(|parent| parent.site) else { return };
         let alarm = match reason {
             ParkReason::Refused(refusal) => UplinkAlarm::StreamRefused { parent, origin, refusal },
             ParkReason::Forked { ours, theirs } => UplinkAlarm::Forked { parent, origin, ours, theirs },
-            ParkReason::LocalStorage(why) => UplinkAlarm::LocalStorage { origin, why },
-            ParkReason::NoCommonPlace(why) => UplinkAlarm::StreamRefused { parent, origin, refusal: Refusal::Transfer { origin, why } },
+            ParkReason::LocalStorage { detail } => UplinkAlarm::LocalStorage { origin, detail },
+            ParkReason::NoCommonCursor(cause) => UplinkAlarm::NoCommonCursor { parent, origin, cause },
         };
         self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
     }

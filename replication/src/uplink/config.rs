@@ -1,4 +1,4 @@
-//! The uplink's limits and patience.
+//! The uplink's limits and timeouts.
 
 /// How much an uplink has under way, and how long it waits for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct UplinkConfig {
     pub dial_timeout_ms: u64,
     /// From Hello to Welcome.
     pub welcome_timeout_ms: u64,
-    /// With something unanswered: silence after which the line counts as lost.
+    /// With something unanswered: time without a frame from the parent after which the link counts as lost.
     pub idle_timeout_ms: u64,
     /// How long any one frame may stay unanswered.
     pub answer_timeout_ms: u64,
@@ -28,7 +28,7 @@ pub struct UplinkConfig {
     pub redirects_max: u32,
     /// A link that stood so long, or on which anything was acknowledged, ends a row of failures.
     pub stable_ms: u64,
-    /// How often an earlier parent is looked for while a stand-in serves; doubles up to eight times while it is in vain.
+    /// How often the active parent is probed while a stand-in serves; doubles up to eight times while it does not answer.
     pub probe_interval_ms: u64,
     /// How long a refused stream rests.
     pub parked_retry_ms: u64,
@@ -36,11 +36,11 @@ pub struct UplinkConfig {
     pub parked_retry_moved_ms: u64,
     /// The same when the parent holds another history: only an operator changes that.
     pub forked_retry_ms: u64,
-    /// How often a stream may be placed anew without an acknowledgement before it is parked.
-    pub placements_max: u32,
-    /// Acknowledged cursors are recorded in the own site this often.
+    /// How often sending of a stream may start at another cursor without an acknowledgement before the stream is parked.
+    pub fruitless_restarts_max: u32,
+    /// Acknowledged cursors are recorded in this site this often.
     pub record_interval_ms: u64,
-    /// After so long a register is offered again to the own site, which did not take it.
+    /// After so long a register is offered to this site again, which did not take it.
     pub register_retry_ms: u64,
 }
 
@@ -64,7 +64,7 @@ impl Default for UplinkConfig {
             parked_retry_ms: 120_000,
             parked_retry_moved_ms: 15_000,
             forked_retry_ms: 3_600_000,
-            placements_max: 5,
+            fruitless_restarts_max: 5,
             record_interval_ms: 1_000,
             register_retry_ms: 2_000,
         }

@@ -1,4 +1,4 @@
-//! The line to a parent: dialled, greeted, lost, probed. All transitions of [`Link`] stand here.
+//! The link to a parent: dialled, greeted, lost, probed. All transitions of [`LinkState`] stand here.
 
 use std::collections::BTreeMap;
 
@@ -10,39 +10,39 @@ use kho_storage::{
 };
 
 use super::{
-    LinkId, Uplink, UplinkAction, UplinkAlarm,
-    link::{Link, OpenLink},
+    LinkFailure, LinkId, LinkWait, ParkReason, Uplink, UplinkAction, UplinkAlarm,
+    link::{LinkState, OpenLink},
     parents::backoff_ms,
-    stream::{CursorPosition, ParkReason, Want},
+    stream::{CursorPosition, Want},
 };
 use crate::{
-    frames::{ChildFrame, Cursor, FrameError, Goodbye, Hello, PROTOCOL_VERSIONS, STREAMS_MAX, Welcome},
+    frames::{
+        ChildFrame, Cursor, FrameCodecError, FrameKind, Goodbye, Hello, PROTOCOL_VERSIONS, ProtocolViolation, STREAMS_MAX, ViolationDetail,
+        Welcome,
+    },
     link_time::LinkTime,
 };
-
-/// While an earlier parent is looked for in vain, the interval grows up to so many times.
-const PROBE_INTERVAL_GROWTH_MAX: u64 = 8;
 
 impl Uplink {
     /// Dials when there is a reason to and nothing under way.
     pub(super) fn settle(&mut self, now: LinkTime) {
-        if self.leads && matches!(self.link, Link::Standby) && self.parents.current().is_some() {
+        if self.leads && matches!(self.link, LinkState::Standby) && self.parents.current().is_some() {
             self.dial(now);
         }
     }
 
     fn dial(&mut self, now: LinkTime) {
         let Some(parent) = self.parents.current().map(|parent| parent.site) else {
-            self.link = Link::Standby;
+            self.link = LinkState::Standby;
             return;
         };
         self.last_link = LinkId(self.last_link.0 + 1);
-        self.link = Link::Dialling { link: self.last_link, parent, until: now.after_ms(self.config.dial_timeout_ms) };
+        self.link = LinkState::Dialling { link: self.last_link, parent, until: now.after_ms(self.config.dial_timeout_ms) };
         self.actions.push_back(UplinkAction::Dial { link: self.last_link, site: parent, addresses: self.parents.addresses() });
     }
 
     pub(super) fn link_opened(&mut self, opened: LinkId, now: LinkTime) {
-        let Link::Dialling { link, parent, .. } = self.link else { return };
+        let LinkState::Dialling { link, parent, .. } = self.link else { return };
         if link != opened {
             return;
         }
@@ -53,29 +53,30 @@ impl Uplink {
         }
         let register_version = self.register.as_ref().map_or(0, |register| register.version());
         let hello = Hello { versions: PROTOCOL_VERSIONS, site: self.site, node: self.node, register_version, streams };
-        self.link = Link::Greeting { link, parent, until: now.after_ms(self.config.welcome_timeout_ms) };
+        self.link = LinkState::Greeting { link, parent, until: now.after_ms(self.config.welcome_timeout_ms) };
         self.actions.push_back(UplinkAction::SendFrame { link, frame: ChildFrame::Hello(hello) });
     }
 
-    pub(super) fn link_lost(&mut self, lost: LinkId, why: String, now: LinkTime) {
+    pub(super) fn link_lost(&mut self, lost: LinkId, failure: LinkFailure, now: LinkTime) {
         if self.link.id() == Some(lost) {
-            self.fail(why, 0, false, now);
+            self.fail(failure, 0, false, now);
         }
     }
 
-    pub(super) fn frame_refused(&mut self, link: LinkId, error: &FrameError, now: LinkTime) {
+    pub(super) fn frame_refused(&mut self, link: LinkId, error: &FrameCodecError, now: LinkTime) {
         if self.link.id() == Some(link) {
-            self.peer_misbehaved(error.to_string(), now);
+            let detail = ViolationDetail::new(&error.to_string());
+            self.peer_misbehaved(ProtocolViolation::FrameUnreadable { detail }, now);
         }
     }
 
     /// The parent broke the protocol: an alarm, and the next parent.
-    pub(super) fn peer_misbehaved(&mut self, what: String, now: LinkTime) {
+    pub(super) fn peer_misbehaved(&mut self, violation: ProtocolViolation, now: LinkTime) {
         if let Some(parent) = self.parents.current().map(|parent| parent.site) {
-            self.actions.push_back(UplinkAction::RaiseAlarm(UplinkAlarm::PeerMisbehaved { parent, what: what.clone() }));
+            self.actions.push_back(UplinkAction::RaiseAlarm(UplinkAlarm::PeerMisbehaved { parent, violation: violation.clone() }));
         }
-        self.disconnect(Goodbye::PeerMisbehaved(what.clone()));
-        self.fail(what, self.config.parked_retry_ms, true, now);
+        self.disconnect(Goodbye::PeerMisbehaved(violation.clone()));
+        self.fail(LinkFailure::ProtocolBroken { violation }, self.config.parked_retry_ms, true, now);
     }
 
     /// Closes the connection, if there is one. The caller sets the next state.
@@ -85,9 +86,9 @@ impl Uplink {
         }
     }
 
-    /// The line failed; another attempt comes after a pause, of at least `pause_ms_min` when it is with the same parent.
-    pub(super) fn fail(&mut self, why: String, pause_ms_min: u64, for_good: bool, now: LinkTime) {
-        if let Link::Open(open) = &self.link
+    /// The link failed; another attempt comes after a pause, of at least `pause_ms_min` when it is with the same parent.
+    pub(super) fn fail(&mut self, failure: LinkFailure, pause_ms_min: u64, for_good: bool, now: LinkTime) {
+        if let LinkState::Open(open) = &self.link
             && (open.proved || now.ms_since(open.opened_at) >= self.config.stable_ms)
         {
             self.parents.proved();
@@ -99,15 +100,15 @@ impl Uplink {
         let stays = failed.all_failed || before == self.parents.current().map(|parent| parent.site);
         if failed.all_failed && !self.unreachable_alarmed {
             self.unreachable_alarmed = true;
-            let alarm = UplinkAlarm::NoParentAnswers { tried: self.parents.number(), why: why.clone() };
+            let alarm = UplinkAlarm::NoParentAnswers { tried: self.parents.number(), last: failure.clone() };
             self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
         }
-        self.last_failure = Some(why);
+        self.last_failure = Some(failure);
         let pause_ms = backoff_ms(&self.config, failed.in_a_row, self.jitter.draw()).max(if stays { pause_ms_min } else { 0 });
-        self.link = Link::Waiting { until: now.after_ms(pause_ms) };
+        self.link = LinkState::Waiting { until: now.after_ms(pause_ms) };
     }
 
-    /// What was known of the parent's side is worth nothing on the next line.
+    /// What was known of the parent's side is worth nothing on the next link.
     pub(super) fn forget_link(&mut self) {
         self.ready.clear();
         self.timers.clear();
@@ -120,39 +121,36 @@ impl Uplink {
     /// Moves on what only waited: a pause, a dial, a welcome, an answer, a probe.
     pub(super) fn check_link(&mut self, now: LinkTime) {
         match &self.link {
-            Link::Waiting { until } if *until <= now => self.dial(now),
-            Link::Dialling { until, .. } if *until <= now => {
+            LinkState::Waiting { until } if *until <= now => self.dial(now),
+            LinkState::Dialling { until, .. } if *until <= now => {
                 self.disconnect(Goodbye::IdleTimeout);
-                self.fail("the parent did not answer the dial in time".into(), 0, false, now);
+                self.fail(LinkFailure::TimedOut { waiting_for: LinkWait::Connection }, 0, false, now);
             }
-            Link::Greeting { until, .. } if *until <= now => {
+            LinkState::Greeting { until, .. } if *until <= now => {
                 self.disconnect(Goodbye::IdleTimeout);
-                self.fail("the parent did not say welcome in time".into(), 0, false, now);
+                self.fail(LinkFailure::TimedOut { waiting_for: LinkWait::Welcome }, 0, false, now);
             }
-            Link::Open(open) if open.is_silent(&self.config, now) => {
+            LinkState::Open(open) if open.answer_is_overdue(&self.config, now) => {
                 self.disconnect(Goodbye::IdleTimeout);
-                self.fail("the parent did not answer in time".into(), 0, false, now);
+                self.fail(LinkFailure::TimedOut { waiting_for: LinkWait::Answer }, 0, false, now);
             }
-            Link::Open(_) => self.probe_preferred(now),
-            Link::Standby | Link::Waiting { .. } | Link::Dialling { .. } | Link::Greeting { .. } => {}
+            LinkState::Open(_) => self.probe_preferred(now),
+            LinkState::Standby | LinkState::Waiting { .. } | LinkState::Dialling { .. } | LinkState::Greeting { .. } => {}
         }
     }
 
     fn probe_preferred(&mut self, now: LinkTime) {
-        if now < self.probe_at {
-            return;
-        }
-        if let Some(parent) = self.parents.preferred() {
-            self.probe_at = now.after_ms(self.probe_interval_ms);
-            let interval_ms_max = self.config.probe_interval_ms.saturating_mul(PROBE_INTERVAL_GROWTH_MAX);
-            self.probe_interval_ms = self.probe_interval_ms.saturating_mul(2).min(interval_ms_max);
+        if let Some(parent) = self.parents.preferred()
+            && self.probe.is_due(now)
+        {
+            self.probe.sent(now);
             self.actions.push_back(UplinkAction::Probe { site: parent.site, addresses: parent.addresses.clone() });
         }
     }
 
     pub(super) fn probe_answered(&mut self, site: SiteId, reachable: bool, now: LinkTime) {
         let is_preferred = self.parents.preferred().is_some_and(|parent| parent.site == site);
-        if reachable && is_preferred && matches!(self.link, Link::Open(_)) {
+        if reachable && is_preferred && matches!(self.link, LinkState::Open(_)) {
             self.disconnect(Goodbye::PreferredParentBack);
             self.flush_records(now);
             self.forget_link();
@@ -161,16 +159,16 @@ impl Uplink {
         }
     }
 
-    /// The parent's site took something: the line is good, and so is the parent.
+    /// The parent's site took something: the link is good, and so is the parent.
     pub(super) fn link_proved(&mut self) {
-        let Link::Open(open) = &mut self.link else { return };
+        let LinkState::Open(open) = &mut self.link else { return };
         if !open.proved {
             open.proved = true;
             self.parents.proved();
             self.unreachable_alarmed = false;
             self.last_failure = None;
             if self.parents.preferred().is_none() {
-                self.probe_interval_ms = self.config.probe_interval_ms;
+                self.probe.reset();
             }
         }
     }
@@ -182,7 +180,7 @@ impl Uplink {
             self.forget_link();
             self.dial(now);
         } else {
-            self.fail("the parent's nodes pass the child on to each other".into(), 0, false, now);
+            self.fail(LinkFailure::RedirectLoop, 0, false, now);
         }
     }
 
@@ -194,20 +192,21 @@ impl Uplink {
         };
         // Closing an already ended connection does no harm, and one that the parent left half open ends.
         self.disconnect(reason.clone());
-        self.fail(format!("the parent ended the connection: {reason}"), pause_ms, for_good, now);
+        self.fail(LinkFailure::EndedByParent { reason: reason.clone() }, pause_ms, for_good, now);
     }
 
     pub(super) fn welcomed(&mut self, welcome: Welcome, now: LinkTime) {
-        let Link::Greeting { link, parent, .. } = self.link else {
-            return self.peer_misbehaved("it said welcome twice".into(), now);
+        let LinkState::Greeting { link, parent, .. } = self.link else {
+            return self.peer_misbehaved(ProtocolViolation::FrameOutOfTurn { frame: FrameKind::Welcome }, now);
         };
         if welcome.site != parent || PROTOCOL_VERSIONS.min > welcome.version || PROTOCOL_VERSIONS.max < welcome.version {
-            return self.peer_misbehaved(format!("it welcomes as site {} in version {}", welcome.site, welcome.version), now);
+            let violation = ProtocolViolation::WelcomeMismatch { site: welcome.site, version: welcome.version };
+            return self.peer_misbehaved(violation, now);
         }
         let window = usize::try_from(welcome.in_flight_bytes_max).unwrap_or(usize::MAX).max(1);
-        self.link = Link::Open(OpenLink::new(link, parent, self.config.in_flight_bytes_max.min(window), now));
+        self.link = LinkState::Open(OpenLink::new(link, parent, self.config.in_flight_bytes_max.min(window), now));
         self.parents.welcomed();
-        self.probe_at = now.after_ms(self.probe_interval_ms);
+        self.probe.link_opened(now);
         if let Some(register) = welcome.register {
             self.register_received(register);
         }
@@ -224,7 +223,7 @@ impl Uplink {
         self.actions.push_back(UplinkAction::AdoptRegister(register));
     }
 
-    /// The parent says where it stands with streams that were asked about.
+    /// The parent says where it stands with streams whose cursors were requested.
     pub(super) fn cursors_received(&mut self, cursors: &[ParentCursor], transfers: &[TransferStatus], now: LinkTime) {
         let mut under_transfer: BTreeMap<OriginId, &TransferStatus> = BTreeMap::new();
         for status in transfers {
@@ -244,10 +243,10 @@ impl Uplink {
 
     /// Returns whether the stream goes on from the cursor.
     fn cursor_received(&mut self, origin: OriginId, cursor: Cursor, now: LinkTime) -> bool {
-        let Link::Open(open) = &self.link else { return false };
+        let LinkState::Open(open) = &self.link else { return false };
         let parent = open.parent;
         let own = self.is_own(origin);
-        let Some(stream) = self.streams.get_mut(&origin).filter(|stream| stream.was_asked()) else { return false };
+        let Some(stream) = self.streams.get_mut(&origin).filter(|stream| stream.awaits_cursor()) else { return false };
         let held = stream.held.cursor();
         match stream.judge(cursor) {
             CursorPosition::InOtherHistory => {

@@ -9,7 +9,7 @@ use kho_storage::{
 
 use super::{
     LoadFailure, LoadId, StreamPosition, Uplink, UplinkAction,
-    link::{Link, Load, Sent, Unanswered},
+    link::{LinkState, Load, Sent, Unanswered},
     stream::{Stream, Want},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 impl Uplink {
     /// Lets the stream have its turn when it comes round.
     pub(super) fn enqueue(&mut self, origin: OriginId) {
-        if let Some(stream) = self.streams.get_mut(&origin).filter(|stream| !stream.queued && matches!(self.link, Link::Open(_))) {
+        if let Some(stream) = self.streams.get_mut(&origin).filter(|stream| !stream.queued && matches!(self.link, LinkState::Open(_))) {
             stream.queued = true;
             self.ready.push_back(origin);
         }
@@ -45,16 +45,16 @@ impl Uplink {
 
     /// Starts what the window allows. A stream that had its turn goes to the end of the queue when it wants more.
     pub(super) fn schedule(&mut self, now: LinkTime) {
-        let mut asked = Vec::new();
+        let mut requested = Vec::new();
         while let Some(origin) = self.ready.front().copied() {
-            let Link::Open(open) = &mut self.link else { break };
+            let LinkState::Open(open) = &mut self.link else { break };
             let Some(stream) = self.streams.get_mut(&origin) else {
                 self.ready.pop_front();
                 continue;
             };
             let want = stream.want(self.config.in_flight_segments_max);
             let must_wait = match &want {
-                Some(Want::Cursor) => asked.len() >= STREAMS_MAX,
+                Some(Want::Cursor) => requested.len() >= STREAMS_MAX,
                 Some(_) => open.window_is_full(),
                 None => false,
             };
@@ -68,20 +68,20 @@ impl Uplink {
             let placement = stream.placement;
             match want {
                 Want::Cursor => {
-                    asked.push(stream.held.held());
+                    requested.push(stream.held.held());
                     self.set_timer(origin);
                 }
                 want => self.start_load(origin, placement, want),
             }
         }
-        if let (Link::Open(open), false) = (&mut self.link, asked.is_empty()) {
-            open.asked_at.get_or_insert(now);
-            self.actions.push_back(UplinkAction::SendFrame { link: open.link, frame: ChildFrame::Streams(asked) });
+        if let (LinkState::Open(open), false) = (&mut self.link, requested.is_empty()) {
+            open.cursors_requested_at.get_or_insert(now);
+            self.actions.push_back(UplinkAction::SendFrame { link: open.link, frame: ChildFrame::Streams(requested) });
         }
     }
 
     fn start_load(&mut self, origin: OriginId, placement: u32, want: Want) {
-        let Link::Open(open) = &mut self.link else { return };
+        let LinkState::Open(open) = &mut self.link else { return };
         self.last_load = LoadId(self.last_load.0 + 1);
         let load = self.last_load;
         let (action, from, bytes) = match want {
@@ -121,7 +121,7 @@ impl Uplink {
                 let what = Sent::Segment { from: load.from, end, head_time: head.site_time };
                 let bytes = segment.bytes();
                 self.send(&load, what, bytes, now, |id| ChildFrame::Segment { id, origin: load.origin, segment: packed });
-                if let (true, Link::Open(open)) = (planted(Bug::RecordedBeforeCommitted), &self.link) {
+                if let (true, LinkState::Open(open)) = (planted(Bug::RecordedBeforeCommitted), &self.link) {
                     self.record(open.parent, load.origin, end, now);
                 }
             }
@@ -152,9 +152,9 @@ impl Uplink {
         }
     }
 
-    /// The load and its stream; none when the line or the stream's place changed meanwhile.
+    /// The load and its stream; none when the link or the stream's place changed meanwhile.
     fn load_ended(&mut self, load: LoadId) -> Option<(Load, &mut Stream)> {
-        let Link::Open(open) = &mut self.link else { return None };
+        let LinkState::Open(open) = &mut self.link else { return None };
         let load = open.load_ended(load)?;
         let stream = self.streams.get_mut(&load.origin).filter(|stream| stream.placement == load.placement)?;
         Some((load, stream))
@@ -168,13 +168,13 @@ impl Uplink {
     }
 
     fn send(&mut self, load: &Load, what: Sent, bytes: usize, now: LinkTime, frame: impl FnOnce(crate::frames::FrameId) -> ChildFrame) {
-        let Link::Open(open) = &mut self.link else { return };
+        let LinkState::Open(open) = &mut self.link else { return };
         let id = open.sent(Unanswered { origin: load.origin, placement: load.placement, what, bytes, sent_at: now });
         self.actions.push_back(UplinkAction::SendFrame { link: open.link, frame: frame(id) });
     }
 }
 
-/// Whether what was read is what was asked for, so that a defect below does not become traffic without end.
+/// Whether what was read is what was requested, so that a defect below does not become traffic without end.
 fn check_loaded(segment: Segment, load: &Load, stream: &Stream) -> Result<Segment, LoadFailure> {
     let head = &segment.head.head;
     let end = Cursor { epoch: head.epoch, next: head.seq.next() };
@@ -183,7 +183,7 @@ fn check_loaded(segment: Segment, load: &Load, stream: &Stream) -> Result<Segmen
         false => segment.first == load.from.next,
     };
     if segment.origin() != load.origin || !starts_right {
-        let why = format!("batches from {} on were asked for, {}/{} came", load.from, head.epoch.number, segment.first);
+        let why = format!("batches from {} on were requested, {}/{} came", load.from, head.epoch.number, segment.first);
         return Err(LoadFailure::LocalStorage(why));
     }
     // An idle head where batches are due would be sent for ever.

@@ -9,13 +9,14 @@ use kho_storage::{
     stream::Segment,
 };
 
-use crate::frames::{Cursor, FrameError, ParentFrame, StreamHeld};
+use super::failure::LinkFailure;
+use crate::frames::{Cursor, FrameCodecError, ParentFrame, StreamHeld};
 
-/// A connection that the uplink asked for. Never reused, so that late news of an old one is known as such.
+/// A connection that the uplink requested. Never reused, so that a late event of an old one is known as such.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
-/// A read that the uplink asked for. Never reused.
+/// A read that the uplink requested. Never reused.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoadId(pub u64);
 
@@ -55,7 +56,7 @@ impl StreamPosition {
     }
 }
 
-/// Why the own site could not load what was asked.
+/// Why this site could not load what was requested.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadFailure {
     /// Trimmed meanwhile; the parent needs the whole origin.
@@ -71,7 +72,7 @@ pub enum LoadFailure {
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum UplinkInput {
-    /// This node leads its site, and its state is applied up to a read index. `recorded`: what the site last heard from each parent.
+    /// This node leads its site, and its state is applied up to a read index. `recorded`: the cursors that each parent acknowledged last.
     BecameLeader {
         streams: Vec<StreamPosition>,
         recorded: Vec<(SiteId, Vec<ParentCursor>)>,
@@ -86,16 +87,16 @@ pub enum UplinkInput {
     /// The connection ended, or never stood.
     LinkLost {
         link: LinkId,
-        why: String,
+        failure: LinkFailure,
     },
     FrameReceived {
         link: LinkId,
         frame: ParentFrame,
     },
-    /// The bytes are no frame.
+    /// The bytes are not a frame.
     FrameRefused {
         link: LinkId,
-        error: FrameError,
+        error: FrameCodecError,
     },
     SegmentLoaded {
         load: LoadId,
@@ -109,12 +110,12 @@ pub enum UplinkInput {
         load: LoadId,
         result: Result<TransferPiece, LoadFailure>,
     },
-    /// The own site did not take a record of cursors (no longer leader, or busy).
+    /// This site did not take a record of cursors (no longer leader, or busy).
     RecordFailed {
         parent: SiteId,
         cursors: Vec<ParentCursor>,
     },
-    /// The own site did not take a register that the parent handed down (no leader, or busy). A register that is refused is none of these.
+    /// This site did not take a register that the parent handed down (no leader, or busy). A register that is refused is not reported here.
     RegisterFailed(SignedRegister),
     /// Whether a parent answered a probe.
     ProbeAnswered {

@@ -1,4 +1,6 @@
-//! The state of the line to a parent, and what is under way on it.
+//! The state of the link to a parent, and what is under way on it.
+//!
+//! Invariant: `in_flight_bytes` is the sum of what is unanswered and what loads reserve (checked by [`OpenLink::in_flight_by_origin`]).
 
 use std::collections::BTreeMap;
 
@@ -7,13 +9,16 @@ use kho_storage::{
     ids::{OriginId, SiteId, SiteTime},
 };
 
-use super::{LinkId, LoadId, UplinkConfig};
+use super::{
+    config::UplinkConfig,
+    input::{LinkId, LoadId},
+};
 use crate::{
     frames::{Cursor, FrameId},
     link_time::LinkTime,
 };
 
-/// The line. Transitions stand in `connect.rs`.
+/// The link. Its transitions stand in `connect.rs`.
 ///
 /// ```text
 /// Standby ──leads, has a parent──▶ Waiting ──time──▶ Dialling ──opened──▶ Greeting ──Welcome──▶ Open
@@ -21,7 +26,7 @@ use crate::{
 ///    └──────no longer leads───────────┴──lost, refused, timed out────────────┴────────────────────┘
 /// ```
 #[derive(Debug)]
-pub(super) enum Link {
+pub(super) enum LinkState {
     /// Not the leader, or no parent to speak to.
     Standby,
     Waiting {
@@ -40,7 +45,7 @@ pub(super) enum Link {
     Open(OpenLink),
 }
 
-impl Link {
+impl LinkState {
     /// The connection that the state stands on.
     pub fn id(&self) -> Option<LinkId> {
         match self {
@@ -51,7 +56,7 @@ impl Link {
     }
 }
 
-/// A line on which the parent said welcome.
+/// A link on which the parent said welcome.
 #[derive(Debug)]
 pub(super) struct OpenLink {
     pub link: LinkId,
@@ -59,15 +64,15 @@ pub(super) struct OpenLink {
     pub opened_at: LinkTime,
     /// Plain bytes that may be loaded or unanswered: the smaller of what both sides allow.
     pub in_flight_bytes_max: usize,
-    pub last_heard: LinkTime,
-    /// Whether the parent acknowledged anything on this line.
+    pub last_received: LinkTime,
+    /// Whether the parent acknowledged anything on this link.
     pub proved: bool,
-    /// When the oldest question about streams went out that the parent has not answered.
-    pub asked_at: Option<LinkTime>,
+    /// When the oldest request for cursors went out that the parent has not answered.
+    pub cursors_requested_at: Option<LinkTime>,
     pub unanswered: BTreeMap<FrameId, Unanswered>,
     pub loads: BTreeMap<LoadId, Load>,
     /// Plain bytes of `unanswered` and what `loads` reserve.
-    pub in_flight_bytes: usize,
+    in_flight_bytes: usize,
     last_id: FrameId,
 }
 
@@ -75,7 +80,7 @@ pub(super) struct OpenLink {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unanswered {
     pub origin: OriginId,
-    /// The placement of the stream under which it was sent; an answer to an older one no longer steers the stream.
+    /// The stream's placement when it was sent; an answer to an older one no longer steers the stream.
     pub placement: u32,
     pub what: Sent,
     pub bytes: usize,
@@ -105,9 +110,9 @@ impl OpenLink {
             parent,
             opened_at: now,
             in_flight_bytes_max,
-            last_heard: now,
+            last_received: now,
             proved: false,
-            asked_at: None,
+            cursors_requested_at: None,
             unanswered: BTreeMap::new(),
             loads: BTreeMap::new(),
             in_flight_bytes: 0,
@@ -119,14 +124,34 @@ impl OpenLink {
         self.in_flight_bytes >= self.in_flight_bytes_max
     }
 
+    pub fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes
+    }
+
+    /// Unanswered plain bytes of each stream.
+    ///
+    /// # Panics
+    /// When the running sum is not what is unanswered and loading: a defect of this side, whatever the parent sends.
+    pub fn in_flight_by_origin(&self) -> BTreeMap<OriginId, usize> {
+        let mut by_origin: BTreeMap<OriginId, usize> = BTreeMap::new();
+        for frame in self.unanswered.values() {
+            *by_origin.entry(frame.origin).or_default() += frame.bytes;
+        }
+        let loading: usize = self.loads.values().map(|load| load.bytes).sum();
+        assert_eq!(self.in_flight_bytes, by_origin.values().sum::<usize>() + loading, "bytes in flight are what is unanswered and loading");
+        by_origin
+    }
+
     pub fn load_started(&mut self, id: LoadId, load: Load) {
         self.in_flight_bytes += load.bytes;
-        self.loads.insert(id, load);
+        let before = self.loads.insert(id, load);
+        assert!(before.is_none(), "numbers of loads are never reused");
     }
 
     pub fn load_ended(&mut self, id: LoadId) -> Option<Load> {
         let load = self.loads.remove(&id)?;
         self.in_flight_bytes -= load.bytes;
+        self.assert_nothing_left_over();
         Some(load)
     }
 
@@ -140,15 +165,20 @@ impl OpenLink {
     pub fn answered(&mut self, id: FrameId) -> Option<Unanswered> {
         let frame = self.unanswered.remove(&id)?;
         self.in_flight_bytes -= frame.bytes;
+        self.assert_nothing_left_over();
         Some(frame)
     }
 
-    /// Whether the parent owes an answer for too long.
-    pub fn is_silent(&self, config: &UplinkConfig, now: LinkTime) -> bool {
+    fn assert_nothing_left_over(&self) {
+        assert!(self.in_flight_bytes == 0 || !(self.unanswered.is_empty() && self.loads.is_empty()), "nothing under way takes no bytes");
+    }
+
+    /// Whether an answer of the parent is overdue.
+    pub fn answer_is_overdue(&self, config: &UplinkConfig, now: LinkTime) -> bool {
         let oldest_frame = self.unanswered.values().next().map(|frame| frame.sent_at);
-        oldest_frame.into_iter().chain(self.asked_at).min().is_some_and(|oldest| {
+        oldest_frame.into_iter().chain(self.cursors_requested_at).min().is_some_and(|oldest| {
             let waited = now.ms_since(oldest);
-            waited > config.answer_timeout_ms || waited.min(now.ms_since(self.last_heard)) > config.idle_timeout_ms
+            waited > config.answer_timeout_ms || waited.min(now.ms_since(self.last_received)) > config.idle_timeout_ms
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What the uplink tells operators about itself.
+//! What the uplink shows operators about itself.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use kho_storage::{
 };
 
 use super::{
-    ParkReason, Uplink,
-    link::Link,
+    LinkFailure, ParkReason, Uplink,
+    link::LinkState,
     stream::{Progress, Step, Stream},
 };
 use crate::{frames::Cursor, link_time::LinkTime};
@@ -22,11 +22,11 @@ pub struct UplinkStatus {
     pub parent: Option<SiteId>,
     /// Whether that is a stand-in.
     pub stand_in: bool,
-    /// Why the last line ended.
-    pub last_failure: Option<String>,
+    /// Why the last link ended; none once a link has proved itself.
+    pub last_failure: Option<LinkFailure>,
     /// Plain bytes loaded or unanswered.
     pub in_flight_bytes: usize,
-    pub streams: Vec<StreamStatus>,
+    pub streams: Vec<UplinkStreamStatus>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +45,13 @@ pub enum LinkStatus {
 
 /// One stream on its way up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamStatus {
+pub struct UplinkStreamStatus {
     pub origin: OriginId,
     pub state: StreamState,
     /// What this site holds, up to its newest committed head.
     pub held: Cursor,
     pub head_time: SiteTime,
-    /// What the parent in turn was last known to hold, also while the line is down. None: never heard of.
+    /// What the parent in turn was last known to hold, also while the link is down. None: not known.
     pub acknowledged: Option<Cursor>,
     pub in_flight_bytes: usize,
 }
@@ -81,21 +81,47 @@ pub enum StreamState {
     },
 }
 
+impl LinkStatus {
+    /// The stable code of the state.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Standby => "standby",
+            Self::Waiting { .. } => "waiting",
+            Self::Dialling => "dialling",
+            Self::Greeting => "greeting",
+            Self::Open { .. } => "open",
+        }
+    }
+}
+
+impl StreamState {
+    /// The stable code of the state.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::CaughtUp => "caught_up",
+            Self::Sending => "sending",
+            Self::Waiting { .. } => "waiting",
+            Self::Parked { .. } => "parked",
+            Self::ParentAhead { .. } => "parent_ahead",
+            Self::Transferring { .. } => "transferring",
+        }
+    }
+}
+
 impl Uplink {
     /// How things stand.
     pub fn status(&self) -> UplinkStatus {
         let mut in_flight: BTreeMap<OriginId, usize> = BTreeMap::new();
         let mut in_flight_bytes = 0;
         let link = match &self.link {
-            Link::Standby => LinkStatus::Standby,
-            Link::Waiting { until } => LinkStatus::Waiting { until: *until },
-            Link::Dialling { .. } => LinkStatus::Dialling,
-            Link::Greeting { .. } => LinkStatus::Greeting,
-            Link::Open(open) => {
-                in_flight_bytes = open.in_flight_bytes;
-                for frame in open.unanswered.values() {
-                    *in_flight.entry(frame.origin).or_default() += frame.bytes;
-                }
+            LinkState::Standby => LinkStatus::Standby,
+            LinkState::Waiting { until } => LinkStatus::Waiting { until: *until },
+            LinkState::Dialling { .. } => LinkStatus::Dialling,
+            LinkState::Greeting { .. } => LinkStatus::Greeting,
+            LinkState::Open(open) => {
+                in_flight_bytes = open.in_flight_bytes();
+                in_flight = open.in_flight_by_origin();
                 LinkStatus::Open { since: open.opened_at }
             }
         };
@@ -103,7 +129,7 @@ impl Uplink {
         let streams = self
             .streams
             .iter()
-            .map(|(origin, stream)| StreamStatus {
+            .map(|(origin, stream)| UplinkStreamStatus {
                 origin: *origin,
                 state: state(stream),
                 held: stream.held.cursor(),
@@ -125,9 +151,9 @@ impl Uplink {
 
 fn state(stream: &Stream) -> StreamState {
     match &stream.progress {
-        Progress::Unasked | Progress::Asked { .. } => StreamState::Unknown,
-        Progress::Flowing(flow) if flow.is_caught_up(&stream.held) => StreamState::CaughtUp,
-        Progress::Flowing(_) => StreamState::Sending,
+        Progress::Unqueried | Progress::CursorRequested { .. } => StreamState::Unknown,
+        Progress::Sending(window) if window.is_caught_up(&stream.held) => StreamState::CaughtUp,
+        Progress::Sending(_) => StreamState::Sending,
         Progress::Waiting { until, .. } => StreamState::Waiting { until: *until },
         Progress::Parked { reason, retry_at, .. } => StreamState::Parked { reason: reason.clone(), retry_at: *retry_at },
         Progress::Ahead { cursor, .. } => StreamState::ParentAhead { cursor: *cursor },

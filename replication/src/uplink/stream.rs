@@ -1,14 +1,14 @@
 //! One stream on its way to the parent: where it stands, what it wants next.
 //!
 //! ```text
-//! Unasked ──Hello or Streams──▶ Asked ──cursor──▶ Flowing ⇄ Waiting (Busy)
-//!    ▲                            │ │                │
-//!    │                            │ └─before oldest─▶ Transferring ──all pieces there──▶ Flowing
-//!    │                            └─beyond ours────▶ Ahead: shows its newest head, to be compared
+//! Unqueried ──Hello or Streams──▶ CursorRequested ──cursor──▶ Sending ⇄ Waiting (Busy)
+//!    ▲                                 │ │
+//!    │                                 │ └─before oldest─▶ Transferring ──all pieces there──▶ Sending
+//!    │                                 └─beyond ours────▶ Ahead: shows its newest head, to be compared
 //!    └──time, new head── Parked ◀──refused─── any
 //! ```
 //!
-//! Invariant: only the parent's own word that its site committed moves `acknowledged`
+//! Invariant: `acknowledged` advances only when the parent says that its site committed
 //! (test `promise_2_the_child_records_only_what_the_parent_committed`).
 
 use std::collections::BTreeMap;
@@ -21,8 +21,10 @@ use kho_storage::{
 };
 
 use super::{
-    LoadFailure, StreamPosition, UplinkConfig,
+    config::UplinkConfig,
+    input::{LoadFailure, StreamPosition},
     link::{Sent, Unanswered},
+    park::{ParkReason, RestartCause},
 };
 use crate::{
     frames::{Cursor, Fault, refusal_fault},
@@ -34,28 +36,29 @@ use crate::{
 pub(super) struct Stream {
     pub held: StreamPosition,
     pub progress: Progress,
-    /// Grows whenever sending starts at another place: answers to what was sent before no longer steer the stream.
+    /// Grows whenever sending starts at another cursor: answers to what was sent before no longer steer the stream.
     pub placement: u32,
     /// Whether the stream stands in the queue of those that may want something.
     pub queued: bool,
-    /// Placements since the parent last took something.
+    /// How often sending started at another cursor since the parent last took something.
     fruitless_restarts: u32,
     /// What each parent is known to hold.
     known: BTreeMap<SiteId, Cursor>,
-    /// The newest position shown on this line to a parent that is ahead.
+    /// The newest position shown on this link to a parent that is ahead.
     compared: Option<Cursor>,
-    /// The last reason that raised an alarm, so that a retry in vain does not raise it again.
+    /// The last reason that raised an alarm, so that a retry without success does not raise it again.
     alarmed: Option<ParkReason>,
 }
 
 #[derive(Debug)]
 pub(super) enum Progress {
-    Unasked,
-    /// The question where the parent stands is under way.
-    Asked {
+    /// Where the parent stands is not known and not requested yet.
+    Unqueried,
+    /// The request for the parent's cursor is under way.
+    CursorRequested {
         until: LinkTime,
     },
-    Flowing(Flow),
+    Sending(SendWindow),
     /// The parent was busy; afterwards things go on with `then`.
     Waiting {
         until: LinkTime,
@@ -67,7 +70,7 @@ pub(super) enum Progress {
         retry_at: LinkTime,
     },
     /// The parent holds more than this site. When it does so in the same epoch, it is shown this site's newest head: two histories
-    /// must not stay unnoticed because one is shorter.
+    /// must not stay undetected because one is shorter.
     Ahead {
         cursor: Cursor,
         comparable: bool,
@@ -75,9 +78,9 @@ pub(super) enum Progress {
     Transferring(Step),
 }
 
-/// Segments are under way from `sent` on.
+/// Segments are sent one after another, from the parent's cursor on.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(super) struct SendWindow {
     /// First batch not sent yet.
     pub sent: Cursor,
     /// First batch that the parent has not acknowledged.
@@ -85,7 +88,7 @@ pub(super) struct Flow {
     /// Segments of this placement without an answer.
     unanswered: usize,
     loading: bool,
-    /// Newest head time that the parent acknowledged on this line.
+    /// Newest head time that the parent acknowledged on this link.
     time_acknowledged: Option<SiteTime>,
 }
 
@@ -98,26 +101,6 @@ pub(super) enum Step {
     PieceUnderWay { from: RowPlace },
 }
 
-/// Why a stream rests.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParkReason {
-    #[error("{0}")]
-    Refused(Refusal),
-    #[error("the parent holds epoch {theirs}, this site {ours}; see `kho fork list`")]
-    Forked { ours: Epoch, theirs: Epoch },
-    #[error("reading failed: {0}; run `kho verify`")]
-    LocalStorage(String),
-    #[error("parent and site do not come together on where the stream goes on: {0}")]
-    NoCommonPlace(String),
-}
-
-impl ParkReason {
-    /// Whether two histories met: no retry changes that, only an operator.
-    fn is_fork(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::Forked { .. }))
-    }
-}
-
 /// What a stream wants to happen next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Want {
@@ -127,7 +110,7 @@ pub(super) enum Want {
     Piece { epoch: Epoch, from: RowPlace },
 }
 
-/// How a parent's cursor lies to what the site holds.
+/// Where a parent's cursor stands relative to what the site holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CursorPosition {
     Within,
@@ -139,7 +122,7 @@ impl Stream {
     pub fn new(held: StreamPosition) -> Self {
         Self {
             held,
-            progress: Progress::Unasked,
+            progress: Progress::Unqueried,
             placement: 0,
             queued: false,
             fruitless_restarts: 0,
@@ -149,7 +132,7 @@ impl Stream {
         }
     }
 
-    /// How `cursor` lies to what the site holds.
+    /// Where `cursor` stands relative to what the site holds.
     pub fn judge(&self, cursor: Cursor) -> CursorPosition {
         let held = self.held.cursor();
         match cursor {
@@ -168,9 +151,9 @@ impl Stream {
         self.known.get(&parent).copied()
     }
 
-    /// Whether the parent's word on where it stands is awaited.
-    pub fn was_asked(&self) -> bool {
-        matches!(self.progress, Progress::Asked { .. })
+    /// Whether the parent's cursor is awaited.
+    pub fn awaits_cursor(&self) -> bool {
+        matches!(self.progress, Progress::CursorRequested { .. })
     }
 
     pub fn parent_is_ahead(&self) -> bool {
@@ -184,21 +167,21 @@ impl Stream {
     /// What the current parent acknowledged, as far as the stream's state knows.
     pub fn acknowledged(&self) -> Option<Cursor> {
         match &self.progress {
-            Progress::Flowing(flow) => Some(flow.acknowledged),
+            Progress::Sending(window) => Some(window.acknowledged),
             Progress::Waiting { then, .. } => match &**then {
-                Progress::Flowing(flow) => Some(flow.acknowledged),
+                Progress::Sending(window) => Some(window.acknowledged),
                 _ => None,
             },
             _ => None,
         }
     }
 
-    /// The line is gone: nothing is known of the next parent, and nothing is under way.
+    /// The link is gone: nothing is known of the next parent, and nothing is under way.
     pub fn forget_link(&mut self) {
         if planted(Bug::NotSentAgain) {
             return;
         }
-        self.start_anew(Progress::Unasked);
+        self.start_anew(Progress::Unqueried);
         self.fruitless_restarts = 0;
         self.compared = None;
     }
@@ -223,7 +206,7 @@ impl Stream {
     pub fn place(&mut self, cursor: Cursor) {
         let progress = match self.judge(cursor) {
             CursorPosition::Within if cursor.next < self.held.oldest_kept => Progress::Transferring(Step::Start),
-            CursorPosition::Within => Progress::flowing(cursor, cursor),
+            CursorPosition::Within => Progress::sending(cursor, cursor),
             position @ (CursorPosition::Beyond | CursorPosition::InOtherHistory) => {
                 Progress::Ahead { cursor, comparable: position == CursorPosition::Beyond }
             }
@@ -239,8 +222,8 @@ impl Stream {
 
     pub fn want(&self, in_flight_segments_max: usize) -> Option<Want> {
         match &self.progress {
-            Progress::Unasked => Some(Want::Cursor),
-            Progress::Flowing(flow) => flow.wants(&self.held, in_flight_segments_max).then_some(Want::Segment { from: flow.sent }),
+            Progress::Unqueried => Some(Want::Cursor),
+            Progress::Sending(window) => window.wants(&self.held, in_flight_segments_max).then_some(Want::Segment { from: window.sent }),
             Progress::Ahead { comparable: true, .. } if self.compared != Some(self.held.cursor()) => {
                 Some(Want::Segment { from: self.held.cursor() })
             }
@@ -253,8 +236,10 @@ impl Stream {
     /// What was wanted is on its way.
     pub fn under_way(&mut self, want: &Want, now: LinkTime, config: &UplinkConfig) {
         match (&mut self.progress, want) {
-            (Progress::Unasked, Want::Cursor) => self.progress = Progress::Asked { until: now.after_ms(config.idle_timeout_ms) },
-            (Progress::Flowing(flow), Want::Segment { .. }) => flow.loading = true,
+            (Progress::Unqueried, Want::Cursor) => {
+                self.progress = Progress::CursorRequested { until: now.after_ms(config.idle_timeout_ms) }
+            }
+            (Progress::Sending(window), Want::Segment { .. }) => window.loading = true,
             (Progress::Ahead { .. }, Want::Segment { from }) => self.compared = Some(*from),
             (Progress::Transferring(step), Want::TransferStart) => *step = Step::StartUnderWay,
             (Progress::Transferring(step), Want::Piece { from, .. }) => *step = Step::PieceUnderWay { from: from.clone() },
@@ -264,42 +249,43 @@ impl Stream {
 
     /// A segment up to `end` goes out.
     pub fn segment_sent(&mut self, end: Cursor) {
-        if let Progress::Flowing(flow) = &mut self.progress {
-            flow.loading = false;
-            flow.unanswered += 1;
-            flow.sent = end;
+        if let Progress::Sending(window) = &mut self.progress {
+            window.loading = false;
+            window.unanswered += 1;
+            window.sent = end;
         }
     }
 
     /// The parent's site committed: it stands at `cursor`, which lies within what the site holds.
     pub fn adopted(&mut self, frame: &Unanswered, cursor: Cursor, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
+        debug_assert_eq!(self.judge(cursor), CursorPosition::Within, "the caller places a cursor beyond what is held");
         self.fruitless_restarts = 0;
         self.alarmed = None;
         let steers = frame.placement == self.placement;
-        let flow = match &mut self.progress {
-            Progress::Flowing(flow) => flow,
+        let window = match &mut self.progress {
+            Progress::Sending(window) => window,
             Progress::Waiting { then, .. } => match &mut **then {
-                Progress::Flowing(flow) => flow,
+                Progress::Sending(window) => window,
                 _ => return None,
             },
             _ => return None,
         };
-        flow.acknowledged = flow.acknowledged.max(cursor);
+        window.acknowledged = window.acknowledged.max(cursor);
         // Another path may have carried the parent further.
-        flow.sent = flow.sent.max(cursor);
+        window.sent = window.sent.max(cursor);
         if !steers {
             return None;
         }
-        flow.unanswered -= 1;
+        window.unanswered -= 1;
         match &frame.what {
             Sent::Segment { end, head_time, .. } if cursor >= *end => {
                 // One that stands beyond is shown the newest head too, so that it compares.
                 if cursor == *end {
-                    flow.time_acknowledged = flow.time_acknowledged.max(Some(*head_time));
+                    window.time_acknowledged = window.time_acknowledged.max(Some(*head_time));
                 }
                 None
             }
-            _ => self.ask_again("the parent took less than it was sent", now, config),
+            _ => self.restart(RestartCause::TookLess, now, config),
         }
     }
 
@@ -320,9 +306,9 @@ impl Stream {
             (Sent::TransferStart, _) | (Sent::Piece { .. }, TransferStatus::WantsBatches { .. }) => true,
             (Sent::Segment { .. }, TransferStatus::WantsPiece { .. }) => false,
         };
-        if let (true, Sent::Segment { head_time, .. }, Progress::Flowing(flow)) = (moved_on, &frame.what, &mut self.progress) {
-            flow.unanswered -= 1;
-            flow.time_acknowledged = flow.time_acknowledged.max(Some(*head_time));
+        if let (true, Sent::Segment { head_time, .. }, Progress::Sending(window)) = (moved_on, &frame.what, &mut self.progress) {
+            window.unanswered -= 1;
+            window.time_acknowledged = window.time_acknowledged.max(Some(*head_time));
             self.fruitless_restarts = 0;
             return None;
         }
@@ -332,8 +318,8 @@ impl Stream {
             (true, _) => self.fruitless_restarts = 0,
             (false, _) => self.fruitless_restarts += 1,
         }
-        if self.fruitless_restarts > config.placements_max {
-            return self.park(ParkReason::NoCommonPlace("the transfer does not move on".into()), now, config);
+        if self.fruitless_restarts > config.fruitless_restarts_max {
+            return self.park(ParkReason::NoCommonCursor(RestartCause::TransferStalled), now, config);
         }
         let progress = self.after_transfer_status(status);
         self.start_anew(progress);
@@ -350,7 +336,7 @@ impl Stream {
                 self.compared = None;
                 Progress::Ahead { cursor: *cursor, comparable: *comparable }
             }
-            (Sent::Segment { from, .. }, _) => Progress::flowing(*from, self.acknowledged().unwrap_or_default()),
+            (Sent::Segment { from, .. }, _) => Progress::sending(*from, self.acknowledged().unwrap_or_default()),
             (Sent::TransferStart, _) => Progress::Transferring(Step::Start),
             (Sent::Piece { from }, _) => Progress::Transferring(Step::Piece { from: from.clone() }),
         };
@@ -361,41 +347,41 @@ impl Stream {
     pub fn refused(&mut self, frame: Option<&Unanswered>, refusal: Refusal, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
         match frame {
             Some(frame) if frame.placement != self.placement => None,
-            Some(_) if refusal_fault(&refusal) == Fault::WrongPlace => self.ask_again(&refusal.to_string(), now, config),
+            Some(_) if refusal_fault(&refusal) == Fault::WrongPlace => self.restart(RestartCause::WrongPlace(refusal), now, config),
             _ => self.park(ParkReason::Refused(refusal), now, config),
         }
     }
 
-    /// The own site could not load what was wanted. Returns the reason when that calls for an alarm.
+    /// This site could not load what was wanted. Returns the reason when that calls for an alarm.
     pub fn load_failed(&mut self, failure: LoadFailure, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
         match failure {
             LoadFailure::NoLongerKept { oldest_kept } => {
                 self.held.oldest_kept = self.held.oldest_kept.max(oldest_kept);
-                let parked = self.ask_again("batches were trimmed before the parent had them", now, config);
-                if matches!(self.progress, Progress::Unasked) {
+                let parked = self.restart(RestartCause::Trimmed, now, config);
+                if matches!(self.progress, Progress::Unqueried) {
                     self.start_anew(Progress::Transferring(Step::Start));
                 }
                 parked
             }
-            LoadFailure::NoSuchPlace => self.ask_again("this site has no such place in the stream", now, config),
-            LoadFailure::LocalStorage(why) => self.park(ParkReason::LocalStorage(why), now, config),
+            LoadFailure::NoSuchPlace => self.restart(RestartCause::NoSuchPlace, now, config),
+            LoadFailure::LocalStorage(detail) => self.park(ParkReason::LocalStorage { detail }, now, config),
         }
     }
 
-    /// Lets the stream rest. Returns the reason when it is another than last time.
+    /// Parks the stream. Returns the reason when it is another than last time.
     pub fn park(&mut self, reason: ParkReason, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
-        let news = self.alarmed.as_ref() != Some(&reason);
+        let is_new = self.alarmed.as_ref() != Some(&reason);
         self.alarmed = Some(reason.clone());
         self.fruitless_restarts = 0;
         let retry_ms = if reason.is_fork() { config.forked_retry_ms } else { config.parked_retry_ms };
         self.start_anew(Progress::Parked { reason, since: now, retry_at: now.after_ms(retry_ms) });
-        self.alarmed.clone().filter(|_| news)
+        self.alarmed.clone().filter(|_| is_new)
     }
 
     /// When time alone moves the stream on.
     pub fn wake_at(&self) -> Option<LinkTime> {
         match &self.progress {
-            Progress::Asked { until } | Progress::Waiting { until, .. } => Some(*until),
+            Progress::CursorRequested { until } | Progress::Waiting { until, .. } => Some(*until),
             Progress::Parked { retry_at, .. } => Some(*retry_at),
             _ => None,
         }
@@ -404,19 +390,20 @@ impl Stream {
     /// Moves on what only waited for `now`.
     pub fn wake(&mut self, now: LinkTime) {
         if self.wake_at().is_some_and(|at| at <= now) {
-            self.progress = match std::mem::replace(&mut self.progress, Progress::Unasked) {
+            self.progress = match std::mem::replace(&mut self.progress, Progress::Unqueried) {
                 Progress::Waiting { then, .. } => *then,
-                _ => Progress::Unasked,
+                _ => Progress::Unqueried,
             };
         }
     }
 
-    fn ask_again(&mut self, why: &str, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
+    /// Requests the parent's cursor again, or parks the stream when that happened too often without an acknowledgement.
+    fn restart(&mut self, cause: RestartCause, now: LinkTime, config: &UplinkConfig) -> Option<ParkReason> {
         self.fruitless_restarts += 1;
-        if self.fruitless_restarts > config.placements_max {
-            return self.park(ParkReason::NoCommonPlace(why.into()), now, config);
+        if self.fruitless_restarts > config.fruitless_restarts_max {
+            return self.park(ParkReason::NoCommonCursor(cause), now, config);
         }
-        self.start_anew(Progress::Unasked);
+        self.start_anew(Progress::Unqueried);
         None
     }
 
@@ -436,7 +423,7 @@ impl Stream {
             }
             TransferStatus::WantsBatches { epoch, next, .. } if *epoch == self.held.epoch && *next >= self.held.oldest_kept => {
                 // The parent has acknowledged nothing: a transfer counts when its digest was right.
-                Progress::flowing(Cursor { epoch: *epoch, next: *next }, Cursor::default())
+                Progress::sending(Cursor { epoch: *epoch, next: *next }, Cursor::default())
             }
             // A transfer of another epoch, or one whose batches are no longer kept here, starts over.
             _ => Progress::Transferring(Step::Start),
@@ -445,12 +432,12 @@ impl Stream {
 }
 
 impl Progress {
-    fn flowing(sent: Cursor, acknowledged: Cursor) -> Self {
-        Self::Flowing(Flow { sent, acknowledged, unanswered: 0, loading: false, time_acknowledged: None })
+    fn sending(sent: Cursor, acknowledged: Cursor) -> Self {
+        Self::Sending(SendWindow { sent, acknowledged, unanswered: 0, loading: false, time_acknowledged: None })
     }
 }
 
-impl Flow {
+impl SendWindow {
     fn wants(&self, held: &StreamPosition, in_flight_segments_max: usize) -> bool {
         let has_more = self.sent < held.cursor();
         // One idle head at a time, and only when nothing else speaks for the stream.

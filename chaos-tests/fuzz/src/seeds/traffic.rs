@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 use kho_node::entry::{EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntrySchema, EntryScope};
 use kho_replication::{
     frames::{ChildFrame, Cursor, ParentFrame},
-    intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeConfig, IntakeInput, Leadership},
+    intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeConfig, IntakeInput, SiteLeader},
     link_time::LinkTime,
     uplink::{LinkId, LoadFailure, StreamPosition, Uplink, UplinkAction, UplinkConfig, UplinkInput},
 };
@@ -115,7 +115,7 @@ impl Traffic {
         let mut uplink = Uplink::new(config, DISTRICT, NODE, 1);
         let (register, signed) = (Arc::new(WORLD.register.clone()), Arc::new(WORLD.signed.clone()));
         let identity = ChildIdentity { site: DISTRICT, node: NODE };
-        let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, identity, Arc::clone(&register), signed, Leadership::Leads, now);
+        let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, identity, Arc::clone(&register), signed, SiteLeader::ThisNode, now);
         uplink.handle(UplinkInput::RegisterChanged(register), now);
         uplink.handle(UplinkInput::BecameLeader { streams: vec![child.position()?], recorded: vec![] }, now);
         let mut line = LinkId(0);

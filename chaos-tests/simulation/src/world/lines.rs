@@ -4,7 +4,7 @@ use kho_replication::{
     frames::{ChildFrame, ParentFrame},
     intake::{ChildIdentity, Intake, IntakeInput},
     link_time::LinkTime,
-    uplink::{LinkId, UplinkInput},
+    uplink::{LinkFailure, LinkId, UplinkInput},
 };
 use kho_storage::ids::{NodeId, SiteId};
 
@@ -72,9 +72,8 @@ impl World {
             self.counts.fault(Fault::TwoLines);
         }
         let (register, signed) = self.registers_of(parent);
-        let leadership = self.site(parent).leadership(node);
-        let intake =
-            Intake::new(self.plan.intake, parent, ChildIdentity { site: child, node: child_node }, register, signed, leadership, now);
+        let leader = self.site(parent).leader_as_seen_by(node);
+        let intake = Intake::new(self.plan.intake, parent, ChildIdentity { site: child, node: child_node }, register, signed, leader, now);
         let Some(line) = self.lines.get_mut(&number) else { return };
         line.intake = Some(intake);
         match self.listener(&self.lines[&number]) {
@@ -224,7 +223,11 @@ impl World {
             if let Some(leader) = self.site(site).leader_of(reign) {
                 leader.lines.remove(&link);
             }
-            self.notify_uplink(site, reign, UplinkInput::LinkLost { link, why: "the line ended".into() });
+            self.notify_uplink(
+                site,
+                reign,
+                UplinkInput::LinkLost { link, failure: LinkFailure::ConnectionLost { detail: "the link ended".into() } },
+            );
         }
     }
 
@@ -245,8 +248,8 @@ impl World {
             .map(|(number, line)| (*number, line.node))
             .collect();
         for (number, node) in lines {
-            let leadership = self.site(id).leadership(node);
-            self.notify_intake(number, IntakeInput::LeadershipChanged(leadership));
+            let leader = self.site(id).leader_as_seen_by(node);
+            self.notify_intake(number, IntakeInput::LeaderChanged(leader));
             self.notify_intake(number, IntakeInput::Tick);
         }
     }

@@ -25,7 +25,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kho_replication::{
     link_time::LinkTime,
-    uplink::{Uplink, UplinkInput},
+    uplink::{DialFailure, LinkFailure, Uplink, UplinkInput},
 };
 use kho_storage::{
     command::Command,
@@ -135,9 +135,11 @@ impl World {
         match event {
             Event::Tick(site) => self.ticks(site),
             Event::Opens(line) => self.opens(line),
-            Event::DialFails { site, reign, link } => {
-                self.notify_uplink(site, reign, UplinkInput::LinkLost { link, why: "no answer".into() })
-            }
+            Event::DialFails { site, reign, link } => self.notify_uplink(
+                site,
+                reign,
+                UplinkInput::LinkLost { link, failure: LinkFailure::of_dials(&[(DialFailure::Unreachable, "no answer".into())]) },
+            ),
             Event::Up(line) => self.arrives_up(line),
             Event::Down(line) => self.arrives_down(line),
             Event::ParentNotices(line) => self.parent_notices(line),

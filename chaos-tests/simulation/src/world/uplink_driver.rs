@@ -158,6 +158,7 @@ impl World {
             // Where disks came back older, two carriers that transfer one origin may undo each other's steps for a while. It tells nobody
             // of another history.
             UplinkAlarm::StreamRefused { parent, origin, refusal: Refusal::Transfer { .. } }
+            | UplinkAlarm::NoCommonCursor { parent, origin, .. }
                 if [*parent, SiteId(origin.0)].iter().any(|site| self.ledger.rolled_back.contains(site)) => {}
             UplinkAlarm::StreamRefused { origin, .. } | UplinkAlarm::Forked { origin, .. }
                 if self.ledger.rolled_back.contains(&SiteId(origin.0)) =>
@@ -170,6 +171,7 @@ impl World {
             UplinkAlarm::PeerMisbehaved { .. }
             | UplinkAlarm::LocalStorage { .. }
             | UplinkAlarm::StreamRefused { .. }
+            | UplinkAlarm::NoCommonCursor { .. }
             | UplinkAlarm::Forked { .. } => self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(id))),
         }
     }

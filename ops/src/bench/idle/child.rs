@@ -16,7 +16,7 @@ use kho_replication::{
     link_time::LinkTime,
     quic::{Alpn, Connection, Endpoint},
     tls::site_server_name,
-    uplink::{LinkId, StreamState, Uplink, UplinkAction, UplinkConfig, UplinkInput},
+    uplink::{LinkFailure, LinkId, StreamState, Uplink, UplinkAction, UplinkConfig, UplinkInput},
 };
 use kho_storage::{
     ids::{NodeId, SiteId, SiteTime},
@@ -128,7 +128,7 @@ impl Child {
             UplinkAction::SendFrame { link, frame } => {
                 let bytes = frame.encode()?;
                 let sent = line.as_ref().is_some_and(|line| line.link == link && line.frames.try_send(bytes).is_ok());
-                return Ok((!sent).then(|| UplinkInput::LinkLost { link, why: "the line is gone".into() }));
+                return Ok((!sent).then_some(UplinkInput::LinkLost { link, failure: LinkFailure::SendStalled }));
             }
             // The line ends when nothing can be sent on it any more.
             UplinkAction::Disconnect { .. } => *line = None,
@@ -160,7 +160,8 @@ impl LineTask {
     /// Dials and moves frames both ways until the line ends, or nothing can be sent on it any more.
     async fn hold(self, outgoing: mpsc::Receiver<Vec<u8>>) {
         if let Err(error) = self.move_frames(outgoing).await {
-            self.tell(UplinkInput::LinkLost { link: self.link, why: format!("{error:#}") });
+            let failure = LinkFailure::ConnectionLost { detail: format!("{error:#}") };
+            self.tell(UplinkInput::LinkLost { link: self.link, failure });
         }
     }
 

@@ -1,4 +1,4 @@
-//! A line between two ports that can be cut or led elsewhere: what a UDP proxy on loopback does to packets.
+//! A link between two ports that can be cut or led elsewhere: what a UDP proxy on loopback does to packets.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-pub(super) struct Line {
+pub(super) struct Link {
     socket: Arc<UdpSocket>,
     state: Arc<State>,
     carrier: Option<JoinHandle<()>>,
@@ -24,7 +24,7 @@ struct State {
     done: AtomicBool,
 }
 
-impl Line {
+impl Link {
     /// Packets of `near` go to `far`; packets of anybody else go to `near`.
     pub(super) fn between(near: SocketAddr, far: SocketAddr) -> Self {
         let socket = Arc::new(UdpSocket::bind(super::LOOPBACK).expect("a free port"));
@@ -70,14 +70,14 @@ impl State {
                 continue;
             };
             if !self.cut.load(Ordering::SeqCst) {
-                // A packet lost here is a packet lost on a line.
+                // A packet lost here is a packet lost on a link.
                 let _ = socket.send_to(&packet[..len], to);
             }
         }
     }
 }
 
-impl Drop for Line {
+impl Drop for Link {
     fn drop(&mut self) {
         self.state.done.store(true, Ordering::SeqCst);
         if let Some(carrier) = self.carrier.take() {

@@ -1,4 +1,4 @@
-//! Strangers: what no honest endpoint would do is done with the bare transport.
+//! A peer without an [`Endpoint`]: what no honest node would do is done with the bare transport.
 
 use std::{sync::Arc, time::Duration};
 
