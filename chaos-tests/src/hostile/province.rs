@@ -70,11 +70,11 @@ impl HostileProvince {
         // Its own transport lets through what the parent's must stop.
         let limits = TransportLimits { frame_bytes_max: u32::MAX, ..TransportLimits::default() };
         let endpoint = Endpoint::bind(([127, 0, 0, 1], 0).into(), &credentials, CertificateClock::system(), limits)?;
-        Ok(Self { site: config.site, node: config.node, parent, parent_at, signing_key, endpoint, truth })
+        Ok(Self { site: config.site, node: config.node, parent, parent_at, signing_key, endpoint, honest_data })
     }
 
-    pub fn truth(&self) -> &HonestData {
-        &self.truth
+    pub fn honest_data(&self) -> &HonestData {
+        &self.honest_data
     }
 
     /// Does one attack to `origin` on a line of its own and gives the parent's last answer.
