@@ -17,7 +17,7 @@ use kho_storage::{
 
 use crate::{
     api::{Alarm, ChildStatus, ConsensusStatus, DiskStatus, NodeStatus, StatusReport, StreamStatus, UplinkReport},
-    consensus::{NodeRole, QUORUM_SILENCE_MS_MAX},
+    consensus::{NodeRole, QUORUM_ACK_AGE_MS_MAX},
     node::Node,
 };
 
@@ -65,7 +65,7 @@ fn verdict(has_register: bool, consensus: &ConsensusStatus, streams: &[StreamSta
     if consensus.leader.is_none() {
         return "no leader: a majority of the site's nodes must run and reach each other".into();
     }
-    if let Some(silence_ms) = consensus.since_quorum_ms.filter(|silence_ms| *silence_ms > QUORUM_SILENCE_MS_MAX) {
+    if let Some(silence_ms) = consensus.since_quorum_ms.filter(|silence_ms| *silence_ms > QUORUM_ACK_AGE_MS_MAX) {
         return format!("no majority: no majority of the site's nodes has answered for {} seconds", silence_ms / 1_000);
     }
     if let Some(stream) = streams.iter().find(|stream| stream.state.starts_with("stopped")) {
@@ -306,7 +306,7 @@ mod tests {
         assert!(judge(&[StreamStatus { state: "stopped: digest mismatch".into(), ..stream.clone() }]).contains("stopped"));
         assert!(verdict(false, &consensus, &[], &uplink, &[]).contains("no register"));
         assert!(verdict(true, &ConsensusStatus { leader: None, ..consensus.clone() }, &[], &uplink, &[]).contains("no leader"));
-        let cut_off = ConsensusStatus { since_quorum_ms: Some(QUORUM_SILENCE_MS_MAX + 1), ..consensus.clone() };
+        let cut_off = ConsensusStatus { since_quorum_ms: Some(QUORUM_ACK_AGE_MS_MAX + 1), ..consensus.clone() };
         assert!(verdict(true, &cut_off, &[], &uplink, &[]).contains("no majority"));
         let down = UplinkReport { state: "down: no route".into(), ..uplink.clone() };
         assert!(verdict(true, &consensus, &[stream], &down, &[]).contains("down"));

@@ -6,12 +6,12 @@ use kho_storage::ids::NodeId;
 
 use super::{error::StartError, types::GroupId};
 
-/// What a node must be told to take part.
+/// What a node needs to take part.
 #[derive(Debug, Clone)]
 pub struct ConsensusConfig {
     pub group: GroupId,
     pub node: NodeId,
-    /// Holds the log, log snapshots and the disk's mark. On one file system with the state database: snapshots are hard-linked.
+    /// Holds the log, log snapshots and the disk mark. On one file system with the state database: snapshots are hard-linked.
     pub dir: PathBuf,
     /// Place among the site's nodes, from 0; lower ones ask for votes earlier. By default that in the stored
     /// membership, or what the node id suggests.
@@ -27,7 +27,7 @@ pub struct ConsensusLimits {
     pub proposed_commands_max: u32,
     /// A proposal without an outcome after this long is unknown.
     pub propose_timeout: Duration,
-    /// How long a proposal looks for a leader.
+    /// How long a proposal waits for a leader.
     pub leader_timeout: Duration,
     /// A linearizable read gives up after this long.
     pub read_timeout: Duration,
@@ -39,11 +39,11 @@ pub struct ConsensusLimits {
     pub kept_log_bytes: u64,
     /// A follower that lags by more than this gets a log snapshot, instead of holding back the purge.
     pub lagging_log_bytes_max: u64,
-    /// How often the log's size is looked at.
+    /// How often the log's size is checked.
     pub log_check_interval: Duration,
-    /// Questions of one peer that are worked on at once.
+    /// Requests of one peer that are worked on at once.
     pub calls_per_peer_max: usize,
-    /// Bytes of large questions of all peers that are being received or worked on.
+    /// Bytes of large requests of all peers that are being received or worked on.
     pub received_bytes_max: u32,
     /// Entries of one AppendEntries in sum, but at least one entry.
     pub append_bytes_max: usize,
@@ -71,23 +71,23 @@ impl Default for ConsensusLimits {
     }
 }
 
-/// A leader says that it lives once per tick of openraft's clock, which is one and a half times this.
+/// A leader sends a heartbeat once per tick of openraft's clock, which is one and a half times this.
 const HEARTBEAT_MS: u64 = 100;
-/// Who heard a leader this recently votes for nobody. Four heartbeats may be lost or late.
+/// The lease: a node that got a heartbeat this recently grants no vote. Four heartbeats may be lost or late.
 pub(super) const LEASE: Duration = Duration::from_millis(600);
-/// A node asks for votes after a silence drawn from `first + rank * step .. + width`. Windows do not touch, a vote fits
-/// between them, and with one node of three lost someone asks at the latest after 0.85 s.
+/// The election timeout of a node is drawn from `first + rank * step .. + width`. Windows do not touch, a vote fits
+/// between them, and with one node of three lost one node starts a pre-vote at the latest after 0.85 s.
 const ELECTION_TIMEOUT_FIRST_MS: u64 = 650;
 const ELECTION_TIMEOUT_STEP_MS: u64 = 130;
 const ELECTION_TIMEOUT_WIDTH_MS: u64 = 70;
 /// Sites have at most five nodes; higher ranks share windows.
 const RANKS: u32 = 5;
-/// Sending a whole log snapshot may take hours; idle links are noticed by the transport.
+/// Sending a whole log snapshot may take hours; idle connections are detected by the transport.
 const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 6 * 3600 * 1000;
 /// Upper bound in entries of what one AppendEntries asks the log for; bytes are bounded by the log itself.
 const APPEND_ENTRIES_MAX: u64 = 1_000;
 
-/// The window from which a node of `rank` draws how long a silence it bears, in milliseconds.
+/// The window from which a node of `rank` draws its election timeout, in milliseconds.
 pub(super) fn election_timeout_window_ms(rank: u32) -> std::ops::Range<u64> {
     let first = ELECTION_TIMEOUT_FIRST_MS + u64::from(rank % RANKS) * ELECTION_TIMEOUT_STEP_MS;
     first..first + ELECTION_TIMEOUT_WIDTH_MS
@@ -110,7 +110,7 @@ pub(super) fn raft_config(group: &GroupId) -> Result<openraft::Config, StartErro
         cluster_name: group.to_string(),
         heartbeat_interval: HEARTBEAT_MS,
         // `election.rs` stands for election. Of these, openraft takes the longer one as the lease within which a follower of a
-        // leader gives no vote, and the shorter one as the patience for a vote's answer.
+        // leader gives no vote, and the shorter one as the timeout for a vote's response.
         enable_elect: false,
         election_timeout_min: lease_ms - 1,
         election_timeout_max: lease_ms,
@@ -130,12 +130,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_of_a_site_ask_for_votes_one_after_the_other_after_one_silence() {
+    fn nodes_of_a_site_ask_for_votes_one_after_the_other_within_one_timeout() {
         for rank in 1..RANKS {
             assert!(election_timeout_window_ms(rank).start >= election_timeout_window_ms(rank - 1).end + 50, "rank {rank}");
         }
         let lease_ms = u64::try_from(LEASE.as_millis()).expect("short");
-        assert!(election_timeout_window_ms(0).start >= lease_ms + 50, "the others' lease has ended too when the first one asks");
+        assert!(election_timeout_window_ms(0).start >= lease_ms + 50, "the others' lease has ended too when the first pre-vote starts");
         assert!(election_timeout_window_ms(1).end <= 850, "with one of three lost");
         assert!(raft_config(&GroupId { tree: "vn".into(), site: kho_storage::ids::SiteId(1), incarnation: 1 }).is_ok());
     }

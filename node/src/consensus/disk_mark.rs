@@ -65,7 +65,7 @@ pub(super) fn own_directory(dir: &Path, group: &GroupId, node: NodeId) -> Result
         Err(e) => return Err(failed(e)),
     };
     let mark: DiskMark = serde_json::from_str(&text)
-        .map_err(|e| StartError::Directory { path: mark_path.display().to_string(), reason: format!("it is no disk mark ({e})") })?;
+        .map_err(|e| StartError::Directory { path: mark_path.display().to_string(), reason: format!("it is not a disk mark ({e})") })?;
     if (&mark.group, mark.node) != (group, node) {
         let name = |group: &GroupId, node| format!("node {node} of group {group}");
         return Err(StartError::ForeignDirectory {

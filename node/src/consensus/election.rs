@@ -2,8 +2,17 @@
 //!
 //! openraft draws its election timeout once per process and stands without asking. Survivors could split their votes again and
 //! again, and a node that was away for a while could depose a healthy leader by its higher term. So its elections are off;
-//! a node that hears no leader asks the others first whether they would vote for it, and stands only if a majority hears
-//! none either and has no longer log (Ongaro's pre-vote). Nothing is written or counted for the asking.
+//! a node whose election timeout has passed without a heartbeat asks for pre-votes first, and stands for election only if a majority
+//! of the voters has no leader either and no longer log (Ongaro's pre-vote). A pre-vote writes nothing and raises no term.
+//!
+//! Invariants: a node stands for election only with the pre-votes of a majority (test
+//! `without_a_majority_of_pre_votes_a_node_never_stands_and_asks_again_soon`); a node that leads, or has a leader within the lease,
+//! grants no pre-vote (test `a_leader_and_a_node_that_has_one_grant_no_pre_vote`).
+//!
+//! Reading order: `timer.rs` decides when, by the clock alone; this file sends the requests. The reply to another node's pre-vote is made in
+//! `serve.rs`.
+
+mod timer;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,26 +28,22 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Consensus,
-    config::LEASE,
-    election_timer::{ElectionTimer, PreVoteReply},
-    network::target_of,
-    peers::{PeerTarget, Peers},
+    peers::{PeerTarget, Peers, wire::Subject},
     types::{LogId, Raft},
-    wire::Subject,
 };
+pub(super) use timer::{ElectionTimer, PreVoteReply};
 
-/// How often a node looks whether its patience has ended.
+/// How often a node checks whether its election timeout has passed.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// Between two candidacies of a site's only voter.
 const ALONE_PAUSE: Duration = Duration::from_millis(100);
-/// Who does not answer within this does not agree.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(400);
+/// A voter that does not reply within this grants nothing.
+const PRE_VOTE_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// Would you vote for me? The answer is a [`PreVoteReply`].
+/// A pre-vote. The reply is a [`PreVoteReply`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PreVoteRequest {
-    /// The last entry of the asker's log.
+    /// The last entry of the sender's log.
     pub last_log: Option<LogId>,
 }
 
@@ -51,10 +56,10 @@ pub(super) fn draw(range: std::ops::Range<u64>) -> u64 {
 pub(super) struct Elections {
     pub raft: Raft,
     pub peers: Arc<Peers>,
-    pub silence: Arc<ElectionTimer>,
+    pub election_timer: Arc<ElectionTimer>,
 }
 
-/// Who must agree: a majority of each of these sets, as while members are changed.
+/// Whose pre-votes are needed: a majority of each of these sets, as while members are changed.
 struct Electorate {
     sets: Vec<BTreeSet<u64>>,
     others: Vec<PeerTarget>,
@@ -67,17 +72,17 @@ impl Elections {
             sleep(POLL_INTERVAL).await;
             let Some(electorate) = self.electorate() else { continue };
             let stands = if electorate.others.is_empty() {
-                // The only voter needs nobody's consent, only time for its own vote.
+                // The only voter needs no pre-vote, only time for its own vote.
                 sleep(ALONE_PAUSE).await;
                 self.raft.metrics().borrow().state != ServerState::Leader
             } else {
-                self.silence.start_pre_vote(Instant::now()) && {
-                    let agreed = self.majority_agrees(&electorate).await;
-                    self.silence.finish_pre_vote(Instant::now(), agreed, draw)
+                self.election_timer.start_pre_vote(Instant::now()) && {
+                    let granted = self.majority_grants(&electorate).await;
+                    self.election_timer.finish_pre_vote(Instant::now(), granted, draw)
                 }
             };
             if stands {
-                tracing::info!("no leader is heard and a majority agrees: standing for election");
+                tracing::info!("the election timeout passed without a leader and a majority granted its pre-vote: standing for election");
                 if self.raft.trigger().elect().await.is_err() {
                     return;
                 }
@@ -95,33 +100,36 @@ impl Elections {
         }
         let voters: BTreeSet<u64> = sets.iter().flatten().copied().filter(|voter| *voter != metrics.id).collect();
         let members: BTreeMap<u64, _> = metrics.membership_config.nodes().map(|(id, member)| (*id, member)).collect();
-        let others = voters.iter().filter_map(|voter| Some(target_of(*voter, members.get(voter)?))).collect();
+        let others = voters.iter().filter_map(|voter| Some(PeerTarget::of_member(*voter, members.get(voter)?))).collect();
         Some(Electorate { sets, others })
     }
 
-    async fn majority_agrees(&self, electorate: &Electorate) -> bool {
-        let mut agreeing = BTreeSet::from([self.peers.local().node.0]);
-        if electorate.agrees(&agreeing) {
+    async fn majority_grants(&self, electorate: &Electorate) -> bool {
+        let mut granting = BTreeSet::from([self.peers.local().node.0]);
+        if electorate.is_majority(&granting) {
             return true;
         }
-        let question = PreVoteRequest { last_log: self.raft.data_metrics().borrow().last_log };
-        let Ok(body) = codec::encode(&question) else { return false };
+        let request = PreVoteRequest { last_log: self.raft.data_metrics().borrow().last_log };
+        let Ok(body) = codec::encode(&request) else { return false };
         let body = &body;
-        let mut answers: FuturesUnordered<_> = electorate
-            .others
-            .iter()
-            .map(|other| async move { (other.node.0, timeout(ANSWER_TIMEOUT, self.peers.ask(other, Subject::PreVoteRequest, body)).await) })
-            .collect();
-        while let Some((node, answer)) = answers.next().await {
-            let Ok(Ok(answer)) = answer else { continue };
-            match codec::decode(&answer) {
+        let mut replies: FuturesUnordered<_> =
+            electorate
+                .others
+                .iter()
+                .map(|other| async move {
+                    (other.node.0, timeout(PRE_VOTE_TIMEOUT, self.peers.call(other, Subject::PreVoteRequest, body)).await)
+                })
+                .collect();
+        while let Some((node, reply)) = replies.next().await {
+            let Ok(Ok(reply)) = reply else { continue };
+            match codec::decode(&reply) {
                 Ok(PreVoteReply::Yes) => {
-                    agreeing.insert(node);
-                    if electorate.agrees(&agreeing) {
+                    granting.insert(node);
+                    if electorate.is_majority(&granting) {
                         return true;
                     }
                 }
-                // That one stands now; waiting for those that are away would only keep this node from letting it.
+                // That one stands now; waiting for more replies would only delay its election.
                 Ok(PreVoteReply::LongerLog) => return false,
                 Ok(PreVoteReply::No) | Err(_) => {}
             }
@@ -131,23 +139,8 @@ impl Elections {
 }
 
 impl Electorate {
-    fn agrees(&self, nodes: &BTreeSet<u64>) -> bool {
+    fn is_majority(&self, nodes: &BTreeSet<u64>) -> bool {
         self.sets.iter().all(|set| set.intersection(nodes).count() * 2 > set.len())
-    }
-}
-
-impl Consensus {
-    /// Whether this node would vote for `candidate`.
-    pub(super) fn would_vote(&self, candidate: u64, question: PreVoteRequest) -> PreVoteReply {
-        let own_log = self.raft.data_metrics().borrow().last_log.cmp(&question.last_log);
-        let leads = {
-            let metrics = self.raft.metrics();
-            let metrics = metrics.borrow();
-            let heard = metrics.millis_since_quorum_ack.is_some_and(|silence| u128::from(silence) < LEASE.as_millis());
-            metrics.state == ServerState::Leader && heard
-        };
-        let goes_first = self.node().0 < candidate;
-        self.silence.grant_pre_vote(Instant::now(), leads, own_log, goes_first)
     }
 }
 
@@ -156,10 +149,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn while_members_change_a_majority_of_both_sets_must_agree() {
+    fn while_members_change_a_majority_of_both_sets_is_needed() {
         let electorate = Electorate { sets: vec![[1, 2, 3].into(), [3, 4, 5].into()], others: vec![] };
-        assert!(!electorate.agrees(&[1, 2, 3].into()));
-        assert!(electorate.agrees(&[1, 3, 4].into()));
-        assert!(!Electorate { sets: vec![[1, 2].into()], others: vec![] }.agrees(&[1].into()));
+        assert!(!electorate.is_majority(&[1, 2, 3].into()));
+        assert!(electorate.is_majority(&[1, 3, 4].into()));
+        assert!(!Electorate { sets: vec![[1, 2].into()], others: vec![] }.is_majority(&[1].into()));
     }
 }

@@ -6,11 +6,11 @@ use kho_storage::{codec::CodecError, error::StorageError, ids::NodeId, log_db::L
 use serde::{Deserialize, Serialize};
 
 use super::{
-    log_tail::LogWriteFailed,
+    log::LogWriteFailed,
     types::{DiskId, GroupId},
 };
 
-/// Why the consensus could not be started. The operator's to mend.
+/// Why the consensus could not be started. The operator has to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("the node's data directory {path} could not be used: {reason}; check its owner and free space")]
@@ -58,7 +58,7 @@ pub enum ReadError {
     Fatal { why: String },
 }
 
-/// Why the members were not changed as asked.
+/// Why the members were not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum MembersError {
     #[error("this node belongs to a site already; see `kho status`")]
@@ -67,7 +67,7 @@ pub enum MembersError {
     IdUsed(NodeId),
     #[error("node {0} holds data of an earlier membership; clear its data directory and give it a new id")]
     NotFresh(NodeId),
-    #[error("node {0} is no member of the site; see `kho status`, add it with `kho node add`")]
+    #[error("node {0} is not a member of the site; see `kho status`, add it with `kho node add`")]
     NotAMember(NodeId),
     #[error("the site would be left without a voter; add another node first with `kho node add`")]
     NoVoterLeft,
@@ -83,7 +83,7 @@ pub enum MembersError {
     Fatal { why: String },
 }
 
-/// A peer's word that it did nothing with a frame.
+/// Why a peer did nothing with a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PeerRefusal {
     #[error("it belongs to group {0}; check the site's incarnation in this node's data directory")]
@@ -103,31 +103,31 @@ pub enum PeerRefusal {
     #[error("it could not read the frame: {0}")]
     Malformed(String),
     #[error("it has stopped: {0}")]
-    Stopped(String),
+    NodeStopped(String),
     #[error(
         "it no longer holds entries it had acknowledged: its disk was turned back. Remove it with `kho node remove` and add a fresh node under a new id"
     )]
     LogTurnedBack,
 }
 
-/// Why a question to a peer has no answer.
+/// Why a request to a peer got no reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
     /// The peer surely did not act on it.
     #[error("the peer can't be reached: {0}")]
     Unreachable(String),
     /// The peer may have acted on it.
-    #[error("the answer did not arrive: {0}")]
+    #[error("the reply did not arrive: {0}")]
     Lost(String),
     /// The peer surely did not act on it.
     #[error("the peer refused: {0}")]
     Refused(PeerRefusal),
-    #[error("the peer's answer could not be read: {0}")]
+    #[error("the peer's reply could not be read: {0}")]
     Malformed(#[from] CodecError),
     /// The peer acted on it, but this node must not build on that.
     #[error(transparent)]
-    OwnLog(#[from] LogWriteFailed),
-    /// Nothing was asked.
+    LocalLog(#[from] LogWriteFailed),
+    /// Nothing was sent.
     #[error("this node's disk has not taken a write to the log for {stalled:?}; it does not lead on until it does")]
-    OwnDiskHangs { stalled: Duration },
+    LocalDiskStalled { stalled: Duration },
 }

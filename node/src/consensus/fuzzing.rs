@@ -10,12 +10,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     error::PeerRefusal,
-    snapshot_wire::{HeldPart, Offer, OfferedFile, Piece, Reply},
+    peers::wire::{Envelope, HelloReply, Subject, Verdict},
+    snapshot::wire::{HeldPart, Offer, OfferedFile, Piece, Reply},
     types::{
         AppendRequest, AppendResponse, CommandBytes, DiskId, Entry, GroupId, LogId, SnapshotMeta, StoredMembership, Vote, VoteRequest,
         VoteResponse,
     },
-    wire::{Envelope, HelloAnswer, Subject, Verdict},
 };
 
 /// One kind of value that is decoded from bytes of a peer, or of the log.
@@ -23,7 +23,7 @@ use super::{
 pub enum SiteValue {
     Envelope,
     Verdict,
-    HelloAnswer,
+    HelloReply,
     AppendRequest,
     AppendResponse,
     VoteRequest,
@@ -43,7 +43,7 @@ impl SiteValue {
     pub const ALL: [Self; 16] = [
         Self::Envelope,
         Self::Verdict,
-        Self::HelloAnswer,
+        Self::HelloReply,
         Self::AppendRequest,
         Self::AppendResponse,
         Self::VoteRequest,
@@ -64,7 +64,7 @@ impl SiteValue {
         match self {
             Self::Envelope => rewritten::<Envelope>(bytes),
             Self::Verdict => rewritten::<Verdict>(bytes),
-            Self::HelloAnswer => rewritten::<HelloAnswer>(bytes),
+            Self::HelloReply => rewritten::<HelloReply>(bytes),
             Self::AppendRequest => rewritten::<AppendRequest>(bytes),
             Self::AppendResponse => rewritten::<AppendResponse>(bytes),
             Self::VoteRequest => rewritten::<VoteRequest>(bytes),
@@ -85,7 +85,7 @@ impl SiteValue {
     }
 }
 
-/// What nodes of a site say about these commands, and keep of them: seeds, each with what it is.
+/// What nodes of a site send about these commands, and keep of them: seeds, each with what it is.
 pub fn seeds(commands: &[Command]) -> Vec<(SiteValue, Vec<u8>)> {
     let group = GroupId { tree: "seed".into(), site: SiteId(3), incarnation: 1 };
     let envelope = Envelope {
@@ -108,7 +108,7 @@ pub fn seeds(commands: &[Command]) -> Vec<(SiteValue, Vec<u8>)> {
     seeds.extend([
         (SiteValue::Envelope, codec::encode(&envelope)),
         (SiteValue::Verdict, codec::encode(&Verdict { refused: Some(PeerRefusal::OtherNode(NodeId(1))), body_bytes: 0 })),
-        (SiteValue::HelloAnswer, codec::encode(&HelloAnswer { disk: DiskId(11), fresh: true })),
+        (SiteValue::HelloReply, codec::encode(&HelloReply { disk: DiskId(11), fresh: true })),
         (SiteValue::AppendRequest, codec::encode(&append)),
         (SiteValue::AppendResponse, codec::encode(&AppendResponse::HigherVote(vote))),
         (SiteValue::VoteRequest, codec::encode(&VoteRequest { vote, last_log_id: Some(log_id(3)) })),

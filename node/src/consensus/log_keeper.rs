@@ -1,4 +1,4 @@
-//! When a log snapshot is due and which part of the log may go. What rests in memory is flushed by the way ([`IdleFlush`]).
+//! When a log snapshot is due and which part of the log may go. An idle node is flushed on the same occasion ([`IdleFlush`]).
 //!
 //! Invariant: an entry is purged only when a log snapshot holds it, when the state on disk has applied it, and when no
 //! member that is being sent a log snapshot, or is a little behind, still needs it. Test:
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     config::ConsensusLimits,
-    idle_flush::IdleFlush,
-    snapshot_store::SnapshotStore,
+    log::IdleFlush,
+    snapshot::SnapshotStore,
     state_machine::position_of,
     types::{Raft, RaftMetrics},
 };
@@ -57,10 +57,14 @@ fn decide(view: &LogView, limits: &ConsensusLimits) -> Option<KeeperAction> {
         view.needed_from.map_or(Some(u64::MAX), |needed| needed.checked_sub(1))?,
     ];
     let upto = bounds.into_iter().fold(covered, u64::min);
+    assert!(
+        view.persisted.is_some_and(|persisted| upto <= persisted),
+        "the log is purged up to {upto}, beyond what the state on disk applied"
+    );
     (!view.extent.is_empty() && upto >= view.extent.first).then_some(KeeperAction::PurgeTo(upto))
 }
 
-/// Looks at the log from time to time and does what is due.
+/// Checks the log from time to time and does what is due.
 pub(super) struct LogKeeper {
     pub raft: Raft,
     pub log: Arc<LogDb>,
@@ -73,21 +77,21 @@ impl LogKeeper {
     /// Runs until `stopping`, and then ends only once it works on the disk no more.
     pub async fn run(self, stopping: CancellationToken) {
         let this = Arc::new(self);
-        let mut rest = IdleFlush::new(Arc::clone(&this.log), Arc::clone(&this.warehouse));
+        let mut idle_flush = IdleFlush::new(Arc::clone(&this.log), Arc::clone(&this.warehouse));
         while stopping.run_until_cancelled(tokio::time::sleep(this.limits.log_check_interval)).await.is_some() {
             let metrics = this.raft.metrics().borrow().clone();
             if metrics.running_state.is_err() {
                 return;
             }
-            let looked = tokio::task::spawn_blocking({
+            let observed = tokio::task::spawn_blocking({
                 let this = Arc::clone(&this);
                 move || {
-                    rest.look();
-                    (this.look(&metrics), rest)
+                    idle_flush.check();
+                    (this.observe(&metrics), idle_flush)
                 }
             });
-            let Ok((view, looking)) = looked.await else { return };
-            rest = looking;
+            let Ok((view, flush)) = observed.await else { return };
+            idle_flush = flush;
             match view {
                 Ok(Some(view)) => {
                     if !matches!(stopping.run_until_cancelled(this.act(&view)).await, Some(Ok(()))) {
@@ -109,7 +113,7 @@ impl LogKeeper {
     }
 
     /// `None` when the state's mark can't be read: the state machine meets the same fault and stops the node.
-    fn look(&self, metrics: &RaftMetrics) -> Result<Option<LogView>, LogDbError> {
+    fn observe(&self, metrics: &RaftMetrics) -> Result<Option<LogView>, LogDbError> {
         let extent = self.log.extent();
         let snapshot = metrics.snapshot.map(|id| id.index);
         let Ok(mark) = self.warehouse.persisted_applied() else { return Ok(None) };

@@ -19,9 +19,11 @@ use tokio::time::{sleep, timeout};
 use super::{
     Consensus, MembersError,
     error::PeerError,
-    peers::PeerTarget,
-    types::{SiteNode, StoredMembership},
-    wire::{HelloAnswer, Subject},
+    peers::{
+        PeerTarget,
+        wire::{HelloReply, Subject},
+    },
+    types::{NodeAddress, SiteNode, StoredMembership},
 };
 
 const RETRY_MS: u64 = 1_000;
@@ -35,13 +37,6 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(120);
 /// A learner this close to the end of the log has caught up.
 const CAUGHT_UP_ENTRIES: u64 = 50;
 
-/// Where a node answers, `host:port` each.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeAddress {
-    pub quic: String,
-    pub https: String,
-}
-
 /// A change as it travels to the leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum MembersChange {
@@ -52,14 +47,14 @@ pub(super) enum MembersChange {
 
 /// What became of a change at the leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum ChangeAnswer {
+pub(super) enum ChangeReply {
     Done,
     NotLeader,
     Failed(MembersError),
 }
 
 impl Consensus {
-    /// Founds the site with `members` as its voters, this node among them. All must be running and fresh.
+    /// Creates the site with `members` as its voters, this node among them. All must be running and fresh.
     ///
     /// # Errors
     /// [`MembersError`]; nothing was changed then.
@@ -107,7 +102,7 @@ impl Consensus {
         self.change_voters(voters).await
     }
 
-    /// Takes a node out for good. Its id never returns. A removed leader hands over first.
+    /// Removes a node for good. Its id never returns. A removed leader hands over first.
     ///
     /// # Errors
     /// [`MembersError`]; a repeated call completes what was begun.
@@ -118,18 +113,18 @@ impl Consensus {
     /// Passes a change to the leader, wherever it is.
     async fn change(&self, change: MembersChange) -> Result<(), MembersError> {
         let deadline = Instant::now() + LEADER_TIMEOUT;
-        let mut why = String::from("none was found");
+        let mut why = String::from("none is known");
         loop {
             let leader = self.leadership.borrow().leader;
-            let answer = match leader {
+            let reply = match leader {
                 Some(leader) if leader == self.node() => Ok(self.change_here(change.clone()).await),
-                Some(leader) => self.ask_change(leader, &change).await,
-                None => Ok(ChangeAnswer::NotLeader),
+                Some(leader) => self.send_change(leader, &change).await,
+                None => Ok(ChangeReply::NotLeader),
             };
-            match answer {
-                Ok(ChangeAnswer::Done) => return Ok(()),
-                Ok(ChangeAnswer::Failed(error)) => return Err(error),
-                Ok(ChangeAnswer::NotLeader) => {}
+            match reply {
+                Ok(ChangeReply::Done) => return Ok(()),
+                Ok(ChangeReply::Failed(error)) => return Err(error),
+                Ok(ChangeReply::NotLeader) => {}
                 Err(error) => why = error.to_string(),
             }
             if let Some(why) = self.failed.borrow().clone() {
@@ -142,28 +137,28 @@ impl Consensus {
         }
     }
 
-    async fn ask_change(&self, leader: NodeId, change: &MembersChange) -> Result<ChangeAnswer, PeerError> {
-        let Some(target) = self.member(leader) else { return Ok(ChangeAnswer::NotLeader) };
+    async fn send_change(&self, leader: NodeId, change: &MembersChange) -> Result<ChangeReply, PeerError> {
+        let Some(target) = self.member(leader) else { return Ok(ChangeReply::NotLeader) };
         let mut leadership = self.leadership.clone();
         let body = codec::encode(change)?;
         tokio::select! {
-            answer = self.peers.ask(&target, Subject::ChangeMembers, &body) => Ok(codec::decode(&answer?)?),
-            _ = leadership.wait_for(|now| now.leader.is_some_and(|now| now != leader)) => Ok(ChangeAnswer::NotLeader),
+            reply = self.peers.call(&target, Subject::ChangeMembers, &body) => Ok(codec::decode(&reply?)?),
+            _ = leadership.wait_for(|now| now.leader.is_some_and(|now| now != leader)) => Ok(ChangeReply::NotLeader),
         }
     }
 
     /// Makes a change on this node, if it leads.
-    pub(super) async fn change_here(&self, change: MembersChange) -> ChangeAnswer {
-        let Ok(_one) = self.changing_members.try_lock() else { return ChangeAnswer::Failed(MembersError::InProgress) };
+    pub(super) async fn change_here(&self, change: MembersChange) -> ChangeReply {
+        let Ok(_one) = self.changing_members.try_lock() else { return ChangeReply::Failed(MembersError::InProgress) };
         let done = match change {
             MembersChange::AddLearner { node, address } => self.add_here(node, &address).await,
             MembersChange::SetVoters { voters } => self.set_voters_here(voters).await,
             MembersChange::Remove { node } => self.remove_here(node).await,
         };
         match done {
-            Ok(()) => ChangeAnswer::Done,
-            Err(NotDone::NotLeader) => ChangeAnswer::NotLeader,
-            Err(NotDone::Failed(error)) => ChangeAnswer::Failed(error),
+            Ok(()) => ChangeReply::Done,
+            Err(NotDone::NotLeader) => ChangeReply::NotLeader,
+            Err(NotDone::Failed(error)) => ChangeReply::Failed(error),
         }
     }
 
@@ -186,8 +181,8 @@ impl Consensus {
         if voters.is_empty() {
             return Err(MembersError::NoVoterLeft.into());
         }
-        if let Some(stranger) = voters.iter().find(|voter| !membership.nodes().any(|(id, _)| *id == voter.0)) {
-            return Err(MembersError::NotAMember(*stranger).into());
+        if let Some(unknown) = voters.iter().find(|voter| !membership.nodes().any(|(id, _)| *id == voter.0)) {
+            return Err(MembersError::NotAMember(*unknown).into());
         }
         self.commit(ChangeMembers::ReplaceAllVoters(voters.iter().map(|voter| voter.0).collect())).await
     }
@@ -236,20 +231,20 @@ impl Consensus {
         }
     }
 
-    async fn greet_fresh(&self, node: NodeId, address: &NodeAddress) -> Result<HelloAnswer, MembersError> {
+    async fn greet_fresh(&self, node: NodeId, address: &NodeAddress) -> Result<HelloReply, MembersError> {
         let target = PeerTarget { node, address: address.quic.clone(), disk: None };
         let deadline = Instant::now() + HELLO_TIMEOUT;
         let unreachable = |why: String| MembersError::Unreachable { node, why };
         loop {
-            let answer = timeout(HELLO_TIMEOUT, self.peers.ask(&target, Subject::Hello, &[])).await;
-            match answer {
-                Ok(Ok(answer)) => {
-                    let hello: HelloAnswer = codec::decode(&answer).map_err(|e| unreachable(e.to_string()))?;
+            let reply = timeout(HELLO_TIMEOUT, self.peers.call(&target, Subject::Hello, &[])).await;
+            match reply {
+                Ok(Ok(reply)) => {
+                    let hello: HelloReply = codec::decode(&reply).map_err(|e| unreachable(e.to_string()))?;
                     return if hello.fresh { Ok(hello) } else { Err(MembersError::NotFresh(node)) };
                 }
                 Ok(Err(error @ PeerError::Refused(_))) => return Err(unreachable(error.to_string())),
                 Ok(Err(error)) if Instant::now() >= deadline => return Err(unreachable(error.to_string())),
-                Err(_) => return Err(unreachable(format!("no answer within {HELLO_TIMEOUT:?}"))),
+                Err(_) => return Err(unreachable(format!("no reply within {HELLO_TIMEOUT:?}"))),
                 Ok(Err(_)) => sleep(PAUSE).await,
             }
         }

@@ -14,20 +14,21 @@ use tokio::{sync::SemaphorePermit, time::timeout};
 use super::{
     Consensus, ProposeError,
     error::{PeerError, PeerRefusal},
-    network::target_of,
-    peers::PeerTarget,
+    peers::{
+        PeerTarget,
+        wire::{COMMAND_BYTES_MAX, Subject},
+    },
     types::CommandBytes,
-    wire::{COMMAND_BYTES_MAX, Subject},
 };
 
-/// What a caller is told to wait when too much is under way: about as long as a few entries take.
+/// The retry delay for a caller when too much is under way: about as long as a few entries take.
 const BUSY_RETRY_MS: u64 = 200;
-/// What a caller is told to wait without a leader: about an election.
+/// The retry delay for a caller without a leader: about an election.
 const LEADERLESS_RETRY_MS: u64 = 1_000;
-/// Between two looks for the leader, if nothing wakes the proposal.
-const LEADER_LOOK: Duration = Duration::from_millis(100);
+/// Between two polls for the leader, if nothing wakes the proposal.
+const LEADER_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What became of a command at the leader, as the leader answers it.
+/// What became of a command at the leader, as the leader replies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum AtLeader {
     Outcome(Outcome),
@@ -48,7 +49,7 @@ impl Consensus {
     /// Has the site agree on `command`, and returns what it came to once this node's leader has applied it.
     ///
     /// Waits for a leader and passes the command on; a client's write, which bears request keys, is also sent again when an
-    /// answer got lost. Dropping the future takes nothing back.
+    /// reply got lost. Dropping the future takes nothing back.
     ///
     /// # Errors
     /// [`ProposeError`]; all but `Unknown` and `Fatal` mean that nothing was changed.
@@ -61,7 +62,7 @@ impl Consensus {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let attempt = timeout(left, self.attempt(&bytes)).await;
-            match attempt.unwrap_or_else(|_| Attempt::Failed(no_answer(self.limits.propose_timeout))) {
+            match attempt.unwrap_or_else(|_| Attempt::Failed(no_reply(self.limits.propose_timeout))) {
                 Attempt::Outcome(outcome) => return Ok(outcome),
                 Attempt::Failed(error @ ProposeError::Unknown { .. }) if repeatable && Instant::now() < deadline => unknown = Some(error),
                 Attempt::Failed(error) => return Err(error),
@@ -73,13 +74,13 @@ impl Consensus {
                 return Err(unknown.unwrap_or(ProposeError::Fatal { why }));
             }
             let mut leadership = self.leadership.clone();
-            // Whichever comes first: word of another leader, or the time for another look.
-            let _ = timeout(LEADER_LOOK, leadership.changed()).await;
+            // Whichever comes first: another leader, or the time for another poll.
+            let _ = timeout(LEADER_POLL_INTERVAL, leadership.changed()).await;
         }
     }
 
-    /// As [`Self::propose`], but as the leader or not at all. A word about what this leadership saw must not be passed on to a later
-    /// one: it would arrive behind newer words and take their place.
+    /// As [`Self::propose`], but as the leader or not at all. A record of what this leader saw must not be passed on to a later
+    /// leader: it would arrive behind newer records and take their place.
     ///
     /// # Errors
     /// [`ProposeError`]; `NoLeader` when this node does not lead.
@@ -90,7 +91,7 @@ impl Consensus {
             Ok(AtLeader::Outcome(outcome)) => Ok(outcome),
             Ok(AtLeader::NotLeader(_)) => Err(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS }),
             Ok(AtLeader::Failed(error)) => Err(error),
-            Err(_) => Err(no_answer(self.limits.propose_timeout)),
+            Err(_) => Err(no_reply(self.limits.propose_timeout)),
         }
     }
 
@@ -143,26 +144,26 @@ impl Consensus {
 
     async fn pass_on(&self, target: &PeerTarget, bytes: &CommandBytes) -> Attempt {
         let mut leadership = self.leadership.clone();
-        let answer = tokio::select! {
-            answer = self.peers.ask(target, Subject::Propose, bytes.as_bytes()) => answer,
-            // A leader that was killed answers nothing any more; its successor is known long before the line is given up.
+        let reply = tokio::select! {
+            reply = self.peers.call(target, Subject::Propose, bytes.as_bytes()) => reply,
+            // A leader that was killed replys nothing any more; its successor is known long before the connection is closed.
             _ = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != target.node)) => {
                 return Attempt::Failed(ProposeError::Unknown { why: "the leader changed meanwhile".into() });
             }
         };
-        let answer = match answer {
-            Ok(answer) => codec::decode::<AtLeader>(&answer).map_err(PeerError::from),
+        let reply = match reply {
+            Ok(reply) => codec::decode::<AtLeader>(&reply).map_err(PeerError::from),
             Err(error) => Err(error),
         };
-        match answer {
+        match reply {
             Ok(AtLeader::Outcome(outcome)) => Attempt::Outcome(outcome),
             Ok(AtLeader::NotLeader(_)) => Attempt::Undelivered,
             // The leader's end is not this node's.
             Ok(AtLeader::Failed(ProposeError::Fatal { why })) => Attempt::Failed(ProposeError::Unknown { why }),
             Ok(AtLeader::Failed(error)) => Attempt::Failed(error),
             Err(PeerError::Refused(PeerRefusal::Busy)) => Attempt::Failed(ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS }),
-            Err(PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::OwnDiskHangs { .. }) => Attempt::Undelivered,
-            Err(error @ (PeerError::Lost(_) | PeerError::Malformed(_) | PeerError::OwnLog(_))) => {
+            Err(PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::LocalDiskStalled { .. }) => Attempt::Undelivered,
+            Err(error @ (PeerError::Lost(_) | PeerError::Malformed(_) | PeerError::LocalLog(_))) => {
                 Attempt::Failed(ProposeError::Unknown { why: error.to_string() })
             }
         }
@@ -172,7 +173,7 @@ impl Consensus {
     pub(super) fn member(&self, node: NodeId) -> Option<PeerTarget> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
-        metrics.membership_config.nodes().find(|(id, _)| **id == node.0).map(|(id, record)| target_of(*id, record))
+        metrics.membership_config.nodes().find(|(id, _)| **id == node.0).map(|(id, record)| PeerTarget::of_member(*id, record))
     }
 }
 
@@ -185,6 +186,6 @@ fn encoded(command: &Command) -> Result<CommandBytes, ProposeError> {
     Ok(bytes)
 }
 
-fn no_answer(after: Duration) -> ProposeError {
-    ProposeError::Unknown { why: format!("no answer within {} ms", after.as_millis()) }
+fn no_reply(after: Duration) -> ProposeError {
+    ProposeError::Unknown { why: format!("no reply within {} ms", after.as_millis()) }
 }

@@ -6,17 +6,17 @@ use kho_storage::codec;
 use openraft::error::{CheckIsLeaderError, RaftError};
 use tokio::time::{sleep, timeout};
 
-use super::{Consensus, ReadError, types::LogId, wire::Subject};
+use super::{Consensus, ReadError, peers::wire::Subject, types::LogId};
 
 const RETRY_MS: u64 = 500;
-/// Between two attempts to have a read index confirmed: a heartbeat or its answer was late.
+/// Between two attempts to have a read index confirmed: a heartbeat or its response was late.
 const CONFIRM_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why this node can't confirm a read index.
 pub(super) enum NotConfirmed {
     NotLeader(Option<u64>),
     NoMajority(String),
-    Stopped(String),
+    Fatal(String),
 }
 
 impl Consensus {
@@ -55,16 +55,16 @@ impl Consensus {
                 Ok(position) => Ok(Some(position.map_or(0, |id| id.index))),
                 Err(NotConfirmed::NotLeader(_)) => Ok(None),
                 Err(NotConfirmed::NoMajority(why)) => Err(no_leader(why)),
-                Err(NotConfirmed::Stopped(why)) => Err(ReadError::Fatal { why }),
+                Err(NotConfirmed::Fatal(why)) => Err(ReadError::Fatal { why }),
             };
         }
         let Some(target) = self.member(leader) else { return Ok(None) };
         let mut changes = self.leadership.clone();
-        let answer = tokio::select! {
-            answer = self.peers.ask(&target, Subject::ReadIndex, &[]) => answer.map_err(|e| no_leader(e.to_string()))?,
+        let reply = tokio::select! {
+            reply = self.peers.call(&target, Subject::ReadIndex, &[]) => reply.map_err(|e| no_leader(e.to_string()))?,
             _ = changes.wait_for(|now| now.leader != Some(leader)) => return Ok(None),
         };
-        let position: Option<LogId> = codec::decode(&answer).map_err(|e| no_leader(e.to_string()))?;
+        let position: Option<LogId> = codec::decode(&reply).map_err(|e| no_leader(e.to_string()))?;
         Ok(Some(position.map_or(0, |id| id.index)))
     }
 
@@ -74,7 +74,7 @@ impl Consensus {
             Ok((position, _)) => Ok(position),
             Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(forward))) => Err(NotConfirmed::NotLeader(forward.leader_id)),
             Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(missing))) => Err(NotConfirmed::NoMajority(missing.to_string())),
-            Err(RaftError::Fatal(fatal)) => Err(NotConfirmed::Stopped(fatal.to_string())),
+            Err(RaftError::Fatal(fatal)) => Err(NotConfirmed::Fatal(fatal.to_string())),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What peers ask of this node.
+//! The requests of peers, as this node serves them.
 
 use std::{
     sync::Arc,
@@ -7,28 +7,32 @@ use std::{
 
 use kho_replication::quic::{CloseCode, Connection, FrameReceiver, FrameSender};
 use kho_storage::{codec, ids::NodeId};
+use openraft::ServerState;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     Consensus,
-    append_pipeline::{end_of, held_by},
-    election::draw,
+    config::LEASE,
+    election::{PreVoteReply, PreVoteRequest, draw},
     error::PeerRefusal,
+    peers::{
+        append_pipeline::{end_of, held_by},
+        wire::{self, Envelope, Expectation, HelloReply, Subject, Verdict, WireError},
+    },
     read::NotConfirmed,
     types::{AppendRequest, AppendResponse, CommandBytes, DiskId, VoteRequest},
-    wire::{self, Envelope, Expectation, HelloAnswer, Subject, Verdict, WireError},
 };
 
 /// Larger bodies take their share of what all peers together may have under way here. Smaller ones, heartbeats and votes
 /// among them, never wait for it.
 const LARGE_BODY_BYTES: u32 = 64 << 10;
-/// A question's envelope comes with the stream.
+/// A request's envelope comes with the stream.
 const ENVELOPE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A question's body comes within this, or its line is too slow to be of use.
+/// A request's body comes within this, or its link is too slow to be of use.
 const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl Consensus {
-    /// Answers the questions of an accepted connection until it ends or this node stops.
+    /// Serves the requests of an accepted connection until it ends or this node stops.
     pub async fn serve(self: Arc<Self>, connection: Connection) {
         let (site, node) = connection.peer_node();
         if site != self.group().site {
@@ -46,28 +50,28 @@ impl Consensus {
             tokio::spawn(async move {
                 let _slot = slot;
                 let stopping = this.stopping.clone();
-                // A question that breaks off is asked again; there is nothing to be done about it here.
-                if let Some(Err(error)) = stopping.run_until_cancelled(this.answer_stream((site, node), &mut sender, &mut receiver)).await {
-                    tracing::debug!(%node, %error, "a question of a peer broke off");
+                // A request that breaks off is sent again; there is nothing to be done about it here.
+                if let Some(Err(error)) = stopping.run_until_cancelled(this.reply_stream((site, node), &mut sender, &mut receiver)).await {
+                    tracing::debug!(%node, %error, "a request of a peer broke off");
                 }
             });
         }
         connection.close(CloseCode::SHUTDOWN, "stopping");
     }
 
-    async fn answer_stream(
+    async fn reply_stream(
         &self,
         peer: (kho_storage::ids::SiteId, NodeId),
         sender: &mut FrameSender,
         receiver: &mut FrameReceiver,
     ) -> Result<(), WireError> {
-        let too_slow = |patience| move |_| WireError::TooSlow { patience };
+        let too_slow = |timeout| move |_| WireError::TooSlow { timeout };
         let envelope: Envelope = timeout(ENVELOPE_TIMEOUT, wire::receive_head(receiver)).await.map_err(too_slow(ENVELOPE_TIMEOUT))??;
         let local = self.peers.local();
         let here =
             Expectation { group: &local.group, node: local.node, disk: local.disk, peer, sender_disk: self.known_disk(envelope.from) };
         if let Err(refusal) = wire::judge(&envelope, &here) {
-            tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's question was refused");
+            tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's request was refused");
             return refuse(sender, refusal).await;
         }
         if envelope.subject == Subject::Snapshot {
@@ -80,49 +84,62 @@ impl Consensus {
             small if small <= LARGE_BODY_BYTES => None,
             large => match self.received_bytes.acquire_many(large.min(self.limits.received_bytes_max)).await {
                 Ok(share) => Some(share),
-                Err(_) => return refuse(sender, PeerRefusal::Stopped("it is stopping".into())).await,
+                Err(_) => return refuse(sender, PeerRefusal::NodeStopped("it is stopping".into())).await,
             },
         };
         let body = timeout(BODY_TIMEOUT, wire::receive_body(receiver, envelope.body_bytes)).await.map_err(too_slow(BODY_TIMEOUT))??;
-        match self.answer(peer.1, envelope.subject, body).await {
-            Ok(answer) => wire::send_message(sender, &Verdict { refused: None, body_bytes: wire::announced(&answer)? }, &answer).await,
+        match self.reply(peer.1, envelope.subject, body).await {
+            Ok(reply) => wire::send_message(sender, &Verdict { refused: None, body_bytes: wire::announced(&reply)? }, &reply).await,
             Err(refusal) => refuse(sender, refusal).await,
         }
     }
 
-    async fn answer(&self, peer: NodeId, subject: Subject, body: Vec<u8>) -> Result<Vec<u8>, PeerRefusal> {
+    async fn reply(&self, peer: NodeId, subject: Subject, body: Vec<u8>) -> Result<Vec<u8>, PeerRefusal> {
         let malformed = |e: codec::CodecError| PeerRefusal::Malformed(e.to_string());
-        let answer = match subject {
+        let reply = match subject {
             Subject::AppendEntries => self.append(codec::decode(&body).map_err(malformed)?).await?,
             Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
-            Subject::PreVoteRequest => codec::encode(&self.would_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
-            Subject::Hello => codec::encode(&HelloAnswer { disk: self.disk(), fresh: self.is_fresh() }),
+            Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
+            Subject::Hello => codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh() }),
             Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(body)).await),
             Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),
             Subject::ReadIndex => match self.confirm_here().await {
                 Ok(position) => codec::encode(&position),
                 Err(NotConfirmed::NotLeader(leader)) => return Err(PeerRefusal::NotLeader(leader.map(NodeId))),
                 Err(NotConfirmed::NoMajority(_)) => return Err(PeerRefusal::NotLeader(None)),
-                Err(NotConfirmed::Stopped(why)) => return Err(PeerRefusal::Stopped(why)),
+                Err(NotConfirmed::Fatal(why)) => return Err(PeerRefusal::NodeStopped(why)),
             },
-            Subject::Snapshot => return Err(PeerRefusal::Malformed("a snapshot is no single question".into())),
+            Subject::Snapshot => return Err(PeerRefusal::Malformed("a snapshot is not a single request".into())),
         };
-        answer.map_err(malformed)
+        reply.map_err(malformed)
     }
 
     async fn append(&self, request: AppendRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
         let end = end_of(&request);
-        let response = self.raft.append_entries(request).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
+        let response = self.raft.append_entries(request).await.map_err(|e| PeerRefusal::NodeStopped(e.to_string()))?;
         if !matches!(response, AppendResponse::HigherVote(_)) {
-            self.silence.note_leader(Instant::now(), draw);
+            self.election_timer.note_heartbeat(Instant::now(), draw);
         }
-        self.log_tail.until_written(held_by(&response, end)).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
+        self.log_tail.until_written(held_by(&response, end)).await.map_err(|e| PeerRefusal::NodeStopped(e.to_string()))?;
         Ok(codec::encode(&response))
     }
 
     async fn vote(&self, request: VoteRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
-        let response = self.raft.vote(request).await.map_err(|e| PeerRefusal::Stopped(e.to_string()))?;
+        let response = self.raft.vote(request).await.map_err(|e| PeerRefusal::NodeStopped(e.to_string()))?;
         Ok(codec::encode(&response))
+    }
+
+    /// Whether this node would vote for `candidate`.
+    fn pre_vote(&self, candidate: u64, request: PreVoteRequest) -> PreVoteReply {
+        let own_log = self.raft.data_metrics().borrow().last_log.cmp(&request.last_log);
+        let leads = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow();
+            let has_quorum = metrics.millis_since_quorum_ack.is_some_and(|age| u128::from(age) < LEASE.as_millis());
+            metrics.state == ServerState::Leader && has_quorum
+        };
+        let goes_first = self.node().0 < candidate;
+        self.election_timer.grant_pre_vote(Instant::now(), leads, own_log, goes_first)
     }
 
     /// Whether this node never took part: nothing voted, logged or applied.

@@ -1,7 +1,7 @@
 //! openraft's state machine, kept by the [`Warehouse`]: it decodes commands, hands them over with their mark, and makes and
 //! installs log snapshots as checkpoints.
 //!
-//! Disk work runs on blocking threads; slight entries are applied where they come while that is quick ([`LatencyEstimate`]).
+//! Disk work runs on blocking threads; slight entries are applied by the caller while that is quick ([`LatencyEstimate`]).
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use kho_storage::{
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, storage::RaftStateMachine};
 
 use super::{
-    install_gate::InstallGate,
-    latency_estimate::{LatencyEstimate, SMALL_BYTES_MAX},
-    log_tail::LogTail,
-    snapshot_store::{SnapshotDir, SnapshotStore, link_copy, state_in},
+    log::{InstallGate, LatencyEstimate, LogTail, SMALL_BYTES_MAX},
+    snapshot::SnapshotStore,
+    snapshot_dir::{SnapshotDir, link_copy, state_in},
     types::{
-        Applied, Entry, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership, command_bytes,
+        Entry, EntryResponse, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership,
+        command_bytes,
     },
 };
 
@@ -81,9 +81,9 @@ impl StateMachine {
         Ok(position_of(&self.warehouse.applied()?.unwrap_or_default())?)
     }
 
-    /// Applies entries and remembers how long it took, if they are `small` and slight: what a large import takes says nothing about
+    /// Applies entries and notes how long it took, if they are `small` and slight: what a large import takes says nothing about
     /// others.
-    fn apply_all(&self, entries: Vec<Decoded>, small: bool) -> Result<Vec<Applied>, StateFault> {
+    fn apply_all(&self, entries: Vec<Decoded>, small: bool) -> Result<Vec<EntryResponse>, StateFault> {
         if small && entries.iter().all(Decoded::is_slight) {
             self.latency.timed(|| self.apply_each(entries))
         } else {
@@ -91,10 +91,13 @@ impl StateMachine {
         }
     }
 
-    fn apply_each(&self, entries: Vec<Decoded>) -> Result<Vec<Applied>, StateFault> {
-        let mut membership = self.warehouse.applied()?.unwrap_or_default().membership;
+    fn apply_each(&self, entries: Vec<Decoded>) -> Result<Vec<EntryResponse>, StateFault> {
+        let AppliedMark { applied, mut membership } = self.warehouse.applied()?.unwrap_or_default();
+        let mut applied: Option<LogId> = if applied.is_empty() { None } else { codec::decode(&applied)? };
         let mut outcomes = Vec::with_capacity(entries.len());
         for Decoded { log_id, content, .. } in entries {
+            assert!(applied.is_none_or(|applied| log_id.index > applied.index), "entry {log_id} is applied after {applied:?}");
+            applied = Some(log_id);
             let command = match content {
                 Content::Nothing => None,
                 Content::Command(command) => Some(command),
@@ -104,7 +107,7 @@ impl StateMachine {
                 }
             };
             let mark = AppliedMark { applied: Blob(codec::encode(&Some(log_id))?), membership: membership.clone() };
-            outcomes.push(Applied(self.warehouse.apply(&mark, command.as_ref())?));
+            outcomes.push(EntryResponse(self.warehouse.apply(&mark, command.as_ref())?));
         }
         Ok(outcomes)
     }
@@ -171,7 +174,7 @@ fn decode_all(entries: Vec<Entry>) -> Result<Vec<Decoded>, StateFault> {
     entries.into_iter().map(decode).collect()
 }
 
-/// A fault of the state stops the node; openraft hears it in its own words.
+/// A fault of the state stops the node; openraft gets it as its own error.
 fn stopping(named: impl FnOnce(AnyError) -> StoreIoError, fault: &StateFault) -> StoreError {
     tracing::error!(error = %fault, "the state could not be kept; this node stops taking part");
     named(AnyError::new(fault)).into()
@@ -184,7 +187,7 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
         self.blocking(StoreIoError::read_state_machine, Self::position).await
     }
 
-    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Applied>, StoreError>
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<EntryResponse>, StoreError>
     where
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,

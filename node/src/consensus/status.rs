@@ -7,10 +7,10 @@ use openraft::{ServerState, error::Fatal};
 
 use super::types::{RaftMetrics, SiteNode};
 
-/// A leader that heard of no majority for this long is not ready, nor healthy: it may have been replaced.
-pub const QUORUM_SILENCE_MS_MAX: u64 = 5_000;
-/// A leader that this node has not heard for so long is none to it. openraft names the last one until there is another.
-const LEADER_SILENCE_MAX: Duration = Duration::from_secs(3);
+/// A leader that no majority acknowledged for this long is not ready, nor healthy: it may have been replaced.
+pub const QUORUM_ACK_AGE_MS_MAX: u64 = 5_000;
+/// A leader without a heartbeat for so long is not named any more. openraft names the last one until there is another.
+const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(3);
 
 /// Who leads the site, as this node sees it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +44,9 @@ pub struct Member {
     pub voter: bool,
 }
 
-/// A snapshot of the consensus, for status and metrics. Positions are log indexes.
+/// The state of the consensus at one moment, for status and metrics. Positions are log indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConsensusStatus {
+pub struct RaftStatus {
     pub node: NodeId,
     pub role: NodeRole,
     pub term: u64,
@@ -69,16 +69,16 @@ pub(super) fn leadership(metrics: &RaftMetrics) -> Leadership {
     let own_term_applied = metrics
         .last_applied
         .is_some_and(|applied| applied.leader_id.term == metrics.current_term && applied.leader_id.node_id == metrics.id);
-    let heard = metrics.millis_since_quorum_ack.is_some_and(|silence| silence <= QUORUM_SILENCE_MS_MAX);
+    let has_quorum = metrics.millis_since_quorum_ack.is_some_and(|age| age <= QUORUM_ACK_AGE_MS_MAX);
     Leadership {
         leader: metrics.current_leader.filter(|_| metrics.running_state.is_ok()).map(NodeId),
         is_self,
         term: metrics.current_term,
-        ready: is_self && own_term_applied && heard,
+        ready: is_self && own_term_applied && has_quorum,
     }
 }
 
-/// Why the node no longer takes part, if it does not. A stop that was asked for is none.
+/// Why the node no longer takes part, if it does not. A stop that was ordered is no failure.
 pub(super) fn failure(metrics: &RaftMetrics) -> Option<String> {
     match &metrics.running_state {
         Ok(()) | Err(Fatal::Stopped) => None,
@@ -90,13 +90,13 @@ pub(super) fn member(node: u64, record: &SiteNode, voter: bool) -> Member {
     Member { node: NodeId(node), quic_address: record.quic_address.clone(), https_address: record.https_address.clone(), voter }
 }
 
-/// `silence` is how long no leader was heard.
-pub(super) fn status(metrics: &RaftMetrics, silence: Duration) -> ConsensusStatus {
+/// `heartbeat_age` is how long ago the last heartbeat of a leader came.
+pub(super) fn status(metrics: &RaftMetrics, heartbeat_age: Duration) -> RaftStatus {
     let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
     let last_log = metrics.last_log_index;
     let lag = |matched: Option<u64>| matched.map(|matched| last_log.unwrap_or(0).saturating_sub(matched));
     let others = metrics.replication.iter().flatten().filter(|(node, _)| **node != metrics.id);
-    ConsensusStatus {
+    RaftStatus {
         node: NodeId(metrics.id),
         role: match metrics.state {
             ServerState::Leader => NodeRole::Leader,
@@ -106,7 +106,7 @@ pub(super) fn status(metrics: &RaftMetrics, silence: Duration) -> ConsensusStatu
             ServerState::Shutdown => NodeRole::Stopped,
         },
         term: metrics.current_term,
-        leader: metrics.current_leader.filter(|leader| *leader == metrics.id || silence < LEADER_SILENCE_MAX).map(NodeId),
+        leader: metrics.current_leader.filter(|leader| *leader == metrics.id || heartbeat_age < HEARTBEAT_AGE_MAX).map(NodeId),
         last_log,
         applied: metrics.last_applied.map(|id| id.index),
         purged: metrics.purged.map(|id| id.index),
@@ -123,14 +123,14 @@ mod tests {
     use crate::consensus::types::LogId;
 
     #[test]
-    fn promise_9_a_leader_that_is_not_heard_any_more_is_not_named() {
+    fn promise_9_a_leader_without_heartbeats_is_not_named_any_more() {
         let mut metrics = RaftMetrics::new_initial(3);
         metrics.state = ServerState::Follower;
         metrics.current_leader = Some(1);
         assert_eq!(status(&metrics, Duration::from_secs(1)).leader, Some(NodeId(1)));
-        assert_eq!(status(&metrics, LEADER_SILENCE_MAX).leader, None);
+        assert_eq!(status(&metrics, HEARTBEAT_AGE_MAX).leader, None);
         metrics.current_leader = Some(3);
-        assert_eq!(status(&metrics, LEADER_SILENCE_MAX).leader, Some(NodeId(3)), "itself it need not hear");
+        assert_eq!(status(&metrics, HEARTBEAT_AGE_MAX).leader, Some(NodeId(3)), "its own heartbeat it need not get");
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(leadership(&metrics), Leadership { leader: Some(NodeId(3)), is_self: true, term: 5, ready: false });
         metrics.last_applied = applied_in(5);
         assert!(leadership(&metrics).ready);
-        metrics.millis_since_quorum_ack = Some(QUORUM_SILENCE_MS_MAX + 1);
+        metrics.millis_since_quorum_ack = Some(QUORUM_ACK_AGE_MS_MAX + 1);
         assert!(!leadership(&metrics).ready);
         metrics.state = ServerState::Follower;
         assert!(!leadership(&metrics).ready && !leadership(&metrics).is_self);

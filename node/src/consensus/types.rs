@@ -10,13 +10,13 @@ use kho_storage::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::snapshot_store::SnapshotDir;
+use super::snapshot_dir::SnapshotDir;
 
 openraft::declare_raft_types!(
     /// One site's Raft.
     pub SiteRaft:
         D = CommandBytes,
-        R = Applied,
+        R = EntryResponse,
         NodeId = u64,
         Node = SiteNode,
         Entry = openraft::Entry<SiteRaft>,
@@ -77,8 +77,15 @@ pub struct SiteNode {
     /// `host:port` of its HTTPS listener.
     pub https_address: String,
     pub disk: DiskId,
-    /// Every node id up to this one that is no member was one once, and is never taken again. The largest over all members counts.
+    /// Every node id up to this one that is not a member was one once, and is never taken again. The largest over all members counts.
     pub retired_up_to: NodeId,
+}
+
+/// Where a node listens, `host:port` each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAddress {
+    pub quic: String,
+    pub https: String,
 }
 
 /// What the entry's command takes, in bytes.
@@ -152,9 +159,9 @@ impl<'de> Deserialize<'de> for CommandBytes {
     }
 }
 
-/// What applying an entry came to; nothing for entries that carry no command.
+/// The outcome of applying an entry, as openraft responds to its proposer; nothing for entries that carry no command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Applied(pub Option<Outcome>);
+pub struct EntryResponse(pub Option<Outcome>);
 
 #[cfg(test)]
 mod tests {

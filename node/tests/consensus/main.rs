@@ -1,6 +1,6 @@
 //! Nodes of one site, as real consensus over QUIC on loopback.
 
-mod line;
+mod link;
 mod site;
 
 use std::{
@@ -13,7 +13,7 @@ use kho_storage::{
     command::{Command, Outcome, WriteOutcome},
     ids::NodeId,
 };
-use line::Line;
+use link::Link;
 use site::{Site, TestNode, is_committed, leader_of, until, until_equal, write};
 
 /// What the site aims at: after a leader is lost the next write commits within this, in 299 of 300 cases.
@@ -41,7 +41,7 @@ async fn write_through(consensus: Arc<Consensus>, key: String) -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_node_takes_a_write_and_all_nodes_hold_it() {
     let site = Site::new();
-    let nodes = site.found(3).await;
+    let nodes = site.create(3).await;
     for (place, node) in nodes.iter().enumerate() {
         let outcome = node.consensus().propose(&write(&format!("from {place}"), 10)).await.expect("a leader");
         assert!(is_committed(&outcome), "{outcome:?}");
@@ -53,7 +53,7 @@ async fn any_node_takes_a_write_and_all_nodes_hold_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_of_several_pieces_arrive_and_a_command_beyond_the_limit_is_refused() {
     let site = Site::new();
-    let nodes = site.found(3).await;
+    let nodes = site.create(3).await;
     let leader = leader_of(&nodes).await;
     // About 4 MiB, the largest write.
     let large = write("large", 6_500);
@@ -71,7 +71,7 @@ async fn promise_1_a_lost_leader_costs_no_acknowledged_write() {
     let measured: Option<u32> = std::env::var("KHO_FAILOVERS").ok().and_then(|n| n.parse().ok());
     let failovers = measured.unwrap_or(4);
     let site = Site::new();
-    let mut nodes = site.found(3).await;
+    let mut nodes = site.create(3).await;
     let (mut acknowledged, mut slow) = (0, 0);
     for failover in 0..failovers {
         let leader = leader_of(&nodes).await;
@@ -97,7 +97,7 @@ async fn promise_1_nothing_is_acknowledged_or_applied_before_the_leaders_own_dis
     let site = Site::new();
     for (voters, learners) in [(1, 0), (1, 1), (3, 0)] {
         let size = format!("a site of {voters} and {learners} learning");
-        let mut nodes = site.found(voters).await;
+        let mut nodes = site.create(voters).await;
         for id in (1..=learners).map(|place| voters + place) {
             let mut learner = site.node(id);
             learner.start(&site).await.expect("a fresh disk");
@@ -105,15 +105,15 @@ async fn promise_1_nothing_is_acknowledged_or_applied_before_the_leaders_own_dis
             nodes.push(learner);
         }
         let leader = nodes[leader_of(&nodes).await].consensus();
-        let asked = nodes.last().expect("a node").consensus();
-        assert!(is_committed(&write_through(Arc::clone(asked), "before".into()).await));
+        let proposer = nodes.last().expect("a node").consensus();
+        assert!(is_committed(&write_through(Arc::clone(proposer), "before".into()).await));
         until_equal(&nodes).await;
-        // A sole voter tells nobody of an entry that it calls committed before its disk has it.
+        // A sole voter sends nobody an entry that it calls committed before its disk has it.
         let last_entries = || nodes[..voters as usize].iter().map(|node| node.consensus().status().last_log).collect::<Vec<_>>();
         let before = last_entries();
         #[expect(clippy::async_yields_async, reason = "the write is awaited once the log goes on")]
-        let write = leader.while_log_hangs(async {
-            let write = tokio::spawn(write_through(Arc::clone(asked), "held up".into()));
+        let write = leader.while_log_stalls(async {
+            let write = tokio::spawn(write_through(Arc::clone(proposer), "while stalled".into()));
             until("the voters to have the entry", || last_entries().iter().zip(&before).all(|(now, before)| now > before)).await;
             tokio::time::sleep(Duration::from_millis(300)).await;
             assert!(!write.is_finished(), "acknowledged in {size}");
@@ -130,19 +130,19 @@ async fn promise_1_nothing_is_acknowledged_or_applied_before_the_leaders_own_dis
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_leader_whose_disk_hangs_is_replaced_and_follows_once_it_writes_again() {
+async fn a_leader_whose_disk_stalls_is_replaced_and_follows_once_it_writes_again() {
     let site = Site::new();
-    let nodes = site.found(3).await;
+    let nodes = site.create(3).await;
     let leader = leader_of(&nodes).await;
     assert!(is_committed(&write_until_committed(&nodes[leader], "before").await));
-    let hung = nodes[leader].consensus();
+    let stalled = nodes[leader].consensus();
     let survivor = some_follower(&nodes, leader);
-    let meanwhile = hung.while_log_hangs(async {
-        let held_up = tokio::spawn(write_through(Arc::clone(survivor.consensus()), "held up".into()));
+    let meanwhile = stalled.while_log_stalls(async {
+        let stalled_write = tokio::spawn(write_through(Arc::clone(survivor.consensus()), "while stalled".into()));
         until("another leads", || nodes.iter().any(|node| node.id != nodes[leader].id && node.consensus().leadership().borrow().ready))
             .await;
-        assert!(!hung.leadership().borrow().ready, "it still takes itself for a leader that may give cursors");
-        assert!(is_committed(&held_up.await.expect("it ran")));
+        assert!(!stalled.leadership().borrow().ready, "it still takes itself for a leader that may give cursors");
+        assert!(is_committed(&stalled_write.await.expect("it ran")));
         assert!(is_committed(&write_until_committed(survivor, "without it").await));
         assert_eq!(survivor.consensus().read_index().await.map(|_| survivor.origin().expect("written").rows), Ok(3));
     });
@@ -154,9 +154,9 @@ async fn a_leader_whose_disk_hangs_is_replaced_and_follows_once_it_writes_again(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_only_a_leader_may_say_is_never_passed_on_to_another() {
+async fn what_only_a_leader_may_propose_is_never_passed_on_to_another() {
     let site = Site::new();
-    let nodes = site.found(3).await;
+    let nodes = site.create(3).await;
     let leader = leader_of(&nodes).await;
     let outcome = nodes[leader].consensus().propose_as_leader(&write("by the leader", 1)).await.expect("it leads");
     assert!(is_committed(&outcome));
@@ -169,7 +169,7 @@ async fn what_only_a_leader_may_say_is_never_passed_on_to_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_linearizable_read_on_a_follower_sees_the_last_acknowledged_write() {
     let site = Site::new();
-    let nodes = site.found(3).await;
+    let nodes = site.create(3).await;
     let leader = leader_of(&nodes).await;
     for round in 1..=20 {
         write_until_committed(&nodes[leader], &format!("round {round}")).await;
@@ -183,7 +183,7 @@ async fn a_linearizable_read_on_a_follower_sees_the_last_acknowledged_write() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_restarts_leads_again_only_after_an_election() {
     let site = Site::new();
-    let mut nodes = site.found(3).await;
+    let mut nodes = site.create(3).await;
     let leader = leader_of(&nodes).await;
     write_until_committed(&nodes[leader], "before").await;
     let term_before = nodes[leader].consensus().leadership().borrow().term;
@@ -209,7 +209,7 @@ async fn a_leader_that_restarts_leads_again_only_after_an_election() {
 async fn without_a_majority_nothing_is_acknowledged_and_no_read_is_linearizable() {
     let mut site = Site::new();
     site.limits = ConsensusLimits { propose_timeout: Duration::from_secs(2), read_timeout: Duration::from_secs(1), ..site.limits };
-    let mut nodes = site.found(3).await;
+    let mut nodes = site.create(3).await;
     let leader = leader_of(&nodes).await;
     for place in (0..3).filter(|place| *place != leader) {
         nodes[place].stop().await;
@@ -220,28 +220,28 @@ async fn without_a_majority_nothing_is_acknowledged_and_no_read_is_linearizable(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_no_longer_hears_its_leader_does_not_depose_it() {
+async fn a_node_that_gets_no_heartbeats_does_not_depose_its_leader() {
     let site = Site::new();
-    let (nodes, lines) = site.found_over_lines(3).await;
+    let (nodes, links) = site.create_over_links(3).await;
     let leader = leader_of(&nodes).await;
     let term = nodes[leader].consensus().status().term;
-    let deaf = (leader + 1) % nodes.len();
-    // Nothing reaches it, but the others hear what it says.
-    lines[deaf].break_after(0);
-    until("the deaf node to miss its leader", || nodes[deaf].consensus().status().leader.is_none()).await;
+    let cut_off = (leader + 1) % nodes.len();
+    // Nothing reaches it, but the others get what it sends.
+    links[cut_off].break_after(0);
+    until("the cut-off node to miss its leader", || nodes[cut_off].consensus().status().leader.is_none()).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     write_until_committed(&nodes[leader], "meanwhile").await;
-    lines[deaf].mend();
+    links[cut_off].restore();
     write_until_committed(&nodes[leader], "afterwards").await;
     until_equal(&nodes).await;
-    let status = nodes[deaf].consensus().status();
+    let status = nodes[cut_off].consensus().status();
     assert_eq!((status.leader, status.term), (Some(nodes[leader].id), term));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retried_request_is_committed_once() {
     let site = Site::new();
-    let nodes = site.found(1).await;
+    let nodes = site.create(1).await;
     let first = write_until_committed(&nodes[0], "same key").await;
     let again = write_until_committed(&nodes[0], "same key").await;
     assert!(is_committed(&first));
@@ -256,7 +256,7 @@ async fn a_retried_request_is_committed_once() {
 async fn a_node_far_behind_gets_a_log_snapshot_and_a_broken_transfer_goes_on() {
     let mut site = Site::new();
     site.limits = ConsensusLimits { snapshot_log_entries: 10, kept_log_entries: 1, lagging_log_bytes_max: 0, ..site.limits };
-    let mut nodes = site.found(1).await;
+    let mut nodes = site.create(1).await;
     for part in 0..12 {
         let outcome = nodes[0].consensus().propose(&write(&format!("part {part}"), 4_000)).await.expect("the only node");
         assert!(is_committed(&outcome), "{outcome:?}");
@@ -274,20 +274,20 @@ async fn a_node_far_behind_gets_a_log_snapshot_and_a_broken_transfer_goes_on() {
 
     let mut late = site.node(2);
     late.start(&site).await.expect("starts");
-    let line = Line::to(late.addr()).await;
-    line.break_after(16 << 20);
-    let address = NodeAddress { quic: line.addr().to_string(), ..late.address() };
+    let link = Link::to(late.addr()).await;
+    link.break_after(16 << 20);
+    let address = NodeAddress { quic: link.addr().to_string(), ..late.address() };
     let adding = tokio::spawn({
-        let founder = nodes[0].consensus().clone();
-        async move { founder.add_learner(NodeId(2), address).await }
+        let first = nodes[0].consensus().clone();
+        async move { first.add_learner(NodeId(2), address).await }
     });
-    until("the line to break", || line.is_broken()).await;
-    let before_break = line.carried();
+    until("the link to break", || link.is_broken()).await;
+    let before_break = link.carried();
     tokio::time::sleep(Duration::from_millis(300)).await;
     // The node restarts in the middle of it, too.
     late.stop().await;
     late.start(&site).await.expect("its own disk");
-    line.mend();
+    link.restore();
     adding.await.expect("no panic").expect("caught up");
     nodes.push(late);
     until_equal(&nodes).await;
@@ -295,8 +295,8 @@ async fn a_node_far_behind_gets_a_log_snapshot_and_a_broken_transfer_goes_on() {
     assert!(nodes[1].consensus().status().snapshot.is_some());
 
     // Without the first part being kept, the second would be as large as the whole.
-    let (second, whole) = (line.carried() - before_break, nodes[0].snapshot_bytes());
-    println!("{before_break} of {whole} bytes before the line broke, {second} after");
+    let (second, whole) = (link.carried() - before_break, nodes[0].snapshot_bytes());
+    println!("{before_break} of {whole} bytes before the link broke, {second} after");
     assert!(second < whole - (8 << 20), "{before_break} bytes of {whole}, then {second}");
 
     // Started again from its own disk, it goes on from there.
@@ -309,7 +309,7 @@ async fn a_node_far_behind_gets_a_log_snapshot_and_a_broken_transfer_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_node_holds_in_memory_goes_to_its_disk_once_nothing_more_comes() {
     let site = Site::new();
-    let nodes = site.found(1).await;
+    let nodes = site.create(1).await;
     for part in 0..5 {
         assert!(is_committed(&nodes[0].consensus().propose(&write(&format!("part {part}"), 1_000)).await.expect("the only node")));
     }
@@ -321,21 +321,21 @@ async fn what_a_node_holds_in_memory_goes_to_its_disk_once_nothing_more_comes() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_of_another_group_is_refused_at_both_ends() {
     let mut site = Site::new();
-    let nodes = site.found(1).await;
+    let nodes = site.create(1).await;
     site.incarnation = 6;
-    let mut stranger = site.node(2);
-    stranger.start(&site).await.expect("starts");
-    let error = nodes[0].consensus().add_learner(NodeId(2), stranger.address()).await.expect_err("another incarnation");
+    let mut incoming = site.node(2);
+    incoming.start(&site).await.expect("starts");
+    let error = nodes[0].consensus().add_learner(NodeId(2), incoming.address()).await.expect_err("another incarnation");
     assert!(matches!(&error, MembersError::Unreachable { why, .. } if why.contains("group")), "{error}");
-    let members = [(NodeId(1), nodes[0].address()), (NodeId(2), stranger.address())].into();
-    assert!(stranger.consensus().initialize(&members).await.is_err());
+    let members = [(NodeId(1), nodes[0].address()), (NodeId(2), incoming.address())].into();
+    assert!(incoming.consensus().initialize(&members).await.is_err());
     assert_eq!(nodes[0].consensus().status().members.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_lost_its_disk_and_a_removed_node_return_only_under_a_new_id() {
     let site = Site::new();
-    let mut nodes = site.found(3).await;
+    let mut nodes = site.create(3).await;
     write_until_committed(&nodes[0], "before the loss").await;
     nodes[2].stop().await;
     nodes[2].lose_disk();
@@ -365,7 +365,7 @@ async fn a_node_that_lost_its_disk_and_a_removed_node_return_only_under_a_new_id
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_removed_hands_over_first() {
     let site = Site::new();
-    let mut nodes = site.found(3).await;
+    let mut nodes = site.create(3).await;
     let leader = leader_of(&nodes).await;
     let id = nodes[leader].id;
     some_follower(&nodes, leader).consensus().remove(id).await.expect("three are there");
@@ -380,7 +380,7 @@ async fn a_leader_that_is_removed_hands_over_first() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_whose_state_and_log_do_not_fit_is_refused() {
     let site = Site::new();
-    let mut nodes = site.found(1).await;
+    let mut nodes = site.create(1).await;
     write_until_committed(&nodes[0], "something").await;
     nodes[0].stop().await;
     nodes[0].lose_log();

@@ -28,7 +28,7 @@ use kho_storage::{
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::line::Line;
+use crate::link::Link;
 
 pub const SITE: SiteId = SiteId(7);
 pub const ORIGIN: OriginId = OriginId(7);
@@ -86,22 +86,22 @@ impl Site {
     }
 
     /// `count` nodes that form a site with the test's register.
-    pub async fn found(&self, count: u64) -> Vec<TestNode> {
+    pub async fn create(&self, count: u64) -> Vec<TestNode> {
         let nodes = self.started(count).await;
         let members = nodes.iter().map(|node| (node.id, node.address())).collect();
         self.initialize(nodes, members).await
     }
 
-    /// The same, where each node is reached over a line of its own.
-    pub async fn found_over_lines(&self, count: u64) -> (Vec<TestNode>, Vec<Line>) {
+    /// The same, where each node is reached over a link of its own.
+    pub async fn create_over_links(&self, count: u64) -> (Vec<TestNode>, Vec<Link>) {
         let nodes = self.started(count).await;
-        let (mut lines, mut members) = (vec![], BTreeMap::new());
+        let (mut links, mut members) = (vec![], BTreeMap::new());
         for node in &nodes {
-            let line = Line::to(node.addr()).await;
-            members.insert(node.id, NodeAddress { quic: line.addr().to_string(), ..node.address() });
-            lines.push(line);
+            let link = Link::to(node.addr()).await;
+            members.insert(node.id, NodeAddress { quic: link.addr().to_string(), ..node.address() });
+            links.push(link);
         }
-        (self.initialize(nodes, members).await, lines)
+        (self.initialize(nodes, members).await, links)
     }
 
     async fn started(&self, count: u64) -> Vec<TestNode> {
@@ -222,7 +222,7 @@ impl TestNode {
 
     /// Bytes of all log snapshots on the node's disk.
     pub fn snapshot_bytes(&self) -> u64 {
-        let snapshots = std::fs::read_dir(self.dir.path().join("consensus/snapshots")).expect("a shelf");
+        let snapshots = std::fs::read_dir(self.dir.path().join("consensus/snapshots")).expect("the store of snapshots");
         let states = snapshots.filter_map(|snapshot| std::fs::read_dir(snapshot.ok()?.path().join("state")).ok());
         states.flatten().filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
     }

@@ -1,8 +1,7 @@
-//! Whether work on this node's disk is quick enough to be done where it is asked for.
+//! Whether work on this node's disk is quick enough to be done by its caller.
 //!
-//! Handing a small write to another thread and being woken again costs more than the write where the disk is quick, and is
-//! indispensable where it is not: a thread that waits for a slow disk must be none that answers the other nodes. So what a kind of
-//! work lately took decides.
+//! On a quick disk, handing a small write to another thread and being woken again costs more than the write. On a slow disk it is
+//! necessary: the threads that reply to the other nodes must not wait for the disk. So the latency of recent work of the same kind decides.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -10,30 +9,30 @@ use std::{
 };
 
 /// Work up to this size is small.
-pub(super) const SMALL_BYTES_MAX: usize = 16 << 10;
-/// Work that lately took longer is done on a thread of its own. Far below the silence after which a peer is given up.
+pub const SMALL_BYTES_MAX: usize = 16 << 10;
+/// Work that lately took longer is done on a thread of its own. Far below every election timeout.
 const QUICK_MAX: Duration = Duration::from_micros(500);
-/// Each time, this part of the longest time that is remembered is forgotten: some twenty quick ones make up for one of 10 ms.
-const FORGOTTEN_PART: u64 = 8;
+/// Each time, the estimate decays by this part of itself: some twenty quick times make up for one of 10 ms.
+const DECAY_PART: u64 = 8;
 
 /// How long one kind of work lately took.
 #[derive(Debug)]
-pub(super) struct LatencyEstimate {
+pub struct LatencyEstimate {
     longest_us: AtomicU64,
 }
 
 impl LatencyEstimate {
-    /// Of work that was never done: not known to be quick.
+    /// The estimate for work that was never done: it does not count as quick.
     pub fn unknown() -> Self {
         Self { longest_us: AtomicU64::new(2 * micros(QUICK_MAX)) }
     }
 
-    /// Whether it may be done where it is asked for.
+    /// Whether the caller may do the work itself.
     pub fn is_quick(&self) -> bool {
         self.longest_us.load(Ordering::Relaxed) <= micros(QUICK_MAX)
     }
 
-    /// Does the work and remembers how long it took.
+    /// Does the work and notes how long it took.
     pub fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let outcome = work();
@@ -43,7 +42,7 @@ impl LatencyEstimate {
 
     fn note(&self, took: Duration) {
         let longest = self.longest_us.load(Ordering::Relaxed);
-        self.longest_us.store(micros(took).max(longest - longest / FORGOTTEN_PART), Ordering::Relaxed);
+        self.longest_us.store(micros(took).max(longest - longest / DECAY_PART), Ordering::Relaxed);
     }
 }
 

@@ -1,16 +1,16 @@
 //! openraft's log, kept by [`LogDb`].
 //!
-//! An entry can be read as soon as `append` returns, from the [`LogTail`]. What a leader sends counts as held once the
-//! [`LogWriter`] has synced it. openraft would wait for that before it sends an entry that this node proposes to anyone, one
-//! sync after the other; so it is told at once that such an entry is held ([`Completion::BeforeSync`]), and what would follow waits for
-//! the disk instead:
+//! An entry can be read from the [`LogTail`] as soon as `append` returns. An entry that a leader sent to this node counts as held once the
+//! [`LogWriter`] has synced it. For an entry that this node proposes itself, openraft would wait for that sync before it sends the entry to
+//! anyone, one sync after the other. So openraft is told at once that such an entry is held ([`Completion::BeforeSync`]), and what depends
+//! on the entry waits for the disk instead:
 //!
-//! | what | where it waits |
+//! | what waits | where |
 //! |---|---|
-//! | a follower's answer, by which an entry becomes committed | `append_pipeline.rs` |
-//! | telling the others how far the log is committed | `append_pipeline.rs` |
-//! | answering a leader that this node holds an entry | `serve.rs` |
-//! | applying an entry, as a site of one node does without anybody's answer | `state_machine.rs` |
+//! | a follower's response, by which an entry becomes committed | `peers/append_pipeline.rs` |
+//! | sending the commit index to the others | `peers/append_pipeline.rs` |
+//! | this node's response to a leader that it holds an entry | `serve.rs` |
+//! | applying an entry, as a site of one node does without any response | `state_machine.rs` |
 //!
 //! Older entries are read from the disk on blocking threads, so that a slow disk does not stop the heartbeats.
 
@@ -34,14 +34,14 @@ use serde::de::DeserializeOwned;
 
 use super::{
     install_gate::InstallGate,
-    log_tail::{LogTail, SizedEntry, TailRead},
-    log_writer::{Completion, LogWriter, StallInjector, WriteError},
-    types::{Entry, LogId, SiteRaft, StoreError, StoreIoError, Vote, entry_bytes},
+    tail::{LogTail, SizedEntry, TailRead},
+    writer::{Completion, LogWriter, StallInjector, WriteError},
 };
+use crate::consensus::types::{Entry, LogId, SiteRaft, StoreError, StoreIoError, Vote, entry_bytes};
 
 /// The log as openraft uses it. Clones read and write the same log.
 #[derive(Clone)]
-pub(super) struct LogStore {
+pub struct LogStore {
     node: NodeId,
     log: Arc<LogDb>,
     tail: Arc<LogTail>,
@@ -61,20 +61,20 @@ impl LogStore {
         Ok(Self { node, log, tail, writer, gate, append_bytes_max })
     }
 
-    /// Tells which entries the disk has.
+    /// The newest entries, and which of them the disk has.
     pub fn tail(&self) -> Arc<LogTail> {
         Arc::clone(&self.tail)
     }
 
-    /// What tests hold the log up by.
+    /// What tests stall the log with.
     pub fn stall_injector(&self) -> StallInjector {
         self.writer.stall_injector()
     }
 
     /// Entries of `range` that are there, in order, at most `bytes_max` of them in sum but at least one.
     async fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
-        let TailRead { on_disk: older, held } = self.tail.read(range);
-        let (mut entries, mut bytes_left) = (Vec::with_capacity(held.len()), bytes_max);
+        let TailRead { on_disk: older, in_memory } = self.tail.read(range);
+        let (mut entries, mut bytes_left) = (Vec::with_capacity(in_memory.len()), bytes_max);
         if !older.is_empty() {
             let log = Arc::clone(&self.log);
             let wanted = older.clone();
@@ -89,7 +89,7 @@ impl LogStore {
                 return Ok(entries);
             }
         }
-        for SizedEntry { entry, bytes } in held {
+        for SizedEntry { entry, bytes } in in_memory {
             if !entries.is_empty() && bytes > bytes_left {
                 break;
             }
@@ -105,7 +105,7 @@ impl LogStore {
         on_disk(StoreIoError::read_vote, move || Ok(log.meta(meta)?.map(|bytes| codec::decode(&bytes)).transpose()?)).await
     }
 
-    /// Waits until the disk holds everything that was asked for before.
+    /// Waits until the disk holds everything that was handed to the writer before.
     async fn after_all_written(&self, named: impl FnOnce(AnyError) -> StoreIoError) -> Result<(), StoreError> {
         self.change(named, |_| Ok(())).await
     }
@@ -214,7 +214,7 @@ impl RaftLogStorage<SiteRaft> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let (mut held, mut records) = (Vec::new(), Vec::new());
+        let (mut appended, mut records) = (Vec::new(), Vec::new());
         let mut completion = Completion::BeforeSync;
         for entry in entries {
             if entry.log_id.leader_id.node_id != self.node.0 {
@@ -222,16 +222,16 @@ impl RaftLogStorage<SiteRaft> for LogStore {
             }
             let bytes = codec::encode_sized(&entry, entry_bytes(&entry)).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
             records.push((entry.log_id.index, bytes));
-            held.push(entry);
+            appended.push(entry);
         }
-        // In the tail BEFORE the thread may tell it that the disk holds them.
-        self.tail.push(held.into_iter().zip(&records).map(|(entry, (_, bytes))| SizedEntry { entry, bytes: bytes.len() }).collect());
-        self.writer.append(records, completion, callback);
+        // In the tail BEFORE the writer may note there that the disk holds them.
+        self.tail.push(appended.into_iter().zip(&records).map(|(entry, (_, bytes))| SizedEntry { entry, bytes: bytes.len() }).collect());
+        self.writer.append(records, completion, callback).await;
         Ok(())
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StoreError> {
-        // What was appended ahead is written first, so that the tail hears no more of what is cut off.
+        // Appends that are still queued are written first, so that no write of a truncated entry is noted in the tail afterwards.
         self.after_all_written(StoreIoError::write_logs).await?;
         self.tail.truncate_from(log_id.index);
         self.change(StoreIoError::write_logs, move |log| log.truncate_from(log_id.index)).await

@@ -1,9 +1,9 @@
-//! Where log snapshots stand on disk.
+//! The store of log snapshots on disk.
 //!
 //! ```text
-//! snapshots/<id>/meta      openraft's words about the snapshot; written last, so a snapshot with it is whole
+//! snapshots/<id>/meta      openraft's metadata of the snapshot; written last, so a snapshot with it is whole
 //! snapshots/<id>/state/    a checkpoint of the state database, hard-linked with it
-//! snapshots/incoming/      files of a snapshot that is being received; kept over broken lines and restarts
+//! snapshots/incoming/      files of a snapshot that is being received; kept over broken connections and restarts
 //! snapshots/making-…       half-made; removed at start
 //! ```
 //!
@@ -16,71 +16,25 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use kho_storage::{codec, ids::Hash32};
+use kho_storage::codec;
 use parking_lot::Mutex;
 
-use super::types::SnapshotMeta;
+use crate::consensus::{
+    snapshot_dir::{SnapshotDir, state_in},
+    types::SnapshotMeta,
+};
 
 const META_FILE: &str = "meta";
-const STATE_DIR: &str = "state";
 const INCOMING_DIR: &str = "incoming";
 const MAKING_PREFIX: &str = "making-";
 
-/// A handle of a snapshot on disk. When it was superseded and the last handle goes, so do the files.
-#[derive(Debug, Clone)]
-pub struct SnapshotDir {
-    held: Arc<HeldDir>,
-}
-
-#[derive(Debug)]
-struct HeldDir {
-    root: PathBuf,
-    superseded: AtomicBool,
-    /// Hashes of whole files, as far as they were needed: files never change.
-    hashes: Mutex<BTreeMap<String, Hash32>>,
-}
-
-impl Drop for HeldDir {
-    fn drop(&mut self) {
-        if self.superseded.load(Ordering::Acquire)
-            && let Err(error) = fs::remove_dir_all(&self.root)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(dir = %self.root.display(), %error, "an old log snapshot could not be removed; it is tried again at the next start");
-        }
-    }
-}
-
-impl SnapshotDir {
-    fn new(root: PathBuf) -> Self {
-        Self { held: Arc::new(HeldDir { root, superseded: AtomicBool::new(false), hashes: Mutex::default() }) }
-    }
-
-    /// The checkpoint.
-    pub fn state(&self) -> PathBuf {
-        self.held.root.join(STATE_DIR)
-    }
-
-    pub(super) fn known_hash(&self, name: &str) -> Option<Hash32> {
-        self.held.hashes.lock().get(name).copied()
-    }
-
-    pub(super) fn remember_hash(&self, name: &str, hash: Hash32) {
-        self.held.hashes.lock().insert(name.to_owned(), hash);
-    }
-
-    fn supersede(&self) {
-        self.held.superseded.store(true, Ordering::Release);
-    }
-}
-
 /// All snapshots of this node.
 #[derive(Debug)]
-pub(super) struct SnapshotStore {
+pub struct SnapshotStore {
     dir: PathBuf,
     current: Mutex<Option<(SnapshotMeta, SnapshotDir)>>,
     made: AtomicU64,
@@ -91,19 +45,20 @@ pub(super) struct SnapshotStore {
 
 /// While it lives, the log that follows the snapshot being sent is kept.
 #[derive(Debug)]
-pub(super) struct Sending {
+pub struct Sending {
     snapshot_store: Arc<SnapshotStore>,
     number: usize,
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.snapshot_store.sending.lock().remove(&self.number);
+        let removed = self.snapshot_store.sending.lock().remove(&self.number);
+        debug_assert!(removed.is_some(), "sending {} ended twice", self.number);
     }
 }
 
 impl SnapshotStore {
-    /// Opens the snapshot_store, removes what was half-made, and takes up the newest snapshot.
+    /// Opens the store, removes what was half-made, and takes up the newest snapshot.
     ///
     /// # Errors
     /// The system's.
@@ -153,7 +108,7 @@ impl SnapshotStore {
     pub fn received(&self) -> io::Result<SnapshotDir> {
         let root = self.fresh();
         fs::create_dir_all(&root)?;
-        fs::rename(self.incoming(), root.join(STATE_DIR))?;
+        fs::rename(self.incoming(), state_in(&root))?;
         let dir = SnapshotDir::new(root);
         dir.supersede();
         Ok(dir)
@@ -199,40 +154,9 @@ impl SnapshotStore {
     }
 }
 
-/// The path of the checkpoint inside a snapshot's directory.
-pub(super) fn state_in(root: &Path) -> PathBuf {
-    root.join(STATE_DIR)
-}
-
-/// Whether a file of a checkpoint is part of the state; RocksDB's own log and lock are not.
-pub(super) fn is_state_file(name: &str) -> bool {
-    let plain = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    plain && !name.starts_with('.') && !name.starts_with("LOG") && name != "LOCK"
-}
-
-/// Copies a checkpoint, by hard links where files never change.
-///
-/// # Errors
-/// The system's.
-pub(super) fn link_copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(text) = name.to_str().filter(|name| is_state_file(name)) else { continue };
-        let target = to.join(&name);
-        if text.ends_with(".sst") && fs::hard_link(entry.path(), &target).is_ok() {
-            continue;
-        }
-        fs::copy(entry.path(), &target)?;
-        File::open(&target)?.sync_all()?;
-    }
-    File::open(to)?.sync_all()
-}
-
 fn sync_tree(root: &Path) -> io::Result<()> {
     File::open(root.join(META_FILE))?.sync_all()?;
-    File::open(root.join(STATE_DIR))?.sync_all()?;
+    File::open(state_in(root))?.sync_all()?;
     File::open(root)?.sync_all()
 }
 

@@ -1,4 +1,4 @@
-//! A line to a node that can be cut, and that counts what it carries: what a UDP proxy on loopback does to packets.
+//! A link to a node that can be cut, and that counts what it carries: what a UDP proxy on loopback does to packets.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{net::UdpSocket, task::JoinSet};
 
-pub struct Line {
+pub struct Link {
     socket: Arc<UdpSocket>,
     state: Arc<State>,
     _carrier: JoinSet<()>,
@@ -25,7 +25,7 @@ struct State {
     carries_max: AtomicU64,
 }
 
-impl Line {
+impl Link {
     pub async fn to(far: SocketAddr) -> Self {
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a free port"));
         let state = Arc::new(State { far, carried: AtomicU64::new(0), carries_max: AtomicU64::new(u64::MAX) });
@@ -43,7 +43,7 @@ impl Line {
         self.state.carries_max.store(self.carried() + bytes, Ordering::SeqCst);
     }
 
-    pub fn mend(&self) {
+    pub fn restore(&self) {
         self.state.carries_max.store(u64::MAX, Ordering::SeqCst);
     }
 
@@ -80,7 +80,7 @@ async fn carry(socket: Arc<UdpSocket>, state: Arc<State>) {
         };
         if !state.is_broken() {
             state.carried.fetch_add(len as u64, Ordering::SeqCst);
-            // A packet lost here is a packet lost on a line.
+            // A packet lost here is a packet lost on a link.
             let _ = way.send(&packet[..len]).await;
         }
     }

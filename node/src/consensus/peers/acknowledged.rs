@@ -1,23 +1,23 @@
-//! How far each follower acknowledged this leader's log, so that one whose disk was turned back is noticed.
+//! How far each follower acknowledged this leader's log, so that one whose disk was turned back is detected.
 //!
 //! openraft takes for granted that a follower never loses what it acknowledged; one that does (a restored machine image, a
-//! disk that lies about its syncs) makes the leader's arithmetic fail. Such a follower is left alone and named instead.
+//! disk that lies about its syncs) makes the leader's count of replicas wrong. So such a follower is left alone and reported.
 
 use std::collections::BTreeMap;
 
 use kho_storage::ids::NodeId;
 use parking_lot::Mutex;
 
-use super::types::{AppendResponse, LogId, Vote};
+use crate::consensus::types::{AppendResponse, LogId, Vote};
 
 /// By follower: the leader's vote, and the last entry acknowledged under it.
 #[derive(Debug, Default)]
-pub(super) struct Acknowledged {
+pub struct Acknowledged {
     by_follower: Mutex<BTreeMap<NodeId, (Vote, Option<LogId>)>>,
 }
 
 impl Acknowledged {
-    /// Notes `response` to a question that started behind `previous` and reached to `last`. `false` when the follower denies
+    /// Notes `response` to a request that started behind `previous` and reached to `last`. `false` when the follower denies
     /// what it had acknowledged to the same leader.
     pub fn is_consistent(
         &self,
@@ -51,15 +51,15 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_that_denies_what_it_acknowledged_is_noticed() {
+    fn a_follower_that_denies_what_it_acknowledged_is_detected() {
         let (acknowledged, vote) = (Acknowledged::default(), Vote::new_committed(1, 1));
-        let says = |previous, last, response: AppendResponse| acknowledged.is_consistent(NodeId(2), vote, previous, last, &response);
-        assert!(says(at(9), at(12), AppendResponse::Conflict), "the search for the common part");
-        assert!(says(at(4), at(8), AppendResponse::Success));
-        assert!(says(at(9), at(12), AppendResponse::Conflict));
-        assert!(says(at(8), None, AppendResponse::Success), "a heartbeat");
-        assert!(!says(at(8), None, AppendResponse::Conflict));
-        assert!(!says(at(5), at(6), AppendResponse::Conflict));
+        let consistent = |previous, last, response: AppendResponse| acknowledged.is_consistent(NodeId(2), vote, previous, last, &response);
+        assert!(consistent(at(9), at(12), AppendResponse::Conflict), "the search for the common part");
+        assert!(consistent(at(4), at(8), AppendResponse::Success));
+        assert!(consistent(at(9), at(12), AppendResponse::Conflict));
+        assert!(consistent(at(8), None, AppendResponse::Success), "a heartbeat");
+        assert!(!consistent(at(8), None, AppendResponse::Conflict));
+        assert!(!consistent(at(5), at(6), AppendResponse::Conflict));
     }
 
     #[test]

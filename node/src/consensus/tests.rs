@@ -1,4 +1,4 @@
-//! openraft's own conformance suite, on the real log and a real warehouse.
+//! Tests of the whole module: openraft's own conformance suite, on the real log and a real warehouse.
 
 use std::{path::Path, sync::Arc};
 
@@ -14,10 +14,8 @@ use openraft::testing::{StoreBuilder, Suite};
 use tempfile::TempDir;
 
 use super::{
-    install_gate::InstallGate,
-    log_store::LogStore,
-    log_tail::LogTail,
-    snapshot_store::SnapshotStore,
+    log::{InstallGate, LogStore, LogTail},
+    snapshot::SnapshotStore,
     state_machine::StateMachine,
     types::{SiteRaft, StoreError},
 };

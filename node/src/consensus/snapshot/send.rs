@@ -1,4 +1,4 @@
-//! The leader's side of a log snapshot on its way, see `snapshot_wire.rs`.
+//! The leader's side of a log snapshot on its way, see `wire.rs`.
 
 use std::{
     fs::{self, File},
@@ -9,25 +9,27 @@ use std::{
 use kho_replication::quic::FrameSender;
 use kho_storage::{codec::Blob, ids::Hash32};
 
-use super::{
+use super::wire::{self, FILE_PIECE_BYTES, HeldPart, Offer, OfferedFile, Piece, REPLY_TIMEOUT, Reply};
+use crate::consensus::{
     error::{PeerError, PeerRefusal},
-    peers::{PeerTarget, Peers},
-    snapshot_store::{SnapshotDir, is_state_file},
-    snapshot_wire::{self as wire, FILE_PIECE_BYTES, HeldPart, Offer, OfferedFile, Piece, REPLY_TIMEOUT, Reply},
+    peers::{
+        PeerTarget, Peers,
+        wire::{Subject, WireError},
+    },
+    snapshot_dir::{SnapshotDir, is_state_file},
     types::{Snapshot, SnapshotResponse, Vote},
-    wire::{Subject, WireError},
 };
 
 /// Why a snapshot did not arrive. All of these are tried again.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SendError {
+pub enum SendError {
     #[error(transparent)]
     Peer(#[from] PeerError),
-    #[error("the line broke: {0}")]
+    #[error("the connection broke: {0}")]
     Wire(#[from] WireError),
     #[error("the follower refused: {0}")]
     Refused(PeerRefusal),
-    #[error("the follower answered out of turn")]
+    #[error("the follower replied out of turn")]
     OutOfTurn,
     #[error("the snapshot's files could not be read: {0}")]
     File(#[from] io::Error),
@@ -37,10 +39,10 @@ pub(super) enum SendError {
 ///
 /// # Errors
 /// [`SendError`]; what arrived stays there for the next attempt.
-pub(super) async fn send(peers: &Peers, target: &PeerTarget, vote: Vote, snapshot: &Snapshot) -> Result<SnapshotResponse, SendError> {
+pub async fn send(peers: &Peers, target: &PeerTarget, vote: Vote, snapshot: &Snapshot) -> Result<SnapshotResponse, SendError> {
     let dir = (*snapshot.snapshot).clone();
     let files = list(dir.clone()).await?;
-    let (mut sender, mut receiver) = peers.begin(target, Subject::Snapshot).await?;
+    let (mut sender, mut receiver) = peers.open_stream(target, Subject::Snapshot).await?;
     wire::send(&mut sender, &Offer { vote, meta: snapshot.meta.clone(), files: files.clone() }).await?;
     let held = match wire::receive(&mut receiver, REPLY_TIMEOUT).await? {
         Reply::Holding(held) if held.len() == files.len() => held,
@@ -83,35 +85,35 @@ async fn send_file(sender: &mut FrameSender, dir: &SnapshotDir, number: u32, fil
     if held.bytes == file.bytes && dir.known_hash(&file.name) == Some(held.hash) {
         return Ok(());
     }
-    let mut reading = Reading::open(path, held, file.bytes).await?;
-    if reading.whole() {
+    let mut reader = FileReader::open(path, held, file.bytes).await?;
+    if reader.whole() {
         dir.remember_hash(&file.name, held.hash);
         return Ok(());
     }
-    wire::send(sender, &Piece::Start { file: number, offset: reading.offset }).await?;
+    wire::send(sender, &Piece::Start { file: number, offset: reader.offset }).await?;
     loop {
-        let (next, piece) = on_disk(move || reading.next()).await?;
-        reading = next;
+        let (next, piece) = on_disk(move || reader.next()).await?;
+        reader = next;
         if piece.is_empty() {
             break;
         }
         wire::send(sender, &Piece::Bytes(Blob(piece))).await?;
     }
-    let hash = Hash32(*reading.hasher.finalize().as_bytes());
+    let hash = Hash32(*reader.hasher.finalize().as_bytes());
     dir.remember_hash(&file.name, hash);
     wire::send(sender, &Piece::End { hash }).await?;
     Ok(())
 }
 
 /// A file being read and hashed in one pass.
-struct Reading {
+struct FileReader {
     file: File,
     hasher: blake3::Hasher,
     offset: u64,
     end: u64,
 }
 
-impl Reading {
+impl FileReader {
     /// Opens the file behind the held part if that is its beginning, else at 0.
     async fn open(path: PathBuf, held: HeldPart, end: u64) -> io::Result<Self> {
         on_disk(move || {

@@ -22,39 +22,39 @@ use kho_storage::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use super::{
+use crate::consensus::{
     error::PeerRefusal,
+    peers::wire::WireError,
     types::{SnapshotMeta, Vote},
-    wire::WireError,
 };
 
 /// Bytes of a file travel in pieces of this size.
-pub(super) const FILE_PIECE_BYTES: usize = 1 << 20;
+pub const FILE_PIECE_BYTES: usize = 1 << 20;
 /// A checkpoint with more files than this is refused: 32 MiB each, so 600 GiB.
-pub(super) const FILES_MAX: usize = 20_000;
+pub const FILES_MAX: usize = 20_000;
 /// Largest list: an offer or a holding.
 const LIST_BYTES_MAX: usize = 4 << 20;
 /// A piece, or the offer, is waited for this long.
-pub(super) const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
+pub const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The other end may have to hash all it holds, or to install it.
-pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(3600);
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Offer {
+pub struct Offer {
     pub vote: Vote,
     pub meta: SnapshotMeta,
     pub files: Vec<OfferedFile>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OfferedFile {
+pub struct OfferedFile {
     pub name: String,
     pub bytes: u64,
 }
 
 /// Follower to leader.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Reply {
+pub enum Reply {
     /// One per offered file, in the order of the offer.
     Holding(Vec<HeldPart>),
     Installed {
@@ -65,14 +65,14 @@ pub(super) enum Reply {
 
 /// The beginning of a file that is already there; `bytes` may be 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct HeldPart {
+pub struct HeldPart {
     pub bytes: u64,
     pub hash: Hash32,
 }
 
 /// Leader to follower, after the holding.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Piece {
+pub enum Piece {
     /// The next bytes belong to this file of the offer, from `offset` on; what the follower holds beyond is thrown away.
     Start {
         file: u32,
@@ -87,13 +87,13 @@ pub(super) enum Piece {
     Done,
 }
 
-pub(super) async fn send<T: Serialize>(sender: &mut FrameSender, value: &T) -> Result<(), WireError> {
+pub async fn send<T: Serialize>(sender: &mut FrameSender, value: &T) -> Result<(), WireError> {
     Ok(sender.send(&codec::encode(value)?).await?)
 }
 
-/// The next frame, which must come within `patience`.
-pub(super) async fn receive<T: DeserializeOwned>(receiver: &mut FrameReceiver, patience: Duration) -> Result<T, WireError> {
-    let arrived = timeout(patience, receiver.recv()).await.map_err(|_| WireError::TooSlow { patience })?;
+/// The next frame, which must come within `timeout_after`.
+pub async fn receive<T: DeserializeOwned>(receiver: &mut FrameReceiver, timeout_after: Duration) -> Result<T, WireError> {
+    let arrived = timeout(timeout_after, receiver.recv()).await.map_err(|_| WireError::TooSlow { timeout: timeout_after })?;
     let frame = arrived?.ok_or(WireError::OtherLength)?;
     if frame.len() > LIST_BYTES_MAX {
         return Err(WireError::TooLarge { bytes: frame.len() });

@@ -1,13 +1,15 @@
-//! WriterCore and syncing the log, in the order in which it was asked, by one thread: whoever waits at that moment shares one write and
-//! one sync. A small append that nothing waits before is written where it is asked for while the disk is quick ([`LatencyEstimate`]); one that
-//! nobody waits for there ([`Completion::BeforeSync`]) is written while the followers are being sent it.
+//! The writer of the log: one thread that writes and syncs, in the order of the jobs. All jobs that wait at one moment share one write
+//! and one sync. A small append that finds no job waiting is written by its caller while the disk is quick ([`LatencyEstimate`]). An append
+//! that openraft need not wait for ([`Completion::BeforeSync`]) is written while the followers are being sent it.
+//!
+//! Invariant: what is written is written in the order in which it was handed over, and nothing is written after a write that failed
+//! ([`LogTail::check`]).
 
 use std::{
     io, iter, mem,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
-        mpsc,
     },
     thread,
 };
@@ -15,26 +17,29 @@ use std::{
 use kho_storage::log_db::{LogDb, LogDbError, LogMeta};
 use openraft::storage::LogFlushed;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     latency_estimate::{LatencyEstimate, SMALL_BYTES_MAX},
-    log_tail::{LogTail, LogWriteFailed},
-    types::{LogId, SiteRaft},
+    tail::{LogTail, LogWriteFailed},
 };
+use crate::consensus::types::{LogId, SiteRaft};
 
+/// Jobs that wait for the thread at most; whoever brings another one waits for a place. While the disk works there are never so many:
+/// it bounds what gathers behind a stalled disk.
+const JOBS_QUEUED_MAX: usize = 1_024;
 /// Jobs that share one write at most, so that none waits for ever.
-const JOBS_TOGETHER_MAX: usize = 64;
-/// Once they have so many bytes, they are written without those that follow: while it writes, the disk tells nobody that it goes on
-/// ([`LogTail::hangs_for`]).
-const TOGETHER_BYTES_MAX: usize = 4 << 20;
+const JOBS_GROUPED_MAX: usize = 64;
+/// Jobs of so many bytes are written without those that follow: during one write the disk shows no progress
+/// ([`LogTail::stalled_for`]).
+const GROUP_BYTES_MAX: usize = 4 << 20;
 
 /// The handle of the writing thread. The thread ends with its last handle, which waits for it: a process must not end while a
 /// thread still holds a database.
 #[derive(Clone)]
-pub(super) struct LogWriter {
+pub struct LogWriter {
     thread: Arc<WriterThread>,
-    writing: Arc<WriterCore>,
+    core: Arc<WriterCore>,
 }
 
 struct WriterThread {
@@ -45,7 +50,7 @@ struct WriterThread {
 
 /// When an append counts as done for openraft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Completion {
+pub enum Completion {
     /// Once the disk has it.
     AfterSync,
     /// At once. Whatever depends on it waits for [`LogTail::until_written`].
@@ -72,13 +77,13 @@ impl Drop for WriterThread {
 }
 
 impl LogWriter {
-    /// Starts the thread; it tells `tail` what the disk holds.
+    /// Starts the thread; it notes in `tail` what the disk holds.
     ///
     /// # Errors
     /// The system's, when it gives no thread.
     pub fn start(log: Arc<LogDb>, tail: Arc<LogTail>) -> io::Result<Self> {
-        let (jobs, arrived) = mpsc::channel();
-        let writing = Arc::new(WriterCore {
+        let (jobs, arrived) = mpsc::channel(JOBS_QUEUED_MAX);
+        let core = Arc::new(WriterCore {
             log,
             tail,
             committed: Mutex::default(),
@@ -87,14 +92,14 @@ impl LogWriter {
             latency: LatencyEstimate::unknown(),
         });
         let running = thread::Builder::new().name("kho-log-write".into()).spawn({
-            let writing = Arc::clone(&writing);
-            move || writing.run(&arrived)
+            let core = Arc::clone(&core);
+            move || core.run(arrived)
         })?;
-        Ok(Self { thread: Arc::new(WriterThread { jobs: Some(jobs), running: Some(running) }), writing })
+        Ok(Self { thread: Arc::new(WriterThread { jobs: Some(jobs), running: Some(running) }), core })
     }
 
     /// Appends consecutive entries and calls back, perhaps before this returns.
-    pub fn append(&self, records: Vec<(u64, Vec<u8>)>, completion: Completion, flushed: LogFlushed<SiteRaft>) {
+    pub async fn append(&self, records: Vec<(u64, Vec<u8>)>, completion: Completion, flushed: LogFlushed<SiteRaft>) {
         let flushed = match completion {
             Completion::BeforeSync => {
                 flushed.log_io_completed(Ok(()));
@@ -104,57 +109,60 @@ impl LogWriter {
         };
         let here = completion == Completion::AfterSync
             && bytes_of(&records) <= SMALL_BYTES_MAX
-            && self.writing.latency.is_quick()
-            && self.writing.jobs_waiting.load(Ordering::Acquire) == 0;
+            && self.core.latency.is_quick()
+            && self.core.jobs_waiting.load(Ordering::Acquire) == 0;
         if here {
-            return self.writing.write(&mut GroupedAppend::of(records, flushed));
+            return self.core.write(&mut GroupedAppend::of(records, flushed));
         }
-        if let Err(Job::Append { flushed, .. }) = self.send(Job::Append { records, flushed }) {
-            self.writing.tail.write_failed(LogWriteFailed(ENDED.into()));
+        if let Err(Job::Append { flushed, .. }) = self.send(Job::Append { records, flushed }).await {
+            self.core.tail.write_failed(LogWriteFailed(ENDED.into()));
             if let Some(flushed) = flushed {
                 flushed.log_io_completed(Err(io::Error::other(ENDED)));
             }
         }
     }
 
-    /// Changes the log after everything asked for before.
+    /// Changes the log after everything that was handed over before.
     ///
     /// # Errors
     /// The change's own, or why nothing is written any more.
     pub async fn change(&self, change: impl FnOnce(&LogDb) -> Result<(), LogDbError> + Send + 'static) -> Result<(), WriteError> {
         let (done, changed) = oneshot::channel();
-        self.send(Job::Change { change: Box::new(change), done }).map_err(|_| WriteError::Ended)?;
+        self.send(Job::Change { change: Box::new(change), done }).await.map_err(|_| WriteError::Ended)?;
         changed.await.map_err(|_| WriteError::Ended)?
     }
 
-    /// Keeps how far the log is known to be committed, as `bytes`, together with whatever is written once the disk has the log up to
-    /// there. A crash before that forgets it, which costs a restarted node only the time until a leader tells it again.
+    /// Notes the commit index, as `bytes`. It is written with the next write after the disk has the log up to there. A crash before that
+    /// loses it; a restarted node then learns it from the leader, which costs only time.
     pub fn note_committed(&self, committed: Option<LogId>, bytes: Vec<u8>) {
-        *self.writing.committed.lock() = Some((committed, bytes));
+        *self.core.committed.lock() = Some((committed, bytes));
     }
 
-    /// What tests hold the log up by; it keeps neither the thread nor the log.
+    /// What tests stall the log with. It keeps neither the thread nor the log alive.
     pub fn stall_injector(&self) -> StallInjector {
-        StallInjector(Arc::downgrade(&self.writing))
+        StallInjector(Arc::downgrade(&self.core))
     }
 
-    fn send(&self, job: Job) -> Result<(), Job> {
+    /// Hands a job to the thread, once there is a place for it.
+    async fn send(&self, job: Job) -> Result<(), Job> {
         let Some(jobs) = &self.thread.jobs else { return Err(job) };
+        let Ok(place) = jobs.reserve().await else { return Err(job) };
         // Counted BEFORE the thread may take it.
-        self.writing.jobs_waiting.fetch_add(1, Ordering::AcqRel);
-        jobs.send(job).map_err(|mpsc::SendError(job)| job)
+        self.core.jobs_waiting.fetch_add(1, Ordering::AcqRel);
+        place.send(job);
+        Ok(())
     }
 }
 
-/// Keeps a log from being written, as a disk that hangs does.
-pub(super) struct StallInjector(Weak<WriterCore>);
+/// Keeps a log from being written, as a stalled disk does.
+pub struct StallInjector(Weak<WriterCore>);
 
 impl StallInjector {
-    /// Does `meanwhile` while nothing is written. `None` when the log is closed.
+    /// Runs `meanwhile` while nothing is written. `None` when the log is closed.
+    #[expect(clippy::await_holding_lock, reason = "the writer is to wait for it")]
     pub async fn during<T>(&self, meanwhile: impl Future<Output = T>) -> Option<T> {
-        let writing = self.0.upgrade()?;
-        #[expect(clippy::await_holding_lock, reason = "the writer is to wait for it")]
-        let _turn = writing.turn.lock();
+        let core = self.0.upgrade()?;
+        let _turn = core.turn.lock();
         Some(meanwhile.await)
     }
 }
@@ -163,7 +171,7 @@ const ENDED: &str = "the log's thread has ended";
 
 /// Why a change of the log failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WriteError {
+pub enum WriteError {
     #[error(transparent)]
     Log(#[from] LogDbError),
     #[error(transparent)]
@@ -176,9 +184,9 @@ pub(super) enum WriteError {
 struct WriterCore {
     log: Arc<LogDb>,
     tail: Arc<LogTail>,
-    /// How far the log is committed, not yet kept.
+    /// The commit index, not yet written.
     committed: Mutex<Option<(Option<LogId>, Vec<u8>)>>,
-    /// Jobs that the thread has not finished. Who finds one waits in line behind it.
+    /// Jobs that the thread has not finished. An append that finds one is queued behind it.
     jobs_waiting: AtomicUsize,
     /// One write at a time.
     turn: Mutex<()>,
@@ -203,6 +211,7 @@ impl GroupedAppend {
         self.records.extend(other.records);
         self.bytes += other.bytes;
         self.flushed.extend(other.flushed);
+        debug_assert_eq!(self.bytes, bytes_of(&self.records), "the group's bytes are the sum of its records");
     }
 }
 
@@ -211,31 +220,33 @@ fn bytes_of(records: &[(u64, Vec<u8>)]) -> usize {
 }
 
 impl WriterCore {
-    fn run(&self, arrived: &mpsc::Receiver<Job>) {
-        while let Ok(first) = arrived.recv() {
-            let mut together = GroupedAppend::default();
+    fn run(&self, mut arrived: mpsc::Receiver<Job>) {
+        while let Some(first) = arrived.blocking_recv() {
+            let mut group = GroupedAppend::default();
             let mut jobs = 0;
-            for job in iter::once(first).chain(arrived.try_iter().take(JOBS_TOGETHER_MAX - 1)) {
+            let waiting = iter::from_fn(|| arrived.try_recv().ok());
+            for job in iter::once(first).chain(waiting.take(JOBS_GROUPED_MAX - 1)) {
                 jobs += 1;
                 match job {
                     Job::Append { records, flushed } => {
-                        together.add(GroupedAppend::of(records, flushed));
-                        if together.bytes >= TOGETHER_BYTES_MAX {
-                            self.write(&mut together);
+                        group.add(GroupedAppend::of(records, flushed));
+                        if group.bytes >= GROUP_BYTES_MAX {
+                            self.write(&mut group);
                         }
                     }
                     Job::Change { change, done } => {
-                        self.write(&mut together);
-                        // Whoever asked and went away learns of a failing disk by the next append.
+                        self.write(&mut group);
+                        // A caller that went away learns of a failing disk by the next append.
                         let _ = done.send(self.change(change));
                     }
                 }
             }
-            self.write(&mut together);
-            self.jobs_waiting.fetch_sub(jobs, Ordering::AcqRel);
+            self.write(&mut group);
+            let before = self.jobs_waiting.fetch_sub(jobs, Ordering::AcqRel);
+            assert!(before >= jobs, "{jobs} jobs are finished, but only {before} were waiting");
         }
         if let Err(error) = self.change(Box::new(|_| Ok(()))) {
-            tracing::warn!(%error, "how far the log is committed could not be kept at the end");
+            tracing::warn!(%error, "the commit index could not be written at the end");
         }
     }
 
@@ -244,12 +255,12 @@ impl WriterCore {
         self.tail.check()?;
         self.write_committed()?;
         change(&self.log)?;
-        self.tail.went_on();
+        self.tail.note_progress();
         Ok(())
     }
 
-    fn write(&self, together: &mut GroupedAppend) {
-        let GroupedAppend { records, flushed, .. } = mem::take(together);
+    fn write(&self, group: &mut GroupedAppend) {
+        let GroupedAppend { records, flushed, .. } = mem::take(group);
         let Some((last, _)) = records.last() else { return };
         let next = last + 1;
         let turn = self.turn.lock();

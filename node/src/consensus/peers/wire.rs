@@ -1,7 +1,7 @@
-//! What nodes of a site say to each other: one question a stream.
+//! The messages between the nodes of a site: one request a stream.
 //!
 //! ```text
-//! question:  envelope │ body in pieces …        answer:  verdict │ body in pieces …
+//! request:  envelope │ body in pieces …        reply:  verdict │ body in pieces …
 //! ```
 //!
 //! The envelope names the group, both nodes and both disks, and is judged before a byte of the body is read. Bodies travel in
@@ -15,7 +15,7 @@ use kho_storage::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::consensus::{
     error::PeerRefusal,
     types::{DiskId, GroupId},
 };
@@ -38,17 +38,17 @@ pub enum Subject {
     Propose,
     /// Where a linearizable read has to wait for.
     ReadIndex,
-    /// Who are you, on which disk, and have you ever taken part?
+    /// Which disk is the peer on, and did it ever take part?
     Hello,
     /// A change of the members, for the leader.
     ChangeMembers,
-    /// A log snapshot; the stream goes on in the form of `snapshot_wire.rs`.
+    /// A log snapshot; the stream goes on in the form of `snapshot/wire.rs`.
     Snapshot,
-    /// Would you vote for me, if I stood for election?
+    /// A pre-vote: would the peer vote for the sender, if it stood for election?
     PreVoteRequest,
 }
 
-/// First frame of a question.
+/// First frame of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     pub group: GroupId,
@@ -61,22 +61,22 @@ pub struct Envelope {
     pub body_bytes: u32,
 }
 
-/// First frame of an answer.
+/// First frame of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     pub refused: Option<PeerRefusal>,
     pub body_bytes: u32,
 }
 
-/// A node's answer to [`Subject::Hello`].
+/// A node's reply to [`Subject::Hello`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HelloAnswer {
+pub struct HelloReply {
     pub disk: DiskId,
     /// It has no vote, no log and no state: it never took part.
     pub fresh: bool,
 }
 
-/// Why a question or an answer could not be read or sent.
+/// Why a request or a reply could not be read or sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     #[error(transparent)]
@@ -87,8 +87,8 @@ pub enum WireError {
     TooLarge { bytes: usize },
     #[error("the stream ended early or went on too long")]
     OtherLength,
-    #[error("nothing came within {patience:?}")]
-    TooSlow { patience: std::time::Duration },
+    #[error("nothing came within {timeout:?}")]
+    TooSlow { timeout: std::time::Duration },
 }
 
 /// Sends a head and its body, and ends the stream.
@@ -163,7 +163,7 @@ pub struct Expectation<'a> {
     pub sender_disk: Option<DiskId>,
 }
 
-/// Whether a question may be worked on at all.
+/// Whether a request may be worked on at all.
 ///
 /// # Errors
 /// The refusal to be sent back.

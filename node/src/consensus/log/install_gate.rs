@@ -13,15 +13,15 @@ enum GateState {
     Failed(String),
 }
 
-/// Shared by the receiver of snapshots, the state machine and the log.
+/// Shared by the receiver of snapshots, the state machine and the log store.
 #[derive(Debug, Clone)]
-pub(super) struct InstallGate {
+pub struct InstallGate {
     state: watch::Sender<GateState>,
 }
 
 /// While it lives, the log is not purged, unless [`InstallGate::passed`] or [`InstallGate::failed`] decided it earlier.
 #[derive(Debug)]
-pub(super) struct Installation {
+pub struct Installation {
     gate: InstallGate,
 }
 
@@ -31,8 +31,12 @@ impl InstallGate {
     }
 
     /// To be called BEFORE a snapshot is handed to openraft.
+    ///
+    /// # Panics
+    /// When an installation is under way: snapshots are received one at a time.
     pub fn close(&self) -> Installation {
         self.state.send_if_modified(|state| {
+            assert!(*state != GateState::Installing, "a second log snapshot is being installed");
             let open = *state == GateState::Open;
             if open {
                 *state = GateState::Installing;

@@ -1,4 +1,4 @@
-//! The follower's side of a log snapshot on its way, see `snapshot_wire.rs`.
+//! The follower's side of a log snapshot on its way, see `wire.rs`.
 //!
 //! Invariant: what is handed to openraft is byte for byte what the leader read (every file's hash is compared), and it is
 //! durable. Test: `a_node_far_behind_gets_a_log_snapshot_and_a_broken_transfer_goes_on`.
@@ -15,18 +15,21 @@ use kho_replication::quic::{FrameReceiver, FrameSender};
 use kho_storage::ids::Hash32;
 
 use super::{
+    store::SnapshotStore,
+    wire::{self, FILE_PIECE_BYTES, FILES_MAX, HeldPart, Offer, OfferedFile, PIECE_TIMEOUT, Piece, Reply},
+};
+use crate::consensus::{
     error::PeerRefusal,
-    install_gate::InstallGate,
-    snapshot_store::{SnapshotStore, is_state_file},
-    snapshot_wire::{self as wire, FILE_PIECE_BYTES, FILES_MAX, HeldPart, Offer, OfferedFile, PIECE_TIMEOUT, Piece, Reply},
-    types::{Raft, Snapshot},
-    wire::WireError,
+    log::InstallGate,
+    peers::wire::WireError,
+    snapshot_dir::is_state_file,
+    types::{Raft, Snapshot, Vote},
 };
 
 /// Why a snapshot could not be received. The leader tries again.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReceiveError {
-    #[error("the line broke: {0}")]
+pub enum ReceiveError {
+    #[error("the connection broke: {0}")]
     Wire(#[from] WireError),
     #[error("the leader broke the protocol: {0}")]
     Misbehaved(&'static str),
@@ -39,7 +42,7 @@ pub(super) enum ReceiveError {
 }
 
 /// Takes log snapshots, one at a time.
-pub(super) struct SnapshotReceiver {
+pub struct SnapshotReceiver {
     pub raft: Raft,
     pub snapshot_store: Arc<SnapshotStore>,
     pub gate: InstallGate,
@@ -47,7 +50,7 @@ pub(super) struct SnapshotReceiver {
 }
 
 impl SnapshotReceiver {
-    /// Receives one snapshot and installs it; says to the leader how it went.
+    /// Receives one snapshot and installs it; reports the result to the leader.
     ///
     /// # Errors
     /// [`ReceiveError`]; what arrived is kept for the next attempt.
@@ -77,7 +80,7 @@ impl SnapshotReceiver {
         Ok(sender.finish().map_err(WireError::from)?)
     }
 
-    async fn install(&self, offer: Offer) -> Result<super::types::Vote, ReceiveError> {
+    async fn install(&self, offer: Offer) -> Result<Vote, ReceiveError> {
         let snapshot_store = Arc::clone(&self.snapshot_store);
         let dir = on_disk(move || snapshot_store.received()).await?;
         let snapshot = Snapshot { meta: offer.meta, snapshot: Box::new(dir) };
@@ -154,19 +157,19 @@ async fn receive_files(receiver: &mut FrameReceiver, dir: &Path, files: &[Offere
 }
 
 async fn receive_file(receiver: &mut FrameReceiver, path: PathBuf, file: &OfferedFile, offset: u64) -> Result<(), ReceiveError> {
-    let mut writing = on_disk({
+    let mut writer = on_disk({
         let path = path.clone();
-        move || WriterCore::open(&path, offset)
+        move || FileWriter::open(&path, offset)
     })
     .await?;
     loop {
         match wire::receive(receiver, PIECE_TIMEOUT).await? {
-            Piece::Bytes(piece) if piece.len() <= FILE_PIECE_BYTES && writing.written + piece.len() as u64 <= file.bytes => {
-                writing = on_disk(move || writing.write(&piece.0)).await?;
+            Piece::Bytes(piece) if piece.len() <= FILE_PIECE_BYTES && writer.written + piece.len() as u64 <= file.bytes => {
+                writer = on_disk(move || writer.write(&piece.0)).await?;
             }
             Piece::End { hash } => {
-                let good = hash.0 == *writing.hasher.finalize().as_bytes() && writing.written == file.bytes;
-                on_disk(move || if good { writing.file.sync_all() } else { fs::remove_file(&path) }).await?;
+                let good = hash.0 == *writer.hasher.finalize().as_bytes() && writer.written == file.bytes;
+                on_disk(move || if good { writer.file.sync_all() } else { fs::remove_file(&path) }).await?;
                 return if good { Ok(()) } else { Err(ReceiveError::Damaged(file.name.clone())) };
             }
             _ => return Err(ReceiveError::Misbehaved("it sent more than the file it offered")),
@@ -175,13 +178,13 @@ async fn receive_file(receiver: &mut FrameReceiver, path: PathBuf, file: &Offere
 }
 
 /// A file being written and hashed in one pass.
-struct WriterCore {
+struct FileWriter {
     file: File,
     hasher: blake3::Hasher,
     written: u64,
 }
 
-impl WriterCore {
+impl FileWriter {
     /// Opens the file to go on at `offset`; what lies before it is hashed again, what lies behind is cut off.
     fn open(path: &Path, offset: u64) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;

@@ -1,0 +1,163 @@
+//! One site's consensus: its nodes agree on an order of commands, and each applies them to its warehouse.
+//!
+//! ```text
+//!  propose ──► leader ──► log (synced) ──► followers' logs ──► committed ──► Warehouse::apply ──► outcome
+//!  (any node passes it on)                                       └─ a follower far behind gets a log snapshot in pieces
+//! ```
+//!
+//! This file and its folder are the only place that names openraft. Reading order, from what stands on its own to what uses it:
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `types.rs`, `snapshot_dir.rs` | the types that openraft is instantiated with |
+//! | `error.rs`, `config.rs`, `status.rs` | errors, bounds and the state as plain values |
+//! | `disk_mark.rs` | which disk this is: a node that lost its disk is another node |
+//! | `log.rs`, `log/` | the log on `kho_storage::log_db`: `tail`, `latency_estimate`, `writer`, `install_gate`, `store`; `idle_flush` |
+//! | `peers.rs`, `peers/` | messages between nodes: `wire`, `connections`, `append_pipeline`, `commit_notices`, `acknowledged` |
+//! | `snapshot.rs`, `snapshot/` | log snapshots on disk and on their way: `store`, `wire`, `send`, `receive` |
+//! | `election.rs`, `election/` | when a node stands for election, and which pre-votes it grants: `timer` |
+//! | `state_machine.rs` | the state, on `kho_storage::warehouse` |
+//! | `log_keeper.rs` | when a log snapshot is due and what of the log may be purged |
+//! | `network.rs` | what openraft sends |
+//! | `leadership_watch.rs` | reports who leads, and why this node can't go on |
+//! | `start.rs` | opens a node's disk and starts its tasks |
+//! | `propose.rs`, `read.rs`, `members.rs`, `serve.rs` | what callers and peers ask for |
+//!
+//! `tests.rs` is openraft's conformance suite; `fuzzing.rs` serves the fuzz targets alone.
+//!
+//! Not here: what a command means, when one is proposed, who may propose one.
+
+mod config;
+mod disk_mark;
+mod election;
+mod error;
+#[doc(hidden)]
+pub mod fuzzing;
+mod leadership_watch;
+mod log;
+mod log_keeper;
+mod members;
+mod network;
+mod peers;
+mod propose;
+mod read;
+mod serve;
+mod snapshot;
+mod snapshot_dir;
+mod start;
+mod state_machine;
+mod status;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use config::{ConsensusConfig, ConsensusLimits};
+pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
+pub use peers::wire::COMMAND_BYTES_MAX;
+pub use status::{Leadership, Member, NodeRole, QUORUM_ACK_AGE_MS_MAX, RaftStatus};
+pub use types::{DiskId, GroupId, NodeAddress};
+
+use std::{sync::Arc, time::Instant};
+
+use kho_storage::{ids::NodeId, warehouse::Warehouse};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    election::ElectionTimer,
+    log::{LogTail, StallInjector},
+    peers::Peers,
+    snapshot::SnapshotReceiver,
+    types::Raft,
+};
+
+/// This node's part in its site's consensus.
+pub struct Consensus {
+    raft: Raft,
+    peers: Arc<Peers>,
+    election_timer: Arc<ElectionTimer>,
+    log_tail: Arc<LogTail>,
+    log_stall_injector: StallInjector,
+    snapshots: SnapshotReceiver,
+    warehouse: Arc<Warehouse>,
+    limits: ConsensusLimits,
+    proposed_bytes: Semaphore,
+    proposed_commands: Semaphore,
+    received_bytes: Semaphore,
+    changing_members: tokio::sync::Mutex<()>,
+    leadership: watch::Receiver<Leadership>,
+    failed: watch::Receiver<Option<String>>,
+    stopping: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Consensus {
+    pub fn node(&self) -> NodeId {
+        self.peers.local().node
+    }
+
+    pub fn group(&self) -> &GroupId {
+        &self.peers.local().group
+    }
+
+    /// The id of this node's disk, as the members know it.
+    pub fn disk(&self) -> DiskId {
+        self.peers.local().disk
+    }
+
+    /// Who leads, followed as it changes.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// Why this node has stopped taking part; the process should end then. A storage error in apply ends up here.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.failed.clone()
+    }
+
+    /// The present state, for status and metrics.
+    pub fn status(&self) -> RaftStatus {
+        status::status(&self.raft.metrics().borrow(), self.election_timer.heartbeat_age(Instant::now()))
+    }
+
+    /// Makes a log snapshot now, whatever the log's size, unless one is being made. Returns when it was ordered.
+    ///
+    /// # Errors
+    /// Why the node has stopped.
+    pub async fn make_snapshot(&self) -> Result<(), StartError> {
+        self.raft.trigger().snapshot().await.map_err(|e| StartError::Consensus(e.to_string()))
+    }
+
+    /// Runs `meanwhile` while this node's log is not written, as if its disk were stalled. For tests alone; `None` once the node has stopped.
+    #[doc(hidden)]
+    pub async fn while_log_stalls<T>(&self, meanwhile: impl Future<Output = T>) -> Option<T> {
+        self.log_stall_injector.during(meanwhile).await
+    }
+
+    /// Stops taking part and puts the state on disk. Proposals under way end as unknown.
+    pub async fn shutdown(&self) {
+        self.stopping.cancel();
+        // An error means that the task is gone already.
+        let _ = self.raft.shutdown().await;
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            let _ = task.await;
+        }
+        let warehouse = Arc::clone(&self.warehouse);
+        match tokio::task::spawn_blocking(move || warehouse.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the state could not be flushed; the next start applies the log again"),
+            Err(error) => tracing::warn!(%error, "the state could not be flushed; the next start applies the log again"),
+        }
+    }
+}
+
+impl Drop for Consensus {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}

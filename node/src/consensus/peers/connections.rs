@@ -1,0 +1,238 @@
+//! Connections to the other nodes of the site: one each, dialled when needed, kept, and dialled again after a loss.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kho_replication::{
+    quic::{Alpn, CloseCode, Connection, Endpoint, FrameReceiver, FrameSender},
+    tls::node_server_name,
+};
+use kho_storage::ids::NodeId;
+use parking_lot::Mutex;
+
+use super::wire::{self, Envelope, Subject, Verdict, WireError};
+use crate::consensus::{
+    error::PeerError,
+    types::{DiskId, GroupId, SiteNode},
+};
+
+/// Waits between attempts to dial a peer: short, because a site of three that lost one node needs the other at once.
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_millis(250);
+/// A connection on which requests get no reply while not one datagram comes is closed after this long: the next request dials anew. QUIC itself would wait longer and longer before it tries the old connection again.
+const STALL_TIMEOUT: Duration = Duration::from_millis(600);
+/// An attempt to dial ends after this long, so that a peer that comes up is tried anew soon, before the pauses between the
+/// packets of one attempt grow.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where a peer is, and the disk it is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerTarget {
+    pub node: NodeId,
+    /// `host:port`.
+    pub address: String,
+    pub disk: Option<DiskId>,
+}
+
+impl PeerTarget {
+    /// The peer that a member's record names.
+    pub fn of_member(node: u64, member: &SiteNode) -> Self {
+        Self { node: NodeId(node), address: member.quic_address.clone(), disk: Some(member.disk) }
+    }
+}
+
+/// Who this node is to its peers.
+#[derive(Debug, Clone)]
+pub struct LocalNode {
+    pub group: GroupId,
+    pub node: NodeId,
+    pub disk: DiskId,
+}
+
+/// The connections of this node to its peers.
+#[derive(Debug)]
+pub struct Peers {
+    endpoint: Endpoint,
+    local: LocalNode,
+    connections: Mutex<BTreeMap<NodeId, Arc<PeerConnection>>>,
+}
+
+#[derive(Debug, Default)]
+struct PeerConnection {
+    dialling: tokio::sync::Mutex<Dialling>,
+    without_reply: Mutex<Option<WithoutReply>>,
+}
+
+/// Requests on the present connection get no reply.
+#[derive(Debug, Clone, Copy)]
+struct WithoutReply {
+    since: Instant,
+    /// Datagrams that had come by then.
+    datagrams: u64,
+}
+
+#[derive(Debug, Default)]
+struct Dialling {
+    connection: Option<(String, Connection)>,
+    failures: u32,
+    next_attempt: Option<Instant>,
+    last_error: String,
+}
+
+impl Peers {
+    pub fn new(endpoint: Endpoint, local: LocalNode) -> Self {
+        Self { endpoint, local, connections: Mutex::default() }
+    }
+
+    pub fn local(&self) -> &LocalNode {
+        &self.local
+    }
+
+    /// Sends a peer one request and waits for its reply. Dropping the future cancels the request, but the peer may have acted on it.
+    ///
+    /// # Errors
+    /// [`PeerError`], sorted by whether the peer may have acted.
+    pub async fn call(&self, target: &PeerTarget, subject: Subject, body: &[u8]) -> Result<Vec<u8>, PeerError> {
+        let body_bytes = wire::announced(body).map_err(|e| PeerError::Unreachable(e.to_string()))?;
+        let (mut sender, mut receiver, mut stall_detector) = self.open(target).await?;
+        let envelope = self.envelope(target, subject, body_bytes);
+        let exchange = async {
+            wire::send_message(&mut sender, &envelope, body).await?;
+            let verdict: Verdict = wire::receive_head(&mut receiver).await?;
+            match verdict.refused {
+                Some(refusal) => Ok(Err(refusal)),
+                None => wire::receive_body(&mut receiver, verdict.body_bytes).await.map(Ok),
+            }
+        };
+        let reply: Result<_, WireError> = exchange.await;
+        match reply {
+            Ok(reply) => {
+                stall_detector.note_reply();
+                reply.map_err(PeerError::Refused)
+            }
+            Err(WireError::Codec(error)) => Err(PeerError::Malformed(error)),
+            Err(error) => Err(PeerError::Lost(error.to_string())),
+        }
+    }
+
+    /// Opens a stream for a longer exchange and sends its envelope.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn open_stream(&self, target: &PeerTarget, subject: Subject) -> Result<(FrameSender, FrameReceiver), PeerError> {
+        let (mut sender, receiver, mut stall_detector) = self.open(target).await?;
+        wire::send_head(&mut sender, &self.envelope(target, subject, 0)).await.map_err(|e| PeerError::Lost(e.to_string()))?;
+        stall_detector.note_reply();
+        Ok((sender, receiver))
+    }
+
+    fn envelope(&self, target: &PeerTarget, subject: Subject, body_bytes: u32) -> Envelope {
+        let LocalNode { group, node, disk } = self.local.clone();
+        Envelope { group, from: node, from_disk: disk, to: target.node, to_disk: target.disk, subject, body_bytes }
+    }
+
+    async fn open(&self, target: &PeerTarget) -> Result<(FrameSender, FrameReceiver, StallDetector), PeerError> {
+        let peer = Arc::clone(self.connections.lock().entry(target.node).or_default());
+        let connection = match peer.present(target) {
+            Some(connection) => connection,
+            None => {
+                // In a task of its own: a handshake may take longer than the caller waits, and the next caller needs it too.
+                let (peer, endpoint, local, target) = (Arc::clone(&peer), self.endpoint.clone(), self.local.clone(), target.clone());
+                let dialled = tokio::spawn(async move { peer.connect(&endpoint, &local, &target).await });
+                dialled.await.map_err(|e| PeerError::Unreachable(e.to_string()))??
+            }
+        };
+        let stall_detector = StallDetector { peer: Arc::clone(&peer), connection: connection.clone(), replied: false };
+        let (sender, receiver) = connection.open_bi().await.map_err(|e| PeerError::Unreachable(e.to_string()))?;
+        Ok((sender, receiver, stall_detector))
+    }
+}
+
+impl PeerConnection {
+    fn present(&self, target: &PeerTarget) -> Option<Connection> {
+        let dialling = self.dialling.try_lock().ok()?;
+        let (address, connection) = dialling.connection.as_ref()?;
+        (*address == target.address && connection.lost().is_none()).then(|| connection.clone())
+    }
+
+    async fn connect(&self, endpoint: &Endpoint, local: &LocalNode, target: &PeerTarget) -> Result<Connection, PeerError> {
+        let mut dialling = self.dialling.lock().await;
+        if let Some((address, connection)) = &dialling.connection {
+            if *address == target.address && connection.lost().is_none() {
+                return Ok(connection.clone());
+            }
+            dialling.connection = None;
+        }
+        if dialling.next_attempt.is_some_and(|at| Instant::now() < at) {
+            return Err(PeerError::Unreachable(dialling.last_error.clone()));
+        }
+        match dial(endpoint, local, target).await {
+            Ok(connection) => {
+                *self.without_reply.lock() = None;
+                *dialling = Dialling { connection: Some((target.address.clone(), connection.clone())), ..Dialling::default() };
+                Ok(connection)
+            }
+            Err(error) => {
+                let backoff = BACKOFF_FIRST.saturating_mul(1 << dialling.failures.min(5)).min(BACKOFF_MAX);
+                dialling.failures = dialling.failures.saturating_add(1);
+                dialling.next_attempt = Some(Instant::now() + backoff);
+                dialling.last_error.clone_from(&error);
+                Err(PeerError::Unreachable(error))
+            }
+        }
+    }
+}
+
+async fn dial(endpoint: &Endpoint, local: &LocalNode, target: &PeerTarget) -> Result<Connection, String> {
+    let mut addresses =
+        tokio::net::lookup_host(&target.address).await.map_err(|e| format!("`{}` names no address: {e}", target.address))?;
+    let address = addresses.next().ok_or_else(|| format!("`{}` names no address", target.address))?;
+    let site = local.group.site;
+    let server_name = node_server_name(site, target.node);
+    let connecting = tokio::time::timeout(DIAL_TIMEOUT, endpoint.connect(address, &server_name, Alpn::Site));
+    let connection =
+        connecting.await.map_err(|_| format!("{address} did not answer within {DIAL_TIMEOUT:?}"))?.map_err(|e| e.to_string())?;
+    if connection.peer_node() == (site, target.node) {
+        Ok(connection)
+    } else {
+        connection.close(CloseCode::NOT_ADMITTED, "another node was expected here");
+        Err(format!("{address} is {} and not node {} of site {site}", connection.peer(), target.node))
+    }
+}
+
+/// Watches over one request: dropped without a reply, it starts the time after which a stalled connection is closed.
+struct StallDetector {
+    peer: Arc<PeerConnection>,
+    connection: Connection,
+    replied: bool,
+}
+
+impl StallDetector {
+    fn note_reply(&mut self) {
+        self.replied = true;
+        *self.peer.without_reply.lock() = None;
+    }
+}
+
+impl Drop for StallDetector {
+    fn drop(&mut self) {
+        if self.replied || self.connection.lost().is_some() {
+            return;
+        }
+        let now = WithoutReply { since: Instant::now(), datagrams: self.connection.datagrams_received() };
+        let mut without_reply = self.peer.without_reply.lock();
+        match *without_reply {
+            Some(first) if first.datagrams == now.datagrams => {
+                if first.since.elapsed() >= STALL_TIMEOUT {
+                    *without_reply = None;
+                    self.connection.close(CloseCode::CANCELLED, "no reply");
+                }
+            }
+            // Nothing was missed so far, or the peer lives and is busy.
+            _ => *without_reply = Some(now),
+        }
+    }
+}

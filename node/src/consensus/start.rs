@@ -1,0 +1,203 @@
+//! The start of a node: opens its disk, applies what is known to be committed, and starts its tasks.
+
+use std::{path::Path, sync::Arc, time::Instant};
+
+use kho_replication::quic::Endpoint;
+use kho_storage::{
+    ids::NodeId,
+    log_db::{LogDb, LogMeta},
+    warehouse::Warehouse,
+};
+use openraft::{
+    RaftLogReader as _,
+    storage::{RaftLogStorage as _, RaftStateMachine as _},
+};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Consensus,
+    config::{self, ConsensusConfig, rank_of},
+    disk_mark::{self, OwnDirectory},
+    election::{ElectionTimer, Elections, draw},
+    error::StartError,
+    leadership_watch::watch_leadership,
+    log::{InstallGate, LogStore},
+    log_keeper::LogKeeper,
+    network::Network,
+    peers::{LocalNode, Peers},
+    snapshot::{SnapshotReceiver, SnapshotStore},
+    state_machine::{StateMachine, position_of},
+    status::Leadership,
+    types::{Raft, StoreError, Vote},
+};
+
+impl Consensus {
+    /// Opens the log, applies what is known to be committed, and takes part.
+    ///
+    /// # Errors
+    /// [`StartError`]; the operator has to fix it.
+    pub async fn start(config: ConsensusConfig, warehouse: Arc<Warehouse>, endpoint: Endpoint) -> Result<Arc<Self>, StartError> {
+        let parts = {
+            let (config, warehouse) = (config.clone(), Arc::clone(&warehouse));
+            let opened = tokio::task::spawn_blocking(move || Parts::open(&config, &warehouse));
+            opened.await.map_err(|e| StartError::Consensus(e.to_string()))??
+        };
+        let local = LocalNode { group: config.group.clone(), node: config.node, disk: parts.own.disk };
+        let peers = Arc::new(Peers::new(endpoint, local));
+        let election_timer = Arc::new(ElectionTimer::new(parts.rank, Instant::now(), draw));
+        let mut log = parts.store;
+        let (log_tail, log_stall_injector) = (log.tail(), log.stall_injector());
+        let mut state =
+            StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.snapshot_store), parts.gate.clone(), Arc::clone(&log_tail));
+        apply_committed(&mut log, &mut state).await?;
+        step_down_on_restart(&mut log, config.node).await?;
+
+        let network = Network {
+            peers: Arc::clone(&peers),
+            log_tail: Arc::clone(&log_tail),
+            snapshot_store: Arc::clone(&parts.snapshot_store),
+            acknowledged: Arc::default(),
+        };
+        let settings = Arc::new(config::raft_config(&config.group)?);
+        let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
+
+        let keeper = LogKeeper {
+            raft: raft.clone(),
+            log: parts.log,
+            warehouse: Arc::clone(&warehouse),
+            snapshot_store: Arc::clone(&parts.snapshot_store),
+            limits: config.limits.clone(),
+        };
+        let elections = Elections { raft: raft.clone(), peers: Arc::clone(&peers), election_timer: Arc::clone(&election_timer) };
+        let (leadership_sender, leadership) = watch::channel(Leadership::default());
+        let (failure_sender, failed) = watch::channel(None);
+        let stopping = CancellationToken::new();
+        let until_stop = |task| tokio::spawn(run_until(stopping.clone(), task));
+        let tasks = vec![
+            tokio::spawn(keeper.run(stopping.clone())),
+            until_stop(Box::pin(watch_leadership(raft.clone(), Arc::clone(&log_tail), leadership_sender, failure_sender))),
+            until_stop(Box::pin(elections.run())),
+        ];
+        Ok(Arc::new(Self {
+            snapshots: SnapshotReceiver {
+                raft: raft.clone(),
+                snapshot_store: parts.snapshot_store,
+                gate: parts.gate,
+                one_at_a_time: tokio::sync::Mutex::new(()),
+            },
+            raft,
+            peers,
+            election_timer,
+            log_tail,
+            log_stall_injector,
+            warehouse,
+            proposed_bytes: Semaphore::new(config.limits.proposed_bytes_max as usize),
+            proposed_commands: Semaphore::new(config.limits.proposed_commands_max as usize),
+            received_bytes: Semaphore::new(config.limits.received_bytes_max as usize),
+            limits: config.limits,
+            changing_members: tokio::sync::Mutex::new(()),
+            leadership,
+            failed,
+            stopping,
+            tasks: Mutex::new(tasks),
+        }))
+    }
+}
+
+/// What `start` opens on disk.
+struct Parts {
+    own: OwnDirectory,
+    log: Arc<LogDb>,
+    store: LogStore,
+    gate: InstallGate,
+    snapshot_store: Arc<SnapshotStore>,
+    rank: u32,
+}
+
+impl Parts {
+    fn open(config: &ConsensusConfig, warehouse: &Warehouse) -> Result<Self, StartError> {
+        let failed = |e: std::io::Error| StartError::Directory { path: config.dir.display().to_string(), reason: e.to_string() };
+        let own = disk_mark::own_directory(&config.dir, &config.group, config.node)?;
+        let log = Arc::new(LogDb::open(&own.log_dir)?);
+        let mark = warehouse.applied()?.unwrap_or_default();
+        let (applied, membership) =
+            position_of(&mark).map_err(|e| StartError::Consensus(format!("the state's mark can't be read: {e}")))?;
+        check_log_fits(&config.dir, &log, applied.map(|id| id.index))?;
+        let voters: Vec<NodeId> = membership.voter_ids().map(NodeId).collect();
+        let gate = InstallGate::open();
+        Ok(Self {
+            own,
+            store: LogStore::start(config.node, Arc::clone(&log), gate.clone(), config.limits.append_bytes_max).map_err(failed)?,
+            log,
+            gate,
+            snapshot_store: Arc::new(SnapshotStore::open(&config.dir.join("snapshots")).map_err(failed)?),
+            rank: config.rank.unwrap_or_else(|| rank_of(config.node, &voters)),
+        })
+    }
+}
+
+/// The log must go on where the state ends, or the disk lost one of them.
+fn check_log_fits(dir: &Path, log: &LogDb, applied: Option<u64>) -> Result<(), StartError> {
+    let lost = |found, missing| Err(StartError::PartLost { path: dir.display().to_string(), found, missing });
+    let extent = log.extent();
+    let used = log.meta(LogMeta::Vote)?.is_some() || log.purged()?.is_some() || !extent.is_empty();
+    match applied {
+        Some(_) if !used => lost("the state", "its log"),
+        None if log.purged()?.is_some() => lost("a log", "the state before it"),
+        Some(applied) if applied + 1 < extent.first => lost("a log", "the state before it"),
+        _ => Ok(()),
+    }
+}
+
+/// Applies what is known to be committed, in pieces bounded in bytes. openraft would do it too, but counts entries.
+async fn apply_committed(log: &mut LogStore, state: &mut StateMachine) -> Result<(), StartError> {
+    let failed = |e: StoreError| StartError::Consensus(e.to_string());
+    let Some(committed) = log.read_committed().await.map_err(failed)? else { return Ok(()) };
+    let (applied, _) = state.applied_state().await.map_err(failed)?;
+    let mut next = applied.map_or(0, |id| id.index + 1);
+    while next <= committed.index {
+        let entries = log.limited_get_log_entries(next, committed.index + 1).await.map_err(failed)?;
+        let Some(last) = entries.last().map(|entry| entry.log_id.index) else { return Ok(()) };
+        state.apply(entries).await.map_err(failed)?;
+        next = last + 1;
+    }
+    Ok(())
+}
+
+/// A node that led when it stopped starts as a follower, though openraft would have it lead on at once. What it acknowledged last
+/// is in its log but perhaps not known here to be committed, so that it would give read indexes, cursors and heads that lie too
+/// far back. An election settles what is committed first.
+async fn step_down_on_restart(log: &mut LogStore, node: NodeId) -> Result<(), StartError> {
+    let failed = |e: StoreError| StartError::Consensus(e.to_string());
+    let Some(vote) = log.read_vote().await.map_err(failed)? else { return Ok(()) };
+    if vote.committed && vote.leader_id.node_id == node.0 {
+        log.save_vote(&Vote::new(vote.leader_id.term, node.0)).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn run_until(stopping: CancellationToken, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) {
+    // An ended token or an ended task are equally good.
+    let _ = stopping.run_until_cancelled(task).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_ends_before_a_purged_log_begins_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = LogDb::open(dir.path()).expect("fresh directory");
+        log.append((0..10).map(|index| (index, b"entry"))).expect("consecutive");
+        let fits = |applied| check_log_fits(dir.path(), &log, Some(applied)).is_ok();
+        assert!(fits(3) && fits(9));
+        log.purge_to(5, b"5").expect("writable");
+        assert!(!fits(4) && fits(5), "the log goes on");
+        log.purge_to(9, b"9").expect("writable");
+        assert!(log.extent().is_empty());
+        assert!(!fits(8) && fits(9), "the log is empty");
+    }
+}
