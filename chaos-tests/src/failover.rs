@@ -13,10 +13,8 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use kho_ops::{
-    client::NodeClient,
-    local_tree::{PlannedSite, TreePlan},
-};
+use kho_local_tree::{PlannedSite, TreePlan};
+use kho_ops::client::NodeClient;
 use kho_storage::ids::{SiteId, Tier};
 use serde::Serialize;
 use tokio::task::JoinHandle;

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kho_ops::local_tree::LocalTree;
+use kho_local_tree::LocalTree;
 
 use crate::{preload::build_library, stage::Place};
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use kho_local_tree::{LocalTree, NodeProcess, TreePlan};
 use kho_node::api::{StatusReport, StreamStatus};
-use kho_ops::local_tree::{LocalTree, NodeProcess, TreePlan};
 use kho_storage::ids::{NodeId, SiteId};
 use tempfile::TempDir;
 use tokio::{process::Command, sync::Mutex};
@@ -63,7 +63,7 @@ impl Stage {
     pub fn found(plan: TreePlan) -> anyhow::Result<Self> {
         let (khod, kho) = (program("khod")?, program("kho")?);
         let dir = TempDir::with_prefix("kho-scene-")?;
-        let tree = LocalTree::found(&dir.path().join("tree"), &khod, plan, None)?;
+        let tree = LocalTree::create(&dir.path().join("tree"), &khod, plan, None)?;
         Ok(Self { tree, kho, dir })
     }
 

@@ -1,6 +1,6 @@
 //! The trees that scenes play on. Districts and communes are real units of the legacy catalogue.
 
-use kho_ops::local_tree::{PlannedSite, TreePlan};
+use kho_local_tree::{PlannedSite, TreePlan};
 use kho_storage::ids::{SiteId, Tier};
 
 use crate::{

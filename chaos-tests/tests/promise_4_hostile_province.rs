@@ -13,8 +13,9 @@ use kho_chaos_tests::{
     stage::{Place, program},
     until,
 };
+use kho_local_tree::PlannedSite;
 use kho_node::api::{IndicatorAnswer, StatusReport, StoodAt};
-use kho_ops::{client::IndicatorQuestion, local_tree::PlannedSite};
+use kho_ops::client::IndicatorQuestion;
 use kho_storage::ids::{OriginId, StreamSeq, Tier};
 
 use crate::trees::{BIEN_HOA, CENTRE, District, LONG_KHANH, TAN_PHU, centre, district, id, nodes, plan};

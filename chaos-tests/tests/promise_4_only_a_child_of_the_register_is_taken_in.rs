@@ -25,7 +25,7 @@ async fn promise_4_only_a_child_of_the_register_is_taken_in() {
         // The stranger's own process never runs: the scene speaks with its certificate.
         for place in [parent, child] {
             stage.tree.start_node(place.0, place.1)?;
-            stage.tree.found_site(place.0).await?;
+            stage.tree.bootstrap_site(place.0).await?;
         }
         let people = People::new("person", BIEN_HOA.commune);
         let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;

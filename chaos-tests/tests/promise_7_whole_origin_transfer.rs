@@ -31,7 +31,7 @@ async fn promise_7_whole_origin_transfer() {
         stage.kill(parent)?;
         stage.lose_disk(parent)?;
         stage.tree.start_node(parent.0, parent.1)?;
-        stage.tree.found_site(parent.0).await?;
+        stage.tree.bootstrap_site(parent.0).await?;
         assert_eq!(stage.status(parent).await?.streams.len(), 0, "the parent has lost everything");
 
         until_transferring(stage, parent).await?;

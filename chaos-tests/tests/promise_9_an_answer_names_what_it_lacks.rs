@@ -25,7 +25,7 @@ async fn promise_9_an_answer_names_what_it_lacks() {
         let line = line_before(stage, nodes(REGION, 1)[0])?;
         for (site, node) in [CENTRE, REGION, DISTRICT, OTHER].map(|site| nodes(site, 1)[0]) {
             stage.tree.start_node(site, node)?;
-            stage.tree.found_site(site).await?;
+            stage.tree.bootstrap_site(site).await?;
         }
         for (site, unit, rows) in [(DISTRICT, &BIEN_HOA, 300), (OTHER, &LONG_KHANH, 200)] {
             let client = stage.tree.client(&stage.tree.urls(id(site)), &format!("client-{site}"))?;

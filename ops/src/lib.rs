@@ -2,14 +2,14 @@
 //! and in its exit code.*
 //!
 //! Reading order: [`cli`] (which commands there are), [`failure`] (how they end), [`client`] (how nodes are reached), then
-//! the [`commands`]; [`pki`], [`synth`] and [`bench`] stand for themselves.
+//! the [`commands`]; [`pki`] stands for itself. [`checkout`] hands the commands of a checkout to their programs: the synthetic
+//! population, the demonstration and the benchmark are crates beside this one, and begin and end as [`program`] says.
 
-pub mod bench;
+pub mod checkout;
 pub mod cli;
 pub mod client;
 pub mod commands;
-pub mod demo;
 pub mod failure;
-pub mod local_tree;
+pub mod help_rules;
 pub mod pki;
-pub mod synth;
+pub mod program;

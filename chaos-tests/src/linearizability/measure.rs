@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use kho_ops::local_tree::TreePlan;
+use kho_local_tree::TreePlan;
 use kho_storage::ids::SiteId;
 use rand::{RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

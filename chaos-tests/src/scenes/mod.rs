@@ -7,7 +7,7 @@ pub mod disk_full;
 pub mod power_cut;
 pub mod storm;
 
-use kho_ops::local_tree::{PlannedSite, TreePlan};
+use kho_local_tree::{PlannedSite, TreePlan};
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;

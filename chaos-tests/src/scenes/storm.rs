@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::ensure;
-use kho_ops::local_tree::TreePlan;
+use kho_local_tree::TreePlan;
 use kho_storage::ids::{SiteId, Tier};
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

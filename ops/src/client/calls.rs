@@ -175,7 +175,7 @@ impl NodeClient {
         self.order(Method::POST, &["v1", "register"], Some(signed), Repeat::Harmless).await
     }
 
-    pub async fn found_site(&self, init: &SiteInit) -> Result<Done, CallError> {
+    pub async fn init_site(&self, init: &SiteInit) -> Result<Done, CallError> {
         self.order(Method::POST, &["v1", "site", "init"], Some(init), Repeat::Once).await
     }
 

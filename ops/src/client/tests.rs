@@ -56,7 +56,7 @@ async fn an_order_that_may_have_arrived_is_unknown_and_is_never_sent_again() {
     let (node, received) = tree.serve(1, |_, _| Reply::Nothing);
     let client = tree.connection(&[node, node]).open().expect("usable");
     let place = NodePlace { node: 1, quic_address: "a:1".into(), https_address: "b:1".into() };
-    let failed = client.found_site(&SiteInit { nodes: vec![place] }).await.expect_err("no answer came");
+    let failed = client.init_site(&SiteInit { nodes: vec![place] }).await.expect_err("no answer came");
     assert_eq!(Failure::from(failed).kind, FailureKind::Unknown);
     assert_eq!(received.lock().expect("kept").len(), 1);
 }

@@ -100,7 +100,7 @@ pub async fn run_site(command: SiteCommand) -> Result<Verdict, Failure> {
     let SiteCommand::Init(args) = command;
     let nodes: Vec<NodePlace> = args.members.into_iter().map(|Member(place)| place).collect();
     check_founders(&nodes)?;
-    told(&args.connection.open()?.found_site(&SiteInit { nodes }).await?, args.json)
+    told(&args.connection.open()?.init_site(&SiteInit { nodes }).await?, args.json)
 }
 
 pub async fn run_node(command: NodeCommand) -> Result<Verdict, Failure> {
