@@ -14,7 +14,8 @@ use crate::{
     measure::Measure,
     progress,
     report::{Report, Settings},
-    workbench::{Measured, Wanted, Workbench},
+    run::{Measured, measure},
+    workbench::{Wanted, Workbench},
 };
 
 const EXAMPLES: &str = "\
@@ -124,7 +125,7 @@ pub async fn run(args: BenchArgs) -> Result<Verdict, Failure> {
     }
     // The measurement is dropped when it is stopped, and with it every process that it started.
     let measured = tokio::select! {
-        measured = bench.measure() => measured?,
+        measured = measure(&mut bench) => measured?,
         () = asked_to_stop() => return Err(Failure::refused("stopped before all was measured; everything that was started has ended", "give the same command again")),
     };
     let report = report(&bench, machine, measured);

@@ -7,7 +7,6 @@ use crate::{
     figure::Figure,
     goal::{Judged, Verdict},
     measure::Target,
-    spread::Spread,
 };
 
 /// The same, measured with something else.
@@ -16,6 +15,19 @@ pub struct PeerFigure {
     pub name: &'static str,
     #[serde(flatten)]
     pub figure: Figure,
+}
+
+/// The lowest and the highest of several runs.
+pub type Bounds = [f64; 2];
+
+/// How far several runs lie apart.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    pub runs: usize,
+    pub kho: Bounds,
+    pub peer: Option<Bounds>,
+    /// Of the ratios of each run by itself.
+    pub ratio: Option<Bounds>,
 }
 
 /// One line of the table.

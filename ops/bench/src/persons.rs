@@ -13,6 +13,10 @@ use kho_synth::{Catalogue, Layout, SynthPlan};
 pub const PROVINCE: &str = "75";
 /// The table that the rows are of.
 pub const TABLE: &str = "person";
+/// Rows of a batch, as `kho import` sends them by default.
+pub const BATCH_ROWS: u64 = 5_000;
+/// Batches on their way in at once, as with `kho import`.
+pub const SESSIONS: usize = 4;
 const SEED: u64 = 1;
 
 /// Rows of CSV by number.

@@ -17,7 +17,7 @@ use site::RecoverySite;
 ///
 /// # Errors
 /// When a node can't be started, rows were refused, or the second node never joined.
-pub async fn measure_held(bench: &Workbench) -> anyhow::Result<Vec<Observation>> {
+pub async fn measure_recovery(bench: &Workbench) -> anyhow::Result<Vec<Observation>> {
     let rows = bench.wanted.rows_held;
     progress::begin(format_args!("Kho: a site of one node with {} rows", grouped(rows)));
     let mut site = RecoverySite::start(bench).await?;

@@ -12,6 +12,7 @@
 
 mod in_turn;
 mod kho;
+pub mod nodes;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -21,33 +22,20 @@ use serde_json::json;
 use self::{
     in_turn::InTurn,
     kho::{KhoSite, Rows},
+    nodes::{NODES, Site},
 };
 use crate::{
     etcd::EtcdCluster,
     figure::{Figure, Unit},
-    load::{Load, LoadReport, LoadTime, Writer, run_load},
+    load::{Load, LoadReport, LoadTime, run_load},
     measure::{Measure, SITE_BATCHES, SITE_LATENCY, SITE_RECORDS, SITE_SINGLES, Target},
     outcome::{Outcome, PeerFigure},
     progress,
     workbench::Workbench,
 };
 
-/// Nodes of the site, and members of the peer.
-pub const NODES: usize = 3;
-
 /// Records made in advance for one measurement; they are held in memory.
 const RECORDS_MAX: u64 = 1_500_000;
-
-/// Three nodes that take writes.
-pub trait Site {
-    type Writer: Writer;
-
-    /// A client with a connection of its own to one of the nodes, `0..NODES`.
-    async fn writer(&self, node: usize) -> anyhow::Result<Self::Writer>;
-
-    /// What all nodes together take on the disk.
-    fn disk_bytes(&self) -> anyhow::Result<u64>;
-}
 
 /// How one of the measurements loads a site.
 struct Kind {

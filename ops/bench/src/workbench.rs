@@ -12,18 +12,9 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use crate::{
-    backlog::measure_backlog,
-    idle::measure_idle_children,
     measure::Measure,
-    observation::Observation,
-    outcome::Outcome,
     peers::{Etcd, Postgres},
     persons::Persons,
-    progress,
-    recovery::measure_held,
-    site::measure_site,
-    spread::together,
-    tree::{measure_growth, measure_tree},
 };
 
 /// What is wanted, and how much of it.
@@ -45,13 +36,6 @@ pub struct Wanted {
     pub district_persons: u64,
     /// Children of `idle-children`.
     pub children: u32,
-}
-
-/// Everything that was measured.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Measured {
-    pub outcomes: Vec<Outcome>,
-    pub observations: Vec<Observation>,
 }
 
 /// See the module. Everything it made on the disk goes with it.
@@ -92,6 +76,15 @@ impl Workbench {
         self.dir.path()
     }
 
+    /// Begins the run of this number, from 1, of what has a goal.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn begin_run(&mut self, run: usize) -> anyhow::Result<()> {
+        self.run = run;
+        self.begin(&format!("run-{run}"))
+    }
+
     /// Whether the peer is measured before Kho in this run: whoever comes second finds a disk that was just written to.
     pub fn peer_goes_first(&self) -> bool {
         self.run.is_multiple_of(2)
@@ -119,63 +112,21 @@ impl Workbench {
         tokio::task::spawn_blocking(move || Persons::synthesise(&dir, count)).await.context("making persons failed")?
     }
 
-    /// Runs everything that is wanted, one system after another; what has a goal as often as it is wanted, so that Kho and its
-    /// peer take turns.
+    /// Makes an empty folder for the measurement that begins, in this run.
     ///
     /// # Errors
-    /// The first that could not be run.
-    pub async fn measure(&mut self) -> anyhow::Result<Measured> {
-        let mut runs = Vec::new();
-        if self.wanted.measures.iter().any(|measure| !measure.is_long()) {
-            for run in 1..=self.wanted.runs {
-                if self.wanted.runs > 1 {
-                    progress::begin(format_args!("Run {run} of {}", self.wanted.runs));
-                }
-                self.run = run;
-                self.begin(&format!("run-{run}"))?;
-                let mut outcomes = measure_site(self).await?;
-                outcomes.extend(measure_tree(self).await?);
-                runs.push(outcomes);
-                self.end()?;
-            }
-        }
-        Ok(Measured { outcomes: together(runs), observations: self.observe().await? })
-    }
-
-    /// What has no goal.
-    async fn observe(&mut self) -> anyhow::Result<Vec<Observation>> {
-        let mut observations = Vec::new();
-        if self.wants(Measure::Start) || self.wants(Measure::Join) {
-            self.begin("held")?;
-            observations.extend(measure_held(self).await?);
-            self.end()?;
-        }
-        if self.wants(Measure::Backlog) {
-            self.begin("backlog")?;
-            observations.push(measure_backlog(self).await?);
-            self.end()?;
-        }
-        if self.wants(Measure::IdleChildren) {
-            self.begin("idle")?;
-            observations.push(measure_idle_children(self).await?);
-            self.end()?;
-        }
-        if self.wants(Measure::Growth) {
-            self.begin("growth")?;
-            observations.push(measure_growth(self).await?);
-            self.end()?;
-        }
-        Ok(observations)
-    }
-
-    fn begin(&mut self, name: &str) -> anyhow::Result<()> {
+    /// When the disk fails.
+    pub fn begin(&mut self, name: &str) -> anyhow::Result<()> {
         self.place = self.dir.path().join(name);
         fs::create_dir(&self.place)?;
         open_to_all(&self.place)
     }
 
     /// Gives the disk back: the next measurement wants it as empty as this one did.
-    fn end(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn end(&mut self) -> anyhow::Result<()> {
         fs::remove_dir_all(&self.place)?;
         self.place = self.dir.path().into();
         Ok(())

@@ -5,11 +5,8 @@ use jiff::civil::Date;
 
 use crate::draws::Draws;
 use crate::error::SynthError;
+use crate::resident::DaysBack;
 use crate::structure::AGES;
-
-/// Days before the described day; 0 is that day itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct DaysBack(pub(super) u16);
 
 /// A table of all days a person alive may have been born on: looking a day up is far cheaper than computing it.
 pub(super) struct Calendar {

@@ -10,10 +10,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
 use kho_ops::commands::print::{TABLE_STYLE, grouped};
 
-use crate::catalogue::{Catalogue, Units};
-use crate::plan::SynthPlan;
+use crate::catalogue::Catalogue;
+use crate::plan::{Layout, SynthPlan};
 use crate::summary::SynthSummary;
-use crate::writer::{Layout, write_units};
+use crate::units::Units;
+use crate::writer::write_units;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,6 +1,6 @@
 //! What an event says: the types that `events.rs` decides on and `commune.rs` writes.
 
-use crate::calendar::DaysBack;
+use crate::resident::DaysBack;
 
 /// Who an event is about.
 #[derive(Debug, Clone, Copy)]

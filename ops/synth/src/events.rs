@@ -10,11 +10,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::calendar::{Calendar, DaysBack};
+use crate::calendar::Calendar;
 use crate::draws::{Draws, Lottery};
 use crate::event::{Concerned, Event, EventKind};
 use crate::plan::CommunePlan;
-use crate::resident::{Education, Marital, ResidenceStatus, Resident, Sex};
+use crate::resident::{DaysBack, Education, Marital, ResidenceStatus, Resident, Sex};
 
 // Per 100,000 persons and year; orders of magnitude of the General Statistics Office's yearly surveys around 2019.
 // Births are not here: they are the infants of the list, about 1,600.

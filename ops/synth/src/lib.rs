@@ -40,12 +40,14 @@ mod structure;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod units;
 mod writer;
 
-pub use catalogue::{Catalogue, Unit, Units};
+pub use catalogue::Catalogue;
 pub use command::{SynthArgs, run};
 pub use error::SynthError;
-pub use plan::{CommunePlan, SynthPlan, census_day, plan_communes, plan_communes_of};
+pub use plan::{CommunePlan, Layout, SynthPlan, census_day, plan_communes, plan_communes_of};
 pub use region::CensusRegion;
 pub use summary::{AreaSummary, RegionSummary, SynthSummary};
-pub use writer::{Layout, write, write_units};
+pub use units::{Unit, Units};
+pub use writer::{write, write_units};

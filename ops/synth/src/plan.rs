@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use crate::catalogue::{Catalogue, Unit, Units};
+use crate::catalogue::Catalogue;
 use crate::error::SynthError;
 use crate::pin::{GUEST_NUMBERS, NATIVE_NUMBERS, PinAllotment, native_slots};
 use crate::region::{CensusRegion, census_province};
+use crate::units::{Unit, Units};
 
 /// Household numbers have six digits; this many persons stay far below.
 const COMMUNE_PERSONS_MAX: u64 = 1_500_000;
@@ -35,6 +36,34 @@ pub struct SynthPlan {
     pub as_of: Date,
     /// Calendar months of events before `as_of`, which itself is not included.
     pub event_months: u32,
+}
+
+/// What shares one folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One folder per district, in its province's folder. Only a catalogue with districts can be laid out so.
+    PerDistrict,
+    /// One folder per province.
+    PerProvince,
+}
+
+impl Layout {
+    /// The finest that the catalogue allows.
+    pub const fn usual(catalogue: Catalogue) -> Self {
+        match catalogue {
+            Catalogue::Legacy63 => Self::PerDistrict,
+            Catalogue::Units2025 => Self::PerProvince,
+        }
+    }
+
+    /// The folder of a unit, relative to the output folder.
+    pub(crate) fn folder(self, unit: &Unit) -> Result<String, SynthError> {
+        match (self, &unit.district) {
+            (Self::PerProvince, _) => Ok(unit.province_code.clone()),
+            (Self::PerDistrict, Some((district, _))) => Ok(format!("{}/{district}", unit.province_code)),
+            (Self::PerDistrict, None) => Err(SynthError::bad_plan("this catalogue has no districts to lay out by")),
+        }
+    }
 }
 
 impl SynthPlan {

@@ -1,6 +1,5 @@
 //! A commune's people on their way to rows: code lists, drafts and residents.
 
-use crate::calendar::DaysBack;
 use crate::ethnicity::Ethnicity;
 
 /// A code list whose entries are written as these words.
@@ -54,6 +53,10 @@ codes! {
 codes! { ResidenceStatus { Permanent => "permanent", Temporary => "temporary", Absent => "absent" } }
 
 codes! { HouseholdKind { Family => "family", Collective => "collective" } }
+
+/// Days before the described day; 0 is that day itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DaysBack(pub(super) u16);
 
 /// How much of a birth date is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

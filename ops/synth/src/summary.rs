@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::catalogue::{Catalogue, Unit};
+use crate::catalogue::Catalogue;
 use crate::commune::CommuneCounts;
-use crate::plan::SynthPlan;
+use crate::plan::{Layout, SynthPlan};
 use crate::region::CensusRegion;
-use crate::writer::Layout;
+use crate::units::Unit;
 
 /// Row counts of a written population. Regions are those of the 2019 census; areas are the folders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,40 +7,12 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::{Catalogue, Unit, Units};
 use crate::commune::{CommuneCounts, CommuneRows, EVENT_HEADER, HOUSEHOLD_HEADER, PERSON_HEADER, Workshop};
 use crate::error::SynthError;
 use crate::ethnicity::EthnicMix;
-use crate::plan::{CommunePlan, SynthPlan, plan_communes_of};
+use crate::plan::{CommunePlan, Layout, SynthPlan, plan_communes_of};
 use crate::summary::SynthSummary;
-
-/// What shares one folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// One folder per district, in its province's folder. Only a catalogue with districts can be laid out so.
-    PerDistrict,
-    /// One folder per province.
-    PerProvince,
-}
-
-impl Layout {
-    /// The finest that the catalogue allows.
-    pub const fn usual(catalogue: Catalogue) -> Self {
-        match catalogue {
-            Catalogue::Legacy63 => Self::PerDistrict,
-            Catalogue::Units2025 => Self::PerProvince,
-        }
-    }
-
-    /// The folder of a unit, relative to the output folder.
-    fn folder(self, unit: &Unit) -> Result<String, SynthError> {
-        match (self, &unit.district) {
-            (Self::PerProvince, _) => Ok(unit.province_code.clone()),
-            (Self::PerDistrict, Some((district, _))) => Ok(format!("{}/{district}", unit.province_code)),
-            (Self::PerDistrict, None) => Err(SynthError::bad_plan("this catalogue has no districts to lay out by")),
-        }
-    }
-}
+use crate::units::Units;
 
 /// Writes the plan's population with the units built into the program. `progress` is told the persons written and the
 /// persons planned after every commune. `out` must not exist or be empty.

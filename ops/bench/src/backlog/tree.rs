@@ -10,7 +10,10 @@ use kho_ops::client::NodeClient;
 use kho_storage::ids::{NodeId, SiteId, Tier};
 
 use super::month::{District, Month};
-use crate::tree::{BATCH_ROWS, SENT_BYTES, SENT_BYTES_AGE, metric};
+use crate::{
+    metrics::{SENT_BYTES, SENT_BYTES_AGE, metric},
+    persons::BATCH_ROWS,
+};
 
 const PARENT: SiteId = SiteId(1);
 const FIRST_DISTRICT: u32 = 11;

@@ -17,7 +17,7 @@ use crate::{
     load::Writer as _,
     peers::Etcd,
     server::{Server, free_ports},
-    site::{NODES, Site},
+    site::nodes::{NODES, Site},
 };
 
 /// How long the members may take until each takes a write.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     peers::Postgres,
     persons::{PersonBatch, TABLE},
-    tree::{Entry, Sight, Tree},
+    tree::tiers::{Entry, Sight, Tree},
 };
 
 /// From the bottom to the top.

@@ -18,11 +18,10 @@ use tokio::task::JoinSet;
 use crate::{
     figure::{Figure, Unit},
     folder_bytes::folder_bytes,
-    persons::PROVINCE,
+    persons::{BATCH_ROWS, PROVINCE, SESSIONS},
     process_use::ProcessMemory,
     progress,
     stock::Stock,
-    tree::{BATCH_ROWS, SESSIONS},
     workbench::Workbench,
 };
 

@@ -6,7 +6,7 @@ use kho_local_tree::{LocalTree, PlannedSite, TreePlan, khod_beside};
 use kho_ops::client::{BatchUpload, NodeClient};
 use kho_storage::ids::{SiteId, Tier};
 
-use super::{NODES, Site};
+use super::nodes::{NODES, Site};
 use crate::{
     folder_bytes::folder_bytes,
     load::Writer,

@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::Sight;
+use super::tiers::Sight;
 
-/// Between two looks for the same row.
+/// Between two queries for the same row.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a row may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Looks until the centre holds the row.
+/// Queries the centre until it holds the row.
 ///
 /// # Errors
-/// When it never does, or can't be asked.
+/// When it never does, or can't be reached.
 pub async fn wait_until_held(sight: &mut impl Sight, key: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + TIMEOUT;
     while !sight.holds(key).await? {

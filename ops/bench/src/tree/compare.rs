@@ -6,10 +6,11 @@ use kho_storage::ids::Tier;
 use serde::Serialize;
 
 use super::{
-    Supply, Tree, TreeRows, bring_one_through,
     kho::KhoTree,
     lag::{LagReport, measure_lag},
     rows::{RowsReport, measure_rows},
+    supply::{Supply, TreeRows, bring_one_through},
+    tiers::Tree,
 };
 use crate::{measure::Measure, postgres::PostgresTree, process_use::ProcessMemory, progress, workbench::Workbench};
 

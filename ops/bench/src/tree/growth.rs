@@ -15,15 +15,17 @@ use kho_ops::commands::print::grouped;
 use kho_storage::ids::Tier;
 
 use super::{
-    BATCH_ROWS, Sight as _, Supply, bring_one_through,
     kho::{CENTRE, KhoSight, KhoTree},
     lag::{LagReport, measure_lag},
     rows::measure_rows,
+    supply::{Supply, bring_one_through},
+    tiers::Sight as _,
 };
 use crate::{
     figure::{Figure, Unit},
     measure::Measure,
     observation::{NamedFigure, Observation, Point},
+    persons::BATCH_ROWS,
     progress,
     stock::Stock,
     workbench::Workbench,

@@ -1,27 +1,22 @@
 //! A tree of `khod` processes with the default limits: one site of one node on each of some tiers.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use anyhow::Context as _;
 use kho_local_tree::{LocalTree, PlannedSite, TreePlan, khod_beside};
 use kho_ops::client::NodeClient;
 use kho_storage::ids::{NodeId, SiteId, Tier};
 
-use super::{Entry, Sight, Tree};
+use super::tiers::{Entry, Sight, Tree};
 use crate::{
     folder_bytes::folder_bytes,
+    metrics::{RECEIVED_BYTES, SENT_BYTES, SENT_BYTES_AGE, metric},
     persons::{PROVINCE, PersonBatch, TABLE},
     process_use::ProcessMemory,
 };
 
 pub const CENTRE: SiteId = SiteId(1);
 const NODE: NodeId = NodeId(1);
-/// A node's counts of what it sent to its parent and received from it.
-pub const SENT_BYTES: &str = "kho_uplink_sent_bytes_total";
-const RECEIVED_BYTES: &str = "kho_uplink_received_bytes_total";
-/// How far those counts may be behind, and more.
-pub const SENT_BYTES_AGE: Duration = Duration::from_secs(2);
-
 /// See the module.
 pub struct KhoTree {
     tree: LocalTree,
@@ -99,11 +94,6 @@ impl KhoTree {
     }
 }
 
-/// A count in Prometheus' text form.
-pub fn metric(text: &str, name: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-}
-
 /// A client of the district.
 pub struct KhoEntry(NodeClient);
 
@@ -145,17 +135,5 @@ impl Sight for KhoSight {
 
     async fn rows(&mut self) -> anyhow::Result<u64> {
         Ok(self.operator.status().await?.streams.iter().map(|stream| stream.rows).sum())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_count_is_found_among_metrics_and_none_is_made_up() {
-        let text = "# TYPE kho_uplink_sent_bytes_total counter\nkho_uplink_sent_bytes_total 4711\n\nkho_healthy 1\n";
-        assert_eq!(metric(text, SENT_BYTES), Some(4_711));
-        assert_eq!(metric("kho_healthy 1\n", SENT_BYTES), None);
     }
 }

@@ -19,11 +19,14 @@ use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep_until};
 
-use super::{Entry, SESSIONS, Tree, wait_until_held};
+use super::{
+    arrival::wait_until_held,
+    tiers::{Entry, Tree},
+};
 use crate::{
     figure::{Figure, Unit, seconds},
     percentiles::Percentiles,
-    persons::PersonBatch,
+    persons::{PersonBatch, SESSIONS},
     progress,
 };
 

@@ -4,9 +4,9 @@ use kho_ops::commands::print::grouped;
 use serde_json::{Value, json};
 
 use super::{
-    TreeRows,
     compare::{IdleMemory, KhoRun, PeerRun},
     lag::LagReport,
+    supply::TreeRows,
 };
 use crate::{
     figure::{Figure, Unit},

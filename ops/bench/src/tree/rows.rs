@@ -12,15 +12,15 @@ use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Entry, Sight, Tree, wait_until_held};
+use super::{
+    arrival::wait_until_held,
+    tiers::{Entry, Sight, Tree},
+};
 use crate::{
     figure::{Figure, Unit},
-    persons::PersonBatch,
+    persons::{PersonBatch, SESSIONS},
     progress,
 };
-
-/// Batches on their way in at once, as with `kho import`.
-pub const SESSIONS: usize = 4;
 
 /// What it came to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -1,28 +1,14 @@
-//! Several runs of the same measurements, put together: the median of each figure, and how far the runs lie apart.
+//! The medians of several runs of the same measurements, and how far the runs lie apart.
 
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     figure::Figure,
-    outcome::{Outcome, PeerFigure},
+    outcome::{Bounds, Outcome, PeerFigure, Spread},
 };
 
-/// The lowest and the highest of several runs.
-pub type Bounds = [f64; 2];
-
-/// How far several runs lie apart.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Spread {
-    pub runs: usize,
-    pub kho: Bounds,
-    pub peer: Option<Bounds>,
-    /// Of the ratios of each run by itself.
-    pub ratio: Option<Bounds>,
-}
-
-/// Puts runs together that measured the same in the same order. One run stays as it is.
-pub fn together(runs: Vec<Vec<Outcome>>) -> Vec<Outcome> {
+/// The medians of runs that measured the same in the same order. One run stays as it is.
+pub fn medians(runs: Vec<Vec<Outcome>>) -> Vec<Outcome> {
     let mut by_target: Vec<Vec<Outcome>> = Vec::new();
     for run in runs {
         by_target.resize_with(by_target.len().max(run.len()), Vec::new);
@@ -99,7 +85,7 @@ mod tests {
     #[test]
     fn the_median_of_each_figure_counts_and_the_spread_tells_of_the_others() {
         let run = |kho, peer| vec![outcome(SITE_BATCHES, kho, Some(peer)), outcome(SITE_SINGLES, 1.0, None)];
-        let joined = together(vec![run(30.0, 10.0), run(10.0, 20.0), run(20.0, 8.0)]);
+        let joined = medians(vec![run(30.0, 10.0), run(10.0, 20.0), run(20.0, 8.0)]);
         assert_eq!(joined.len(), 2);
         assert_eq!((joined[0].kho.value, joined[0].peer.map(|peer| peer.figure.value), joined[0].ratio()), (20.0, Some(10.0), Some(2.0)));
         assert_eq!(joined[0].spread, Some(Spread { runs: 3, kho: [10.0, 30.0], peer: Some([8.0, 20.0]), ratio: Some([0.5, 3.0]) }));
@@ -110,8 +96,8 @@ mod tests {
     #[test]
     fn one_run_stays_as_it_is_and_of_two_the_mean_counts() {
         let one = vec![outcome(SITE_BATCHES, 30.0, Some(10.0))];
-        assert_eq!(together(vec![one.clone()]), one);
-        assert_eq!(together(vec![one.clone(), vec![outcome(SITE_BATCHES, 20.0, Some(10.0))]])[0].kho.value, 25.0);
-        assert_eq!(together(vec![]), []);
+        assert_eq!(medians(vec![one.clone()]), one);
+        assert_eq!(medians(vec![one.clone(), vec![outcome(SITE_BATCHES, 20.0, Some(10.0))]])[0].kho.value, 25.0);
+        assert_eq!(medians(vec![]), []);
     }
 }
