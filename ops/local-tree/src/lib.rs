@@ -8,15 +8,16 @@
 //! DIR/register.json   signed
 //! DIR/tree.json       who answers where, so that a later run finds the same tree
 //! ```
-//! Reading order: `plan` (what a tree consists of), `bootstrap` (it is created and started), `process` (one node), then `members`
-//! and `node_overrides` (what tests change).
+//! Reading order: `plan` (what a tree consists of), `tree` (its nodes, started, stopped and queried), `bootstrap` (how it is
+//! created), `process` (one node), then `members` and `node_overrides` (what tests change).
 
 mod bootstrap;
 mod members;
 mod node_overrides;
 mod plan;
 mod process;
+mod tree;
 
-pub use bootstrap::LocalTree;
 pub use plan::{PlannedSite, TreePlan};
 pub use process::{NodeProcess, ask_to_stop, khod_beside};
+pub use tree::LocalTree;

@@ -1,4 +1,6 @@
-//! Changes of a local tree: its register, nodes that come later, nodes that leave.
+//! Changes of a local tree: its register, nodes that come later, nodes that leave, and what tests set for a node.
+
+use std::{ffi::OsString, net::SocketAddr};
 
 use anyhow::{Context as _, ensure};
 use kho_storage::{
@@ -8,8 +10,8 @@ use kho_storage::{
 };
 
 use crate::{
-    LocalTree,
     bootstrap::{SMALL_LIMITS, free_place},
+    tree::LocalTree,
 };
 
 impl LocalTree {
@@ -97,6 +99,25 @@ impl LocalTree {
             }
         })?;
         self.write_tree_file()
+    }
+
+    /// Has a node's site and children dial it at `address`, where something must pass packets on to it. Before the site
+    /// is created.
+    ///
+    /// # Errors
+    /// When the register can't be issued.
+    pub fn reach_at(&mut self, site: SiteId, node: NodeId, address: SocketAddr) -> anyhow::Result<()> {
+        let before = self.quic_address_for_others(site, node).to_string();
+        self.node_overrides.entry((site, node)).or_default().reached_at = Some(address);
+        self.change_register(|register| {
+            let addresses = register.sites.iter_mut().filter(|entry| entry.site == site).flat_map(|entry| &mut entry.addresses);
+            addresses.filter(|at| **at == before).for_each(|at| *at = address.to_string());
+        })
+    }
+
+    /// Sets a variable in the environment of a node's process. It counts from the node's next start.
+    pub fn set_variable(&mut self, site: SiteId, node: NodeId, name: impl Into<OsString>, value: impl Into<OsString>) {
+        self.node_overrides.entry((site, node)).or_default().environment.push((name.into(), value.into()));
     }
 }
 

@@ -6,7 +6,7 @@ use kho_storage::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A tree to be founded.
+/// A tree to be created.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TreePlan {
     pub tree: String,

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// How long a process may take to stop when asked.
+/// How long a process may take to stop after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running node. Dropping it kills the process, so that no test leaves one behind; [`NodeProcess::leave`] does not.
@@ -140,6 +140,6 @@ pub fn ask_to_stop(id: u32) -> anyhow::Result<()> {
 }
 
 fn signal(id: u32, signal: rustix::process::Signal) -> anyhow::Result<()> {
-    let pid = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw).context("no process id")?;
+    let pid = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw).context("the process id is not valid")?;
     Ok(rustix::process::kill_process(pid, signal)?)
 }
