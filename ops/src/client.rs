@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! commands ─► NodeClient ─► Request ──► node 1 ──(503, dead)──► node 2 ──► answer
-//!             calls.rs: one method a question       retry.rs decides, without a clock or a socket
+//!             calls.rs: one method for each request       retry.rs decides, without a clock or a socket
 //! ```
-//! Invariant: an order that may not be given twice is never sent again after it may have arrived
-//! (test `an_order_is_not_repeated_once_it_may_have_arrived`).
+//! Invariant: a non-idempotent request is never sent again after it may have arrived
+//! (test `a_non_idempotent_request_is_not_repeated_after_it_may_have_arrived`).
 
 mod calls;
 mod connection;
@@ -23,4 +23,4 @@ pub use connection::ConnectionArgs;
 pub use node_client::{CallError, NodeClient};
 pub use node_url::NodeUrl;
 pub use request::{Payload, Request};
-pub use retry::{Repeat, RetryBudget};
+pub use retry::{Idempotency, RetryBudget};

@@ -1,4 +1,4 @@
-//! What `kho` does, one folder or file a command. `synth`, `pki`, `demo` and `bench` stand beside this folder.
+//! What `kho` does, one folder or file a command. `pki` stands beside this folder.
 
 pub mod bundle;
 pub mod files;

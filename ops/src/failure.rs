@@ -15,7 +15,7 @@ Exit codes:
   1  refused, or a problem was found
   2  wrong use: an argument, a file name or a setting
   3  no node could be reached, and nothing was changed
-  4  unknown outcome: the order was sent and no answer came; look before ordering again";
+  4  unknown outcome: the request was sent and no answer came; check before you repeat it";
 
 /// A command that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Verdict {
     Bad,
 }
 
-/// Whose fault an error is, as far as a script must tell.
+/// Whose fault an error is, as far as a script needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     Refused,
@@ -86,7 +86,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::new(FailureKind::OutputClosed, "the output was closed", ""),
-            _ => Self::refused(format!("the output could not be written: {error}"), "look at where standard output leads"),
+            _ => Self::refused(format!("the output could not be written: {error}"), "check where standard output leads"),
         }
     }
 }

@@ -12,7 +12,7 @@ use clap::Parser;
 
 use crate::failure::{Failure, Verdict, conclude};
 
-/// Reads the arguments, carries out what they say, and tells how it ended.
+/// Reads the arguments, carries out what they say, and says how it ended.
 pub fn run<P: Parser>(arguments: impl IntoIterator<Item = OsString>, carry_out: impl FnOnce(P) -> Result<Verdict, Failure>) -> ExitCode {
     let parsed = match P::try_parse_from(arguments) {
         Ok(parsed) => parsed,

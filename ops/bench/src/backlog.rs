@@ -1,13 +1,13 @@
-//! A month's backlog after a line was down: how long until the parent holds everything, for one district and for ten at once.
+//! A month's backlog after a link was down: how long until the parent holds everything, for one district and for ten at once.
 //!
 //! ```text
 //!   districts ─► parent        all persons held at both ends
 //!   districts    (stopped)     a month is entered at the districts
-//!   districts ─► parent        the lines stand again ──► the parent holds everything
+//!   districts ─► parent        the links are up again ──► the parent holds everything
 //! ```
-//! The time runs from the moment when the first line stands. How long a child takes to find a line that is back is another matter:
+//! The time runs from the moment when the first link is up. How long a child takes to detect that its parent is back is another matter:
 //! at most a minute, the longest pause between two attempts of its uplink; here the districts' nodes are started when the parent is
-//! back, so that all lines come at once.
+//! back, so that all links come up at once.
 
 mod month;
 mod tree;
@@ -23,7 +23,7 @@ use kho_storage::ids::SiteId;
 
 use self::{
     month::District,
-    tree::{BacklogTree, Stand},
+    tree::{BacklogTree, Position},
 };
 use crate::{
     figure::{Figure, Unit},
@@ -33,7 +33,7 @@ use crate::{
     workbench::Workbench,
 };
 
-/// Districts whose lines come back at once, after one alone.
+/// Districts whose links come back at once, after one alone.
 const DISTRICTS: usize = 10;
 /// A district has the units of one of these, of the legacy catalogue, and the persons of a district.
 const PROVINCES: [&str; DISTRICTS + 1] = ["01", "02", "04", "06", "08", "10", "11", "12", "14", "15", "17"];
@@ -54,7 +54,7 @@ pub async fn measure_backlog(bench: &Workbench) -> anyhow::Result<Observation> {
     tree.enter_persons(&districts).await?;
     let mut wanted = BTreeMap::new();
     for site in &sites {
-        wanted.insert(*site, tree.stand(*site).await?);
+        wanted.insert(*site, tree.position(*site).await?);
     }
     wait_until_held(&tree, &wanted).await?;
     let (alone, together) = sites.split_last().map(|(last, others)| (std::slice::from_ref(last), others)).unwrap_or_default();
@@ -65,11 +65,11 @@ pub async fn measure_backlog(bench: &Workbench) -> anyhow::Result<Observation> {
     tree.stop()?;
     Ok(Observation {
         measure: Measure::Backlog,
-        what: format!("backlog: a month of a district of {} persons, after its line was down", grouped(persons)),
+        what: format!("backlog: a month of a district of {} persons, after its link was down", grouped(persons)),
         points,
         notes: vec![
             "events by the rates of `kho synth`, and a correction of a person's row for each that changes one; a request a collaborator".into(),
-            "caught up: from the first line that stands until the parent holds everything; a child looks for a line that is down at least once a minute".into(),
+            "caught up: from the first link that is up until the parent holds everything; a child dials a parent that is away at least once a minute".into(),
         ],
     })
 }
@@ -95,18 +95,18 @@ async fn catch_up(tree: &mut BacklogTree, districts: &BTreeMap<SiteId, District>
     for site in sites {
         tree.enter_month(*site, &districts[site].month).await?;
         rows += districts[site].month.rows();
-        wanted.insert(*site, tree.stand(*site).await?);
+        wanted.insert(*site, tree.position(*site).await?);
     }
     tree.start_parent_alone().await?;
     let begun = Instant::now();
     tree.start_districts(sites)?;
-    let stands_after = wait_for_a_line(tree, begun).await?;
+    let link_up_after = wait_for_a_link(tree, begun).await?;
     wait_until_held(tree, &wanted).await?;
-    let seconds = begun.elapsed().as_secs_f64() - stands_after;
+    let seconds = begun.elapsed().as_secs_f64() - link_up_after;
     let sent = tree.sent_bytes(sites).await?;
     let figures = vec![
         ("rows", Figure::new(rows as f64, Unit::Rows)),
-        ("line_stands_after", Figure::new(stands_after, Unit::Seconds)),
+        ("link_up_after", Figure::new(link_up_after, Unit::Seconds)),
         ("caught_up_after", Figure::new(seconds, Unit::Seconds)),
         ("rate", Figure::new(rows as f64 / seconds, Unit::RowsPerSecond)),
         ("sent", Figure::new(sent as f64, Unit::Bytes)),
@@ -115,8 +115,8 @@ async fn catch_up(tree: &mut BacklogTree, districts: &BTreeMap<SiteId, District>
     Ok(Point { at: at.into(), figures })
 }
 
-async fn wait_for_a_line(tree: &BacklogTree, begun: Instant) -> anyhow::Result<f64> {
-    while !tree.has_a_line().await? {
+async fn wait_for_a_link(tree: &BacklogTree, begun: Instant) -> anyhow::Result<f64> {
+    while !tree.has_a_link().await? {
         ensure!(begun.elapsed() < TIMEOUT, "no district has reached the parent for {} s", TIMEOUT.as_secs());
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -124,16 +124,19 @@ async fn wait_for_a_line(tree: &BacklogTree, begun: Instant) -> anyhow::Result<f
 }
 
 /// Waits until the parent stands where districts stood, and holds the same.
-async fn wait_until_held(tree: &BacklogTree, wanted: &BTreeMap<SiteId, Stand>) -> anyhow::Result<()> {
+async fn wait_until_held(tree: &BacklogTree, wanted: &BTreeMap<SiteId, Position>) -> anyhow::Result<()> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let held = tree.held().await?;
-        let behind: Vec<&SiteId> =
-            wanted.iter().filter(|(site, stand)| held.get(site).is_none_or(|held| held.seq < stand.seq)).map(|(site, _)| site).collect();
+        let behind: Vec<&SiteId> = wanted
+            .iter()
+            .filter(|(site, position)| held.get(site).is_none_or(|held| held.seq < position.seq))
+            .map(|(site, _)| site)
+            .collect();
         if behind.is_empty() {
-            let differs = wanted.iter().find(|(site, stand)| held.get(site) != Some(stand));
-            return differs.map_or(Ok(()), |(site, stand): (_, &Stand)| {
-                Err(anyhow::anyhow!("the parent holds {:?} of site {site}, which stands at {stand:?}", held.get(site)))
+            let differs = wanted.iter().find(|(site, position)| held.get(site) != Some(position));
+            return differs.map_or(Ok(()), |(site, position): (_, &Position)| {
+                Err(anyhow::anyhow!("the parent holds {:?} of site {site}, which is at {position:?}", held.get(site)))
             });
         }
         ensure!(Instant::now() < deadline, "the parent does not hold everything of the sites {behind:?} after {} s", TIMEOUT.as_secs());

@@ -45,22 +45,22 @@ struct Spent {
     to_children_bytes: u64,
 }
 
-/// Measures the parent without children, and with all of them at two paces.
+/// Measures the parent without children, and with all of them at two intervals between heads.
 ///
 /// # Errors
 /// When the parent can't be started, or a child meets what no idle child should.
 pub async fn measure_idle_children(bench: &Workbench) -> anyhow::Result<Observation> {
     let children = bench.wanted.children;
     progress::begin(format_args!("Kho: a parent with {} idle children", grouped(children.into())));
-    let mut family = Family::found(&bench.folder("parent"), children).await?;
+    let mut family = Family::create(&bench.folder("parent"), children).await?;
     let length = bench.wanted.length * WATCHED_LENGTHS;
     let alone = watch(&mut family, bench.wanted.length).await?;
     family.start_children(HEAD_SECONDS[0]).await?;
     wait_until_all_are_known(&mut family).await?;
     let mut points = Vec::new();
     for head_seconds in HEAD_SECONDS {
-        family.set_pace(head_seconds);
-        // Until every child goes at the new pace.
+        family.set_head_seconds(head_seconds);
+        // Until every child has the new interval.
         tokio::time::sleep(Duration::from_secs(*HEAD_SECONDS.iter().max().unwrap_or(&1))).await;
         let spent = watch(&mut family, length).await?;
         let point = Point { at: format!("a head every {head_seconds} s"), figures: figures(&alone, &spent, children) };
@@ -70,11 +70,11 @@ pub async fn measure_idle_children(bench: &Workbench) -> anyhow::Result<Observat
     family.end().await?;
     Ok(Observation {
         measure: Measure::IdleChildren,
-        what: format!("idle-children: a parent of one node with {} children that have no news", grouped(children.into())),
+        what: format!("idle-children: a parent of one node with {} children with nothing new", grouped(children.into())),
         points,
         notes: vec![
             "per child: beyond what the parent takes without children; of a core's time".into(),
-            "bytes with the headers of UDP and IP; a silent line is probed by both ends every 5 s".into(),
+            "bytes with the headers of UDP and IP; a silent link is probed by both ends every 5 s".into(),
         ],
     })
 }
@@ -82,7 +82,7 @@ pub async fn measure_idle_children(bench: &Workbench) -> anyhow::Result<Observat
 async fn wait_until_all_are_known(family: &mut Family) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !family.is_caught_up() {
-        family.ensure_well()?;
+        family.ensure_running()?;
         ensure!(begun.elapsed() < TIMEOUT, "the parent does not hold the streams of all children after {} s", TIMEOUT.as_secs());
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -94,7 +94,7 @@ async fn wait_until_all_are_known(family: &mut Family) -> anyhow::Result<()> {
 async fn watch(family: &mut Family, length: Duration) -> anyhow::Result<Spent> {
     let (begun, processor, entries, wire) = (Instant::now(), family.processor_time()?, family.entries().await?, family.wire_bytes());
     tokio::time::sleep(length).await;
-    family.ensure_well()?;
+    family.ensure_running()?;
     let (wire_after, seconds) = (family.wire_bytes(), begun.elapsed().as_secs_f64());
     Ok(Spent {
         seconds,

@@ -7,10 +7,10 @@ const PATH: &str = "/proc/net/dev";
 /// Bytes since the machine started, with the headers of IP.
 ///
 /// # Errors
-/// When the system does not tell.
+/// When the system does not report it.
 pub fn loopback_bytes() -> anyhow::Result<u64> {
     let text = std::fs::read_to_string(PATH).with_context(|| format!("{PATH} can't be read"))?;
-    parse(&text).with_context(|| format!("{PATH} tells nothing of the loopback interface"))
+    parse(&text).with_context(|| format!("{PATH} says nothing about the loopback interface"))
 }
 
 /// From the text of `/proc/net/dev`: the first number behind an interface's name counts the bytes received, which on this

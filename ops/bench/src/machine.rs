@@ -17,7 +17,7 @@ pub struct Machine {
 const MEMORY_FILE_SYSTEM: &str = "tmpfs";
 
 impl Machine {
-    /// This machine, with the file system of `dir`. What it does not tell is shown as unknown.
+    /// This machine, with the file system of `dir`. What it does not report is shown as unknown.
     pub fn here(dir: &Path) -> Self {
         let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         Self {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_machine_is_told_in_one_line_and_a_file_system_in_memory_is_noticed() {
+    fn the_machine_is_described_in_one_line_and_a_file_system_in_memory_is_detected() {
         assert_eq!(total_memory_bytes("MemTotal:       2048 kB\nMemFree: 1 kB\n"), Some(2 << 20));
         let machine = Machine { cores: 2, memory_bytes: 8_000_000_000, kernel: "6.1.0".into(), file_system: file_system_name(0x0102_1994) };
         assert_eq!(machine.text(), "2 cores, 8.0 GB of memory, Linux 6.1.0, tmpfs");

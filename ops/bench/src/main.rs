@@ -1,4 +1,4 @@
-//! `kho bench`: Kho and its peers, measured in turn on one machine, with the same rows under the same load; and what Kho takes where
+//! `kho-bench`, which `kho bench` becomes: Kho and its peers, measured in turn on one machine, with the same rows under the same load; and what Kho takes where
 //! there is nothing to compare it with.
 //!
 //! ```text
@@ -6,11 +6,11 @@
 //!   Kho        site/kho.rs                         tree/kho.rs
 //!   peer       etcd/, three members                postgres/, four servers and logical replication
 //!
-//!   Kho alone  held/     a node of many rows starts, another joins      tree/growth.rs  rate and lag while rows grow
-//!              backlog/  a line was down for a month                    idle/           hundreds of children that have no news
+//!   Kho alone  recovery/  a node of many rows starts, another joins     tree/growth.rs  rate and lag while rows grow
+//!              backlog/   a link was down for a month                   idle/           hundreds of children with nothing new
 //! ```
 //! How a load is run and what is timed stands once, in `load`, `site` and `tree`; a system only says how a record gets in and
-//! whether it has arrived. Reading order: `measure` (what there is and what it has to reach), `workbench` (what is run), `site`,
+//! whether it has arrived. Reading order: `measure` (what there is and what it has to reach), `workbench` (what a run stands on), `run` (in which order), `site`,
 //! `tree`, then the systems, then what has no peer.
 //!
 //! Invariants: all systems sync to the disk before they acknowledge, and speak TLS; no two run at the same time; everything that

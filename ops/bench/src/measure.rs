@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::goal::{Better, Goal};
 
-/// A measurement by the name it is asked for.
+/// A measurement, by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
@@ -29,7 +29,7 @@ pub enum Measure {
     Start,
     /// A new node that joins a site of many rows (long)
     Join,
-    /// A month's backlog of one district, and of ten, after a line was down (long)
+    /// A month's backlog of one district, and of ten, after a link was down (long)
     Backlog,
     /// What an idle child costs its parent, which has hundreds (long)
     IdleChildren,

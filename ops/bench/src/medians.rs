@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_median_of_each_figure_counts_and_the_spread_tells_of_the_others() {
+    fn the_median_of_each_figure_counts_and_the_spread_covers_the_others() {
         let run = |kho, peer| vec![outcome(SITE_BATCHES, kho, Some(peer)), outcome(SITE_SINGLES, 1.0, None)];
         let joined = medians(vec![run(30.0, 10.0), run(10.0, 20.0), run(20.0, 8.0)]);
         assert_eq!(joined.len(), 2);

@@ -104,13 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn the_spread_of_several_runs_is_told_in_the_figure_s_unit() {
+    fn the_spread_of_several_runs_is_printed_in_the_figure_s_unit() {
         let one = outcome(SITE_BATCHES, Figure::new(2_000.0, Unit::RowsPerSecond), Some(1_000.0));
         assert_eq!(one.spread_text(), None);
         let spread = Spread { runs: 3, kho: [1_900.0, 2_100.0], peer: Some([900.0, 1_100.0]), ratio: Some([1.8, 2.2]) };
-        let told = Outcome { spread: Some(spread), ..one }.spread_text();
+        let text = Outcome { spread: Some(spread), ..one }.spread_text();
         assert_eq!(
-            told.as_deref(),
+            text.as_deref(),
             Some("median of 3 runs; Kho 1,900 rows/s to 2,100 rows/s, etcd 900 rows/s to 1,100 rows/s, ratio 1.80 to 2.20")
         );
     }

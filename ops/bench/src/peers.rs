@@ -1,6 +1,6 @@
 //! Which peers are installed on this machine, and as which user they may run.
 //!
-//! Only programs are looked for: a server that runs already, as a distribution starts one, is never spoken to.
+//! Only programs are searched: a server that runs already, as a distribution starts one, is never spoken to.
 
 use std::{
     fs,
@@ -44,7 +44,7 @@ impl Etcd {
         let missing = || "etcd is not installed, so Kho is measured alone; on Debian: apt-get install etcd-server".to_string();
         let program = on_path("etcd").ok_or_else(missing)?;
         let version =
-            version_of(&program).ok_or_else(|| format!("{} does not tell its version, so Kho is measured alone", program.display()))?;
+            version_of(&program).ok_or_else(|| format!("{} does not report its version, so Kho is measured alone", program.display()))?;
         Ok(Self { program, version })
     }
 }

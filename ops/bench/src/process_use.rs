@@ -1,4 +1,4 @@
-//! Memory and processor time of a process, as Linux tells them.
+//! Memory and processor time of a process, as Linux reports them.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl ProcessMemory {
     pub fn of(id: u32) -> anyhow::Result<Self> {
         let path = format!("/proc/{id}/status");
         let text = std::fs::read_to_string(&path).with_context(|| format!("{path} can't be read; does the process run?"))?;
-        Self::parse(&text).with_context(|| format!("{path} tells no resident memory"))
+        Self::parse(&text).with_context(|| format!("{path} has no resident memory"))
     }
 
     /// From the text of `/proc/ID/status`, see proc_pid_status(5).
@@ -45,7 +45,7 @@ impl ProcessMemory {
 pub fn processor_time(id: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{id}/stat");
     let text = std::fs::read_to_string(&path).with_context(|| format!("{path} can't be read; does the process run?"))?;
-    parse_time(&text).with_context(|| format!("{path} tells no time"))
+    parse_time(&text).with_context(|| format!("{path} has no time"))
 }
 
 /// From the text of `/proc/ID/stat`: `utime` and `stime` are the 14th and 15th field. The second is the program's name in

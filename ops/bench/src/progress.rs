@@ -1,4 +1,4 @@
-//! What is being done, told on standard error while it is done.
+//! What is being done, printed on standard error while it is done.
 
 use std::{
     fmt::Display,
@@ -7,15 +7,15 @@ use std::{
 
 /// Says what begins.
 pub fn begin(what: impl Display) {
-    tell(format_args!("• {what}"));
+    print(format_args!("• {what}"));
 }
 
 /// Says a figure as soon as it is known.
 pub fn note(what: impl Display) {
-    tell(format_args!("    {what}"));
+    print(format_args!("    {what}"));
 }
 
-fn tell(what: impl Display) {
+fn print(what: impl Display) {
     // The measurement goes on when nobody reads.
     let _ = writeln!(io::stderr(), "{what}");
 }

@@ -11,7 +11,7 @@ use kho_ops::client::BatchUpload;
 
 /// Bytes of a record's value.
 pub const VALUE_BYTES: usize = 256;
-/// What is told in four letters by three bytes.
+/// Three bytes give four letters.
 const RANDOM_BYTES: usize = VALUE_BYTES / 4 * 3;
 const TABLE: &str = "record";
 const HEADER: &str = "record_id,value\n";

@@ -27,7 +27,7 @@ pub struct Report {
     pub observations: Vec<Observation>,
 }
 
-/// What was asked for.
+/// What was wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settings {
     pub measures: Vec<Measure>,

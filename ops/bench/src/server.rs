@@ -16,7 +16,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for one that first writes out what it holds.
 const SHUT_DOWN_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// Lines of a log that tell why a server ended.
+/// Lines of a log that say why a server ended.
 const LOG_LINES: usize = 15;
 
 /// A running server. Dropping it ends the process and waits for its end.
@@ -50,7 +50,7 @@ impl Server {
         }
     }
 
-    /// Asks it to end by `signal` and waits until it has.
+    /// Ends it by `signal` and waits until it has.
     ///
     /// # Errors
     /// When it does not.
@@ -68,9 +68,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // One that has ended was waited for, and its id may be another's by now.
-        let asked = matches!(self.child.try_wait(), Ok(None)) && kill_process(Pid::from_child(&self.child), self.end).is_ok();
+        let signalled = matches!(self.child.try_wait(), Ok(None)) && kill_process(Pid::from_child(&self.child), self.end).is_ok();
         let deadline = Instant::now() + END_TIMEOUT;
-        while asked && Instant::now() < deadline {
+        while signalled && Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }

@@ -3,9 +3,9 @@
 //! ```text
 //!   entry, 4 sessions ─► district ─► province ─► region ─► centre ◄─ sight: is this key there?
 //! ```
-//! Both systems get the same rows in the same batches, each batch committed as a whole, and both are asked the same way whether a row
+//! Both systems get the same rows in the same batches, each batch committed as a whole, and both are queried in the same way whether a row
 //! has arrived: a look-up by key at the centre over a connection that stays open, repeated after a short pause until it finds the
-//! row. Before anything is timed, one row has gone all the way, so that all lines stand.
+//! row. Before anything is timed, one row has gone all the way, so that all links are up.
 //!
 //! Before lag is measured, either system is shut down and started again, the disk takes what is still to be written, and the system
 //! rests: what it had to do about the rows before is over then, for the one as for the other.

@@ -53,7 +53,7 @@ pub async fn demonstrate(args: RunArgs) -> anyhow::Result<()> {
     steps.begin("Verifying every replica from the rows on disk");
     let urls = one_url_a_site(&tree);
     run_kho(&as_strs(&with_nodes(vec!["verify".into()], &urls)), &[("KHO_IDENTITY", path_text(&tree.identity_dir("operator"))?)])?;
-    steps.begin("Population by sex and age group, asked at the centre");
+    steps.begin("Population by sex and age group, queried at the centre");
     run_kho(
         &["query", "population", "--by", "age_group,sex", "--at", "2019-04-01", "--node", &urls[0]],
         &[("KHO_IDENTITY", path_text(&tree.identity_dir("operator"))?)],

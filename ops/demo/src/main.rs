@@ -6,7 +6,7 @@
 //! ```
 //! Every step is what an operator would do: `kho synth`, `kho import`, `kho verify`, `kho query` run as processes of their own.
 //!
-//! Reading order: `command` (the arguments; a tree started and stopped), `plan` (the tree), `demonstration` (what is shown), `step` (how it is told).
+//! Reading order: `command` (the arguments; a tree started and stopped), `plan` (the tree), `demonstration` (what is shown), `step` (how it is printed).
 
 mod addresses;
 mod command;

@@ -290,11 +290,11 @@ async fn promise_10_only_the_right_certificate_may_enter_records() {
         }
     };
     let entry = Role::Client { site: SITE, name: "entry".into() };
-    let stranger = Authority::create("test", now()).expect("a root");
+    let foreign_root = Authority::create("test", now()).expect("a root");
     let foreign_tree = Authority::create("other", now()).expect("a root");
 
     for (what, client) in [
-        ("a certificate of another root", presenting(&site, &stranger, "test", entry.clone(), now(), 30)),
+        ("a certificate of another root", presenting(&site, &foreign_root, "test", entry.clone(), now(), 30)),
         ("a certificate of another tree", presenting(&site, &foreign_tree, "other", entry.clone(), now(), 30)),
         ("an expired certificate", presenting(&site, &site.root, "test", entry.clone(), SiteTime(now().0 - 2 * DAY_MS), 1)),
     ] {

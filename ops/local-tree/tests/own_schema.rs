@@ -50,7 +50,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn found(dir: &Path) -> LocalTree {
+fn create(dir: &Path) -> LocalTree {
     let sites = vec![
         PlannedSite::new(1, "centre", Tier::Central, &[], 1),
         PlannedSite::new(SITE.0, "district", Tier::District, &[1], 1).with_area("001"),
@@ -66,7 +66,7 @@ fn check_config(tree: &LocalTree) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_of_an_own_schema_are_entered_read_verified_and_inspected_and_what_it_does_not_count_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut tree = found(dir.path());
+    let mut tree = create(dir.path());
     tree.use_schema(SCHEMA).expect("written");
     assert!(check_config(&tree).status.success());
     tree.start_node(SITE, NODE).expect("starts");
@@ -116,7 +116,7 @@ async fn records_of_an_own_schema_are_entered_read_verified_and_inspected_and_wh
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_does_not_start_on_a_state_that_counts_other_cubes_and_a_bad_schema_is_found_before_the_start() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut tree = found(dir.path());
+    let mut tree = create(dir.path());
     tree.start_node(SITE, NODE).expect("starts");
     tree.bootstrap_site(SITE).await.expect("created");
     tree.stop().expect("stops");

@@ -1,4 +1,4 @@
-//! One method a question: paths, parameters and types of the nodes' HTTP interface.
+//! One method for each request: paths, parameters and types of the nodes' HTTP interface.
 
 use std::path::Path;
 
@@ -22,13 +22,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     node_client::{CallError, NodeClient, causes},
     request::{Payload, Request},
-    retry::{Repeat, RetryBudget},
+    retry::{Idempotency, RetryBudget},
 };
 
 /// The longest line of a proof's stream: one hundred differences fit many times over.
 const PROOF_LINE_BYTES_MAX: usize = 1 << 20;
 
-/// What is asked of an indicator; empty parts are the indicator's own defaults.
+/// What is queried of an indicator; empty parts are the indicator's own defaults.
 #[derive(Debug, Default, Clone)]
 pub struct IndicatorQuestion {
     pub area: Option<String>,
@@ -66,7 +66,7 @@ impl NodeClient {
         self.send(&Request::read(&["healthz"])).await.map(drop)
     }
 
-    /// Whether the node can answer now. Asked once, so that who waits for it sees the moment.
+    /// Whether the node can answer now. It is tried once, so that a caller who waits for it sees the moment.
     pub async fn ready(&self) -> Result<(), CallError> {
         self.send(&Request::read(&["readyz"]).retry_budget(RetryBudget::None)).await.map(drop)
     }
@@ -78,7 +78,7 @@ impl NodeClient {
     /// What the node counts, in Prometheus' text form.
     pub async fn metrics(&self) -> Result<String, CallError> {
         let response = self.send(&Request::read(&["metrics"])).await?;
-        response.text().await.map_err(|error| broken(&error, Repeat::Read))
+        response.text().await.map_err(|error| broken(&error, Idempotency::Read))
     }
 
     pub async fn indicators(&self) -> Result<Vec<IndicatorInfo>, CallError> {
@@ -86,17 +86,17 @@ impl NodeClient {
     }
 
     pub async fn indicator(&self, name: &str, question: &IndicatorQuestion) -> Result<IndicatorAnswer, CallError> {
-        let asked = question.clone();
-        let by = (!asked.by.is_empty()).then(|| asked.by.join(","));
+        let query = question.clone();
+        let by = (!query.by.is_empty()).then(|| query.by.join(","));
         let request = Request::read(&["v1", "indicators", name])
-            .with("area", asked.area)
-            .with("catalogue", asked.catalogue)
-            .with("level", asked.level)
+            .with("area", query.area)
+            .with("catalogue", query.catalogue)
+            .with("level", query.level)
             .with("by", by)
-            .with("at", asked.at)
-            .with("from", asked.from)
-            .with("to", asked.to)
-            .with("read", asked.read);
+            .with("at", query.at)
+            .with("from", query.from)
+            .with("to", query.to)
+            .with("read", query.read);
         self.send_json(&request).await
     }
 
@@ -120,7 +120,7 @@ impl NodeClient {
         let mut stream = response.bytes_stream();
         let mut pending: Vec<u8> = Vec::new();
         while let Some(chunk) = stream.next().await {
-            pending.extend_from_slice(&chunk.map_err(|error| broken(&error, Repeat::Read))?);
+            pending.extend_from_slice(&chunk.map_err(|error| broken(&error, Idempotency::Read))?);
             while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = pending.drain(..=end).collect();
                 if let Some(proof) = proof_line(&line, &mut progress)? {
@@ -140,7 +140,7 @@ impl NodeClient {
     /// What stood after a batch; `None` when the node keeps it no longer.
     pub async fn stood_at(&self, origin: OriginId, seq: StreamSeq) -> Result<Option<StoodAt>, CallError> {
         match self.send(&origin_request(origin, &["stood-at"]).with("seq", Some(seq.to_string()))).await {
-            Ok(response) => json(response, Repeat::Read).await.map(Some),
+            Ok(response) => json(response, Idempotency::Read).await.map(Some),
             Err(CallError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -159,11 +159,11 @@ impl NodeClient {
     }
 
     pub async fn resume_origin(&self, origin: OriginId) -> Result<Done, CallError> {
-        self.order(Method::POST, &["v1", "origins", &origin.to_string(), "resume"], None::<&()>, Repeat::Harmless).await
+        self.write(Method::POST, &["v1", "origins", &origin.to_string(), "resume"], None::<&()>, Idempotency::Idempotent).await
     }
 
     pub async fn abandon_transfer(&self, origin: OriginId) -> Result<Done, CallError> {
-        self.order(Method::POST, &["v1", "origins", &origin.to_string(), "abandon-transfer"], None::<&()>, Repeat::Once).await
+        self.write(Method::POST, &["v1", "origins", &origin.to_string(), "abandon-transfer"], None::<&()>, Idempotency::NonIdempotent).await
     }
 
     pub async fn register(&self) -> Result<SignedRegister, CallError> {
@@ -172,19 +172,19 @@ impl NodeClient {
 
     /// A register of the same version changes nothing, so this may be repeated.
     pub async fn apply_register(&self, signed: &SignedRegister) -> Result<Done, CallError> {
-        self.order(Method::POST, &["v1", "register"], Some(signed), Repeat::Harmless).await
+        self.write(Method::POST, &["v1", "register"], Some(signed), Idempotency::Idempotent).await
     }
 
     pub async fn init_site(&self, init: &SiteInit) -> Result<Done, CallError> {
-        self.order(Method::POST, &["v1", "site", "init"], Some(init), Repeat::Once).await
+        self.write(Method::POST, &["v1", "site", "init"], Some(init), Idempotency::NonIdempotent).await
     }
 
     pub async fn add_node(&self, place: &NodePlace) -> Result<Done, CallError> {
-        self.order(Method::POST, &["v1", "site", "nodes"], Some(place), Repeat::Once).await
+        self.write(Method::POST, &["v1", "site", "nodes"], Some(place), Idempotency::NonIdempotent).await
     }
 
     pub async fn remove_node(&self, node: NodeId) -> Result<Done, CallError> {
-        self.order::<()>(Method::DELETE, &["v1", "site", "nodes", &node.to_string()], None, Repeat::Once).await
+        self.write::<()>(Method::DELETE, &["v1", "site", "nodes", &node.to_string()], None, Idempotency::NonIdempotent).await
     }
 
     /// The bundle as a stream.
@@ -199,29 +199,35 @@ impl NodeClient {
     /// Segments that the site holds already are skipped, so this may be repeated.
     pub async fn import_bundle(&self, path: &Path, length: u64) -> Result<BundleImported, CallError> {
         let payload = Payload::File { content_type: "application/octet-stream", path: path.to_owned(), length };
-        self.send_json(&Request::order(Method::POST, &["v1", "bundle"], payload, Repeat::Harmless)).await
+        self.send_json(&Request::write(Method::POST, &["v1", "bundle"], payload, Idempotency::Idempotent)).await
     }
 
     async fn send_json<T: DeserializeOwned>(&self, request: &Request) -> Result<T, CallError> {
-        json(self.send(request).await?, request.repeat).await
+        json(self.send(request).await?, request.idempotency).await
     }
 
-    async fn order<T: Serialize>(&self, method: Method, path: &[&str], body: Option<&T>, repeat: Repeat) -> Result<Done, CallError> {
+    async fn write<T: Serialize>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<&T>,
+        idempotency: Idempotency,
+    ) -> Result<Done, CallError> {
         let payload = match body {
             None => Payload::None,
             Some(body) => {
                 let bytes = serde_json::to_vec(body)
-                    .map_err(|error| CallError::Unreadable { why: format!("the order can't be put into JSON: {error}") })?;
+                    .map_err(|error| CallError::Unreadable { why: format!("the request can't be put into JSON: {error}") })?;
                 Payload::Bytes { content_type: "application/json", body: bytes.into() }
             }
         };
-        self.send_json(&Request::order(method, path, payload, repeat)).await
+        self.send_json(&Request::write(method, path, payload, idempotency)).await
     }
 }
 
 fn entry_request(batch: BatchUpload) -> Request {
     let payload = Payload::Bytes { content_type: batch.content_type, body: batch.body };
-    Request::order(Method::POST, &["v1", "batches"], payload, Repeat::Harmless)
+    Request::write(Method::POST, &["v1", "batches"], payload, Idempotency::Idempotent)
         .with("table", batch.table)
         .header(REQUEST_KEY_HEADER, batch.request_key)
 }
@@ -249,14 +255,14 @@ fn proof_line(line: &[u8], progress: &mut impl FnMut(u64, u64)) -> Result<Option
     }
 }
 
-async fn json<T: DeserializeOwned>(response: Response, repeat: Repeat) -> Result<T, CallError> {
+async fn json<T: DeserializeOwned>(response: Response, idempotency: Idempotency) -> Result<T, CallError> {
     let url = response.url().clone();
-    let body = response.bytes().await.map_err(|error| broken(&error, repeat))?;
+    let body = response.bytes().await.map_err(|error| broken(&error, idempotency))?;
     serde_json::from_slice(&body).map_err(|error| CallError::Unreadable { why: format!("the answer of {url} can't be read: {error}") })
 }
 
-/// The answer's beginning came and its rest did not: an order may have been carried out.
-fn broken(error: &reqwest::Error, repeat: Repeat) -> CallError {
+/// The beginning of the answer came and the rest did not: the request may have been carried out.
+fn broken(error: &reqwest::Error, idempotency: Idempotency) -> CallError {
     let why = format!("the connection broke in the middle of the answer: {}", causes(error));
-    if repeat == Repeat::Read { CallError::Unreachable { why } } else { CallError::Unknown { why } }
+    if idempotency == Idempotency::Read { CallError::Unreachable { why } } else { CallError::Unknown { why } }
 }

@@ -1,4 +1,4 @@
-//! The options by which every command that speaks to nodes is told where they are and who asks.
+//! The options of every command that speaks to nodes: where the nodes are, and who sends the requests.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,7 +8,7 @@ use kho_replication::tls::{ALPN_HTTP, CertificateClock, CredentialFiles, Credent
 use super::{NodeClient, NodeUrl};
 use crate::failure::Failure;
 
-/// Where nodes are and who asks.
+/// Where nodes are, and who sends the requests.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
@@ -50,11 +50,10 @@ impl ConnectionArgs {
             return Err(Failure::usage("no node is named", "give --node https://HOST:PORT, or set KHO_NODE"));
         }
         let credentials = Credentials::load(&self.files()?).map_err(|error| {
-            Failure::usage(error.to_string(), "give the folder with --identity DIR; `kho pki client --help` tells how to make one")
+            Failure::usage(error.to_string(), "give the folder with --identity DIR; `kho pki client --help` shows how to make one")
         })?;
-        let unusable = |error: &dyn std::fmt::Display| {
-            Failure::usage(format!("the identity can't be used: {error}"), "look at it with `kho pki show`")
-        };
+        let unusable =
+            |error: &dyn std::fmt::Display| Failure::usage(format!("the identity can't be used: {error}"), "check it with `kho pki show`");
         let tls = client_config(&credentials, &[ALPN_HTTP], CertificateClock::system()).map_err(|error| unusable(&error))?;
         let http = reqwest::Client::builder()
             .use_preconfigured_tls(tls)

@@ -69,12 +69,12 @@ impl From<CallError> for Failure {
             CallError::Unreachable { why } => Self::new(
                 FailureKind::Unreachable,
                 why,
-                "check address and network; on the node, `systemctl status khod` tells whether it runs",
+                "check address and network; on the node, `systemctl status khod` says whether it runs",
             ),
             CallError::Unknown { why } => {
-                Self::new(FailureKind::Unknown, why, "look with `kho status` whether it was done before ordering it again")
+                Self::new(FailureKind::Unknown, why, "check with `kho status` whether it was done before you give the same command again")
             }
-            CallError::Untrusted { why } => Self::refused(why, "look at both certificates with `kho pki show`, and at both clocks"),
+            CallError::Untrusted { why } => Self::refused(why, "check both certificates with `kho pki show`, and both clocks"),
             CallError::Unreadable { why } => Self::refused(why, "compare the versions of `kho --version` and `kho status`"),
         }
     }
@@ -85,7 +85,7 @@ impl NodeClient {
         Self { http, nodes, current: AtomicUsize::new(0), identity }
     }
 
-    /// Who asks.
+    /// Who sends the requests.
     pub fn identity(&self) -> &PeerIdentity {
         &self.identity
     }
@@ -98,9 +98,9 @@ impl NodeClient {
     /// Sends `request` until it is answered, refused, or given up. Gives successful answers only.
     ///
     /// # Errors
-    /// [`CallError`]: `Unknown` only for orders that may have arrived.
+    /// [`CallError`]: `Unknown` only for requests that may have arrived and changed something.
     pub async fn send(&self, request: &Request) -> Result<Response, CallError> {
-        let mut retry = Retry::new(request.repeat, request.retry_budget, self.nodes.len());
+        let mut retry = Retry::new(request.idempotency, request.retry_budget, self.nodes.len());
         let mut place = self.current.load(Ordering::Relaxed) % self.nodes.len();
         loop {
             let node = &self.nodes[place];
@@ -178,7 +178,7 @@ fn given_up(give_up: GiveUp, why: String, nodes: usize) -> CallError {
     match give_up {
         GiveUp::Unreachable if nodes == 1 => CallError::Unreachable { why: format!("the node does not answer: {why}") },
         GiveUp::Unreachable => CallError::Unreachable { why: format!("none of {nodes} nodes answers; the last one tried: {why}") },
-        GiveUp::Unknown => CallError::Unknown { why: format!("the order was sent, but no answer came: {why}") },
+        GiveUp::Unknown => CallError::Unknown { why: format!("the request was sent, but no answer came: {why}") },
         GiveUp::Untrusted => CallError::Untrusted { why: format!("no trusted connection: {why}") },
     }
 }
@@ -198,7 +198,7 @@ async fn read_problem(response: Response) -> Problem {
     serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
         code: format!("http_{}", status.as_u16()),
         message: format!("the node answered {status}: {}", String::from_utf8_lossy(&body).chars().take(200).collect::<String>().trim()),
-        hint: "look into the node's log".into(),
+        hint: "read the node's log".into(),
         retry_after_ms: None,
         errors: Vec::new(),
         more: 0,

@@ -1,11 +1,11 @@
-//! One question or order to a site, in a form that can be sent again.
+//! One request to a site, in a form that can be sent again.
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use reqwest::Method;
 
-use super::retry::{Repeat, RetryBudget};
+use super::retry::{Idempotency, RetryBudget};
 
 /// What a request carries.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub enum Payload {
     },
 }
 
-/// One question or order.
+/// One request to a site.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: Method,
@@ -33,24 +33,24 @@ pub struct Request {
     pub query: Vec<(&'static str, String)>,
     pub headers: Vec<(&'static str, String)>,
     pub payload: Payload,
-    pub repeat: Repeat,
+    pub idempotency: Idempotency,
     pub retry_budget: RetryBudget,
 }
 
 impl Request {
-    /// A question that changes nothing.
+    /// A request that changes nothing.
     pub fn read(path: &[&str]) -> Self {
-        Self::new(Method::GET, path, Payload::None, Repeat::Read)
+        Self::new(Method::GET, path, Payload::None, Idempotency::Read)
     }
 
-    /// An order.
-    pub fn order(method: Method, path: &[&str], payload: Payload, repeat: Repeat) -> Self {
-        Self::new(method, path, payload, repeat)
+    /// A request that changes something.
+    pub fn write(method: Method, path: &[&str], payload: Payload, idempotency: Idempotency) -> Self {
+        Self::new(method, path, payload, idempotency)
     }
 
-    fn new(method: Method, path: &[&str], payload: Payload, repeat: Repeat) -> Self {
+    fn new(method: Method, path: &[&str], payload: Payload, idempotency: Idempotency) -> Self {
         let path = path.iter().map(|segment| (*segment).to_owned()).collect();
-        Self { method, path, query: Vec::new(), headers: Vec::new(), payload, repeat, retry_budget: RetryBudget::Short }
+        Self { method, path, query: Vec::new(), headers: Vec::new(), payload, idempotency, retry_budget: RetryBudget::Short }
     }
 
     /// Adds a parameter when there is a value.

@@ -1,22 +1,22 @@
-//! Whether, where and when a request is tried again. Pure: it is told what came of an attempt and answers what to do.
+//! Whether, where and when a request is tried again. Pure: it takes the result of an attempt and decides what comes next.
 
 use std::time::Duration;
 
 /// What may happen when a request arrives twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
+pub enum Idempotency {
     /// It changes nothing.
     Read,
     /// It bears a key or is settled by its content: the second arrival changes nothing.
-    Harmless,
-    /// It may be given once only.
-    Once,
+    Idempotent,
+    /// A second arrival may do it again: it must not be sent twice.
+    NonIdempotent,
 }
 
 /// How long a request is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryBudget {
-    /// Once: whoever asks asks again by itself.
+    /// One attempt: the caller repeats the request by itself.
     None,
     /// Somebody waits for the answer.
     Short,
@@ -64,13 +64,13 @@ pub enum GiveUp {
 
 const WAIT_FIRST: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// A node may ask for no longer pause than this.
+/// The longest pause that a node may demand.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// The attempts of one request so far.
 #[derive(Debug)]
 pub struct Retry {
-    repeat: Repeat,
+    idempotency: Idempotency,
     nodes: u32,
     tries: u32,
     tries_max: u32,
@@ -78,14 +78,14 @@ pub struct Retry {
 }
 
 impl Retry {
-    pub fn new(repeat: Repeat, retry_budget: RetryBudget, nodes: usize) -> Self {
+    pub fn new(idempotency: Idempotency, retry_budget: RetryBudget, nodes: usize) -> Self {
         let rounds_max = match retry_budget {
             RetryBudget::None => 1,
             RetryBudget::Short => 3,
             RetryBudget::Long => 40,
         };
         let nodes = u32::try_from(nodes).unwrap_or(u32::MAX).clamp(1, 64);
-        Self { repeat, nodes, tries: 0, tries_max: rounds_max * nodes, may_have_arrived: false }
+        Self { idempotency, nodes, tries: 0, tries_max: rounds_max * nodes, may_have_arrived: false }
     }
 
     /// Decides after an attempt.
@@ -97,7 +97,9 @@ impl Retry {
             Attempt::Answered { status: 429, retry_after } if !spent => self.again_after(retry_after, false),
             Attempt::Answered { status: 503, retry_after } if !spent => self.again_after(retry_after, true),
             Attempt::Answered { status: 504, .. } => self.lost(spent),
-            Attempt::Answered { status: 500 | 502, .. } if !spent && self.repeat != Repeat::Once => self.again_after(None, true),
+            Attempt::Answered { status: 500 | 502, .. } if !spent && self.idempotency != Idempotency::NonIdempotent => {
+                self.again_after(None, true)
+            }
             Attempt::Answered { .. } => Next::Refuse,
             Attempt::NotConnected if spent => self.give_up(),
             // The other nodes are tried at once; only after all of them failed is there a pause.
@@ -109,8 +111,12 @@ impl Retry {
     }
 
     fn lost(&mut self, spent: bool) -> Next {
-        self.may_have_arrived |= self.repeat != Repeat::Read;
-        if spent || self.repeat == Repeat::Once { self.give_up() } else { Next::Again { wait: self.pause(), other_node: true } }
+        self.may_have_arrived |= self.idempotency != Idempotency::Read;
+        if spent || self.idempotency == Idempotency::NonIdempotent {
+            self.give_up()
+        } else {
+            Next::Again { wait: self.pause(), other_node: true }
+        }
     }
 
     fn again_after(&self, retry_after: Option<Duration>, other_node: bool) -> Next {
@@ -138,17 +144,17 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_not_repeated_once_it_may_have_arrived() {
-        assert_eq!(Retry::new(Repeat::Once, RetryBudget::Long, 3).after(Attempt::Lost), Next::GiveUp(GiveUp::Unknown));
-        assert_eq!(Retry::new(Repeat::Once, RetryBudget::Long, 3).after(answered(504)), Next::GiveUp(GiveUp::Unknown));
-        assert_eq!(Retry::new(Repeat::Once, RetryBudget::Long, 3).after(answered(500)), Next::Refuse);
-        let before_it_was_sent = Retry::new(Repeat::Once, RetryBudget::Long, 3).after(Attempt::NotConnected);
+    fn a_non_idempotent_request_is_not_repeated_after_it_may_have_arrived() {
+        assert_eq!(Retry::new(Idempotency::NonIdempotent, RetryBudget::Long, 3).after(Attempt::Lost), Next::GiveUp(GiveUp::Unknown));
+        assert_eq!(Retry::new(Idempotency::NonIdempotent, RetryBudget::Long, 3).after(answered(504)), Next::GiveUp(GiveUp::Unknown));
+        assert_eq!(Retry::new(Idempotency::NonIdempotent, RetryBudget::Long, 3).after(answered(500)), Next::Refuse);
+        let before_it_was_sent = Retry::new(Idempotency::NonIdempotent, RetryBudget::Long, 3).after(Attempt::NotConnected);
         assert_eq!(before_it_was_sent, Next::Again { wait: Duration::ZERO, other_node: true });
     }
 
     #[test]
     fn a_keyed_request_goes_on_at_another_node_and_stays_unknown_when_none_answers() {
-        let mut retry = Retry::new(Repeat::Harmless, RetryBudget::Short, 2);
+        let mut retry = Retry::new(Idempotency::Idempotent, RetryBudget::Short, 2);
         assert!(matches!(retry.after(Attempt::Lost), Next::Again { other_node: true, .. }));
         let last = (0..10).map(|_| retry.after(Attempt::NotConnected)).find(|next| matches!(next, Next::GiveUp(_)));
         assert_eq!(last, Some(Next::GiveUp(GiveUp::Unknown)));
@@ -156,15 +162,15 @@ mod tests {
 
     #[test]
     fn a_lost_read_changed_nothing_so_it_ends_as_unreachable() {
-        let mut retry = Retry::new(Repeat::Read, RetryBudget::Short, 1);
+        let mut retry = Retry::new(Idempotency::Read, RetryBudget::Short, 1);
         let ends: Vec<_> = (0..3).map(|_| retry.after(Attempt::Lost)).collect();
         assert_eq!(ends[2], Next::GiveUp(GiveUp::Unreachable));
     }
 
     #[test]
-    fn a_busy_node_is_asked_again_after_the_time_it_names_within_bounds() {
+    fn a_busy_node_is_tried_again_after_the_time_it_names_within_bounds() {
         let busy = |status, seconds| Attempt::Answered { status, retry_after: Some(Duration::from_secs(seconds)) };
-        let mut retry = Retry::new(Repeat::Once, RetryBudget::Long, 2);
+        let mut retry = Retry::new(Idempotency::NonIdempotent, RetryBudget::Long, 2);
         assert_eq!(retry.after(busy(429, 2)), Next::Again { wait: Duration::from_secs(2), other_node: false });
         assert_eq!(retry.after(busy(503, 0)), Next::Again { wait: WAIT_FIRST, other_node: true });
         assert_eq!(retry.after(busy(503, 9_999)), Next::Again { wait: RETRY_AFTER_MAX, other_node: true });
@@ -172,17 +178,17 @@ mod tests {
 
     #[test]
     fn tries_are_bounded_and_end_in_the_node_s_own_words() {
-        let mut retry = Retry::new(Repeat::Harmless, RetryBudget::Short, 1);
+        let mut retry = Retry::new(Idempotency::Idempotent, RetryBudget::Short, 1);
         let nexts: Vec<_> = (0..3).map(|_| retry.after(answered(503))).collect();
         assert_eq!(nexts[2], Next::Refuse);
-        assert_eq!(Retry::new(Repeat::Read, RetryBudget::None, 1).after(answered(503)), Next::Refuse);
-        assert_eq!(Retry::new(Repeat::Read, RetryBudget::None, 1).after(Attempt::NotConnected), Next::GiveUp(GiveUp::Unreachable));
-        assert_eq!(Retry::new(Repeat::Harmless, RetryBudget::Long, 3).after(answered(422)), Next::Refuse);
+        assert_eq!(Retry::new(Idempotency::Read, RetryBudget::None, 1).after(answered(503)), Next::Refuse);
+        assert_eq!(Retry::new(Idempotency::Read, RetryBudget::None, 1).after(Attempt::NotConnected), Next::GiveUp(GiveUp::Unreachable));
+        assert_eq!(Retry::new(Idempotency::Idempotent, RetryBudget::Long, 3).after(answered(422)), Next::Refuse);
     }
 
     #[test]
     fn pauses_grow_with_rounds_over_all_nodes_up_to_a_bound() {
-        let mut retry = Retry::new(Repeat::Read, RetryBudget::Long, 2);
+        let mut retry = Retry::new(Idempotency::Read, RetryBudget::Long, 2);
         let waits: Vec<_> = (0..16)
             .map(|_| match retry.after(Attempt::NotConnected) {
                 Next::Again { wait, .. } => wait,
@@ -195,6 +201,6 @@ mod tests {
 
     #[test]
     fn a_refused_certificate_ends_it_at_once() {
-        assert_eq!(Retry::new(Repeat::Read, RetryBudget::Long, 3).after(Attempt::Untrusted), Next::GiveUp(GiveUp::Untrusted));
+        assert_eq!(Retry::new(Idempotency::Read, RetryBudget::Long, 3).after(Attempt::Untrusted), Next::GiveUp(GiveUp::Untrusted));
     }
 }

@@ -47,11 +47,11 @@ async fn a_batch_goes_on_at_the_next_node_with_the_same_key_when_one_dies_under_
         );
         assert_eq!(request.body, b"a\n1\n");
     }
-    assert_eq!(client.node().to_string(), format!("https://{second}"), "the node that answered is asked first the next time");
+    assert_eq!(client.node().to_string(), format!("https://{second}"), "the node that answered is tried first the next time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_may_have_arrived_is_unknown_and_is_never_sent_again() {
+async fn a_non_idempotent_request_that_may_have_arrived_is_unknown_and_is_never_sent_again() {
     let tree = ScriptedTree::new();
     let (node, received) = tree.serve(1, |_, _| Reply::Nothing);
     let client = tree.connection(&[node, node]).open().expect("usable");
@@ -71,19 +71,19 @@ async fn a_site_without_a_running_node_is_unreachable_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_told_in_the_node_s_own_words() {
+async fn a_refusal_is_reported_in_the_node_s_own_words() {
     let tree = ScriptedTree::new();
     let (node, _) =
-        tree.serve(1, |_, _| Reply::Json(422, json!({ "code": "bad_rows", "message": "no", "hint": "mend it", "errors": [], "more": 0 })));
+        tree.serve(1, |_, _| Reply::Json(422, json!({ "code": "bad_rows", "message": "no", "hint": "fix it", "errors": [], "more": 0 })));
     let client = tree.connection(&[node]).open().expect("usable");
     let refused = Failure::from(client.enter(batch()).await.expect_err("refused"));
-    assert_eq!(refused, Failure::refused("no (bad_rows)", "mend it"));
+    assert_eq!(refused, Failure::refused("no (bad_rows)", "fix it"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_of_another_root_is_refused_at_once() {
-    let (tree, stranger) = (ScriptedTree::new(), ScriptedTree::new());
-    let (node, received) = stranger.serve(1, |_, _| accepted());
+    let (tree, foreign) = (ScriptedTree::new(), ScriptedTree::new());
+    let (node, received) = foreign.serve(1, |_, _| accepted());
     let client = tree.connection(&[node]).open().expect("usable");
     let started = Instant::now();
     let refused = client.enter(batch()).await.expect_err("not of this tree");
@@ -105,14 +105,14 @@ async fn a_proof_is_read_line_by_line_with_its_progress() {
     });
     let client = tree.connection(&[node]).open().expect("usable");
     let calls = Arc::new(AtomicUsize::new(0));
-    let heard = client
+    let proof = client
         .proof(OriginId(7), |_, _| {
             calls.fetch_add(1, Ordering::Relaxed);
         })
         .await
         .expect("proven")
         .expect("held");
-    assert!(heard.holds() && calls.load(Ordering::Relaxed) == 2);
+    assert!(proof.holds() && calls.load(Ordering::Relaxed) == 2);
     assert_eq!(received.lock().expect("kept")[0].line, "GET /v1/origins/7/proof");
     let failed = client.proof(OriginId(7), |_, _| {}).await;
     assert!(matches!(failed, Err(CallError::Refused { .. })), "{failed:?}");

@@ -1,4 +1,4 @@
-//! `kho bundle`: streams in a file, for lines that are down. The segments are those that travel, with the same signatures.
+//! `kho bundle`: streams in a file, for links that are down. The segments are those that travel, with the same signatures.
 
 use std::{fs, path::PathBuf, str::FromStr};
 
@@ -18,7 +18,7 @@ use crate::{
     failure::{Failure, FailureKind, Verdict},
 };
 
-/// Carry streams by hand where a line is down.
+/// Carry streams by hand where a link is down.
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
     /// Write what a site holds into a file. Nothing in it is taken on trust: every segment bears its signature.
@@ -116,7 +116,7 @@ async fn import(args: ImportArgs) -> Result<Verdict, Failure> {
     let metadata = fs::metadata(&args.file)
         .map_err(|error| Failure::usage(format!("{} can't be read: {error}", args.file.display()), "check the name"))?;
     if !metadata.is_file() {
-        return Err(Failure::usage(format!("{} is no file", args.file.display()), "give the file that `kho bundle export` wrote"));
+        return Err(Failure::usage(format!("{} is not a file", args.file.display()), "give the file that `kho bundle export` wrote"));
     }
     let imported = args.connection.open()?.import_bundle(&args.file, metadata.len()).await?;
     if args.json {

@@ -89,7 +89,7 @@ pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, Failure> {
     opened
         .take(bytes_max + 1)
         .read_to_string(&mut text)
-        .map_err(|error| Failure::usage(format!("{} is no text file: {error}", path.display()), "check the name"))?;
+        .map_err(|error| Failure::usage(format!("{} is not a text file: {error}", path.display()), "check the name"))?;
     if text.len() as u64 > bytes_max {
         return Err(Failure::usage(format!("{} is longer than {bytes_max} bytes", path.display()), "check the name"));
     }

@@ -1,4 +1,4 @@
-//! `kho fork` and `kho origin`: looking at what was refused and kept, and taking a stopped origin up again.
+//! `kho fork` and `kho origin`: what was refused and kept is shown, and a stopped origin is resumed.
 
 use clap::{Args, Subcommand};
 use kho_storage::ids::OriginId;
@@ -9,7 +9,7 @@ use crate::{
     failure::{Failure, Verdict},
 };
 
-/// Look at second histories and other evidence.
+/// Show second histories and other evidence.
 #[derive(Debug, Subcommand)]
 pub enum ForkCommand {
     /// List what a site refused and kept: second histories, and rows that do not match their signed head.
@@ -20,7 +20,7 @@ pub enum ForkCommand {
 /// Act on one origin at a site.
 #[derive(Debug, Subcommand)]
 pub enum OriginCommand {
-    /// Adopt an origin again that was stopped. Its evidence stays; the same fault stops it again.
+    /// Resume an origin that was stopped. Its evidence stays; the same fault stops it again.
     #[command(after_help = "Example:\n  kho origin resume 12 --node https://10.0.0.5:7443")]
     Resume(ResumeArgs),
     /// Give up a whole-origin transfer that does not come to its end. It starts anew when it is still needed.

@@ -16,15 +16,15 @@ Examples:
   kho query population --level district --area 34 --json
   kho query row person p-000123";
 
-/// Ask for indicators, or for a row by its key.
+/// Query indicators, or a row by its key.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct QueryArgs {
-    /// The indicator's name; `kho query list` tells which there are
+    /// The indicator's name; `kho query list` shows which there are
     #[arg(value_name = "INDICATOR")]
     indicator: Option<String>,
 
-    /// Unit whose subtree is asked: a province, district or commune code [default: everything the site holds]
+    /// Unit whose subtree is queried: a province, district or commune code [default: everything the site holds]
     #[arg(long, value_name = "CODE")]
     area: Option<String>,
 
@@ -98,7 +98,7 @@ pub async fn run(args: QueryArgs) -> Result<Verdict, Failure> {
                 "ask one thing at a time; see `kho query --help`",
             ));
         }
-        (None, None) => return Err(Failure::usage("no indicator is named", "`kho query list` tells which there are")),
+        (None, None) => return Err(Failure::usage("no indicator is named", "`kho query list` shows which there are")),
         (Some(QueryAction::List), None) => {
             let indicators = client.indicators().await?;
             if json {

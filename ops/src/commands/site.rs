@@ -1,4 +1,4 @@
-//! `kho site` and `kho node`: founding a site, adding and removing its nodes.
+//! `kho site` and `kho node`: creating a site, adding and removing its nodes.
 
 use std::str::FromStr;
 
@@ -12,10 +12,10 @@ use crate::{
     failure::{Failure, Verdict},
 };
 
-/// Found a site.
+/// Create a site.
 #[derive(Debug, Subcommand)]
 pub enum SiteCommand {
-    /// Found a site: tell its first nodes of each other. Given once, to one of them.
+    /// Create a site from its first nodes. The command is given once, to one of them.
     #[command(
         after_help = "Example, for a site of three nodes:\n  kho site init --node https://10.0.0.5:7443 --member 1=10.0.0.5:7444,10.0.0.5:7443 \\\n    --member 2=10.0.0.6:7444,10.0.0.6:7443 --member 3=10.0.0.7:7444,10.0.0.7:7443"
     )]
@@ -99,18 +99,18 @@ fn is_address(text: &str) -> bool {
 pub async fn run_site(command: SiteCommand) -> Result<Verdict, Failure> {
     let SiteCommand::Init(args) = command;
     let nodes: Vec<NodePlace> = args.members.into_iter().map(|Member(place)| place).collect();
-    check_founders(&nodes)?;
-    told(&args.connection.open()?.init_site(&SiteInit { nodes }).await?, args.json)
+    check_first_nodes(&nodes)?;
+    print_done(&args.connection.open()?.init_site(&SiteInit { nodes }).await?, args.json)
 }
 
 pub async fn run_node(command: NodeCommand) -> Result<Verdict, Failure> {
     match command {
-        NodeCommand::Add(args) => told(&args.connection.open()?.add_node(&args.member.0).await?, args.json),
-        NodeCommand::Remove(args) => told(&args.connection.open()?.remove_node(args.id).await?, args.json),
+        NodeCommand::Add(args) => print_done(&args.connection.open()?.add_node(&args.member.0).await?, args.json),
+        NodeCommand::Remove(args) => print_done(&args.connection.open()?.remove_node(args.id).await?, args.json),
     }
 }
 
-fn check_founders(nodes: &[NodePlace]) -> Result<(), Failure> {
+fn check_first_nodes(nodes: &[NodePlace]) -> Result<(), Failure> {
     if !matches!(nodes.len(), 1 | 3 | 5) {
         return Err(Failure::usage(
             format!("{} nodes are named", nodes.len()),
@@ -129,7 +129,7 @@ fn check_founders(nodes: &[NodePlace]) -> Result<(), Failure> {
     }
 }
 
-fn told(done: &Done, json: bool) -> Result<Verdict, Failure> {
+fn print_done(done: &Done, json: bool) -> Result<Verdict, Failure> {
     if json {
         print::json(done)?
     } else {
@@ -157,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_site_is_founded_by_1_3_or_5_different_nodes() {
+    fn a_site_is_created_from_1_3_or_5_different_nodes() {
         let places = |ids: &[u64]| ids.iter().map(|id| member(&format!("{id}=a:{id},b:{id}")).expect("well formed")).collect::<Vec<_>>();
         for ids in [&[1][..], &[1, 2, 3], &[1, 2, 3, 4, 5]] {
-            assert_eq!(check_founders(&places(ids)), Ok(()));
+            assert_eq!(check_first_nodes(&places(ids)), Ok(()));
         }
         for ids in [&[][..], &[1, 2], &[1, 2, 2]] {
-            assert!(check_founders(&places(ids)).is_err());
+            assert!(check_first_nodes(&places(ids)).is_err());
         }
     }
 }

@@ -27,7 +27,7 @@ pub const ROOT_CERTIFICATE_FILE: &str = "root.crt";
 const ROOT_KEY_FILE: &str = "root.key";
 /// A node's TLS key; stays on the node.
 pub const TLS_KEY_FILE: &str = "tls.key";
-/// Where a node looks for its signed certificate.
+/// Where a node expects its signed certificate.
 pub const TLS_CERTIFICATE_FILE: &str = "tls.crt";
 /// What a node asks to be signed.
 pub const TLS_REQUEST_FILE: &str = "tls.csr";
@@ -41,7 +41,7 @@ const CLIENT_REQUEST_FILE: &str = "client.csr";
 /// Largest certificate, request or key file that is read.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
-/// What `kho pki request` is told.
+/// What `kho pki request` needs to know.
 #[derive(Debug, Clone)]
 pub struct NodeRequest {
     pub tree: String,
@@ -133,7 +133,8 @@ pub(super) fn read_text(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     let shown = PathBuf::from(path);
     let mut text = Zeroizing::new(String::new());
     let file = fs::File::open(path).with_context(|| format!("{} could not be opened", shown.display()))?;
-    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).with_context(|| format!("{} is no text file", shown.display()))?;
+    let read =
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).with_context(|| format!("{} is not a text file", shown.display()))?;
     ensure!(read as u64 <= FILE_BYTES_MAX, "{} is larger than any certificate, request or key", shown.display());
     Ok(text)
 }

@@ -27,9 +27,9 @@ impl NodeCard {
     /// Reads the JSON form.
     ///
     /// # Errors
-    /// When it is no node card or its key is malformed.
+    /// When it is not a node card or its key is malformed.
     pub fn from_json(json: &str) -> anyhow::Result<Self> {
-        let card: Self = serde_json::from_str(json).context("this is no node card; `kho pki request` writes one as node.json")?;
+        let card: Self = serde_json::from_str(json).context("this is not a valid node card; `kho pki request` writes one as node.json")?;
         card.public_key()?;
         Ok(card)
     }

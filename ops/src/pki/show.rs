@@ -42,7 +42,7 @@ pub fn show(path: &Path, now: SiteTime) -> anyhow::Result<Vec<Shown>> {
     let text = read_text(path)?;
     let mut shown = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
-        let (kind, der) = section.with_context(|| format!("{} is no PEM file", path.display()))?;
+        let (kind, der) = section.with_context(|| format!("{} is not a valid PEM file", path.display()))?;
         match kind {
             SectionKind::Certificate => {
                 shown.push(certificate(&der, now).with_context(|| format!("{} holds an unreadable certificate", path.display()))?)

@@ -35,7 +35,7 @@ const TEMPORARY_FEW: u32 = 35;
 const TEMPORARY_MANY: u32 = 160;
 /// Adults away for work or study, per thousand of those who don't head a household.
 const ABSENT_PER_MILLE: u32 = 45;
-const LINES_MAX: usize = 256;
+const LINEAGES_MAX: usize = 256;
 
 /// What a commune's people have in common.
 pub(super) struct SettlingContext<'a> {
@@ -51,10 +51,10 @@ pub(super) fn settle(drafts: &[Draft], households: &[HouseholdDraft], context: &
     for (household, draft) in households.iter().enumerate() {
         let first = residents.len() as u32;
         let is_temporary = draft.kind == HouseholdKind::Collective && draws.chance(600) || draws.chance(temporary);
-        let mut lines = [None; LINES_MAX];
+        let mut lineages = [None; LINEAGES_MAX];
         for (place, member) in draft.members.iter().enumerate() {
             let person = drafts[member.draft as usize];
-            let ethnicity = ethnicity_of(member, &mut lines, context.mix, draws);
+            let ethnicity = ethnicity_of(member, &mut lineages, context.mix, draws);
             residents.push(Resident {
                 household: household as u32,
                 seq: place as u8 + 1,
@@ -67,7 +67,7 @@ pub(super) fn settle(drafts: &[Draft], households: &[HouseholdDraft], context: &
                 education: education_at(person.age, draws),
                 residence: residence_of(member, person.age, is_temporary, draws),
                 ethnicity,
-                line: member.line,
+                lineage: member.lineage,
                 mother: member.mother.map(|place| first + u32::from(place)),
                 spouse: member.spouse.map(|place| first + u32::from(place)),
             });
@@ -76,10 +76,10 @@ pub(super) fn settle(drafts: &[Draft], households: &[HouseholdDraft], context: &
     residents
 }
 
-/// One group per line; whoever starts a new line in a house is mostly of the head's group.
-fn ethnicity_of(member: &Member, lines: &mut [Option<Ethnicity>; LINES_MAX], mix: &EthnicMix, draws: &mut Draws) -> Ethnicity {
-    let of_head = lines[0];
-    *lines[usize::from(member.line)].get_or_insert_with(|| match of_head {
+/// One group per lineage; whoever starts a new lineage in a house is mostly of the head's group.
+fn ethnicity_of(member: &Member, lineages: &mut [Option<Ethnicity>; LINEAGES_MAX], mix: &EthnicMix, draws: &mut Draws) -> Ethnicity {
+    let of_head = lineages[0];
+    *lineages[usize::from(member.lineage)].get_or_insert_with(|| match of_head {
         Some(of_head) => mix.draw_spouse(of_head, draws),
         None => mix.draw(draws),
     })

@@ -211,14 +211,14 @@ impl Scribe<'_> {
         1
     }
 
-    fn surname(&mut self, who: &Resident, of_lines: &mut Vec<Option<&'static str>>) -> &'static str {
-        let line = usize::from(who.line);
-        if of_lines.len() <= line {
-            of_lines.resize(line + 1, None);
+    fn surname(&mut self, who: &Resident, of_lineages: &mut Vec<Option<&'static str>>) -> &'static str {
+        let lineage = usize::from(who.lineage);
+        if of_lineages.len() <= lineage {
+            of_lineages.resize(lineage + 1, None);
         }
         let draws = &mut self.draws;
         let is_southern = self.plan.region.is_southern();
-        of_lines[line].get_or_insert_with(|| surname(who.ethnicity, is_southern, draws))
+        of_lineages[lineage].get_or_insert_with(|| surname(who.ethnicity, is_southern, draws))
     }
 
     fn events(&mut self, residents: &[Resident], events: &[Event]) {

@@ -16,7 +16,7 @@ pub enum SynthError {
     #[error("the plan cannot be carried out: {reason}. Hint: `kho synth --help` lists the limits")]
     BadPlan { reason: String },
 
-    #[error("unit file {file} cannot be read: {reason}. Hint: leave out `--catalogues` to use the files built into `kho`")]
+    #[error("unit file {file} cannot be read: {reason}. Hint: leave out `--catalogues` to use the files built into `kho-synth`")]
     UnreadableUnits { file: String, reason: String },
 
     #[error(

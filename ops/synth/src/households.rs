@@ -43,8 +43,8 @@ fn collectives(persons: usize, pool: &mut Pool, draws: &mut Draws) -> Vec<Househ
                 continue;
             };
             let relation = if members.is_empty() { Relation::Head } else { Relation::Other };
-            let line = members.len() as u8;
-            members.push(Member { draft, relation, marital: Marital::Single, line, mother: None, spouse: None });
+            let lineage = members.len() as u8;
+            members.push(Member { draft, relation, marital: Marital::Single, lineage, mother: None, spouse: None });
         }
         if !members.is_empty() {
             households.push(HouseholdDraft { kind: HouseholdKind::Collective, members });
@@ -57,31 +57,31 @@ fn collectives(persons: usize, pool: &mut Pool, draws: &mut Draws) -> Vec<Househ
 struct Assembly<'a> {
     families: &'a Nuclei<'a>,
     members: Vec<Member>,
-    lines: u8,
+    lineages: u8,
 }
 
 impl<'a> Assembly<'a> {
     fn of(families: &'a Nuclei<'a>, nucleus: &Nucleus, draws: &mut Draws) -> HouseholdDraft {
-        let mut assembly = Self { families, members: Vec::new(), lines: 1 };
-        let (mother, child_line) = assembly.push_heads(nucleus, draws);
-        assembly.push_children(&nucleus.children, Relation::Child, child_line, mother);
+        let mut assembly = Self { families, members: Vec::new(), lineages: 1 };
+        let (mother, child_lineage) = assembly.push_heads(nucleus, draws);
+        assembly.push_children(&nucleus.children, Relation::Child, child_lineage, mother);
         if let Some(guest) = nucleus.guest.and_then(|no| families.nuclei.get(no as usize)) {
-            assembly.push_guests(guest, child_line, mother);
+            assembly.push_guests(guest, child_lineage, mother);
         }
         for parent in &nucleus.parents {
             // A father passes his surname on to the man of the house, or to the woman who heads it alone.
             let passes_on = families.drafts[*parent as usize].sex == Sex::Male;
-            let line = if passes_on { child_line } else { assembly.new_line() };
-            assembly.push(*parent, Relation::Parent, line, None);
+            let lineage = if passes_on { child_lineage } else { assembly.new_lineage() };
+            assembly.push(*parent, Relation::Parent, lineage, None);
         }
         for other in &nucleus.others {
-            let line = assembly.new_line();
-            assembly.push(*other, Relation::Other, line, None);
+            let lineage = assembly.new_lineage();
+            assembly.push(*other, Relation::Other, lineage, None);
         }
         HouseholdDraft { kind: HouseholdKind::Family, members: assembly.members }
     }
 
-    /// Head and spouse; returns the mother's place and the line that children take.
+    /// Head and spouse; returns the mother's place and the lineage that children take.
     fn push_heads(&mut self, nucleus: &Nucleus, draws: &mut Draws) -> (Option<u8>, u8) {
         match (nucleus.husband, nucleus.wife) {
             (Some(husband), Some(wife)) => {
@@ -89,10 +89,10 @@ impl<'a> Assembly<'a> {
                 let wife_heads = nucleus.parents.is_empty() && draws.chance(WIFE_HEADS_PER_MILLE);
                 let (head, spouse) = if wife_heads { (wife, husband) } else { (husband, wife) };
                 self.push(head, Relation::Head, 0, None);
-                let line = self.new_line();
-                self.push(spouse, Relation::Spouse, line, None);
+                let lineage = self.new_lineage();
+                self.push(spouse, Relation::Spouse, lineage, None);
                 self.wed(0, 1);
-                if wife_heads { (Some(0), line) } else { (Some(1), 0) }
+                if wife_heads { (Some(0), lineage) } else { (Some(1), 0) }
             }
             (Some(head), None) => {
                 self.push(head, Relation::Head, 0, None);
@@ -108,34 +108,34 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    fn push_children(&mut self, children: &[DraftNo], relation: Relation, line: u8, mother: Option<u8>) {
+    fn push_children(&mut self, children: &[DraftNo], relation: Relation, lineage: u8, mother: Option<u8>) {
         let mut children = children.to_vec();
         children.sort_by_key(|no| (std::cmp::Reverse(self.families.drafts[*no as usize].age), *no));
         for child in children {
-            self.push(child, relation, line, mother);
+            self.push(child, relation, lineage, mother);
         }
     }
 
     /// A son of the house, his wife and their children.
-    fn push_guests(&mut self, guest: &Nucleus, line: u8, mother: Option<u8>) {
+    fn push_guests(&mut self, guest: &Nucleus, lineage: u8, mother: Option<u8>) {
         let (Some(son), Some(daughter_in_law)) = (guest.husband, guest.wife) else {
             return;
         };
         let place = self.members.len() as u8;
-        self.push(son, Relation::Child, line, mother);
-        let her_line = self.new_line();
-        self.push(daughter_in_law, Relation::AdoptedOrInLaw, her_line, None);
+        self.push(son, Relation::Child, lineage, mother);
+        let her_lineage = self.new_lineage();
+        self.push(daughter_in_law, Relation::AdoptedOrInLaw, her_lineage, None);
         self.wed(place, place + 1);
-        self.push_children(&guest.children, Relation::Grandchild, line, Some(place + 1));
+        self.push_children(&guest.children, Relation::Grandchild, lineage, Some(place + 1));
         for other in guest.others.iter().chain(&guest.parents) {
-            let line = self.new_line();
-            self.push(*other, Relation::Other, line, None);
+            let lineage = self.new_lineage();
+            self.push(*other, Relation::Other, lineage, None);
         }
     }
 
-    fn push(&mut self, draft: DraftNo, relation: Relation, line: u8, mother: Option<u8>) {
+    fn push(&mut self, draft: DraftNo, relation: Relation, lineage: u8, mother: Option<u8>) {
         let marital = self.families.marital[draft as usize];
-        self.members.push(Member { draft, relation, marital, line, mother, spouse: None });
+        self.members.push(Member { draft, relation, marital, lineage, mother, spouse: None });
     }
 
     fn wed(&mut self, one: u8, other: u8) {
@@ -143,9 +143,9 @@ impl<'a> Assembly<'a> {
         self.members[usize::from(other)].spouse = Some(one);
     }
 
-    fn new_line(&mut self) -> u8 {
-        self.lines += 1;
-        self.lines - 1
+    fn new_lineage(&mut self) -> u8 {
+        self.lineages += 1;
+        self.lineages - 1
     }
 }
 

@@ -25,7 +25,7 @@ const CHILDREN_WISHED: [usize; 8] = [1, 2, 2, 0, 2, 3, 1, 4];
 const SIZE_WISHED_MAX: u8 = 9;
 /// Nobody at all is added to a household of this size: sequence numbers have two digits.
 const SIZE_MAX: u8 = 80;
-/// Tries per age group before another age is looked at.
+/// Tries per age group before another age is tried.
 const TRIES: u32 = 3;
 
 pub(super) type NucleusNo = u32;
@@ -70,14 +70,14 @@ impl<'a> Nuclei<'a> {
         for Couple { husband, wife } in couples {
             families.marital[husband as usize] = Marital::Married;
             families.marital[wife as usize] = Marital::Married;
-            families.found(Nucleus { husband: Some(husband), wife: Some(wife), size: 2, ..Nucleus::default() });
+            families.form(Nucleus { husband: Some(husband), wife: Some(wife), size: 2, ..Nucleus::default() });
         }
         let (mut children, mut adults): (Vec<DraftNo>, Vec<DraftNo>) = rest.into_iter().partition(|no| drafts[*no as usize].age < 18);
         for no in &adults {
             families.marital[*no as usize] = lone_marital(drafts[*no as usize], draws);
         }
         draws.shuffle(&mut adults);
-        let joining = families.found_lone_heads(adults, draws);
+        let joining = families.form_lone_heads(adults, draws);
         draws.shuffle(&mut children);
         for child in children {
             families.place_child(child, draws);
@@ -93,9 +93,9 @@ impl<'a> Nuclei<'a> {
         self.drafts[no as usize]
     }
 
-    fn found(&mut self, mut nucleus: Nucleus) {
+    fn form(&mut self, mut nucleus: Nucleus) {
         let no = self.nuclei.len() as NucleusNo;
-        // Nuclei are founded by the mother's age, so every age gets every wish.
+        // Nuclei are formed by the mother's age, so every age gets every wish.
         nucleus.children_wished = CHILDREN_WISHED[no as usize % CHILDREN_WISHED.len()];
         let age_of = |person: Option<DraftNo>| person.map(|person| self.drafts[person as usize].age);
         let may_have_children = |person: DraftNo| self.marital[person as usize] != Marital::Single;
@@ -113,16 +113,16 @@ impl<'a> Nuclei<'a> {
         self.nuclei.push(nucleus);
     }
 
-    fn found_alone(&mut self, person: DraftNo) {
+    fn form_alone(&mut self, person: DraftNo) {
         let (husband, wife) = match self.draft(person).sex {
             Sex::Male => (Some(person), None),
             Sex::Female => (None, Some(person)),
         };
-        self.found(Nucleus { husband, wife, size: 1, ..Nucleus::default() });
+        self.form(Nucleus { husband, wife, size: 1, ..Nucleus::default() });
     }
 
     /// Makes heads of as many lone adults as the wished number of households needs; returns the others.
-    fn found_lone_heads(&mut self, adults: Vec<DraftNo>, draws: &mut Draws) -> Vec<DraftNo> {
+    fn form_lone_heads(&mut self, adults: Vec<DraftNo>, draws: &mut Draws) -> Vec<DraftNo> {
         let merged = self.nuclei.len() * MERGED_PER_MILLE as usize / 2000;
         let wished = (self.drafts.len() * 1000 / PERSONS_PER_1000_HOUSEHOLDS + merged).saturating_sub(self.nuclei.len());
         let ticket = |families: &Self, no: DraftNo| {
@@ -139,7 +139,7 @@ impl<'a> Nuclei<'a> {
         for adult in adults {
             let chance = u64::from(ticket(self, adult)) * wished as u64 * 1000 / u64::from(tickets.max(1));
             if draws.chance(chance.min(950) as u32) {
-                self.found_alone(adult);
+                self.form_alone(adult);
             } else {
                 joining.push(adult);
             }
@@ -254,7 +254,7 @@ impl<'a> Nuclei<'a> {
                 return self.add(no, |nucleus| nucleus.others.push(person));
             }
         }
-        self.found_alone(person);
+        self.form_alone(person);
     }
 
     fn add(&mut self, no: NucleusNo, join: impl FnOnce(&mut Nucleus)) {

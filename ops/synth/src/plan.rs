@@ -74,11 +74,11 @@ impl SynthPlan {
 
     fn check(&self) -> Result<(), SynthError> {
         if self.persons == Some(0) {
-            return Err(SynthError::bad_plan("it asks for 0 persons"));
+            return Err(SynthError::bad_plan("it wants 0 persons"));
         }
         if self.event_months > EVENT_MONTHS_MAX {
             return Err(SynthError::bad_plan(format!(
-                "it asks for {} months of events, and {EVENT_MONTHS_MAX} is the most",
+                "it wants {} months of events, and {EVENT_MONTHS_MAX} is the most",
                 self.event_months
             )));
         }

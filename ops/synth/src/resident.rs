@@ -82,8 +82,8 @@ pub(super) struct Member {
     pub(super) draft: DraftNo,
     pub(super) relation: Relation,
     pub(super) marital: Marital,
-    /// Members of one line share surname and ethnicity; 0 is the head's.
-    pub(super) line: u8,
+    /// Members of one lineage share surname and ethnicity; 0 is the head's.
+    pub(super) lineage: u8,
     /// Place in the household of the mother and of the spouse, if they live in it.
     pub(super) mother: Option<u8>,
     pub(super) spouse: Option<u8>,
@@ -112,7 +112,7 @@ pub(super) struct Resident {
     pub(super) education: Education,
     pub(super) residence: ResidenceStatus,
     pub(super) ethnicity: Ethnicity,
-    pub(super) line: u8,
+    pub(super) lineage: u8,
     /// Places among the commune's residents.
     pub(super) mother: Option<u32>,
     pub(super) spouse: Option<u32>,

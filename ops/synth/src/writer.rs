@@ -14,7 +14,7 @@ use crate::plan::{CommunePlan, Layout, SynthPlan, plan_communes_of};
 use crate::summary::SynthSummary;
 use crate::units::Units;
 
-/// Writes the plan's population with the units built into the program. `progress` is told the persons written and the
+/// Writes the plan's population with the units built into the program. `progress` gets the persons written and the
 /// persons planned after every commune. `out` must not exist or be empty.
 pub fn write(plan: &SynthPlan, out: &Path, layout: Layout, progress: &mut dyn FnMut(u64, u64)) -> Result<SynthSummary, SynthError> {
     write_units(&Units::embedded(plan.catalogue)?, plan, out, layout, progress)

@@ -23,13 +23,13 @@ const NODE: NodeId = NodeId(1);
 pub struct BacklogTree {
     tree: LocalTree,
     districts: Vec<SiteId>,
-    /// Asked again and again, so its connection stays open.
+    /// Queried again and again, so its connection stays open.
     parent: NodeClient,
 }
 
 /// Where a stream stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stand {
+pub struct Position {
     pub seq: u64,
     pub rows: u64,
     pub digest: String,
@@ -41,7 +41,7 @@ impl BacklogTree {
         (FIRST_DISTRICT..).take(districts).map(SiteId).collect()
     }
 
-    /// Founds and starts a parent and a district for each of these provinces, whose records it authors.
+    /// Creates and starts a parent and a district for each of these provinces, whose records it authors.
     ///
     /// # Errors
     /// When a node does not answer; the message ends with its log.
@@ -108,7 +108,7 @@ impl BacklogTree {
         self.stop_site(PARENT)
     }
 
-    /// Stops every district, then starts the parent: no line stands yet.
+    /// Stops every district, then starts the parent: no link is up yet.
     ///
     /// # Errors
     /// When a node did not stop, or the parent does not answer.
@@ -119,7 +119,7 @@ impl BacklogTree {
         self.tree.start_node(PARENT, NODE)?;
         self.tree.wait_for_answer(PARENT, NODE).await?;
         self.tree.leader(PARENT).await?;
-        ensure!(!self.has_a_line().await?, "a district that was stopped has a line");
+        ensure!(!self.has_a_link().await?, "a district that was stopped has a link");
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl BacklogTree {
 
     /// # Errors
     /// When the parent does not answer.
-    pub async fn has_a_line(&self) -> anyhow::Result<bool> {
+    pub async fn has_a_link(&self) -> anyhow::Result<bool> {
         Ok(self.parent.status().await?.children.iter().any(|child| child.connected))
     }
 
@@ -139,12 +139,12 @@ impl BacklogTree {
     ///
     /// # Errors
     /// When it does not answer or holds nothing.
-    pub async fn stand(&self, site: SiteId) -> anyhow::Result<Stand> {
+    pub async fn position(&self, site: SiteId) -> anyhow::Result<Position> {
         let streams = self.tree.operator(site)?.status().await?.streams;
         streams
             .iter()
             .find(|stream| stream.origin == site.0)
-            .map(Stand::of)
+            .map(Position::of)
             .with_context(|| format!("site {site} has no stream of its own"))
     }
 
@@ -152,8 +152,8 @@ impl BacklogTree {
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn held(&self) -> anyhow::Result<BTreeMap<SiteId, Stand>> {
-        Ok(self.parent.status().await?.streams.iter().map(|stream| (SiteId(stream.origin), Stand::of(stream))).collect())
+    pub async fn held(&self) -> anyhow::Result<BTreeMap<SiteId, Position>> {
+        Ok(self.parent.status().await?.streams.iter().map(|stream| (SiteId(stream.origin), Position::of(stream))).collect())
     }
 
     /// Bytes that these districts have sent since they were started, with the headers of UDP and IP.
@@ -165,7 +165,7 @@ impl BacklogTree {
         let mut sum = 0;
         for site in districts {
             let metrics = self.tree.operator(*site)?.metrics().await?;
-            sum += metric(&metrics, SENT_BYTES).with_context(|| format!("site {site} does not tell {SENT_BYTES}"))?;
+            sum += metric(&metrics, SENT_BYTES).with_context(|| format!("site {site} does not report {SENT_BYTES}"))?;
         }
         Ok(sum)
     }
@@ -185,7 +185,7 @@ impl BacklogTree {
     }
 }
 
-impl Stand {
+impl Position {
     fn of(stream: &StreamStatus) -> Self {
         Self { seq: stream.seq, rows: stream.rows, digest: stream.digest.clone() }
     }

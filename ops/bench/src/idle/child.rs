@@ -1,4 +1,4 @@
-//! A simulated child: the uplink of a node that has no news, over a real line with real certificates.
+//! A simulated child: the uplink of a node that has nothing new, over a real connection with real certificates.
 //!
 //! It carries out what [`Uplink`] decides, as `khod` does, over a stream that lives in memory.
 
@@ -29,13 +29,13 @@ use super::stream::IdleStream;
 
 /// Slower than a node's own: nothing here waits for it but pauses between attempts.
 const TICK: Duration = Duration::from_secs(1);
-/// Frames that wait for the line: a child without news has one under way.
+/// Frames that wait for the link: an idle child has one under way.
 const OUTGOING_FRAMES_MAX: usize = 16;
 
-/// What is looked at from outside while a child runs.
+/// What others read while a child runs.
 #[derive(Debug, Default)]
 pub struct ChildView {
-    line: Mutex<Option<Connection>>,
+    connection: Mutex<Option<Connection>>,
     caught_up: AtomicBool,
 }
 
@@ -45,9 +45,9 @@ impl ChildView {
         self.caught_up.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the line that stands: from the child, and to it, with the headers of UDP and IP.
+    /// Bytes of the open connection: from the child, and to it, with the headers of UDP and IP.
     pub fn wire_bytes(&self) -> (u64, u64) {
-        self.line.lock().as_ref().map_or((0, 0), |line| (line.wire_bytes_sent(), line.wire_bytes_received()))
+        self.connection.lock().as_ref().map_or((0, 0), |connection| (connection.wire_bytes_sent(), connection.wire_bytes_received()))
     }
 }
 
@@ -63,8 +63,8 @@ pub struct Child {
     pub view: Arc<ChildView>,
 }
 
-/// An open line: frames to be sent.
-struct Line {
+/// An open link: frames to be sent.
+struct OpenLink {
     link: LinkId,
     frames: mpsc::Sender<Vec<u8>>,
 }
@@ -73,18 +73,18 @@ impl Child {
     /// Runs until it is dropped.
     ///
     /// # Errors
-    /// What no child without news ever meets: a refusal, an alarm, a question for rows that are gone.
+    /// What no idle child ever meets: a refusal, an alarm, a request for rows that are gone.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let started = Instant::now();
         let now = || LinkTime(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
         let mut uplink = Uplink::new(UplinkConfig::default(), self.site, self.node, u64::from(self.site.0));
         let (inputs, mut arriving) = mpsc::unbounded_channel();
-        let (mut line, mut tick, mut headed) = (None, tokio::time::interval(TICK), Instant::now());
+        let (mut open, mut tick, mut headed) = (None, tokio::time::interval(TICK), Instant::now());
         uplink.handle(UplinkInput::RegisterChanged(Arc::clone(&self.register)), now());
         uplink.handle(UplinkInput::BecameLeader { streams: vec![self.stream.position()], recorded: vec![] }, now());
         loop {
             while let Some(action) = uplink.poll_action() {
-                if let Some(input) = self.carry_out(action, &mut line, &inputs)? {
+                if let Some(input) = self.carry_out(action, &mut open, &inputs)? {
                     uplink.handle(input, now());
                 }
             }
@@ -108,14 +108,14 @@ impl Child {
     fn carry_out(
         &self,
         action: UplinkAction,
-        line: &mut Option<Line>,
+        open: &mut Option<OpenLink>,
         inputs: &mpsc::UnboundedSender<UplinkInput>,
     ) -> anyhow::Result<Option<UplinkInput>> {
         match action {
             UplinkAction::Dial { link, site, addresses } => {
                 let (frames, outgoing) = mpsc::channel(OUTGOING_FRAMES_MAX);
-                *line = Some(Line { link, frames });
-                let task = LineTask {
+                *open = Some(OpenLink { link, frames });
+                let task = LinkTask {
                     endpoint: self.endpoint.clone(),
                     site,
                     addresses,
@@ -127,18 +127,18 @@ impl Child {
             }
             UplinkAction::SendFrame { link, frame } => {
                 let bytes = frame.encode()?;
-                let sent = line.as_ref().is_some_and(|line| line.link == link && line.frames.try_send(bytes).is_ok());
+                let sent = open.as_ref().is_some_and(|open| open.link == link && open.frames.try_send(bytes).is_ok());
                 return Ok((!sent).then_some(UplinkInput::LinkLost { link, failure: LinkFailure::SendStalled }));
             }
-            // The line ends when nothing can be sent on it any more.
-            UplinkAction::Disconnect { .. } => *line = None,
+            // The link ends when nothing can be sent on it any more.
+            UplinkAction::Disconnect { .. } => *open = None,
             UplinkAction::LoadSegment { load, from, .. } => {
                 return Ok(Some(UplinkInput::SegmentLoaded { load, result: self.stream.segment(from) }));
             }
             // What the parent acknowledged, a real child writes down; this one forgets nothing and needs no register but its own.
             UplinkAction::RecordParent { .. } | UplinkAction::AdoptRegister(_) | UplinkAction::Probe { .. } => {}
             UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. } => {
-                bail!("the parent asked child {} for a transfer, though it keeps every batch", self.site)
+                bail!("the parent requested a transfer from child {}, though it keeps every batch", self.site)
             }
             UplinkAction::RaiseAlarm(alarm) => bail!("child {}: {alarm}", self.site),
         }
@@ -146,8 +146,8 @@ impl Child {
     }
 }
 
-/// What holds a line, and whom it tells.
-struct LineTask {
+/// What holds a link, and where its events go.
+struct LinkTask {
     endpoint: Endpoint,
     site: SiteId,
     addresses: Vec<String>,
@@ -156,12 +156,12 @@ struct LineTask {
     view: Arc<ChildView>,
 }
 
-impl LineTask {
-    /// Dials and moves frames both ways until the line ends, or nothing can be sent on it any more.
+impl LinkTask {
+    /// Dials and moves frames both ways until the link ends, or nothing can be sent on it any more.
     async fn hold(self, outgoing: mpsc::Receiver<Vec<u8>>) {
         if let Err(error) = self.move_frames(outgoing).await {
             let failure = LinkFailure::ConnectionLost { detail: format!("{error:#}") };
-            self.tell(UplinkInput::LinkLost { link: self.link, failure });
+            self.notify(UplinkInput::LinkLost { link: self.link, failure });
         }
     }
 
@@ -169,8 +169,8 @@ impl LineTask {
         let Some(address) = self.addresses.first() else { bail!("the register gives no address of site {}", self.site) };
         let connection = self.endpoint.connect(address.parse()?, &site_server_name(self.site), Alpn::Link).await?;
         let (mut sender, mut receiver) = connection.open_bi().await?;
-        *self.view.line.lock() = Some(connection.clone());
-        self.tell(UplinkInput::LinkOpened { link: self.link });
+        *self.view.connection.lock() = Some(connection.clone());
+        self.notify(UplinkInput::LinkOpened { link: self.link });
         loop {
             tokio::select! {
                 frame = outgoing.recv() => match frame {
@@ -178,17 +178,17 @@ impl LineTask {
                     None => return Ok(()),
                 },
                 received = receiver.recv() => match received? {
-                    Some(bytes) => self.tell(match ParentFrame::decode(&bytes) {
+                    Some(bytes) => self.notify(match ParentFrame::decode(&bytes) {
                         Ok(frame) => UplinkInput::FrameReceived { link: self.link, frame },
                         Err(error) => UplinkInput::FrameRefused { link: self.link, error },
                     }),
-                    None => bail!("the parent closed the line"),
+                    None => bail!("the parent closed the link"),
                 },
             }
         }
     }
 
-    fn tell(&self, input: UplinkInput) {
+    fn notify(&self, input: UplinkInput) {
         // The receiver is gone only when the measurement is over.
         let _ = self.inputs.send(input);
     }

@@ -65,7 +65,7 @@ impl Family {
     ///
     /// # Errors
     /// When the disk or a key fails, or the parent does not answer.
-    pub async fn found(dir: &Path, children: u32) -> anyhow::Result<Self> {
+    pub async fn create(dir: &Path, children: u32) -> anyhow::Result<Self> {
         let site = PlannedSite::new(PARENT.0, "Trung ương", Tier::Central, &[], 1);
         let mut tree = LocalTree::create(dir, &khod_beside()?, TreePlan { tree: TREE.into(), sites: vec![site] }, None)?;
         tree.use_default_limits()?;
@@ -90,7 +90,7 @@ impl Family {
     /// When this process may not have so many sockets.
     pub async fn start_children(&mut self, head_seconds: u64) -> anyhow::Result<()> {
         allow_files(self.keys.len() as u64 + OTHER_FILES)?;
-        self.set_pace(head_seconds);
+        self.set_head_seconds(head_seconds);
         for Keys { site, credentials, signing_key } in std::mem::take(&mut self.keys) {
             let limits = TransportLimits { socket_buffer_bytes_wanted: SOCKET_BYTES, ..TransportLimits::default() };
             let endpoint = Endpoint::bind(([127, 0, 0, 1], 0).into(), &credentials, CertificateClock::system(), limits)?;
@@ -112,7 +112,7 @@ impl Family {
     }
 
     /// Seconds between two heads of a child, from its next one on.
-    pub fn set_pace(&self, head_seconds: u64) {
+    pub fn set_head_seconds(&self, head_seconds: u64) {
         self.head_seconds.store(head_seconds, Ordering::Relaxed);
     }
 
@@ -123,7 +123,7 @@ impl Family {
 
     /// # Errors
     /// Why a child or the parent has ended.
-    pub fn ensure_well(&mut self) -> anyhow::Result<()> {
+    pub fn ensure_running(&mut self) -> anyhow::Result<()> {
         if let Some(ended) = self.running.join_next().now_or_never().flatten() {
             ended.context("a child failed")??;
         }
@@ -134,7 +134,7 @@ impl Family {
         Ok(())
     }
 
-    /// Bytes of all lines so far: from the children, and to them.
+    /// Bytes of all links so far: from the children, and to them.
     pub fn wire_bytes(&self) -> (u64, u64) {
         self.views.iter().map(|view| view.wire_bytes()).fold((0, 0), |(from, to), (sent, received)| (from + sent, to + received))
     }

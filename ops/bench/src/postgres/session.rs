@@ -1,4 +1,4 @@
-//! A session at a server: one `psql` over TLS that reads its orders from a pipe, and says when each is done.
+//! A session at a server: one `psql` over TLS that reads its statements from a pipe, and says when each is done.
 
 use std::{fs::File, path::PathBuf, process::Stdio};
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::server::log_tail;
 
-/// What `psql` says behind the answer to an order.
+/// What `psql` says after the answer to a statement.
 const DONE: &str = "kho-bench-done";
 
 /// How a server is reached.
@@ -38,7 +38,7 @@ impl Access {
 /// See the module. Dropping it ends the process.
 pub struct Session {
     child: Child,
-    orders: ChildStdin,
+    statements: ChildStdin,
     answers: BufReader<ChildStdout>,
     log: PathBuf,
 }
@@ -55,9 +55,9 @@ impl Session {
         command.env_clear().env("PGPASSWORD", &access.password);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(complaints).kill_on_drop(true);
         let mut child = command.spawn().context("psql could not be started")?;
-        let orders = child.stdin.take().context("psql has a standard input")?;
+        let statements = child.stdin.take().context("psql has a standard input")?;
         let answers = BufReader::new(child.stdout.take().context("psql has a standard output")?);
-        let mut session = Self { child, orders, answers, log: access.log.clone() };
+        let mut session = Self { child, statements, answers, log: access.log.clone() };
         session.execute("SELECT 1;\n".as_bytes()).await?;
         Ok(session)
     }
@@ -67,9 +67,9 @@ impl Session {
     /// # Errors
     /// When one is refused; the session has ended then.
     pub async fn execute(&mut self, statements: &[u8]) -> anyhow::Result<Vec<String>> {
-        let order = [statements, format!("\\echo {DONE}\n").as_bytes()].concat();
-        // A psql that ended can't be written to; why it ended is told below.
-        let _ = self.orders.write_all(&order).await;
+        let script = [statements, format!("\\echo {DONE}\n").as_bytes()].concat();
+        // A psql that ended can't be written to; why it ended is reported below.
+        let _ = self.statements.write_all(&script).await;
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -91,6 +91,6 @@ impl Session {
     pub async fn number(&mut self, query: &str) -> anyhow::Result<u64> {
         let lines = self.execute(format!("{query};\n").as_bytes()).await?;
         let line = lines.first().with_context(|| format!("`{query}` has no answer"))?;
-        line.parse().with_context(|| format!("`{query}` is answered by `{line}`, which is no number"))
+        line.parse().with_context(|| format!("`{query}` is answered by `{line}`, which is not a number"))
     }
 }

@@ -36,7 +36,7 @@ impl PostgresTree {
     /// Starts the servers in `dir` and ties them together.
     ///
     /// # Errors
-    /// When a server can't be started or refuses an order.
+    /// When a server can't be started or refuses a statement.
     pub async fn start(postgres: &Postgres, dir: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir)?;
         hand_over(postgres, dir)?;

@@ -47,18 +47,18 @@ pub async fn measure_join(site: &mut RecoverySite) -> anyhow::Result<Observation
     })
 }
 
-/// Orders the site to take the node in until it has a vote. An order may outlast the patience for its answer; given again, it goes on
-/// where it was.
+/// Adds the node to the site, again and again, until it has a vote. A request may take longer than the timeout of its answer; repeated,
+/// it goes on where it was.
 async fn time_until_it_votes(site: &RecoverySite, place: &NodePlace, begun: Instant) -> anyhow::Result<f64> {
     let operator = site.operator()?;
     loop {
-        let ordered = operator.add_node(place).await;
+        let added = operator.add_node(place).await;
         if site.status(FIRST).await?.consensus.nodes.iter().any(|node| node.node == SECOND.0 && node.voter) {
             return Ok(begun.elapsed().as_secs_f64());
         }
         ensure!(
             begun.elapsed() < TIMEOUT,
-            "the second node has no vote after {} s; the last order to take it in came to: {ordered:?}",
+            "the second node has no vote after {} s; the last request to add it ended with: {added:?}",
             TIMEOUT.as_secs()
         );
         tokio::time::sleep(POLL_INTERVAL).await;

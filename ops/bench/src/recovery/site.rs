@@ -32,8 +32,8 @@ pub const FIRST: NodeId = NodeId(1);
 pub const SECOND: NodeId = NodeId(2);
 /// Persons that come again and again.
 const STOCK_PERSONS: u64 = 100_000;
-/// A load tells how far it is after so many rows.
-const TOLD_ROWS: u64 = 1_000_000;
+/// A load reports how far it is after so many rows.
+const REPORT_ROWS: u64 = 1_000_000;
 /// How long a node may take until it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(600);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
@@ -47,7 +47,7 @@ pub struct RecoverySite {
 }
 
 impl RecoverySite {
-    /// Founds and starts it with the default limits, without a row.
+    /// Creates and starts it with the default limits, without a row.
     ///
     /// # Errors
     /// When the node does not answer; the message ends with its log.
@@ -125,7 +125,7 @@ impl RecoverySite {
         Ok(begun.elapsed())
     }
 
-    /// Makes the second node's keys, tells the site of them, and starts it. It takes part only when the site is told to take it.
+    /// Makes the second node's keys, gives the site a register with them, and starts it. It takes part only after the site has added it.
     ///
     /// # Errors
     /// When a file can't be written or the node does not answer.
@@ -184,7 +184,7 @@ async fn enter(client: NodeClient, stock: Stock, next: Arc<AtomicU64>, end: u64)
             return Ok(());
         }
         client.enter(stock.batch(start..end.min(start + BATCH_ROWS)).upload()).await?;
-        if start > 0 && start % TOLD_ROWS < BATCH_ROWS {
+        if start > 0 && start % REPORT_ROWS < BATCH_ROWS {
             progress::note(format_args!("{} of {} rows", grouped(start), grouped(end)));
         }
     }

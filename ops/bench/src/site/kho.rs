@@ -41,7 +41,7 @@ pub struct KhoSite {
 }
 
 impl KhoSite {
-    /// Founds and starts it with the default limits; returns once a leader takes writes.
+    /// Creates and starts it with the default limits; returns once a leader takes writes.
     ///
     /// # Errors
     /// When a node does not answer; the message ends with its log.

@@ -37,7 +37,7 @@ pub struct KhoRun {
     /// Of the district after the bulk.
     pub loaded: ProcessMemory,
     /// Between the district and its province while the bulk travelled, in both directions.
-    pub line_bytes: u64,
+    pub link_bytes: u64,
     /// At half the rate that came through.
     pub lag: Option<LagReport>,
     /// At half the rate of a peer that could not keep up.
@@ -66,9 +66,9 @@ pub async fn run_kho(bench: &Workbench, rows: &TreeRows) -> anyhow::Result<KhoRu
     let district = tree.district();
     let empty = if bench.wants(Measure::Memory) { Some(idle_memory(&mut tree).await?) } else { None };
     let mut supply = Supply::of(&rows.more);
-    let (mut sight, line_before) = (bring_one_through(&tree, &mut supply).await?, tree.district_line_bytes().await?);
+    let (mut sight, link_before) = (bring_one_through(&tree, &mut supply).await?, tree.district_link_bytes().await?);
     let report = measure_rows(&tree, &mut sight, &rows.bulk).await?;
-    let (loaded, line_bytes) = (tree.memory(district)?, tree.district_line_bytes().await? - line_before);
+    let (loaded, link_bytes) = (tree.memory(district)?, tree.district_link_bytes().await? - link_before);
     let worked = if empty.is_some() { Some(idle_memory(&mut tree).await?) } else { None };
     if empty.is_some() || bench.wants(Measure::TreeLag) {
         restart_and_rest(bench, &mut tree).await?;
@@ -77,7 +77,7 @@ pub async fn run_kho(bench: &Workbench, rows: &TreeRows) -> anyhow::Result<KhoRu
     let idle = empty.zip(worked).map(|(empty, worked)| IdleMemory { empty, worked, holding, rows_held: supply.next + report.rows });
     let lag = measure_lag_if_wanted(bench, &tree, &mut supply, report.rows_per_second / 2.0).await?;
     tree.stop()?;
-    Ok(KhoRun { idle, rows: report, loaded, line_bytes, lag, lag_at_peer_rate: None, tree, next_row: supply.next })
+    Ok(KhoRun { idle, rows: report, loaded, link_bytes, lag, lag_at_peer_rate: None, tree, next_row: supply.next })
 }
 
 async fn idle_memory(tree: &mut KhoTree) -> anyhow::Result<ProcessMemory> {

@@ -87,7 +87,7 @@ async fn load_up_to(
 ) -> anyhow::Result<Option<f64>> {
     let mut rows_per_second = None;
     while *held < target {
-        // Loads of the same length, so that the last one tells as much as any.
+        // Loads of the same length, so that the last one says as much as any.
         let missing = target - *held;
         let batches = Arc::new(supply.take(missing.div_ceil(missing.div_ceil(LOAD_ROWS_MAX)), BATCH_ROWS));
         let report = measure_rows(tree, sight, &batches).await?;
@@ -97,7 +97,7 @@ async fn load_up_to(
     Ok(rows_per_second)
 }
 
-/// Waits until the last rows of a load have arrived, which nobody looked for one by one.
+/// Waits until the last rows of a load have arrived, which nobody queried one by one.
 async fn wait_for_rows(sight: &mut KhoSight, rows: u64) -> anyhow::Result<()> {
     let deadline = Instant::now() + TIMEOUT;
     loop {

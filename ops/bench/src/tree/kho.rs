@@ -25,7 +25,7 @@ pub struct KhoTree {
 }
 
 impl KhoTree {
-    /// Founds and starts a site on each of these tiers, from the centre down to the district.
+    /// Creates and starts a site on each of these tiers, from the centre down to the district.
     ///
     /// # Errors
     /// When a node does not answer; the message ends with its log.
@@ -76,11 +76,11 @@ impl KhoTree {
     ///
     /// # Errors
     /// When the district does not answer.
-    pub async fn district_line_bytes(&self) -> anyhow::Result<u64> {
+    pub async fn district_link_bytes(&self) -> anyhow::Result<u64> {
         tokio::time::sleep(SENT_BYTES_AGE).await;
         let metrics = self.tree.operator(self.district)?.metrics().await?;
-        let told = |name: &str| metric(&metrics, name).with_context(|| format!("the district's metrics do not tell {name}"));
-        Ok(told(SENT_BYTES)? + told(RECEIVED_BYTES)?)
+        let count = |name: &str| metric(&metrics, name).with_context(|| format!("the district's metrics lack {name}"));
+        Ok(count(SENT_BYTES)? + count(RECEIVED_BYTES)?)
     }
 
     /// # Errors

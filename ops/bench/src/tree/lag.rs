@@ -5,7 +5,7 @@
 //!   probes  │  │  │  │  │  │  │  │  │  │  │       single records at a fixed interval
 //! ```
 //! A record's lag runs from the moment when its entry begins until the centre is seen to hold it. Records arrive in the order in
-//! which they were committed, so the centre is asked for the oldest that is missing.
+//! which they were committed, so the centre is queried for the oldest that is missing.
 
 use std::{
     sync::{
@@ -108,7 +108,7 @@ fn rate(rows: u64, seconds: f64, wanted: f64) -> f64 {
     (rows as f64 / seconds).min(wanted)
 }
 
-/// As long as it was asked for, or as the rows last.
+/// As long as is wanted, or as the rows last.
 fn lasting(load: &LagLoad) -> Duration {
     let rows: u64 = load.batches.iter().map(|batch| batch.rows).sum();
     let rows_last = Duration::try_from_secs_f64(rows as f64 / load.rows_per_second).unwrap_or(load.length);
@@ -140,7 +140,7 @@ async fn enter_in_time(
     }
 }
 
-/// Enters single records at a fixed interval, and tells of each when its entry begins.
+/// Enters single records at a fixed interval, and reports for each when its entry begins.
 async fn probe(
     mut entry: impl Entry,
     probes: Vec<PersonBatch>,

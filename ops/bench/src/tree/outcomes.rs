@@ -1,4 +1,4 @@
-//! Lines of the table from what the trees came to.
+//! Lines of the table, from what was measured on the trees.
 
 use kho_ops::commands::print::grouped;
 use serde_json::{Value, json};
@@ -97,10 +97,10 @@ fn loaded(kho: &KhoRun) -> Outcome {
 fn wire(rows: &TreeRows, kho: &KhoRun) -> Outcome {
     let count = kho.rows.rows;
     let per_row = |bytes: u64| Figure::new(bytes as f64 / count as f64, Unit::BytesPerRow);
-    let details: Value = json!({ "rows": count, "line_bytes": kho.line_bytes, "csv_bytes": rows.bulk_csv_bytes });
+    let details: Value = json!({ "rows": count, "link_bytes": kho.link_bytes, "csv_bytes": rows.bulk_csv_bytes });
     Outcome {
         target: WIRE,
-        kho: per_row(kho.line_bytes),
+        kho: per_row(kho.link_bytes),
         peer: Some(PeerFigure { name: "CSV", figure: per_row(rows.bulk_csv_bytes) }),
         details,
         note: None,

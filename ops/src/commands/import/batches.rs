@@ -13,7 +13,7 @@ use super::records::{RecordCutter, RecordEnd, RecordForm, is_blank};
 /// A batch is closed when its body reaches this: half of what a batch of a stream may hold, so that rows which take more
 /// room as changes than as text still fit.
 const BODY_BYTES_MAX: usize = 2 << 20;
-/// A record that has not ended after so many bytes is no record: a quote was not closed.
+/// A record that has not ended after so many bytes is not a record: a quote was not closed.
 const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Read from the file at once.
 const READ_BYTES: usize = 256 << 10;
@@ -78,7 +78,7 @@ impl Batch {
         format!("import-{}", &hex[..48])
     }
 
-    /// A finding about the body, told by the file's rows and lines.
+    /// A finding about the body, with the file's rows and lines.
     pub fn place_in_file(&self, mut problem: RowProblem) -> RowProblem {
         let line = |line: u64| match line.checked_sub(self.header_lines) {
             Some(behind) if behind > 0 => behind + self.first.lines,
@@ -303,7 +303,7 @@ mod tests {
         proptest::collection::vec(proptest::collection::vec(field, 1..4), 1..20).prop_map(|records| {
             let mut writer = ::csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
             for record in &records {
-                // A record that would be an empty line is no record to the site.
+                // A record that would be an empty line is not a record to the site.
                 let record = if record == &[String::new()] { &vec!["x".to_string()] } else { record };
                 writer.write_record(record).expect("to memory");
             }
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_are_told_by_the_file_s_own_rows_and_lines() {
+    fn findings_bear_the_file_s_own_rows_and_lines() {
         let problem = |row, line| RowProblem { row, line, column: None, code: "c".into(), message: "m".into(), hint: "h".into() };
         let placed = |batch: &Batch, row, line| {
             let placed = batch.place_in_file(problem(row, Some(line)));
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_changed_in_its_imported_part_is_noticed_and_one_that_grew_is_not_refused() {
+    fn a_file_that_changed_in_its_imported_part_is_detected_and_one_that_grew_is_not_refused() {
         let text = b"a\n1\n2\n3\n";
         let first = &all(open(text, RecordForm::Csv, 1, None))[0];
         let again = |text: &'static [u8]| Batches::open(text, RecordForm::Csv, 1, Some(&first.end));
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_never_closed_is_told_by_its_line_and_never_held_whole() {
+    fn a_quote_that_is_never_closed_is_refused_with_its_line_and_never_held_whole() {
         let mut text = b"a\n1\n\"x".to_vec();
         text.resize(3 * RECORD_BYTES_MAX, b'y');
         let mut batches = open(&text, RecordForm::Csv, 10, None);

@@ -109,7 +109,7 @@ pub async fn run(args: ImportArgs) -> Result<Verdict, Failure> {
     }
     progress.finish();
     summary.took(started.elapsed());
-    // What came in is told also when the rest did not.
+    // What came in is reported also when the rest did not.
     if !summary.files.is_empty() {
         if args.json { print::json(&summary)? } else { print::line(summary.text())? }
     }

@@ -103,7 +103,7 @@ impl RecordCutter {
     }
 }
 
-/// One byte of CSV that is no line feed.
+/// One byte of CSV that is not a line feed.
 fn next_state(state: State, byte: u8) -> State {
     match (state, byte) {
         (State::Quoted, b'"') => State::Closed,

@@ -62,7 +62,7 @@ impl Source {
         self.file().and_then(|path| fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
     }
 
-    /// Opens the source; gzip is told by its first bytes, not by its name.
+    /// Opens the source; gzip is recognised by its first bytes, not by its name.
     pub fn open(&self) -> io::Result<OpenSource> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let raw: Box<dyn Read + Send> = match &self.place {
@@ -101,7 +101,7 @@ pub struct SourceChoice {
 /// Turns arguments into sources: files and `-` as they stand, folders into the tables' files under them.
 ///
 /// # Errors
-/// Usage: a name that does not exist or does not tell its table, or a folder without any table's file.
+/// Usage: a name that does not exist or does not say its table, or a folder without any table's file.
 pub fn find(arguments: &[PathBuf], choice: &SourceChoice) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
     for argument in arguments {
@@ -167,13 +167,13 @@ fn describe(place: Place, name: &str, choice: &SourceChoice) -> Result<Source, F
     let form = choice.form.or(match (ending, choice.table.is_some()) {
         ("csv", _) => Some(RecordForm::Csv),
         ("ndjson" | "jsonl", _) => Some(RecordForm::Ndjson),
-        // Only CSV needs to be told its table.
+        // Only CSV needs a table from outside.
         ("", true) => Some(RecordForm::Csv),
         ("", false) if place == Place::StandardInput => Some(RecordForm::Ndjson),
         _ => None,
     });
     let form = form.ok_or_else(|| {
-        Failure::usage(format!("the name of {name} does not tell how it is written"), "give --format csv or --format ndjson")
+        Failure::usage(format!("the name of {name} does not say how it is written"), "give --format csv or --format ndjson")
     })?;
     let table = match form {
         RecordForm::Ndjson => None,
@@ -182,7 +182,7 @@ fn describe(place: Place, name: &str, choice: &SourceChoice) -> Result<Source, F
             let table = choice.table.clone().or_else(by_name);
             Some(table.ok_or_else(|| {
                 Failure::usage(
-                    format!("the name of {} does not tell its table", if name.is_empty() { "standard input" } else { name }),
+                    format!("the name of {} does not say its table", if name.is_empty() { "standard input" } else { name }),
                     format!("give --table {}", table_names().collect::<Vec<_>>().join("|")),
                 )
             })?)

@@ -203,7 +203,7 @@ mod tests {
             line: Some(7),
             column: Some("sex".into()),
             code: "unknown_code".into(),
-            message: "`x` is no code".into(),
+            message: "`x` is not a valid code".into(),
             hint: "use male or female".into(),
         };
         let problem = Problem {
@@ -218,11 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn promise_10_a_refused_batch_is_told_with_file_line_row_and_column() {
+    fn promise_10_a_refused_batch_is_reported_with_file_line_row_and_column() {
         let mut summary = ImportSummary::default();
         summary.add_refused(refused(1, 0));
         let text = summary.text();
-        assert!(text.contains("person.csv, rows 1 to 9, none of them entered: refused (bad_rows)\n  line 7, row 5, column sex: `x` is no code (unknown_code); use male or female"), "{text}");
+        assert!(text.contains("person.csv, rows 1 to 9, none of them entered: refused (bad_rows)\n  line 7, row 5, column sex: `x` is not a valid code (unknown_code); use male or female"), "{text}");
     }
 
     #[test]

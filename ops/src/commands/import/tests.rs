@@ -46,8 +46,8 @@ impl Site {
 }
 
 fn refused() -> Reply {
-    let finding = json!({ "row": 1, "line": 2, "column": "sex", "code": "unknown_code", "message": "no code", "hint": "mend it" });
-    Reply::Json(422, json!({ "code": "bad_rows", "message": "one row is wrong", "hint": "mend it", "errors": [finding], "more": 0 }))
+    let finding = json!({ "row": 1, "line": 2, "column": "sex", "code": "unknown_code", "message": "no code", "hint": "fix it" });
+    Reply::Json(422, json!({ "code": "bad_rows", "message": "one row is wrong", "hint": "fix it", "errors": [finding], "more": 0 }))
 }
 
 fn write_persons(tree: &ScriptedTree, rows: u64) -> PathBuf {
@@ -103,7 +103,7 @@ async fn promise_3_a_repeated_import_enters_no_row_twice() {
 async fn an_import_outlives_a_node_that_dies_in_its_middle() {
     let (tree, site) = (ScriptedTree::new(), Site::default());
     let (at_first, at_second) = (site.clone(), site.clone());
-    // The first node takes batches and then dies: what it took last is in, and nobody was told.
+    // The first node takes batches and then dies: what it took last is in, and nobody knows.
     let (first, _) = tree.serve(1, move |request, before| {
         let reply = at_first.take(request);
         if before < 4 { reply } else { Reply::Nothing }
@@ -177,7 +177,7 @@ async fn a_changed_file_or_another_purpose_does_not_go_on_from_a_journal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_not_let_in_is_told_so_once_and_a_dead_site_is_noticed_before_the_first_batch() {
+async fn who_is_not_let_in_gets_one_refusal_and_a_dead_site_is_detected_before_the_first_batch() {
     let tree = ScriptedTree::new();
     let (node, received) = tree.serve(1, |request, _| {
         if request.line.starts_with("GET") {

@@ -27,7 +27,7 @@ use crate::{
 
 /// How often the journal is written while batches come in. What it lacks is sent again, which is harmless.
 const JOURNAL_INTERVAL: Duration = Duration::from_secs(1);
-/// An answer may break off behind its first line; with the same key it can be asked for again.
+/// An answer may break off after its first line. With the same key the request can be sent again.
 const ENTER_TRIES_MAX: u32 = 5;
 
 /// What is the same for all files of one import.
@@ -267,7 +267,7 @@ impl Upload<'_> {
     }
 }
 
-/// Sends one batch. Asks again when an answer breaks off: the key makes that harmless.
+/// Sends one batch. Sends it again when an answer breaks off: the key makes that harmless.
 async fn enter(client: &NodeClient, upload: BatchUpload, batch: Batch) -> (Batch, Result<BatchAccepted, CallError>) {
     let mut tries = 1;
     loop {
@@ -296,7 +296,7 @@ fn unreadable(source: &Source, error: &SourceError) -> Failure {
         SourceError::Changed { .. } => {
             "give --restart to import it from its start; rows that are in already are not entered again where nothing changed before them"
         }
-        _ => "what came before is in; mend the file and give the same command again",
+        _ => "what came before is in; fix the file and give the same command again",
     };
     Failure::refused(format!("{source}: {error}"), hint)
 }

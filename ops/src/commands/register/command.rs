@@ -210,7 +210,7 @@ fn issue(args: &IssueArgs) -> Result<(), Failure> {
 }
 
 async fn show_register(args: ShowArgs) -> Result<(), Failure> {
-    let (register, told) = match &args.file {
+    let (register, signature) = match &args.file {
         Some(file) if !sign::is_signed_form(file) => (draft::read(&read_text(file, DRAFT_BYTES_MAX)?)?, "not signed yet"),
         Some(file) => opened(&sign::load_signed(file)?, args.register_key.as_ref())?,
         None => opened(&args.connection.open()?.register().await?, args.register_key.as_ref())?,
@@ -218,7 +218,7 @@ async fn show_register(args: ShowArgs) -> Result<(), Failure> {
     if args.json {
         return print::json(&register);
     }
-    print::line(format!("{}\n{told}", show::text(&register)))
+    print::line(format!("{}\n{signature}", show::text(&register)))
 }
 
 /// The register inside, and what is known of its signature.

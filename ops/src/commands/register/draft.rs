@@ -78,7 +78,7 @@ fn with_node(mut register: Register, card: &NodeCard) -> Result<Register, Failur
 
 fn not_in_blocks(site: SiteId) -> Failure {
     Failure::refused(
-        format!("the place of site {site} in the register's text can't be told"),
+        format!("the place of site {site} in the register's text can't be determined"),
         "write sites as [[sites]] blocks and nodes as [[sites.nodes]] blocks below, as `kho register new` does",
     )
 }

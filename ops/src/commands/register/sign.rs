@@ -27,8 +27,9 @@ pub fn make_key(out: &Path, algorithm: SignatureAlgorithm) -> Result<PublicKey, 
 
 pub fn load_key(path: &Path) -> Result<SigningKey, Failure> {
     let pem = Zeroizing::new(read_text(path, KEY_BYTES_MAX)?);
-    SigningKey::from_pkcs8_pem(&pem)
-        .map_err(|error| Failure::usage(format!("{} is no register key: {error}", path.display()), "make one with `kho register key`"))
+    SigningKey::from_pkcs8_pem(&pem).map_err(|error| {
+        Failure::usage(format!("{} is not a valid register key: {error}", path.display()), "make one with `kho register key`")
+    })
 }
 
 /// Signs a register into `out`. An earlier issue there is replaced by a higher version under the same key only.
@@ -56,8 +57,9 @@ pub fn issue(register: &Register, key: &SigningKey, out: &Path) -> Result<Signed
 
 pub fn load_signed(path: &Path) -> Result<SignedRegister, Failure> {
     let text = read_text(path, SIGNED_BYTES_MAX)?;
-    serde_json::from_str(&text)
-        .map_err(|error| Failure::usage(format!("{} is no signed register: {error}", path.display()), "make one with `kho register issue`"))
+    serde_json::from_str(&text).map_err(|error| {
+        Failure::usage(format!("{} is not a valid signed register: {error}", path.display()), "make one with `kho register issue`")
+    })
 }
 
 /// Whether a file looks like the signed form; the other form is TOML, which never starts with a brace.
@@ -65,12 +67,12 @@ pub fn is_signed_form(path: &Path) -> bool {
     fs::read(path).is_ok_and(|bytes| bytes.trim_ascii_start().starts_with(b"{"))
 }
 
-/// The register inside, without a look at the signature: for showing only.
+/// The register inside, its signature not checked: for showing only.
 pub fn unverified(signed: &SignedRegister) -> Result<Register, Failure> {
     codec::decode(&signed.bytes).map_err(|error| Failure::refused(format!("the register inside can't be read: {error}"), ""))
 }
 
-/// A public key from its hexadecimal; the length tells the algorithm.
+/// A public key from its hexadecimal; the length says which algorithm it is of.
 pub fn public_key(text: &str) -> Result<PublicKey, String> {
     let wanted = || "give the hexadecimal key that `kho register key` printed".to_owned();
     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).map_err(|_| wanted())?;
@@ -101,9 +103,9 @@ mod tests {
         assert!(issue(&register, &key, &out).expect_err("the same version").hint.contains("version = 2"));
         register.version = 2;
         issue(&register, &key, &out).expect("the next version");
-        let stranger = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
+        let other_key = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
         register.version = 3;
-        assert!(issue(&register, &stranger, &out).is_err(), "another key");
+        assert!(issue(&register, &other_key, &out).is_err(), "another key");
         let signed = load_signed(&out).expect("loads");
         assert_eq!(signed.verify(&public, "vn").expect("good").version(), 2);
         assert_eq!(unverified(&signed).expect("readable").version, 2);

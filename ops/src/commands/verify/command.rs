@@ -8,7 +8,7 @@ use kho_node::api::StoodAt;
 use kho_storage::ids::{OriginId, StreamSeq};
 
 use super::{
-    compare::{CommonPlace, Held, common_place, differing},
+    compare::{CommonPlace, HeldStream, common_place, differing},
     drill::drill,
     proofs::{SiteView, prove},
     report::{Comparison, OriginComparison, VerifyReport},
@@ -19,7 +19,7 @@ use crate::{
     failure::{Failure, Verdict},
 };
 
-/// A batch may be trimmed between two questions; then the sites are asked again where they stand.
+/// A batch may be trimmed between two requests. Then the sites are compared again at a newer batch.
 const COMPARE_TRIES_MAX: u32 = 6;
 const COMPARE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -29,7 +29,7 @@ Examples:
   kho verify --node https://district:7443 --node https://province:7443 --node https://centre:7443
   kho verify --origin 340 --node https://district:7443 --node https://province:7443 --json
 
-Every --node is asked, each of its own site or of the same. Exit code 1 when anything differs or could not be compared.";
+Every --node is queried; they may belong to different sites or to the same. Exit code 1 when anything differs or could not be compared.";
 
 /// Recompute digests from the rows on disk and cubes from the rows, compare nodes along the tree, and find the rows that differ.
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ pub struct VerifyArgs {
 
 pub async fn run(args: VerifyArgs) -> Result<Verdict, Failure> {
     let clients = args.connection.open_each()?;
-    let mut views = try_join_all(clients.into_iter().map(SiteView::ask)).await?;
+    let mut views = try_join_all(clients.into_iter().map(SiteView::query)).await?;
     let mut report = VerifyReport {
         sites: views.iter().map(|view| view.label.clone()).collect(),
         proofs_skipped: args.skip_proofs,
@@ -109,9 +109,9 @@ async fn compare_origin(views: &mut [SiteView], origin: OriginId) -> Result<Comp
             }
             CommonPlace::At { seq, sites } => (seq, sites),
         };
-        let asked = try_join_all(sites.iter().map(|site| views[*site].client.stood_at(origin, seq))).await?;
+        let answers = try_join_all(sites.iter().map(|site| views[*site].client.stood_at(origin, seq))).await?;
         let stood: Option<Vec<(usize, StoodAt)>> =
-            sites.iter().copied().zip(asked).map(|(site, stood)| stood.map(|stood| (site, stood))).collect();
+            sites.iter().copied().zip(answers).map(|(site, stood)| stood.map(|stood| (site, stood))).collect();
         match stood {
             Some(stood) => return Ok(compared(views, seq, &stood)),
             None => why = format!("a node no longer keeps batch {seq}, the newest that all of them hold; let the slowest catch up"),
@@ -120,11 +120,16 @@ async fn compare_origin(views: &mut [SiteView], origin: OriginId) -> Result<Comp
     Ok(Comparison::NotComparable { why })
 }
 
-fn held_by(views: &[SiteView], origin: OriginId) -> Vec<Held> {
+fn held_by(views: &[SiteView], origin: OriginId) -> Vec<HeldStream> {
     let mut held = Vec::new();
     for (site, view) in views.iter().enumerate() {
         if let Some(stream) = view.status.streams.iter().find(|stream| stream.origin == origin.0 && stream.seq > 0) {
-            held.push(Held { site, epoch: stream.epoch.clone(), seq: StreamSeq(stream.seq), transferring: stream.state == "transferring" });
+            held.push(HeldStream {
+                site,
+                epoch: stream.epoch.clone(),
+                seq: StreamSeq(stream.seq),
+                transferring: stream.state == "transferring",
+            });
         }
     }
     held

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// What one site holds of an origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldStream {
     /// Place of the site in the order of the command line.
     pub site: usize,
     pub epoch: String,
@@ -32,8 +32,8 @@ pub enum CommonPlace {
 }
 
 /// Finds the place at which an origin's holders can be compared; sites that are being rebuilt are left out.
-pub fn common_place(held: &[Held]) -> CommonPlace {
-    let settled: Vec<&Held> = held.iter().filter(|held| !held.transferring).collect();
+pub fn common_place(held: &[HeldStream]) -> CommonPlace {
+    let settled: Vec<&HeldStream> = held.iter().filter(|held| !held.transferring).collect();
     let [first, others @ ..] = settled.as_slice() else { return CommonPlace::Alone };
     if others.is_empty() {
         return CommonPlace::Alone;
@@ -110,8 +110,8 @@ mod tests {
 
     use super::*;
 
-    fn held(site: usize, epoch: &str, seq: u64) -> Held {
-        Held { site, epoch: epoch.into(), seq: StreamSeq(seq), transferring: false }
+    fn held(site: usize, epoch: &str, seq: u64) -> HeldStream {
+        HeldStream { site, epoch: epoch.into(), seq: StreamSeq(seq), transferring: false }
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(common_place(&[held(0, "1", 9), held(1, "2", 9)]), CommonPlace::OtherEpochs);
         assert_eq!(common_place(&[held(0, "1", 9)]), CommonPlace::Alone);
         assert_eq!(common_place(&[]), CommonPlace::Alone);
-        let rebuilt = Held { transferring: true, ..held(1, "0", 1) };
+        let rebuilt = HeldStream { transferring: true, ..held(1, "0", 1) };
         assert_eq!(common_place(&[held(0, "1", 9), rebuilt]), CommonPlace::Alone);
     }
 
@@ -149,8 +149,8 @@ mod tests {
         let sites =
             [("A".to_owned(), vec![row("p", "1"), row("q", "1"), row("r", "1")]), ("B".to_owned(), vec![row("p", "1"), row("q", "2")])];
         let found = differing_rows(OriginId(7), &sites);
-        let told: Vec<_> =
+        let listed: Vec<_> =
             found.iter().map(|row| (row.key.as_str(), row.hashes[0].hash.as_deref(), row.hashes[1].hash.as_deref())).collect();
-        assert_eq!(told, [("q", Some("1"), Some("2")), ("r", Some("1"), None)]);
+        assert_eq!(listed, [("q", Some("1"), Some("2")), ("r", Some("1"), None)]);
     }
 }

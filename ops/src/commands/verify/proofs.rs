@@ -21,7 +21,7 @@ pub struct SiteView {
 }
 
 impl SiteView {
-    pub async fn ask(client: NodeClient) -> Result<Self, CallError> {
+    pub async fn query(client: NodeClient) -> Result<Self, CallError> {
         let status = client.status().await?;
         let label = format!("{} (site {} node {})", status.site_name, status.site, status.node);
         Ok(Self { client, label, status })
