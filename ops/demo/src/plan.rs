@@ -39,11 +39,14 @@ pub struct RunArgs {
     pub leave_running: bool,
 }
 
+/// A district site, and the folders of records that it enters.
+pub type EnteredFolders = (SiteId, Vec<String>);
+
 /// The tree, and for each district site the folders of records that it enters.
 ///
 /// # Errors
 /// When the catalogue has no such province.
-pub fn plan(args: &RunArgs) -> anyhow::Result<(TreePlan, Vec<(SiteId, Vec<String>)>)> {
+pub fn plan(args: &RunArgs) -> anyhow::Result<(TreePlan, Vec<EnteredFolders>)> {
     let catalogue = Catalogue::named("legacy-63").context("the legacy catalogue is built in")?;
     let province: u32 = args.province.parse().with_context(|| format!("`{}` is not a valid province code", args.province))?;
     let Some(name) = catalogue.provinces.get(&province) else { bail!("there is no province {} in the legacy catalogue", args.province) };
@@ -62,7 +65,7 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<(TreePlan, Vec<(SiteId, Vec<String
             PlannedSite::new(PROVINCE.0, name, Tier::Province, &[2, 1], 3),
         ],
     };
-    let mut folders: Vec<(SiteId, Vec<String>)> = Vec::new();
+    let mut folders: Vec<EnteredFolders> = Vec::new();
     for (place, (code, name)) in districts.into_iter().enumerate() {
         let text = format!("{code:03}");
         if place < sites {

@@ -70,7 +70,7 @@ impl<'a> Nuclei<'a> {
         for Couple { husband, wife } in couples {
             families.marital[husband as usize] = Marital::Married;
             families.marital[wife as usize] = Marital::Married;
-            families.form(Nucleus { husband: Some(husband), wife: Some(wife), size: 2, ..Nucleus::default() });
+            families.add_nucleus(Nucleus { husband: Some(husband), wife: Some(wife), size: 2, ..Nucleus::default() });
         }
         let (mut children, mut adults): (Vec<DraftNo>, Vec<DraftNo>) = rest.into_iter().partition(|no| drafts[*no as usize].age < 18);
         for no in &adults {
@@ -93,7 +93,7 @@ impl<'a> Nuclei<'a> {
         self.drafts[no as usize]
     }
 
-    fn form(&mut self, mut nucleus: Nucleus) {
+    fn add_nucleus(&mut self, mut nucleus: Nucleus) {
         let no = self.nuclei.len() as NucleusNo;
         // Nuclei are formed by the mother's age, so every age gets every wish.
         nucleus.children_wished = CHILDREN_WISHED[no as usize % CHILDREN_WISHED.len()];
@@ -118,7 +118,7 @@ impl<'a> Nuclei<'a> {
             Sex::Male => (Some(person), None),
             Sex::Female => (None, Some(person)),
         };
-        self.form(Nucleus { husband, wife, size: 1, ..Nucleus::default() });
+        self.add_nucleus(Nucleus { husband, wife, size: 1, ..Nucleus::default() });
     }
 
     /// Makes heads of as many lone adults as the wished number of households needs; returns the others.

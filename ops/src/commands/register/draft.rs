@@ -91,10 +91,8 @@ fn end_of_site(text: &str, site: SiteId) -> Option<usize> {
         let content = line.split('#').next().unwrap_or_default().trim();
         if content.starts_with("[[") || (content.starts_with('[') && content.ends_with(']') && !content.contains('=')) {
             in_site_itself = content == "[[sites]]";
-            if in_site_itself || !content.starts_with("[[sites.") {
-                if inside {
-                    return end;
-                }
+            if inside && (in_site_itself || !content.starts_with("[[sites.")) {
+                return end;
             }
         } else if in_site_itself
             && content.split_once('=').is_some_and(|(name, value)| name.trim() == "site" && value.trim() == site.to_string())
