@@ -184,7 +184,7 @@ async fn until_settled(stage: &Stage, sources: &[Source], at: &[Place]) -> anyho
             let streams = try_join_all(at.iter().map(|place| stage.stream(*place, source.site))).await?;
             let first = &streams[0];
             let met =
-                streams.iter().all(|stream| (stream.seq, &stream.digest) == (first.seq, &first.digest) && stream.state != "transferring");
+                streams.iter().all(|stream| (stream.seq, &stream.digest) == (first.seq, &first.digest) && !stream.state.is_transferring());
             // A request that its client gave up may still be committed: the place must be the same at two looks.
             let stood = before.replace(first.seq) == first.seq;
             tokio::time::sleep(Duration::from_millis(if met { 500 } else { 0 })).await;

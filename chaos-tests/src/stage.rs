@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use kho_local_tree::{LocalTree, NodeProcess, TreePlan};
-use kho_node::api::{StatusReport, StreamStatus};
+use kho_node::api::{StatusReport, StreamReport, text};
 use kho_storage::ids::{NodeId, SiteId};
 use tempfile::TempDir;
 use tokio::{process::Command, sync::Mutex};
@@ -214,7 +214,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the node does not answer, or holds none of it.
-    pub async fn stream(&self, at: Place, origin: u32) -> anyhow::Result<StreamStatus> {
+    pub async fn stream(&self, at: Place, origin: u32) -> anyhow::Result<StreamReport> {
         let streams = self.status(at).await?.streams;
         streams
             .into_iter()
@@ -226,7 +226,7 @@ impl Stage {
     ///
     /// # Errors
     /// When it never does.
-    pub async fn until_rows(&self, at: Place, origin: u32, rows: u64) -> anyhow::Result<StreamStatus> {
+    pub async fn until_rows(&self, at: Place, origin: u32, rows: u64) -> anyhow::Result<StreamReport> {
         until(&format!("site {} holds {rows} rows of origin {origin}", at.0), async || {
             let stream = self.stream(at, origin).await?;
             Ok((stream.rows >= rows).then_some(stream))
@@ -246,15 +246,17 @@ impl Stage {
             for place in at {
                 streams.push(self.stream(*place, origin).await?);
             }
-            let stand = |stream: &StreamStatus| (stream.epoch.clone(), stream.seq, stream.rows);
+            let stand = |stream: &StreamReport| (stream.epoch.clone(), stream.seq, stream.rows);
             last = streams
                 .iter()
                 .zip(at)
-                .map(|(s, at)| format!("site {} node {}: {} seq {} rows {} {}", at.0, at.1, s.state, s.seq, s.rows, &s.digest))
+                .map(|(s, at)| {
+                    format!("site {} node {}: {} seq {} rows {} {}", at.0, at.1, text::stream_state(&s.state), s.seq, s.rows, &s.digest)
+                })
                 .collect::<Vec<_>>()
                 .join("\n");
             let equal =
-                streams.iter().all(|stream| stand(stream) == stand(&streams[0]) && stream.rows == rows && stream.state != "transferring");
+                streams.iter().all(|stream| stand(stream) == stand(&streams[0]) && stream.rows == rows && !stream.state.is_transferring());
             // More rows than were ever entered never go away: there is no use in waiting.
             let too_many = streams.iter().any(|stream| stream.rows > rows);
             Ok((equal || too_many).then_some(streams))

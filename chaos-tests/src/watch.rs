@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{bail, ensure};
-use kho_node::api::{StatusReport, StreamStatus};
+use kho_node::api::{StatusReport, StreamReport};
 use kho_ops::client::NodeClient;
 use tokio::task::JoinHandle;
 
@@ -97,9 +97,9 @@ async fn look_for_ever(client: NodeClient, begun: Instant, seen: Arc<Mutex<Vec<S
     }
 }
 
-fn sighting(status: &StatusReport, stream: &StreamStatus, ready: bool, times: Range<Duration>) -> Sighting {
+fn sighting(status: &StatusReport, stream: &StreamReport, ready: bool, times: Range<Duration>) -> Sighting {
     // Before the first batch, and while an origin is being rebuilt, it stands for no state.
-    let stands = stream.seq > 0 && stream.state != "transferring";
+    let stands = stream.seq > 0 && !stream.state.is_transferring();
     Sighting {
         at: place(status.site, status.node),
         asked_at: times.start,

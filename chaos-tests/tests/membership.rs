@@ -37,7 +37,7 @@ async fn a_node_that_lost_its_disk_is_replaced_under_a_new_id_and_never_under_it
             batch += 1;
             if let Ok(status) = stage.status(lost).await {
                 assert!(status.streams.is_empty(), "a node without its disk was given data under its old id");
-                assert_ne!(status.consensus.role, "leader");
+                assert_ne!(status.consensus.role, kho_node::api::Role::Leader);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

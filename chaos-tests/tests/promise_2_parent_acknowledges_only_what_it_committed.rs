@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use kho_chaos_tests::{People, play, until};
-use kho_node::api::StreamStatus;
+use kho_node::api::{Health, StreamReport};
 
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
 
@@ -41,7 +41,7 @@ async fn promise_2_parent_acknowledges_only_what_it_committed() {
             client.enter(people.batch(first..first + BATCH_ROWS)).await?;
         }
         until("promise 9: the leader that was left over says at once that it has no majority", async || {
-            Ok(stage.status(left_over[0]).await?.health.starts_with("no majority").then_some(()))
+            Ok(matches!(stage.status(left_over[0]).await?.health, Health::NoMajority { .. }).then_some(()))
         })
         .await?;
         let rows = BEFORE + BATCHES * BATCH_ROWS;
@@ -57,7 +57,7 @@ async fn promise_2_parent_acknowledges_only_what_it_committed() {
         assert_eq!(stage.stream(child, DISTRICT).await?.rows, rows, "entry at the child goes on");
         for place in [left_over[0], child] {
             until(&format!("promise 9: site {} tells that a checkpoint does not move", place.0), async || {
-                Ok((stage.status(place).await?.health != "healthy").then_some(()))
+                Ok((!stage.status(place).await?.health.is_healthy()).then_some(()))
             })
             .await?;
         }
@@ -68,13 +68,13 @@ async fn promise_2_parent_acknowledges_only_what_it_committed() {
         stage.tree.start_node(id(CENTRE), killed[1].1)?;
         let everywhere = [nodes(CENTRE, 3), vec![child]].concat();
         stage.until_equal(DISTRICT, rows, &everywhere).await?;
-        until("all is healthy again", async || Ok((stage.status(child).await?.health == "healthy").then_some(()))).await?;
+        until("all is healthy again", async || Ok((stage.status(child).await?.health.is_healthy()).then_some(()))).await?;
         stage.verify(&everywhere).await
     })
     .await;
 }
 
 /// The last batch that the parent acknowledged, as the child recorded it.
-fn acknowledged(stream: &StreamStatus) -> u64 {
+fn acknowledged(stream: &StreamReport) -> u64 {
     stream.seq - stream.lag_batches.unwrap_or(0)
 }

@@ -14,7 +14,7 @@ use kho_chaos_tests::{
     until,
 };
 use kho_local_tree::PlannedSite;
-use kho_node::api::{IndicatorAnswer, StatusReport, StoodAt};
+use kho_node::api::{AlarmKind, IndicatorAnswer, StatusReport, StoodAt};
 use kho_ops::client::IndicatorQuestion;
 use kho_storage::ids::{OriginId, StreamSeq, Tier};
 
@@ -176,26 +176,43 @@ impl Centre {
 /// The alarm says what this attack was, of the origin with its carrier, or of the carrier itself: one that stands from another attack says
 /// something else. Nobody says that a district has two histories.
 async fn alarmed(stage: &Stage, centre: Place, answer: &Answer, attack: Attack, origin: u32) -> anyhow::Result<()> {
-    let (code, words) = match (attack.alarmed(), answer) {
-        (Alarmed::Origin, Answer::Refused(refusal)) => {
-            (format!("origin {origin}"), vec![format!("carried by site {PROVINCE}"), refusal.to_string()])
-        }
-        (Alarmed::Carrier, Answer::Misbehaved(said)) => (format!("child {PROVINCE}"), said.iter().cloned().collect()),
+    // What the alarm is of, and its reason.
+    let (is_kind, said): (Box<dyn Fn(&AlarmKind) -> Option<String>>, Option<String>) = match (attack.alarmed(), answer) {
+        (Alarmed::Origin, Answer::Refused(refusal)) => (Box::new(move |kind| refused_of(kind, origin)), Some(refusal.to_string())),
+        (Alarmed::Carrier, Answer::Misbehaved(said)) => (Box::new(misbehaved), said.clone()),
         (Alarmed::Nobody, _) => return nobody_is_blamed(&stage.status(centre).await?),
         (_, answer) => bail!("an alarm should tell of {answer:?}"),
     };
     let status = until("the alarm tells of it", async || {
         let status = stage.status(centre).await?;
-        let tells = status.alarms.iter().any(|alarm| alarm.code == code && words.iter().all(|word| alarm.message.contains(word)));
+        let mut reasons = status.alarms.iter().filter_map(|alarm| is_kind(&alarm.kind));
+        let tells = reasons.any(|reason| said.as_ref().is_none_or(|said| reason.contains(said)));
         Ok(tells.then_some(status))
     })
     .await
-    .with_context(|| format!("the alarm about {code} should say {words:?}"))?;
+    .with_context(|| format!("an alarm should say {said:?}"))?;
     nobody_is_blamed(&status)
 }
 
+/// Why a segment of `origin` that the province carried was refused.
+fn refused_of(kind: &AlarmKind, origin: u32) -> Option<String> {
+    match kind {
+        AlarmKind::SegmentRefused { origin: refused, carrier: PROVINCE, reason } if *refused == origin => Some(reason.detail.clone()),
+        _ => None,
+    }
+}
+
+/// How the province broke the protocol.
+fn misbehaved(kind: &AlarmKind) -> Option<String> {
+    match kind {
+        AlarmKind::ChildMisbehaved { child: PROVINCE, reason } => Some(reason.detail.clone()),
+        _ => None,
+    }
+}
+
 fn nobody_is_blamed(status: &StatusReport) -> anyhow::Result<()> {
-    let blamed = status.alarms.iter().find(|alarm| alarm.message.contains("two histories"));
+    let forked = |kind: &AlarmKind| matches!(kind, AlarmKind::SegmentRefused { reason, .. } if reason.code == "forked");
+    let blamed = status.alarms.iter().find(|alarm| forked(&alarm.kind));
     ensure!(blamed.is_none(), "a district is blamed: {blamed:?}");
     Ok(())
 }
@@ -203,9 +220,8 @@ fn nobody_is_blamed(status: &StatusReport) -> anyhow::Result<()> {
 async fn seen(stage: &Stage) -> anyhow::Result<Seen> {
     let status = stage.status(nodes(CENTRE, 1)[0]).await?;
     let streams = status.streams.iter().filter(|stream| stream.seq > 0);
-    let streams = streams
-        .map(|stream| (stream.origin, stream.seq, stream.rows, stream.digest.clone(), stream.state.starts_with("stopped")))
-        .collect();
+    let streams =
+        streams.map(|stream| (stream.origin, stream.seq, stream.rows, stream.digest.clone(), stream.state.is_stopped())).collect();
     let answer = population(stage).await?;
     Ok(Seen { streams, persons: answer.rows.first().and_then(|row| row.values.first().copied().flatten()) })
 }
@@ -338,7 +354,7 @@ async fn converges(stage: &mut Stage) -> anyhow::Result<()> {
         enter(stage, district, batches..batches + 1).await?;
         stage.until_equal(district.0, rows + BATCH_ROWS, &holders).await?;
         let status = stage.status(everywhere[0]).await?;
-        if let Some(alarm) = status.alarms.iter().find(|alarm| alarm.code == format!("origin {}", district.0)) {
+        if let Some(alarm) = status.alarms.iter().find(|alarm| refused_of(&alarm.kind, district.0).is_some()) {
             bail!("the stream goes on, its alarm does not end: {alarm:?}");
         }
     }

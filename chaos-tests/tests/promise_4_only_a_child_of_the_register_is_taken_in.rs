@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use kho_chaos_tests::{People, Stage, play, stage::Place};
+use kho_node::api::AlarmKind;
 use kho_replication::{
     frames::{ChildFrame, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, StreamHeld},
     quic::{Alpn, Endpoint, TransportLimits},
@@ -45,7 +46,7 @@ async fn promise_4_only_a_child_of_the_register_is_taken_in() {
         let after = stage.status(parent).await?;
         assert_eq!(after.streams.len(), before.streams.len(), "nothing of a stranger is held");
         assert!(
-            after.alarms.iter().any(|alarm| alarm.code.contains(&DISTRICT.to_string())),
+            after.alarms.iter().any(|alarm| matches!(alarm.kind, AlarmKind::ChildMisbehaved { child: DISTRICT, .. })),
             "a node that lies about itself raises an alarm: {:?}",
             after.alarms
         );

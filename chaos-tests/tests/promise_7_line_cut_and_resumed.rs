@@ -28,7 +28,7 @@ async fn promise_7_line_cut_and_resumed() {
         let at_cut = steady.acknowledged();
         until("the child tells that its line is down", async || {
             let status = stage.status(child).await?;
-            Ok((status.health != "healthy" && status.uplink.state.starts_with("down")).then_some(()))
+            Ok((!status.health.is_healthy() && status.uplink.state.is_down()).then_some(()))
         })
         .await?;
         let held_back = stage.stream(parent, DISTRICT).await?;
@@ -42,7 +42,7 @@ async fn promise_7_line_cut_and_resumed() {
         line.resume();
         let (_, entered) = steady.end().await?;
         stage.until_equal(DISTRICT, IMPORTED + entered, &[parent, child]).await?;
-        until("the child is healthy again", async || Ok((stage.status(child).await?.health == "healthy").then_some(()))).await?;
+        until("the child is healthy again", async || Ok((stage.status(child).await?.health.is_healthy()).then_some(()))).await?;
         watch.end()?;
         stage.verify(&[parent, child]).await
     })

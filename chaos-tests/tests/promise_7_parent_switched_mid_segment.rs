@@ -29,7 +29,7 @@ async fn promise_7_parent_switched_mid_segment() {
         stage.tree.start_node(middle.0, middle.1)?;
         until("the child is back at its own parent", async || {
             let uplink = stage.status(child).await?.uplink;
-            Ok((uplink.state == "connected" && uplink.parent == Some(REGION) && !uplink.stand_in).then_some(()))
+            Ok((uplink.state == kho_node::api::UplinkState::Connected && uplink.parent == Some(REGION) && !uplink.stand_in).then_some(()))
         })
         .await?;
         let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;

@@ -39,7 +39,7 @@ async fn promise_7_whole_origin_transfer() {
         stage.tree.start_node(parent.0, parent.1)?;
         stage.tree.wait_for_answer(parent.0, parent.1).await?;
         // The transfer may have been decided by the killed process' last write; then there is nothing more to disturb.
-        if stage.stream(parent, DISTRICT).await.is_ok_and(|stream| stream.state == "transferring") {
+        if stage.stream(parent, DISTRICT).await.is_ok_and(|stream| stream.state.is_transferring()) {
             stage.kill(child)?;
             stage.tree.start_node(child.0, child.1)?;
             println!("both ends were killed in the middle of the transfer");
@@ -58,7 +58,7 @@ async fn until_transferring(stage: &Stage, parent: Place) -> anyhow::Result<()> 
     until("the whole origin is being transferred", async || {
         let stream = stage.stream(parent, DISTRICT).await?;
         anyhow::ensure!(stream.rows == 0, "the transfer was over before it was seen; this scene needs more rows");
-        Ok((stream.state == "transferring").then_some(()))
+        Ok((stream.state.is_transferring()).then_some(()))
     })
     .await
 }

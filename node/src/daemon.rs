@@ -15,7 +15,7 @@ use kho_storage::{
     signature::SigningKey,
     warehouse::{Applied, Warehouse, WarehouseConfig},
 };
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,7 +23,9 @@ use crate::{
     clock::NodeClock,
     config::NodeConfig,
     consensus::{Consensus, ConsensusConfig, ConsensusLimits, GroupId},
+    disk_room::DiskWatch,
     entry::EntrySchema,
+    failed_proofs::FailedProofs,
     heads::sign_heads,
     http,
     intake_driver::serve_child,
@@ -31,6 +33,7 @@ use crate::{
     node::Node,
     schema_file::load_schema,
     uplink_driver::run_uplink,
+    warehouse_events::WarehouseEvents,
     writer::Writer,
 };
 
@@ -79,11 +82,11 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
 /// Why the node could not start, or why it stopped by itself.
 pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
-    let (node, news) = start(checked.config, checked.credentials, &checked.schema, stopping.clone()).await?;
+    let (node, events) = start(checked.config, checked.credentials, &checked.schema, stopping.clone()).await?;
     let mut failed = node.consensus.failed();
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(sign_heads(Arc::clone(&node), checked.signing_key, news.own_batch));
-    tasks.spawn(run_uplink(Arc::clone(&node), news.applied));
+    tasks.spawn(sign_heads(Arc::clone(&node), checked.signing_key, events.own_batch));
+    tasks.spawn(run_uplink(Arc::clone(&node), events.changes));
     tasks.spawn(run_maintenance(Arc::clone(&node)));
     tasks.spawn(accept_connections(Arc::clone(&node)));
     let mut https = tokio::spawn(http::serve(Arc::clone(&node)));
@@ -110,10 +113,10 @@ pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Re
     ended
 }
 
-/// What the warehouse tells the tasks.
-struct News {
+/// How tasks hear of what the warehouse applies.
+struct Events {
     own_batch: Arc<Notify>,
-    applied: mpsc::UnboundedReceiver<Applied>,
+    changes: Arc<WarehouseEvents>,
 }
 
 async fn start(
@@ -121,25 +124,29 @@ async fn start(
     credentials: Credentials,
     schema: &Arc<Schema>,
     stopping: CancellationToken,
-) -> anyhow::Result<(Arc<Node>, News)> {
+) -> anyhow::Result<(Arc<Node>, Events)> {
     std::fs::create_dir_all(&config.data_dir).with_context(|| format!("the data directory {} can't be made", config.data_dir.display()))?;
+    let failed_proofs = FailedProofs::open(&config.data_dir).with_context(|| {
+        format!(
+            "failed-proofs.json in {} can't be read; take the file away and run `kho verify` to prove every origin again",
+            config.data_dir.display()
+        )
+    })?;
     let certificate_clock = CertificateClock::system();
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
     let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
     let warehouse = Arc::new(open_warehouse(&config, schema)?);
     raise_to_watermarks(&certificate_clock, &warehouse)?;
     let (register_changed, register_changes) = watch::channel(0);
-    let (applied_sender, applied) = mpsc::unbounded_channel();
-    let own_batch = Arc::new(Notify::new());
-    let wake = Arc::clone(&own_batch);
-    warehouse.listen(move |news| {
-        match news {
+    let (own_batch, changes) = (Arc::new(Notify::new()), Arc::new(WarehouseEvents::default()));
+    let (wake, noted) = (Arc::clone(&own_batch), Arc::clone(&changes));
+    warehouse.listen(move |applied| {
+        match applied {
             Applied::OwnBatch(_) => wake.notify_one(),
             Applied::Register | Applied::Everything => register_changed.send_modify(|count| *count += 1),
             Applied::StreamMoved(_) => {}
         }
-        // The receiver is gone only when the node stops.
-        let _ = applied_sender.send(news);
+        noted.note(applied);
     });
     let group = GroupId { tree: config.tree.clone(), site: config.site, incarnation: config.incarnation };
     let consensus_config = ConsensusConfig {
@@ -163,6 +170,8 @@ async fn start(
         clock,
         certificate_clock,
         alarms: Alarms::default(),
+        disk: DiskWatch::default(),
+        failed_proofs,
         writer,
         uplink: parking_lot::Mutex::default(),
         children: parking_lot::Mutex::default(),
@@ -170,7 +179,7 @@ async fn start(
         stopping,
         config,
     };
-    Ok((Arc::new(node), News { own_batch, applied }))
+    Ok((Arc::new(node), Events { own_batch, changes }))
 }
 
 /// A machine that lost its clock must not take every certificate for one of the future: time has come at least so far.

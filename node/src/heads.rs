@@ -12,18 +12,15 @@ use kho_storage::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-use crate::node::Node;
+use crate::{api::AlarmKind, node::Node, reasons};
 
-/// How often the signer looks for idle streams, and for a change of leadership.
+/// How often the signer checks for idle streams, and for a change of leadership.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// From one head to the next at least: writes that follow each other quickly share a head, for each head is an entry of the site's
 /// log that the next write would wait behind. The first write after a pause gets its head at once.
 const HEAD_PAUSE: Duration = Duration::from_millis(20);
 /// A failed commit is tried again after this long.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
-
-/// Subject of the alarm that nothing leaves the site because its heads are refused.
-const ALARM: &str = "heads";
 
 /// Runs until the node stops. `batch_applied` is notified after every own batch.
 pub async fn sign_heads(node: Arc<Node>, key: SigningKey, batch_applied: Arc<Notify>) {
@@ -42,11 +39,11 @@ pub async fn sign_heads(node: Arc<Node>, key: SigningKey, batch_applied: Arc<Not
         for origin in register.origins_of(node.site()).collect::<Vec<_>>() {
             match commit_due_head(&node, &key, origin).await {
                 Ok(()) => {
-                    node.alarms.clear(ALARM);
+                    node.alarms.end(|kind| matches!(kind, AlarmKind::HeadsRefused { origin: refused, .. } if *refused == origin.0));
                     next_head = Instant::now() + HEAD_PAUSE;
                 }
                 Err(HeadError::Refused(outcome)) => {
-                    node.alarms.raise(ALARM, format!("the site refuses the heads of origin {origin} that this node signs ({outcome:?}); compare its signing key with `kho register show`"), node.clock.now());
+                    node.alarms.raise(AlarmKind::HeadsRefused { origin: origin.0, reason: reasons::outcome(&outcome) }, node.clock.now());
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Err(error) => {

@@ -1,12 +1,12 @@
 //! The status report, and what makes a node healthy.
 //!
 //! Invariant (promise 9): status never reads healthy while a checkpoint is not moving: an own stream without a head, a stream
-//! that the parent has not acknowledged for long, a stopped origin or a site without a leader each have a word
+//! that the parent has not acknowledged for long, a stopped origin or a site without a leader each have a [`Health`] of their own
 //! (test `promise_9_health_names_the_first_thing_that_does_not_move`).
 
 use std::collections::BTreeMap;
 
-use kho_replication::uplink::{LinkStatus, StreamState, UplinkStatus};
+use kho_replication::uplink::{LinkStatus, StreamState as UplinkStreamState, UplinkStatus};
 use kho_storage::{
     error::StorageError,
     ids::{OriginId, SiteTime},
@@ -16,15 +16,20 @@ use kho_storage::{
 };
 
 use crate::{
-    api::{Alarm, ChildStatus, ConsensusStatus, DiskStatus, NodeStatus, StatusReport, StreamStatus, UplinkReport},
+    api::{
+        Alarm, ChildStatus, ConsensusReport, DiskStatus, Finding, Health, NodeStatus, ParkedReason, ParkedStream, Role, Severity,
+        StatusReport, StreamReport, StreamState, UplinkReport, UplinkState,
+    },
     consensus::{NodeRole, QUORUM_ACK_AGE_MS_MAX},
+    findings::findings,
     node::Node,
+    reasons,
 };
 
 /// An unacknowledged or headless stream that does not move for so long is not healthy.
 const STILL_SECONDS_MAX: u64 = 120;
 
-/// Reads everything that status tells.
+/// Reads everything that status shows.
 ///
 /// # Errors
 /// A fault of the local disk.
@@ -34,10 +39,21 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let site = register.and_then(|register| register.site(node.site()));
     let now = node.clock.now();
     let consensus = consensus(node);
-    let streams = node.warehouse.read(|reading| streams(node, reading, now))?;
+    let (streams, findings) = node.warehouse.read(|reading| {
+        let findings = findings(reading, &node.failed_proofs, &node.config.data_dir)?;
+        Ok::<_, StorageError>((streams(node, reading, now)?, findings))
+    })?;
     let uplink = uplink(node, register);
     let alarms = node.alarms.list();
-    let health = verdict(register.is_some(), &consensus, &streams, &uplink, &alarms);
+    let standing = Standing {
+        has_register: register.is_some(),
+        consensus: &consensus,
+        streams: &streams,
+        uplink: &uplink,
+        findings: &findings,
+        alarms: &alarms,
+    };
+    let health = standing.health();
     Ok(StatusReport {
         tree: node.config.tree.clone(),
         site: node.site().0,
@@ -46,6 +62,7 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
         node: node.config.node.0,
         version: env!("CARGO_PKG_VERSION").into(),
         health,
+        findings,
         alarms,
         now: now.to_rfc3339(),
         register_version: register.map_or(0, VerifiedRegister::version),
@@ -57,51 +74,66 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     })
 }
 
-/// `healthy`, or the first thing that is wrong.
-fn verdict(has_register: bool, consensus: &ConsensusStatus, streams: &[StreamStatus], uplink: &UplinkReport, alarms: &[Alarm]) -> String {
-    if !has_register {
-        return "no register: give the site one with `kho register apply`".into();
-    }
-    if consensus.leader.is_none() {
-        return "no leader: a majority of the site's nodes must run and reach each other".into();
-    }
-    if let Some(silence_ms) = consensus.since_quorum_ms.filter(|silence_ms| *silence_ms > QUORUM_ACK_AGE_MS_MAX) {
-        return format!("no majority: no majority of the site's nodes has answered for {} seconds", silence_ms / 1_000);
-    }
-    if let Some(stream) = streams.iter().find(|stream| stream.state.starts_with("stopped")) {
-        return format!("origin {} is {}", stream.origin, stream.state);
-    }
-    if let Some(stream) = streams.iter().find(|stream| stream.state == "own" && stream.watermark_age_seconds > STILL_SECONDS_MAX) {
-        return format!("the heads of origin {} do not move: the newest is {} seconds old", stream.origin, stream.watermark_age_seconds);
-    }
-    if let Some(stream) = streams.iter().find(|stream| stream.lag_seconds.is_some_and(|lag| lag > STILL_SECONDS_MAX)) {
-        return format!(
-            "the parent's cursor of origin {} does not move: {} batches wait for {} seconds",
-            stream.origin,
-            stream.lag_batches.unwrap_or(0),
-            stream.lag_seconds.unwrap_or(0)
-        );
-    }
-    if let Some(down) = uplink.state.strip_prefix("down") {
-        return format!("the line to the parent is down{down}");
-    }
-    match alarms.first() {
-        Some(alarm) => format!("alarm {}: {}", alarm.code, alarm.message),
-        None => "healthy".into(),
+/// What health is decided by.
+#[derive(Clone, Copy)]
+struct Standing<'a> {
+    has_register: bool,
+    consensus: &'a ConsensusReport,
+    streams: &'a [StreamReport],
+    uplink: &'a UplinkReport,
+    findings: &'a [Finding],
+    alarms: &'a [Alarm],
+}
+
+impl Standing<'_> {
+    /// Healthy, or the first thing that is wrong.
+    fn health(&self) -> Health {
+        if !self.has_register {
+            return Health::NoRegister;
+        }
+        if self.consensus.leader.is_none() {
+            return Health::NoLeader;
+        }
+        if let Some(silent_ms) = self.consensus.since_quorum_ms.filter(|silent_ms| *silent_ms > QUORUM_ACK_AGE_MS_MAX) {
+            return Health::NoMajority { silent_ms };
+        }
+        if let Some(finding) = self.findings.iter().find(|finding| finding.severity() == Severity::Critical) {
+            return Health::FindingStands { finding: finding.clone() };
+        }
+        if let Some(still) = self.streams.iter().find_map(still) {
+            return still;
+        }
+        if let UplinkState::Down { failure } = &self.uplink.state {
+            return Health::UplinkDown { failure: failure.clone() };
+        }
+        match (self.alarms.first(), self.findings.first()) {
+            (Some(alarm), _) => Health::AlarmRaised { alarm: alarm.kind.clone() },
+            (None, Some(finding)) => Health::FindingStands { finding: finding.clone() },
+            (None, None) => Health::Healthy,
+        }
     }
 }
 
-fn consensus(node: &Node) -> ConsensusStatus {
+/// A stream of which a checkpoint does not move.
+fn still(stream: &StreamReport) -> Option<Health> {
+    if stream.state == StreamState::Own && stream.watermark_age_seconds > STILL_SECONDS_MAX {
+        return Some(Health::HeadsStill { origin: stream.origin, age_seconds: stream.watermark_age_seconds });
+    }
+    let lag_seconds = stream.lag_seconds.filter(|lag| *lag > STILL_SECONDS_MAX)?;
+    Some(Health::ParentCursorStill { origin: stream.origin, lag_batches: stream.lag_batches.unwrap_or(0), lag_seconds })
+}
+
+fn consensus(node: &Node) -> ConsensusReport {
     let status = node.consensus.status();
     let role = match status.role {
-        NodeRole::Leader => "leader",
-        NodeRole::Follower => "follower",
-        NodeRole::Candidate => "candidate",
-        NodeRole::Learner => "learner",
-        NodeRole::Stopped => "stopped",
+        NodeRole::Leader => Role::Leader,
+        NodeRole::Follower => Role::Follower,
+        NodeRole::Candidate => Role::Candidate,
+        NodeRole::Learner => Role::Learner,
+        NodeRole::Stopped => Role::Stopped,
     };
-    ConsensusStatus {
-        role: role.into(),
+    ConsensusReport {
+        role,
         leader: status.leader.map(|leader| leader.0),
         term: status.term,
         last_log: status.last_log.unwrap_or(0),
@@ -122,7 +154,7 @@ fn consensus(node: &Node) -> ConsensusStatus {
     }
 }
 
-fn streams(node: &Node, reading: &ReadView<'_>, now: SiteTime) -> Result<Vec<StreamStatus>, StorageError> {
+fn streams(node: &Node, reading: &ReadView<'_>, now: SiteTime) -> Result<Vec<StreamReport>, StorageError> {
     let Some(register) = reading.register() else { return Ok(vec![]) };
     let parent = register.active_parent(node.site());
     let acknowledged: BTreeMap<OriginId, _> = match parent {
@@ -144,15 +176,15 @@ fn streams(node: &Node, reading: &ReadView<'_>, now: SiteTime) -> Result<Vec<Str
                 now,
             )?),
         };
-        found.push(StreamStatus {
+        found.push(StreamReport {
             origin: origin.0,
             author: author.map_or(0, |author| author.0),
             author_name: name,
             state: match &state.stopped {
-                Some(stopped) => format!("stopped: {} at batch {}", stopped.why, stopped.seq),
-                None if transferring.contains(&origin) => "transferring".into(),
-                None if author == Some(node.site()) => "own".into(),
-                None => "following".into(),
+                Some(stopped) => StreamState::Stopped { seq: stopped.seq.0, reason: reasons::stopped(stopped) },
+                None if transferring.contains(&origin) => StreamState::Transferring,
+                None if author == Some(node.site()) => StreamState::Own,
+                None => StreamState::Following,
             },
             epoch: state.epoch.to_string(),
             seq: state.last().0,
@@ -174,12 +206,12 @@ fn streams(node: &Node, reading: &ReadView<'_>, now: SiteTime) -> Result<Vec<Str
 }
 
 /// An own origin of which nothing stands yet, not even an idle head.
-fn never_headed(node: &Node, register: &VerifiedRegister, origin: OriginId, now: SiteTime) -> StreamStatus {
-    StreamStatus {
+fn never_headed(node: &Node, register: &VerifiedRegister, origin: OriginId, now: SiteTime) -> StreamReport {
+    StreamReport {
         origin: origin.0,
         author: node.site().0,
         author_name: register.site(node.site()).map(|site| site.name.clone()).unwrap_or_default(),
-        state: "own".into(),
+        state: StreamState::Own,
         epoch: register.first_epoch(origin).to_string(),
         seq: 0,
         rows: 0,
@@ -215,20 +247,23 @@ fn uplink(node: &Node, register: Option<&VerifiedRegister>) -> UplinkReport {
     let status = node.uplink.lock().clone();
     let is_root = register.and_then(|register| register.site(node.site())).is_some_and(|site| site.parents.is_empty());
     let state = match &status {
-        _ if is_root => "root".to_string(),
-        None => "starting".into(),
-        Some(_) if !node.leads() => "follower".into(),
-        Some(UplinkStatus { link: LinkStatus::Open { .. }, .. }) => "connected".into(),
-        Some(UplinkStatus { last_failure: Some(why), .. }) => format!("down: {why}"),
-        Some(_) => "connecting".into(),
+        _ if is_root => UplinkState::Root,
+        None => UplinkState::Starting,
+        Some(_) if !node.leads() => UplinkState::Follower,
+        Some(UplinkStatus { link: LinkStatus::Open { .. }, .. }) => UplinkState::Connected,
+        Some(UplinkStatus { last_failure: Some(failure), .. }) => UplinkState::Down { failure: reasons::link_failure(failure) },
+        Some(_) => UplinkState::Connecting,
     };
     let parked = status
         .iter()
         .flat_map(|status| &status.streams)
-        .filter_map(|stream| match &stream.state {
-            StreamState::Parked { reason, .. } => Some(format!("origin {}: {reason:?}", stream.origin)),
-            StreamState::ParentAhead { cursor } => Some(format!("origin {}: the parent stands further, at {cursor}", stream.origin)),
-            _ => None,
+        .filter_map(|stream| {
+            let reason = match &stream.state {
+                UplinkStreamState::Parked { reason, .. } => ParkedReason::Parked { reason: reasons::park(reason) },
+                UplinkStreamState::ParentAhead { cursor } => ParkedReason::ParentAhead { cursor: cursor.to_string() },
+                _ => return None,
+            };
+            Some(ParkedStream { origin: stream.origin.0, reason })
         })
         .collect();
     UplinkReport {
@@ -266,11 +301,11 @@ fn disk(node: &Node) -> DiskStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{AlarmKind, Reason};
 
-    #[test]
-    fn promise_9_health_names_the_first_thing_that_does_not_move() {
-        let consensus = ConsensusStatus {
-            role: "leader".into(),
+    fn consensus() -> ConsensusReport {
+        ConsensusReport {
+            role: Role::Leader,
             leader: Some(1),
             term: 1,
             last_log: 1,
@@ -278,13 +313,15 @@ mod tests {
             snapshot: 0,
             since_quorum_ms: Some(20),
             nodes: vec![],
-        };
-        let uplink = UplinkReport { state: "connected".into(), parent: Some(1), stand_in: false, parked: vec![] };
-        let stream = StreamStatus {
+        }
+    }
+
+    fn stream() -> StreamReport {
+        StreamReport {
             origin: 3,
             author: 3,
             author_name: "d".into(),
-            state: "own".into(),
+            state: StreamState::Own,
             epoch: "1".into(),
             seq: 9,
             rows: 1,
@@ -295,20 +332,44 @@ mod tests {
             lag_seconds: None,
             kept_batches: 0,
             kept_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn promise_9_health_names_the_first_thing_that_does_not_move() {
+        let (consensus, stream) = (consensus(), stream());
+        let uplink = UplinkReport { state: UplinkState::Connected, parent: Some(1), stand_in: false, parked: vec![] };
+        let good = Standing {
+            has_register: true,
+            consensus: &consensus,
+            streams: std::slice::from_ref(&stream),
+            uplink: &uplink,
+            findings: &[],
+            alarms: &[],
         };
-        let judge = |streams: &[StreamStatus]| verdict(true, &consensus, streams, &uplink, &[]);
-        assert_eq!(judge(&[stream.clone()]), "healthy");
-        assert!(judge(&[StreamStatus { watermark_age_seconds: 500, ..stream.clone() }]).contains("heads of origin 3 do not move"));
-        assert!(
-            judge(&[StreamStatus { lag_batches: Some(4), lag_seconds: Some(500), ..stream.clone() }])
-                .contains("cursor of origin 3 does not move")
-        );
-        assert!(judge(&[StreamStatus { state: "stopped: digest mismatch".into(), ..stream.clone() }]).contains("stopped"));
-        assert!(verdict(false, &consensus, &[], &uplink, &[]).contains("no register"));
-        assert!(verdict(true, &ConsensusStatus { leader: None, ..consensus.clone() }, &[], &uplink, &[]).contains("no leader"));
-        let cut_off = ConsensusStatus { since_quorum_ms: Some(QUORUM_ACK_AGE_MS_MAX + 1), ..consensus.clone() };
-        assert!(verdict(true, &cut_off, &[], &uplink, &[]).contains("no majority"));
-        let down = UplinkReport { state: "down: no route".into(), ..uplink.clone() };
-        assert!(verdict(true, &consensus, &[stream], &down, &[]).contains("down"));
+        assert_eq!(good.health(), Health::Healthy);
+
+        let of = |stream: StreamReport| Standing { streams: &[stream], ..good }.health();
+        assert_eq!(of(StreamReport { watermark_age_seconds: 500, ..stream.clone() }), Health::HeadsStill { origin: 3, age_seconds: 500 });
+        let waiting = StreamReport { lag_batches: Some(4), lag_seconds: Some(500), ..stream.clone() };
+        assert_eq!(of(waiting), Health::ParentCursorStill { origin: 3, lag_batches: 4, lag_seconds: 500 });
+
+        let reason = Reason::new("stop", "digest_mismatch", vec![], "digest mismatch");
+        let stopped = [Finding::OriginStopped { origin: 3, seq: 9, reason: reason.clone() }];
+        assert_eq!(Standing { findings: &stopped, ..good }.health(), Health::FindingStands { finding: stopped[0].clone() });
+        let evidence = [Finding::EvidenceKept { origin: 3, pieces: 1, first_seq: 9 }];
+        assert_eq!(Standing { findings: &evidence, ..good }.health(), Health::FindingStands { finding: evidence[0].clone() });
+        let kind = AlarmKind::MemberSilent { node: 2 };
+        let alarms = [Alarm { severity: kind.severity(), subject: kind.about(), kind: kind.clone(), since: String::new() }];
+        assert_eq!(Standing { alarms: &alarms, ..good }.health(), Health::AlarmRaised { alarm: kind });
+
+        assert_eq!(Standing { has_register: false, ..good }.health(), Health::NoRegister);
+        let leaderless = ConsensusReport { leader: None, ..consensus.clone() };
+        assert_eq!(Standing { consensus: &leaderless, ..good }.health(), Health::NoLeader);
+        let silent_ms = QUORUM_ACK_AGE_MS_MAX + 1;
+        let cut_off = ConsensusReport { since_quorum_ms: Some(silent_ms), ..consensus.clone() };
+        assert_eq!(Standing { consensus: &cut_off, ..good }.health(), Health::NoMajority { silent_ms });
+        let down = UplinkReport { state: UplinkState::Down { failure: reason.clone() }, ..uplink.clone() };
+        assert_eq!(Standing { uplink: &down, ..good }.health(), Health::UplinkDown { failure: reason });
     }
 }

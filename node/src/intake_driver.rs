@@ -4,27 +4,30 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kho_replication::{
-    frames::{ChildFrame, Fault, FrameId, Goodbye, refusal_fault},
+    frames::{ChildFrame, FrameId, Goodbye},
     intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, ProposeFailure, SiteLeader},
     quic::{CloseCode, Connection, FrameIoError, FrameReceiver, FrameSender},
 };
 use kho_storage::{
-    command::{Command, Outcome},
+    command::{Command, Outcome, Refusal},
     ids::OriginId,
 };
 use tokio::sync::mpsc;
 
 use crate::{
+    api::AlarmKind,
     consensus::{ProposeError, ReadError},
+    findings::REFUSED_BYTES_FOLDER,
     node::{ChildSeen, Node},
+    reasons,
 };
 
 const TICK: Duration = Duration::from_millis(500);
-/// Frames read ahead of the intake; small, so that the line itself holds back a fast child.
+/// Frames read ahead of the intake; small, so that the connection itself holds back a fast child.
 const INCOMING_FRAMES_MAX: usize = 4;
 /// Refused bytes kept beside the data, in sum; a hostile child must not fill the disk.
 const EVIDENCE_BYTES_MAX: u64 = 256 << 20;
-/// A leader that is being elected gets this long before a child is told that there is none.
+/// How long a connection stays open after the goodbye, so that the goodbye still reaches the child.
 const CLOSE_GRACE: Duration = Duration::from_millis(300);
 
 type Undecided = Pin<Box<dyn Future<Output = IntakeInput> + Send>>;
@@ -42,9 +45,10 @@ pub async fn serve_child(node: Arc<Node>, connection: Connection) {
     note_child(&node, &connection);
     let child = ChildIdentity { site, node: child_node };
     let intake = Intake::new(IntakeConfig::default(), node.site(), child, register, signed, leader(&node), node.clock.link_time());
-    let reason = Line { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }
-        .run(receiver)
-        .await;
+    let reason =
+        ChildConnection { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }
+            .run(receiver)
+            .await;
     tracing::info!(child = %site, child_node = %child_node, %reason, "the connection of a child ended");
     if let Some(seen) = node.children.lock().get_mut(&site) {
         seen.connections = seen.connections.saturating_sub(1);
@@ -78,7 +82,8 @@ fn leader(node: &Node) -> SiteLeader {
     }
 }
 
-struct Line {
+/// An open connection of a child.
+struct ChildConnection {
     node: Arc<Node>,
     connection: Connection,
     intake: Intake,
@@ -86,7 +91,7 @@ struct Line {
     undecided: FuturesUnordered<Undecided>,
 }
 
-impl Line {
+impl ChildConnection {
     async fn run(mut self, receiver: FrameReceiver) -> String {
         let (frames, mut incoming) = mpsc::channel(INCOMING_FRAMES_MAX);
         let reader = tokio::spawn(read_frames(receiver, frames));
@@ -97,7 +102,7 @@ impl Line {
                 frame = incoming.recv() => match frame {
                     Some(Ok(input)) => input,
                     Some(Err(why)) => break why,
-                    None => break "the child closed the line".into(),
+                    None => break "the child closed the connection".into(),
                 },
                 Some(input) = self.undecided.next(), if !self.undecided.is_empty() => input,
                 _ = tick.tick() => {
@@ -146,11 +151,9 @@ impl Line {
                 IntakeAction::Close { reason } => return Ok(Some(reason)),
                 IntakeAction::KeepEvidence(evidence) => keep_evidence(&self.node, &evidence),
                 IntakeAction::RaiseAlarm(alarm) => {
-                    let subject = match &alarm {
-                        IntakeAlarm::StreamRefused { origin, .. } => format!("origin {origin}"),
-                        _ => format!("child {}", self.connection.peer_node().0),
-                    };
-                    self.node.alarms.raise(subject, alarm.to_string(), self.node.clock.now());
+                    if let Some(kind) = alarm_kind(&alarm) {
+                        self.node.alarms.raise(kind, self.node.clock.now());
+                    }
                 }
             }
         }
@@ -166,6 +169,20 @@ impl Line {
     }
 }
 
+/// What is reported of an intake's alarm. A stopped origin is no alarm: it stands in the state, and status reads it there.
+fn alarm_kind(alarm: &IntakeAlarm) -> Option<AlarmKind> {
+    Some(match alarm {
+        IntakeAlarm::StreamRefused { refusal: Refusal::Stopped { .. }, .. } => return None,
+        IntakeAlarm::StreamRefused { carrier, origin, refusal } => {
+            AlarmKind::SegmentRefused { origin: origin.0, carrier: carrier.0, reason: reasons::refusal(refusal) }
+        }
+        IntakeAlarm::PeerMisbehaved { carrier, violation } => {
+            AlarmKind::ChildMisbehaved { child: carrier.0, reason: reasons::violation(violation) }
+        }
+        IntakeAlarm::OutcomeOutOfPlace { carrier, id } => AlarmKind::OutcomeOutOfPlace { child: carrier.0, frame: id.to_string() },
+    })
+}
+
 async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<IntakeInput, String>>) {
     loop {
         let item = match receiver.recv().await {
@@ -174,7 +191,7 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
                 Err(error) => IntakeInput::FrameRefused(error),
             }),
             Ok(None) => return,
-            // The intake has the last word: an alarm, and a goodbye that says why.
+            // The intake decides what follows: an alarm, and a goodbye with the reason.
             Err(FrameIoError::PeerMisbehaved(how)) => {
                 let _ = frames.send(Ok(IntakeInput::TransportMisused(how.to_string()))).await;
                 std::future::pending().await
@@ -216,13 +233,13 @@ async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>) -> IntakeInput {
         Ok::<_, kho_storage::error::StorageError>(CursorsHeld { cursors, transfers })
     };
     IntakeInput::CursorsRead(read().map_err(|error| {
-        node.alarms.raise("storage", error.to_string(), node.clock.now());
+        node.alarms.raise(AlarmKind::StorageFailed { error: error.to_string() }, node.clock.now());
         ProposeFailure::Stopping
     }))
 }
 
 async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput {
-    if node.alarms.list().iter().any(|alarm| alarm.code == "disk") {
+    if !node.disk.room().takes_intake() {
         return IntakeInput::Proposed { id, result: Err(ProposeFailure::Busy { retry_after_ms: 30_000 }) };
     }
     let result = node.consensus.propose(&command).await.map_err(|error| match error {
@@ -231,34 +248,27 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
         ProposeError::Unknown { .. } | ProposeError::TooLarge { .. } => ProposeFailure::OutcomeUnknown,
         ProposeError::Fatal { .. } => ProposeFailure::Stopping,
     });
-    if let Command::AdoptSegment { segment, .. } = &command {
-        let subject = format!("origin {}", segment.origin());
-        match &result {
-            // A sender that stood elsewhere starts again from the right place: nothing is wrong.
-            Ok(Outcome::Refused(refusal)) if refusal_fault(refusal) != Fault::WrongPlace => {
-                node.alarms.raise(subject, refusal.to_string(), node.clock.now())
-            }
-            Ok(Outcome::Adopted(_)) => {
-                node.alarms.clear(&subject);
-                node.watch_clock_of(&segment.head.head);
-            }
-            _ => {}
-        }
+    // A refusal is reported by the intake, which knows the carrier. What was kept of it stands in the state and is not ended here.
+    if let (Command::AdoptSegment { segment, .. }, Ok(Outcome::Adopted(_))) = (&command, &result) {
+        let adopted = segment.origin().0;
+        node.alarms.end(|kind| matches!(kind, AlarmKind::SegmentRefused { origin, .. } if *origin == adopted));
+        node.watch_clock_of(&segment.head.head);
     }
     IntakeInput::Proposed { id, result }
 }
 
 /// What was refused before it came to the site's log is kept beside the data, named by its hash.
 fn keep_evidence(node: &Node, evidence: &kho_replication::intake::RefusedBytes) {
-    let dir = node.config.data_dir.join("evidence");
+    let dir = node.config.data_dir.join(REFUSED_BYTES_FOLDER);
+    let folder = dir.display().to_string();
     if crate::maintenance::folder_bytes(&dir) >= EVIDENCE_BYTES_MAX {
-        node.alarms.raise("evidence", format!("{} is full; review what is in it and clear it", dir.display()), node.clock.now());
+        node.alarms.raise(AlarmKind::EvidenceFolderFull { folder }, node.clock.now());
         return;
     }
     let name =
         format!("origin-{}-from-{}-{:016x}.zst", evidence.origin, evidence.carrier, kho_storage::keys::evidence_hash(&evidence.zstd));
     let kept = std::fs::create_dir_all(&dir).and_then(|()| std::fs::write(dir.join(name), &*evidence.zstd));
     if let Err(error) = kept {
-        node.alarms.raise("evidence", format!("refused bytes could not be kept in {}: {error}", dir.display()), node.clock.now());
+        node.alarms.raise(AlarmKind::EvidenceNotKept { folder, error: error.to_string() }, node.clock.now());
     }
 }

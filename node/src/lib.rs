@@ -3,24 +3,30 @@
 //!
 //! Reading order: [`config`], [`daemon`] (puts a node together), [`node`] (what is shared), then one record's way: [`http`] →
 //! [`entry`] → [`writer`] → [`consensus`] → the warehouse → [`heads`] → [`uplink_driver`] → the parent's [`intake_driver`]; and back as
-//! an answer: [`answer`]. Beside it [`health`], [`metering`], [`alarms`], [`maintenance`].
+//! an answer: [`answer`]. Beside it [`health`] with [`findings`], [`alarms`] (reports,
+//! never decided by), [`metering`], [`maintenance`] with [`disk_room`].
 
 pub mod alarms;
 pub mod answer;
 pub mod api;
 mod clock;
 pub mod config;
+mod connection_meter;
 pub mod consensus;
 pub mod daemon;
+mod disk_room;
 pub mod entry;
+mod failed_proofs;
+mod findings;
 mod heads;
 pub mod health;
 pub mod http;
 mod intake_driver;
-mod line_meter;
 mod maintenance;
 pub mod metering;
 mod node;
+mod reasons;
 mod schema_file;
 mod uplink_driver;
+mod warehouse_events;
 mod writer;

@@ -1,4 +1,4 @@
-//! What a node does by itself from time to time: forget what the parent holds, watch the disk, end alarms that are over.
+//! What a node does by itself from time to time: trim what the parent holds, watch the disk and the other nodes.
 
 use std::{
     collections::BTreeMap,
@@ -10,13 +10,10 @@ use std::{
 
 use kho_storage::{command::Command, ids::NodeId};
 
-use crate::node::Node;
+use crate::{api::AlarmKind, disk_room::DiskRoom, node::Node};
 
 /// How often.
 pub const INTERVAL_MS: u64 = 5_000;
-
-/// Alarm that the disk has less room than half of the reserve: entry is refused.
-pub const DISK_FULL: &str = "disk_full";
 
 /// A node of the site that lacks entries and took none for so long is not there.
 const SILENT_NODE: Duration = Duration::from_secs(20);
@@ -41,7 +38,7 @@ pub async fn run_maintenance(node: Arc<Node>) {
                     }
                 }
                 Ok(false) => {}
-                Err(error) => node.alarms.raise("storage", error.to_string(), node.clock.now()),
+                Err(error) => node.alarms.raise(AlarmKind::StorageFailed { error: error.to_string() }, node.clock.now()),
             }
         }
     }
@@ -51,10 +48,10 @@ pub async fn run_maintenance(node: Arc<Node>) {
 fn watch_members(node: &Node, progress: &mut BTreeMap<NodeId, (u64, Instant)>, now: Instant) {
     let status = node.consensus.status();
     progress.retain(|member, _| {
-        // A node that no longer leads, or a member that is gone, is not watched: what was said of it is over.
+        // A node that no longer leads, or a member that is gone, is not watched: an alarm about it is over.
         let watched = status.lag_entries.contains_key(member);
         if !watched {
-            node.alarms.clear(&format!("node {member}"));
+            end_silent(node, *member);
         }
         watched
     });
@@ -65,17 +62,16 @@ fn watch_members(node: &Node, progress: &mut BTreeMap<NodeId, (u64, Instant)>, n
         if *held != matched || matched == last {
             (*held, *since) = (matched, now);
         }
-        let subject = format!("node {member}");
         if now.duration_since(*since) >= SILENT_NODE {
-            node.alarms.raise(
-                subject,
-                format!("node {member} of the site takes no entries; look at it, or replace it with `kho node remove` and `kho node add`"),
-                node.clock.now(),
-            );
+            node.alarms.raise(AlarmKind::MemberSilent { node: member.0 }, node.clock.now());
         } else {
-            node.alarms.clear(&subject);
+            end_silent(node, *member);
         }
     }
+}
+
+fn end_silent(node: &Node, member: NodeId) {
+    node.alarms.end(|kind| *kind == AlarmKind::MemberSilent { node: member.0 });
 }
 
 /// Whether a stream is longer than what is to be kept and its parent holds the start of it: an idle site writes no entries.
@@ -91,27 +87,29 @@ fn something_to_trim(node: &Node, keep_bytes: u64) -> Result<bool, kho_storage::
 /// Refuses intake first and entry last when space runs out; both come back by themselves.
 fn watch_disk(node: &Node) {
     let reserve = node.config.limits.disk_reserve_mib << 20;
-    let now = node.clock.now();
-    match disk_space(&node.config.data_dir) {
+    let folder = node.config.data_dir.display().to_string();
+    let (room, alarm) = match disk_space(&node.config.data_dir) {
         Ok((free, _)) => {
-            let said = |what: &str| {
-                format!(
-                    "{} MiB are free on the disk of {}: {what} until {} MiB are free again",
-                    free >> 20,
-                    node.config.data_dir.display(),
-                    reserve >> 20
-                )
+            let room = DiskRoom::of(free, reserve);
+            let (free_mib, reserve_mib) = (free >> 20, reserve >> 20);
+            let alarm = match room {
+                DiskRoom::Ample => None,
+                DiskRoom::NoIntake => Some(AlarmKind::DiskLow { folder, free_mib, reserve_mib }),
+                DiskRoom::NoEntry => Some(AlarmKind::DiskFull { folder, free_mib, reserve_mib }),
             };
-            if free < reserve {
-                node.alarms.raise("disk", said("segments of children are refused"), now)
-            } else {
-                node.alarms.clear("disk")
-            }
-            if free < reserve / 2 { node.alarms.raise(DISK_FULL, said("entry is refused too"), now) } else { node.alarms.clear(DISK_FULL) }
+            (room, alarm)
         }
-        Err(error) => {
-            node.alarms.raise("disk", format!("the free space of {} can't be read: {error}", node.config.data_dir.display()), now)
-        }
+        // What can't be measured may be full: entry still finds out by itself when it writes.
+        Err(error) => (DiskRoom::NoIntake, Some(AlarmKind::DiskUnreadable { folder, error: error.to_string() })),
+    };
+    node.disk.measured(room);
+    // One failure is one alarm: whatever was said of the disk before is over.
+    let of_disk =
+        |kind: &AlarmKind| matches!(kind, AlarmKind::DiskLow { .. } | AlarmKind::DiskFull { .. } | AlarmKind::DiskUnreadable { .. });
+    let same = |kind: &AlarmKind| alarm.as_ref().is_some_and(|alarm| std::mem::discriminant(alarm) == std::mem::discriminant(kind));
+    node.alarms.end(|kind| of_disk(kind) && !same(kind));
+    if let Some(alarm) = alarm {
+        node.alarms.raise(alarm, node.clock.now());
     }
 }
 

@@ -2,10 +2,15 @@
 
 use std::sync::OnceLock;
 
+use kho_messages::Reportable as _;
 use kho_storage::error::StorageError;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::{health, node::Node};
+use crate::{
+    api::{Role, Severity},
+    health,
+    node::Node,
+};
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -23,12 +28,16 @@ pub fn install() {
 /// A fault of the local disk.
 pub fn render(node: &Node) -> Result<String, StorageError> {
     let report = health::report(node)?;
-    metrics::gauge!("kho_healthy").set(if report.health == "healthy" { 1.0 } else { 0.0 });
+    metrics::gauge!("kho_healthy").set(if report.health.is_healthy() { 1.0 } else { 0.0 });
     metrics::gauge!("kho_raft_applied").set(report.consensus.applied as f64);
     metrics::gauge!("kho_raft_term").set(report.consensus.term as f64);
-    metrics::gauge!("kho_raft_leads").set(if report.consensus.role == "leader" { 1.0 } else { 0.0 });
+    metrics::gauge!("kho_raft_leads").set(if report.consensus.role == Role::Leader { 1.0 } else { 0.0 });
     metrics::gauge!("kho_register_version").set(report.register_version as f64);
     metrics::gauge!("kho_alarms").set(report.alarms.len() as f64);
+    for severity in [Severity::Critical, Severity::Warning] {
+        let standing = report.findings.iter().filter(|finding| finding.severity() == severity).count();
+        metrics::gauge!("kho_findings", "severity" => severity.code()).set(standing as f64);
+    }
     metrics::gauge!("kho_disk_free_bytes").set(report.disk.free_bytes as f64);
     metrics::gauge!("kho_children_connected").set(report.children.iter().filter(|child| child.connected).count() as f64);
     for stream in &report.streams {

@@ -18,8 +18,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    alarms::Alarms, answer::AnswerContext, answer::ReadMode, clock::NodeClock, config::NodeConfig, consensus::Consensus,
-    entry::EntrySchema, writer::Writer,
+    alarms::Alarms,
+    answer::{AnswerContext, ReadMode},
+    api::AlarmKind,
+    clock::NodeClock,
+    config::NodeConfig,
+    consensus::Consensus,
+    disk_room::DiskWatch,
+    entry::EntrySchema,
+    failed_proofs::FailedProofs,
+    writer::Writer,
 };
 
 /// A child's node that is or was connected here.
@@ -40,7 +48,11 @@ pub struct Node {
     pub credentials: Credentials,
     pub clock: Arc<NodeClock>,
     pub certificate_clock: Arc<CertificateClock>,
+    /// Reports for an operator; nothing is decided by them.
     pub alarms: Alarms,
+    /// What entry and intake ask before they take anything.
+    pub disk: DiskWatch,
+    pub failed_proofs: FailedProofs,
     pub writer: Writer,
     pub entry_schema: Arc<EntrySchema>,
     pub uplink: Mutex<Option<UplinkStatus>>,
@@ -80,19 +92,13 @@ impl Node {
 
     /// Raises an alarm when an adopted head lies in this node's future, and ends it when one of the same origin does not.
     pub fn watch_clock_of(&self, head: &Head) {
-        let (subject, now) = (format!("clock of origin {}", head.origin), self.clock.now());
+        let (origin, now) = (head.origin.0, self.clock.now());
         match head.ahead_of(now) {
-            // The same words each time: an alarm that says something else is logged again.
-            Some(_) => self.alarms.raise(
-                subject,
-                format!(
-                    "heads of origin {} are stamped more than {} minutes ahead of this node's clock: its rows are held, but do not count as complete up to any newer time; set the clocks right",
-                    head.origin,
-                    HEAD_AHEAD_MS_MAX / 60_000
-                ),
-                now,
-            ),
-            None => self.alarms.clear(&subject),
+            Some(_) => {
+                let minutes_max = u64::try_from(HEAD_AHEAD_MS_MAX / 60_000).unwrap_or(0);
+                self.alarms.raise(AlarmKind::ClockAhead { origin, minutes_max }, now)
+            }
+            None => self.alarms.end(|kind| matches!(kind, AlarmKind::ClockAhead { origin: ahead, .. } if *ahead == origin)),
         }
     }
 

@@ -17,52 +17,55 @@ use kho_storage::{
     ids::{Epoch, OriginId, SiteId},
     register::SignedRegister,
     stream::Segment,
-    warehouse::Applied,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{line_meter::LineMeter, node::Node};
+use crate::{
+    api::AlarmKind,
+    connection_meter::ConnectionMeter,
+    node::Node,
+    reasons,
+    warehouse_events::{Changes, WarehouseEvents},
+};
 
 const TICK: Duration = Duration::from_millis(200);
 /// Between the beginnings of attempts to reach a site's nodes.
 const DIAL_STAGGER: Duration = Duration::from_millis(300);
-/// Subject of the alarm that no parent answers.
-const LINE_ALARM: &str = "uplink";
-/// Frames that wait for the line; the uplink's own window keeps their number small.
+/// Frames that wait for the connection; the uplink's own window keeps their number small.
 const OUTGOING_FRAMES_MAX: usize = 1024;
+/// Inputs that wait for the uplink. Who brings one more waits too, so a parent that sends much is held back by its connection.
+const INPUTS_MAX: usize = 256;
+/// Records of cursors that wait for the site. One more is given back as failed, and the uplink records again later.
+const RECORDS_MAX: usize = 64;
 
-type Inputs = mpsc::UnboundedSender<UplinkInput>;
+type Inputs = mpsc::Sender<UplinkInput>;
 
-/// An open line.
-struct Line {
+/// A connection to a parent, also while it is being dialled.
+struct ParentConnection {
     frames: mpsc::Sender<Vec<u8>>,
     closing: CancellationToken,
 }
 
-/// Runs until the node stops. `applied` brings what the warehouse has just applied.
-pub async fn run_uplink(node: Arc<Node>, mut applied: mpsc::UnboundedReceiver<Applied>) {
+/// Runs until the node stops. `events` brings what the warehouse has just applied.
+pub async fn run_uplink(node: Arc<Node>, events: Arc<WarehouseEvents>) {
     let seed = rand::random();
     let mut uplink = Uplink::new(UplinkConfig::default(), node.site(), node.config.node, seed);
-    let (inputs, mut arriving) = mpsc::unbounded_channel();
-    let (records, to_record) = mpsc::unbounded_channel();
+    let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
+    let (records, to_record) = mpsc::channel(RECORDS_MAX);
     tokio::spawn(record_in_order(Arc::clone(&node), to_record, inputs.clone()));
-    let mut driver = Driver { node: Arc::clone(&node), inputs, lines: HashMap::new(), records };
+    let mut driver = Driver { node: Arc::clone(&node), inputs, connections: HashMap::new(), records };
     let mut leads = false;
     let mut tick = tokio::time::interval(TICK);
     notify_register(&node, &mut uplink);
     loop {
         tokio::select! {
             Some(input) = arriving.recv() => uplink.handle(input, node.clock.link_time()),
-            Some(news) = applied.recv() => {
-                let mut moved = vec![news];
-                while let Ok(more) = applied.try_recv() {
-                    moved.push(more);
-                }
+            changes = events.take() => {
                 if leads {
-                    notify_moved(&node, &mut uplink, &moved);
+                    notify_moved(&node, &mut uplink, &changes);
                 }
-                if moved.iter().any(|news| matches!(news, Applied::Register | Applied::Everything)) {
+                if changes.register || changes.everything {
                     notify_register(&node, &mut uplink);
                 }
             }
@@ -78,12 +81,14 @@ pub async fn run_uplink(node: Arc<Node>, mut applied: mpsc::UnboundedReceiver<Ap
                 *node.uplink.lock() = Some(status);
             }
             () = node.stopping.cancelled() => {
-                driver.lines.values().for_each(|line| line.closing.cancel());
+                driver.connections.values().for_each(|connection| connection.closing.cancel());
                 return;
             }
         }
         while let Some(action) = uplink.poll_action() {
-            driver.carry_out(action);
+            if let Some(input) = driver.carry_out(action) {
+                uplink.handle(input, node.clock.link_time());
+            }
         }
     }
 }
@@ -94,14 +99,11 @@ fn notify_register(node: &Node, uplink: &mut Uplink) {
     }
 }
 
-fn notify_moved(node: &Node, uplink: &mut Uplink, moved: &[Applied]) {
-    let mut origins: Vec<OriginId> =
-        moved.iter().filter_map(|news| if let Applied::StreamMoved(origin) = news { Some(*origin) } else { None }).collect();
-    if moved.contains(&Applied::Everything) {
+fn notify_moved(node: &Node, uplink: &mut Uplink, changes: &Changes) {
+    let mut origins = changes.moved.clone();
+    if changes.everything {
         origins.extend(held_origins(node));
     }
-    origins.sort_unstable();
-    origins.dedup();
     for origin in origins {
         if let Some(position) = position(node, origin) {
             uplink.handle(UplinkInput::StreamAdvanced(position), node.clock.link_time());
@@ -111,7 +113,7 @@ fn notify_moved(node: &Node, uplink: &mut Uplink, moved: &[Applied]) {
 
 fn held_origins(node: &Node) -> Vec<OriginId> {
     node.warehouse.origins().map(|origins| origins.into_iter().map(|(origin, _)| origin).collect()).unwrap_or_else(|error| {
-        node.alarms.raise("storage", error.to_string(), node.clock.now());
+        node.alarms.raise(AlarmKind::StorageFailed { error: error.to_string() }, node.clock.now());
         Vec::new()
     })
 }
@@ -143,89 +145,115 @@ fn became_leader(node: &Node) -> UplinkInput {
 struct Driver {
     node: Arc<Node>,
     inputs: Inputs,
-    lines: HashMap<LinkId, Line>,
-    records: mpsc::UnboundedSender<(SiteId, Vec<ParentCursor>)>,
+    connections: HashMap<LinkId, ParentConnection>,
+    records: mpsc::Sender<(SiteId, Vec<ParentCursor>)>,
 }
 
-/// Alarms of one subject replace each other, so each kind has its own.
-fn subject_of(alarm: &UplinkAlarm) -> String {
-    match alarm {
-        UplinkAlarm::NoParentAnswers { .. } => LINE_ALARM.into(),
-        UplinkAlarm::PeerMisbehaved { parent, .. } => format!("parent {parent}"),
-        UplinkAlarm::StreamRefused { origin, .. }
-        | UplinkAlarm::NoCommonCursor { origin, .. }
-        | UplinkAlarm::ParentWentBack { origin, .. }
-        | UplinkAlarm::SiteBehindParent { origin, .. }
-        | UplinkAlarm::Forked { origin, .. }
-        | UplinkAlarm::LocalStorage { origin, .. } => format!("uplink of origin {origin}"),
+/// What is reported of an uplink's alarm. That no parent answers is no alarm: it is the state of the link, and health reads it there.
+fn alarm_kind(alarm: &UplinkAlarm) -> Option<AlarmKind> {
+    Some(match alarm {
+        UplinkAlarm::NoParentAnswers { .. } => return None,
+        UplinkAlarm::PeerMisbehaved { parent, violation } => {
+            AlarmKind::ParentMisbehaved { parent: parent.0, reason: reasons::violation(violation) }
+        }
+        UplinkAlarm::NoCommonCursor { parent, origin, cause } => {
+            AlarmKind::NoCommonCursor { origin: origin.0, parent: parent.0, reason: reasons::restart(cause) }
+        }
+        UplinkAlarm::StreamRefused { parent, origin, refusal } => {
+            AlarmKind::StreamRefused { origin: origin.0, parent: parent.0, reason: reasons::refusal(refusal) }
+        }
+        UplinkAlarm::ParentWentBack { parent, origin, before, now } => {
+            AlarmKind::ParentWentBack { origin: origin.0, parent: parent.0, before: before.to_string(), now: now.to_string() }
+        }
+        UplinkAlarm::SiteBehindParent { parent, origin, held, claimed } => {
+            AlarmKind::SiteBehindParent { origin: origin.0, parent: parent.0, held: held.to_string(), claimed: claimed.to_string() }
+        }
+        UplinkAlarm::Forked { parent, origin, ours, theirs } => {
+            AlarmKind::EpochsDiffer { origin: origin.0, parent: parent.0, ours: ours.to_string(), theirs: theirs.to_string() }
+        }
+        UplinkAlarm::LocalStorage { origin, detail } => AlarmKind::StreamUnreadable { origin: origin.0, error: detail.clone() },
+    })
+}
+
+/// Whether an alarm is about a stream on its way up.
+fn is_of_stream(kind: &AlarmKind, stream: OriginId) -> bool {
+    match kind {
+        AlarmKind::StreamRefused { origin, .. }
+        | AlarmKind::NoCommonCursor { origin, .. }
+        | AlarmKind::ParentWentBack { origin, .. }
+        | AlarmKind::SiteBehindParent { origin, .. }
+        | AlarmKind::EpochsDiffer { origin, .. }
+        | AlarmKind::StreamUnreadable { origin, .. } => *origin == stream.0,
+        _ => false,
     }
 }
 
-/// Ends the alarms that are over: a line that stands, streams that have caught up.
+/// Ends the alarms about streams that have caught up.
 fn end_alarms(node: &Node, status: &UplinkStatus) {
     if !matches!(status.link, LinkStatus::Open { .. }) {
         return;
     }
-    node.alarms.clear(LINE_ALARM);
-    for stream in status.streams.iter().filter(|stream| stream.state == StreamState::CaughtUp) {
-        node.alarms.clear(&format!("uplink of origin {}", stream.origin));
-    }
+    let is_caught_up = |stream: &&kho_replication::uplink::UplinkStreamStatus| stream.state == StreamState::CaughtUp;
+    node.alarms.end(|kind| status.streams.iter().filter(is_caught_up).any(|stream| is_of_stream(kind, stream.origin)));
 }
 
 /// Records one after another what parents acknowledged: a later word must not be overtaken by an earlier one. That holds across
 /// leaders too: a leader that was cut off would otherwise have its successor record what the parent said long ago.
-async fn record_in_order(node: Arc<Node>, mut records: mpsc::UnboundedReceiver<(SiteId, Vec<ParentCursor>)>, inputs: Inputs) {
+async fn record_in_order(node: Arc<Node>, mut records: mpsc::Receiver<(SiteId, Vec<ParentCursor>)>, inputs: Inputs) {
     while let Some((parent, cursors)) = records.recv().await {
         let command = Command::RecordParent { parent, cursors: cursors.clone() };
         if !matches!(node.consensus.propose_as_leader(&command).await, Ok(Outcome::Recorded)) {
             // The receiver is gone only when the node stops.
-            let _ = inputs.send(UplinkInput::RecordFailed { parent, cursors });
+            let _ = inputs.send(UplinkInput::RecordFailed { parent, cursors }).await;
         }
     }
 }
 
 impl Driver {
-    fn carry_out(&mut self, action: UplinkAction) {
+    /// Carries one action out. `Some`: what came of it at once.
+    fn carry_out(&mut self, action: UplinkAction) -> Option<UplinkInput> {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
         match action {
             UplinkAction::Dial { link, site, addresses } => {
                 let (frames, outgoing) = mpsc::channel(OUTGOING_FRAMES_MAX);
                 let closing = CancellationToken::new();
-                self.lines.retain(|_, line| !line.frames.is_closed());
-                self.lines.insert(link, Line { frames, closing: closing.clone() });
-                tokio::spawn(hold_line(node, link, site, addresses, outgoing, closing, inputs));
+                self.connections.retain(|_, connection| !connection.frames.is_closed());
+                self.connections.insert(link, ParentConnection { frames, closing: closing.clone() });
+                tokio::spawn(hold_connection(node, link, site, addresses, outgoing, closing, inputs));
             }
             UplinkAction::Disconnect { link, reason } => {
                 tracing::info!(%link, %reason, "the link to the parent is ended");
-                if let Some(line) = self.lines.remove(&link) {
-                    line.closing.cancel();
+                if let Some(connection) = self.connections.remove(&link) {
+                    connection.closing.cancel();
                 }
             }
             UplinkAction::SendFrame { link, frame } => match frame.encode() {
                 Ok(bytes) => {
-                    let sent = self.lines.get(&link).is_some_and(|line| line.frames.try_send(bytes).is_ok());
+                    let sent = self.connections.get(&link).is_some_and(|connection| connection.frames.try_send(bytes).is_ok());
                     if !sent {
-                        self.tell(UplinkInput::LinkLost { link, failure: LinkFailure::SendStalled });
+                        return Some(UplinkInput::LinkLost { link, failure: LinkFailure::SendStalled });
                     }
                 }
-                Err(error) => node.alarms.raise("uplink", format!("a frame can't be sent: {error}"), node.clock.now()),
+                Err(error) => node.alarms.raise(AlarmKind::FrameNotSent { error: error.to_string() }, node.clock.now()),
             },
             UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
                 tokio::task::spawn_blocking(move || {
                     // The receiver is gone only when the node stops.
-                    let _ = inputs.send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) });
+                    let _ = inputs.blocking_send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) });
                 });
             }
             UplinkAction::LoadTransferStart { load, origin } => {
                 tokio::task::spawn_blocking(move || {
                     // The receiver is gone only when the node stops.
-                    let _ = inputs.send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) });
+                    let _ = inputs.blocking_send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) });
                 });
             }
             UplinkAction::LoadPiece { load, origin, epoch, from, bytes_max } => self.load_piece(load, origin, epoch, from, bytes_max),
             UplinkAction::RecordParent { parent, cursors } => {
-                // The receiver is gone only when the node stops.
-                let _ = self.records.send((parent, cursors));
+                if let Err(error) = self.records.try_send((parent, cursors)) {
+                    let (parent, cursors) = error.into_inner();
+                    return Some(UplinkInput::RecordFailed { parent, cursors });
+                }
             }
             UplinkAction::AdoptRegister(signed) => self.adopt_register(signed),
             UplinkAction::Probe { site, addresses } => {
@@ -237,18 +265,22 @@ impl Driver {
                         }
                         Err(_) => false,
                     };
-                    let _ = inputs.send(UplinkInput::ProbeAnswered { site, reachable });
+                    let _ = inputs.send(UplinkInput::ProbeAnswered { site, reachable }).await;
                 });
             }
-            UplinkAction::RaiseAlarm(alarm) => node.alarms.raise(subject_of(&alarm), alarm.to_string(), node.clock.now()),
+            UplinkAction::RaiseAlarm(alarm) => match alarm_kind(&alarm) {
+                Some(kind) => node.alarms.raise(kind, node.clock.now()),
+                None => tracing::warn!("{alarm}"),
+            },
         }
+        None
     }
 
     fn load_piece(&self, load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
         tokio::task::spawn_blocking(move || {
             // The receiver is gone only when the node stops.
-            let _ = inputs.send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) });
+            let _ = inputs.blocking_send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) });
         });
     }
 
@@ -264,20 +296,13 @@ impl Driver {
                         node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed: signed.clone() }).await
                     {
                         tracing::warn!(%error, "a newer register was not adopted now; it is offered to the site again");
-                        let _ = inputs.send(UplinkInput::RegisterFailed(signed));
+                        let _ = inputs.send(UplinkInput::RegisterFailed(signed)).await;
                     }
                 });
             }
             Ok(_) => {}
-            Err(error) => {
-                node.alarms.raise("register", format!("the parent handed down a register that is refused: {error}"), node.clock.now())
-            }
+            Err(error) => node.alarms.raise(AlarmKind::RegisterRefused { error: error.to_string() }, node.clock.now()),
         }
-    }
-
-    fn tell(&self, input: UplinkInput) {
-        // The receiver is gone only when the node stops.
-        let _ = self.inputs.send(input);
     }
 }
 
@@ -306,8 +331,8 @@ fn load_piece(node: &Node, origin: OriginId, epoch: Epoch, from: &RowPlace, byte
     piece.filter(|piece| piece.epoch == epoch).ok_or(LoadFailure::NoSuchPlace)
 }
 
-/// Dials and then moves frames both ways until the line ends.
-async fn hold_line(
+/// Dials and then moves frames both ways until the connection ends.
+async fn hold_connection(
     node: Arc<Node>,
     link: LinkId,
     site: SiteId,
@@ -324,14 +349,14 @@ async fn hold_line(
         Ok(connection) => {
             let detail = tokio::select! {
                 why = move_frames(&connection, link, outgoing, &closing, &inputs) => why,
-                never = LineMeter::new(&connection).run() => match never {},
+                never = ConnectionMeter::new(&connection).run() => match never {},
             };
             connection.close(CloseCode::SHUTDOWN, "done");
             LinkFailure::ConnectionLost { detail }
         }
         Err(failure) => failure,
     };
-    let _ = inputs.send(UplinkInput::LinkLost { link, failure });
+    let _ = inputs.send(UplinkInput::LinkLost { link, failure }).await;
 }
 
 async fn move_frames(
@@ -345,14 +370,14 @@ async fn move_frames(
         Ok(stream) => stream,
         Err(error) => return error.to_string(),
     };
-    let _ = inputs.send(UplinkInput::LinkOpened { link });
+    let _ = inputs.send(UplinkInput::LinkOpened { link }).await;
     let send = async {
         while let Some(frame) = outgoing.recv().await {
             if let Err(error) = sender.send(&frame).await {
                 return error.to_string();
             }
         }
-        // The driver dropped the line: let what was sent arrive.
+        // The driver dropped the connection: let what was sent arrive.
         let _ = sender.finish();
         std::future::pending().await
     };
@@ -364,7 +389,7 @@ async fn move_frames(
                         Ok(frame) => UplinkInput::FrameReceived { link, frame },
                         Err(error) => UplinkInput::FrameRefused { link, error },
                     };
-                    let _ = inputs.send(input);
+                    let _ = inputs.send(input).await;
                 }
                 Ok(None) => return "the parent closed the connection".to_string(),
                 Err(error) => return error.to_string(),
@@ -374,7 +399,7 @@ async fn move_frames(
     tokio::select! {
         why = send => why,
         why = receive => why,
-        () = closing.cancelled() => "disconnected".into(),
+        () = closing.cancelled() => "this site ended it".into(),
     }
 }
 

@@ -29,9 +29,9 @@ const GROUPS_UNDER_WAY_MAX: usize = 3;
 const UNDER_WAY_BYTES_MAX: usize = 3 << 20;
 /// A group of requests closes here, so that its batch stays within its bound with what encoding adds.
 const GROUP_BYTES_MAX: usize = BATCH_BYTES_MAX - (64 << 10);
-/// How long a request waits for a head before it is told to come back.
+/// How long a request waits for a head before the client must come back.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a client is told to wait when the queue is full.
+/// How long a client should wait when the queue is full.
 const QUEUE_RETRY_MS: u64 = 500;
 
 type Reply = oneshot::Sender<Result<WriteOutcome, ProposeError>>;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use kho_node::api::AlarmKind;
 use kho_storage::ids::SiteId;
 
 use super::SOURCES;
@@ -62,7 +63,7 @@ pub async fn play(stage: &mut Stage) -> anyhow::Result<Recorded> {
     recorder.until_more(200).await?;
     until("the parent raises an alarm about the clock", async || {
         let alarms = stage.status(place(CENTRE, 1)).await?.alarms;
-        Ok(alarms.iter().any(|alarm| alarm.code.contains("clock") && alarm.message.contains("ahead")).then_some(()))
+        Ok(alarms.iter().any(|alarm| matches!(alarm.kind, AlarmKind::ClockAhead { .. })).then_some(()))
     })
     .await?;
     of(leader).set(0)?;

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use anyhow::ensure;
+use kho_node::api::AlarmKind;
 use kho_ops::client::{CallError, NodeClient};
 use kho_storage::ids::SiteId;
 
@@ -42,9 +43,11 @@ pub async fn reserve_reached(stage: &mut Stage) -> anyhow::Result<Recorded> {
     // Room for what is written meanwhile, and less than half of the reserve.
     parent_disk.fill((RESERVE_MIB << 20) * 2 / 3)?;
     child_disk.fill((RESERVE_MIB << 20) / 3)?;
-    for (at, code) in [(parent, "disk"), (child, "disk_full")] {
-        until(&format!("site {} raises the alarm {code}", at.0), async || {
-            Ok(stage.status(at).await?.alarms.iter().any(|alarm| alarm.code == code).then_some(()))
+    let is_low = |kind: &AlarmKind| matches!(kind, AlarmKind::DiskLow { .. });
+    let is_full = |kind: &AlarmKind| matches!(kind, AlarmKind::DiskFull { .. });
+    for (at, is_it) in [(parent, &is_low as &dyn Fn(&AlarmKind) -> bool), (child, &is_full)] {
+        until(&format!("site {} raises the alarm about its disk", at.0), async || {
+            Ok(stage.status(at).await?.alarms.iter().any(|alarm| is_it(&alarm.kind)).then_some(()))
         })
         .await?;
     }
@@ -61,7 +64,7 @@ pub async fn reserve_reached(stage: &mut Stage) -> anyhow::Result<Recorded> {
     child_disk.make_room()?;
     for at in [parent, child] {
         until("the alarm ends by itself", async || {
-            Ok((!stage.status(at).await?.alarms.iter().any(|alarm| alarm.code.starts_with("disk"))).then_some(()))
+            Ok((!stage.status(at).await?.alarms.iter().any(|alarm| is_of_disk(&alarm.kind))).then_some(()))
         })
         .await?;
     }
@@ -132,6 +135,10 @@ async fn full_in_the_middle(stage: &mut Stage, folder: &str, role: Role) -> anyh
     stage.until_takes_part(*at).await?;
     recorder.until_more(200).await?;
     recorder.conclude(stage, &stage.places()).await
+}
+
+fn is_of_disk(kind: &AlarmKind) -> bool {
+    matches!(kind, AlarmKind::DiskLow { .. } | AlarmKind::DiskFull { .. })
 }
 
 /// Before the node is started.

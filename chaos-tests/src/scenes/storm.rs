@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::ensure;
 use kho_local_tree::TreePlan;
+use kho_node::api::Role;
 use kho_storage::ids::{SiteId, Tier};
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -152,7 +153,7 @@ impl Storm {
     /// Where requests are under way: whoever leads the site that authors, if somebody does and may be killed.
     async fn author_s_leader(&self, stage: &Stage, whole: &[Place]) -> Option<Place> {
         for place in whole.iter().copied().filter(|(site, _)| *site == SiteId(DISTRICT)) {
-            if stage.status(place).await.is_ok_and(|status| status.consensus.role == "leader") {
+            if stage.status(place).await.is_ok_and(|status| status.consensus.role == Role::Leader) {
                 return Some(place);
             }
         }

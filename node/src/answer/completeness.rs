@@ -14,7 +14,10 @@ use kho_storage::{
 };
 
 use super::{AnswerContext, Territory};
-use crate::api::{Completeness, MissingSite, SiteAge};
+use crate::{
+    api::{Completeness, MissingReason, MissingSite, SiteAge},
+    reasons,
+};
 
 /// What an answer rests on.
 #[derive(Debug, Clone)]
@@ -30,7 +33,7 @@ struct SiteStanding {
     site: SiteId,
     name: String,
     /// Complete up to this time, or why the site is missing.
-    standing: Result<SiteTime, String>,
+    standing: Result<SiteTime, MissingReason>,
 }
 
 impl Basis {
@@ -65,8 +68,8 @@ impl Basis {
         let included = self.sites.iter().filter_map(|site| Some((site, *site.standing.as_ref().ok()?)));
         let oldest = included.clone().min_by_key(|(site, up_to)| (*up_to, site.site));
         let missing = self.sites.iter().filter_map(|site| {
-            let why = site.standing.as_ref().err()?;
-            Some(MissingSite { site: site.site.0, name: site.name.clone(), why: why.clone() })
+            let reason = site.standing.as_ref().err()?;
+            Some(MissingSite { site: site.site.0, name: site.name.clone(), reason: reason.clone() })
         });
         Completeness {
             included: count(included.count()),
@@ -94,13 +97,13 @@ impl Basis {
                     up_to = Some(up_to.map_or(watermark, |earlier| earlier.min(watermark)));
                     self.origins.push((*origin, state));
                 }
-                Err(why) => missing = missing.or(Some(why)),
+                Err(reason) => missing = missing.or(Some(reason)),
             }
         }
         if expected {
             let standing = match (missing, up_to) {
                 (None, Some(up_to)) => Ok(up_to),
-                (why, _) => Err(why.unwrap_or_else(|| "it authors no stream".into())),
+                (reason, _) => Err(reason.unwrap_or(MissingReason::NoStream)),
             };
             self.sites.push(SiteStanding { site: entry.site, name: entry.name.clone(), standing });
         }
@@ -124,32 +127,27 @@ impl Held {
     }
 
     /// The state of an origin that stands and up to when it is complete, or why it does not stand.
-    fn standing(&mut self, origin: OriginId, own: bool) -> Result<(OriginState, SiteTime), String> {
+    fn standing(&mut self, origin: OriginId, own: bool) -> Result<(OriginState, SiteTime), MissingReason> {
         let transfer = self.transfers.get(&origin);
         let Some(state) =
             self.states.get(&origin).filter(|state| state.stopped.is_some() || state.head_seq.is_some() || state.last().0 > 0)
         else {
             return Err(match transfer {
-                Some(transfer) => {
-                    format!("its first whole transfer is under way: {} rows of origin {origin} so far; see `kho status`", transfer.rows)
-                }
-                None if own => format!("nothing was entered under origin {origin} yet"),
-                None => format!("nothing of origin {origin} has arrived yet; see `kho status` at that site"),
+                Some(transfer) => MissingReason::FirstTransfer { origin: origin.0, rows: transfer.rows },
+                None if own => MissingReason::NothingEntered { origin: origin.0 },
+                None => MissingReason::NothingArrived { origin: origin.0 },
             });
         };
         if let Some(stopped) = &state.stopped {
-            return Err(format!(
-                "origin {origin} is stopped at {} ({}); run `kho verify`, then `kho origin resume`",
-                stopped.seq, stopped.why
-            ));
+            return Err(MissingReason::Stopped { origin: origin.0, seq: stopped.seq.0, reason: reasons::stopped(stopped) });
         }
         if state.last().0 == 0 {
-            return Err(format!("origin {origin} is empty up to {}: nothing was entered there yet", state.watermark.to_rfc3339()));
+            return Err(MissingReason::Empty { origin: origin.0, up_to: state.watermark.to_rfc3339() });
         }
         // What was committed here needs no head to be true here.
         let up_to = if own { state.watermark.max(state.batch_time) } else { state.watermark };
         if !own && state.head_seq.is_none() {
-            return Err(format!("no signed head of origin {origin} is held"));
+            return Err(MissingReason::NoHead { origin: origin.0 });
         }
         let state = self.states.remove(&origin).expect("it was found above");
         Ok((state, up_to))

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     api::{BatchAccepted, Problem, REQUEST_KEY_HEADER, RowProblem},
     entry::{CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryRefusal, EntryScope},
-    maintenance::{self, DISK_FULL},
+    maintenance,
     node::Node,
 };
 
@@ -53,8 +53,8 @@ pub async fn enter_batch(
     check(&node, &who, Right::Enter)?;
     let request_key = request_key(&headers)?;
     let (origin, scope) = scope(&node)?;
-    if let Some(full) = node.alarms.list().iter().find(|alarm| alarm.code == DISK_FULL) {
-        return Err(retry_later(503, "disk_full", full.message.clone(), maintenance::INTERVAL_MS));
+    if !node.disk.room().takes_entry() {
+        return Err(disk_full(&node));
     }
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = EntryFormat::of_media_type(header(CONTENT_TYPE), query.table.as_deref())?;
@@ -66,6 +66,15 @@ pub async fn enter_batch(
     let outcome = node.writer.write(origin, WriteRequest { key: request_key.clone(), body_hash, changes: batch.changes }).await?;
     metrics::counter!("kho_entry_rows_total").increment(u64::from(rows));
     answer(origin, request_key, outcome)
+}
+
+fn disk_full(node: &Node) -> HttpError {
+    let folder = &node.config.data_dir;
+    let free_mib = maintenance::disk_space(folder).map_or(0, |(free, _)| free >> 20);
+    let reserve_mib = node.config.limits.disk_reserve_mib;
+    let message =
+        format!("{free_mib} MiB are free on the disk of {}: entry is refused until {reserve_mib} MiB are free again", folder.display());
+    retry_later(503, "disk_full", message, maintenance::INTERVAL_MS)
 }
 
 async fn read_body(mut reader: EntryReader, body: Body) -> Result<CheckedBatch, HttpError> {

@@ -26,7 +26,7 @@ use super::{
     reply::{HttpError, Reply, refused, task_lost},
 };
 use crate::{
-    api::{Done, EvidenceKept, Problem, ProofLine, RowHash, StoodAt},
+    api::{AlarmKind, Done, EvidenceKept, Problem, ProofLine, RowHash, StoodAt},
     node::Node,
 };
 
@@ -46,12 +46,9 @@ pub async fn proof(
         let mut progress = |done, total| drop(lines.try_send(ProofLine::Progress { done, total }));
         let last = match node.warehouse.recompute(OriginId(origin), &mut progress) {
             Ok(proof) => {
-                if proof.as_ref().is_some_and(|proof| !proof.holds()) {
-                    node.alarms.raise(
-                        format!("origin {origin}"),
-                        "the rows on disk do not have the digest that stands beside them; see `kho verify`",
-                        node.clock.now(),
-                    );
+                if let Err(error) = node.failed_proofs.note(OriginId(origin), proof.as_ref(), node.clock.now()) {
+                    let error = format!("what a proof found could not be kept: {error}");
+                    node.alarms.raise(AlarmKind::StorageFailed { error }, node.clock.now());
                 }
                 ProofLine::Proof(proof)
             }
@@ -135,7 +132,7 @@ pub async fn resume(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
     check(&node, &who, Right::Operate)?;
     match node.consensus.propose(&Command::ResumeOrigin { origin: OriginId(origin) }).await? {
         Outcome::Recorded => {
-            node.alarms.clear(&format!("origin {origin}"));
+            node.alarms.end(|kind| matches!(kind, AlarmKind::SegmentRefused { origin: refused, .. } if *refused == origin));
             Ok(Json(Done { done: format!("origin {origin} is adopted again") }))
         }
         _ => Err(refused(404, "unknown_origin", format!("this site holds nothing of origin {origin}"), "see `kho status`")),

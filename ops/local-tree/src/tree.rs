@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use kho_node::api::{NodePlace, SiteInit, StatusReport};
+use kho_node::api::{NodePlace, Role, SiteInit, StatusReport};
 use kho_ops::client::{ConnectionArgs, NodeClient};
 use kho_storage::{
     ids::{NodeId, SiteId},
@@ -227,7 +227,7 @@ impl LocalTree {
         loop {
             for node in self.nodes(site) {
                 if let Ok(status) = self.status(site, node).await
-                    && status.consensus.role == "leader"
+                    && status.consensus.role == Role::Leader
                 {
                     return Ok(node);
                 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
-use kho_node::api::Completeness;
+use kho_node::api::{Completeness, text};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -98,17 +98,17 @@ pub fn completeness(complete: &Completeness) -> String {
         .oldest
         .as_ref()
         .map_or_else(String::new, |oldest| format!("; oldest: {} (site {}), {} old", oldest.name, oldest.site, age(oldest.age_seconds)));
-    let mut text = format!("included {} of {} sites, {up_to}{oldest}", complete.included, complete.expected);
+    let mut printed = format!("included {} of {} sites, {up_to}{oldest}", complete.included, complete.expected);
     for missing in &complete.missing {
-        text.push_str(&format!("\n  missing: {} (site {}): {}", missing.name, missing.site, missing.why));
+        printed.push_str(&format!("\n  missing: {} (site {}): {}", missing.name, missing.site, text::missing(&missing.reason)));
     }
-    text.push_str(&format!("\nread {} at position {} by {}", complete.read, complete.applied, complete.answered_by));
-    text
+    printed.push_str(&format!("\nread {} at position {} by {}", complete.read, complete.applied, complete.answered_by));
+    printed
 }
 
 #[cfg(test)]
 mod tests {
-    use kho_node::api::{MissingSite, SiteAge};
+    use kho_node::api::{MissingReason, MissingSite, SiteAge};
 
     use super::*;
 
@@ -130,7 +130,7 @@ mod tests {
             expected: 14,
             complete_up_to: Some("2019-04-01T00:00:00Z".into()),
             oldest: Some(SiteAge { site: 7, name: "Tiền Hải".into(), up_to: "2019-04-01T00:00:00Z".into(), age_seconds: 12 }),
-            missing: vec![MissingSite { site: 9, name: "Thái Thụy".into(), why: "nothing held yet".into() }],
+            missing: vec![MissingSite { site: 9, name: "Thái Thụy".into(), reason: MissingReason::NothingArrived { origin: 9 } }],
             read: "local".into(),
             applied: 41,
             answered_by: "site 1 node 2".into(),
@@ -140,6 +140,6 @@ mod tests {
             text.starts_with("included 13 of 14 sites, complete up to 2019-04-01T00:00:00Z; oldest: Tiền Hải (site 7), 12 s old\n"),
             "{text}"
         );
-        assert!(text.contains("missing: Thái Thụy (site 9): nothing held yet"), "{text}");
+        assert!(text.contains("missing: Thái Thụy (site 9): nothing of origin 9 has arrived yet"), "{text}");
     }
 }

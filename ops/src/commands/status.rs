@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use kho_node::api::{StatusReport, StreamStatus};
+use kho_node::api::{Alarm, StatusReport, StreamReport, text};
 
 use super::print::{self, number};
 use crate::{
@@ -96,18 +96,21 @@ async fn watch(clients: &[NodeClient], pause: Duration) -> Result<Verdict, Failu
 }
 
 fn verdict(reports: &[StatusReport]) -> Verdict {
-    if reports.iter().all(|report| report.health == "healthy") { Verdict::Good } else { Verdict::Bad }
+    if reports.iter().all(|report| report.health.is_healthy()) { Verdict::Good } else { Verdict::Bad }
 }
 
 fn report_text(report: &StatusReport) -> String {
     let mut parts = vec![
-        format!("{} (site {}, {}) of tree {}: {}", report.site_name, report.site, report.tier, report.tree, report.health),
+        format!("{} (site {}, {}) of tree {}: {}", report.site_name, report.site, report.tier, report.tree, text::health(&report.health)),
         format!(
             "answered by node {} (khod {}) at {}, register version {}",
             report.node, report.version, report.now, report.register_version
         ),
     ];
-    parts.extend(report.alarms.iter().map(|alarm| format!("ALARM {} since {}: {}", alarm.code, alarm.since, alarm.message)));
+    parts.extend(
+        report.findings.iter().map(|finding| format!("FINDING {}: {}", text::severity(finding.severity()), text::finding(finding))),
+    );
+    parts.extend(report.alarms.iter().map(alarm_text));
     parts.push(nodes_text(report));
     parts.push(streams_text(&report.streams));
     parts.push(uplink_text(report));
@@ -126,6 +129,11 @@ fn report_text(report: &StatusReport) -> String {
     parts.join("\n")
 }
 
+fn alarm_text(alarm: &Alarm) -> String {
+    let (severity, subject) = (text::severity(alarm.severity), text::subject(&alarm.subject));
+    format!("ALARM {severity}, {subject}, since {}: {}", alarm.since, text::alarm(&alarm.kind))
+}
+
 fn nodes_text(report: &StatusReport) -> String {
     let consensus = &report.consensus;
     let mut table = print::table(&["node", "role", "QUIC", "HTTPS", "behind the leader"]);
@@ -141,11 +149,15 @@ fn nodes_text(report: &StatusReport) -> String {
     let leader = consensus.leader.map_or_else(|| "no leader".into(), |leader| format!("leader {leader}"));
     format!(
         "this node: {}; {leader}, term {}, log {}, applied {}, log snapshot {}\n{table}",
-        consensus.role, consensus.term, consensus.last_log, consensus.applied, consensus.snapshot
+        text::role(consensus.role),
+        consensus.term,
+        consensus.last_log,
+        consensus.applied,
+        consensus.snapshot
     )
 }
 
-fn streams_text(streams: &[StreamStatus]) -> String {
+fn streams_text(streams: &[StreamReport]) -> String {
     if streams.is_empty() {
         return "no stream is held yet".into();
     }
@@ -154,7 +166,7 @@ fn streams_text(streams: &[StreamStatus]) -> String {
         table.add_row([
             number(stream.origin),
             stream.author_name.as_str().into(),
-            stream.state.as_str().into(),
+            text::stream_state(&stream.state).into(),
             number(print::grouped(stream.seq)),
             number(print::grouped(stream.rows)),
             stream.watermark.as_str().into(),
@@ -168,7 +180,7 @@ fn streams_text(streams: &[StreamStatus]) -> String {
 }
 
 /// Batches and seconds that the active parent has not acknowledged.
-fn lag_text(stream: &StreamStatus) -> String {
+fn lag_text(stream: &StreamReport) -> String {
     match (stream.lag_batches, stream.lag_seconds) {
         (None, _) => "–".into(),
         (Some(0), _) => "0".into(),
@@ -181,9 +193,9 @@ fn uplink_text(report: &StatusReport) -> String {
     let uplink = &report.uplink;
     let to =
         uplink.parent.map_or_else(String::new, |parent| format!(" to site {parent}{}", if uplink.stand_in { " (a stand-in)" } else { "" }));
-    let mut text = format!("uplink: {}{to}", uplink.state);
+    let mut text = format!("uplink: {}{to}", text::uplink_state(&uplink.state));
     for parked in &uplink.parked {
-        text.push_str(&format!("\n  parked: {parked}"));
+        text.push_str(&format!("\n  parked: {}", text::parked(parked)));
     }
     text
 }

@@ -128,6 +128,19 @@ impl ReadView<'_> {
         self.scan_meta(&from, &to, |_, evidence| visit(evidence))
     }
 
+    /// Origin and batch of every piece of evidence, by origin. Cheaper than reading the pieces.
+    pub fn evidence_places(&self) -> Result<Vec<(OriginId, StreamSeq)>, StorageError> {
+        let (from, to) = Meta::kind_range(0x09);
+        let mut found = Vec::new();
+        self.view.scan(Space::Meta, &from, &to, |key, _| {
+            if let Some(Meta::Evidence(origin, seq, _)) = Meta::decode(key) {
+                found.push((origin, seq));
+            }
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
     /// What `parent` acknowledged of every stream.
     pub fn parent_cursors(&self, parent: SiteId) -> Result<Vec<ParentCursor>, StorageError> {
         let prefix = &Meta::Parent(parent, OriginId(0)).encode()[..5];

@@ -6,7 +6,7 @@ use super::{
     people::{Person, people},
     world::{CENTRE, NOW, World, ago},
 };
-use crate::api::{Completeness, MissingSite};
+use crate::api::{Completeness, MissingSite, text};
 
 /// Six districts; each but the last wrote ten people.
 fn world() -> World {
@@ -25,8 +25,8 @@ fn rests_on(world: &World, parameters: &[(&str, &str)]) -> (Completeness, f64) {
     (answer.completeness, total)
 }
 
-fn missing(completeness: &Completeness) -> Vec<(u32, &str)> {
-    completeness.missing.iter().map(|MissingSite { site, why, .. }| (*site, why.as_str())).collect()
+fn missing(completeness: &Completeness) -> Vec<(u32, String)> {
+    completeness.missing.iter().map(|MissingSite { site, reason, .. }| (*site, text::missing(reason))).collect()
 }
 
 #[test]
@@ -95,5 +95,5 @@ fn a_district_answers_for_itself_before_its_first_head() {
     assert_eq!(answer.rows[0].values, [Some(10.0)]);
     let nothing = world.ask(16, "population_registered", &[]).expect("a good question");
     assert_eq!((nothing.completeness.included, nothing.completeness.complete_up_to.clone()), (0, None));
-    assert_eq!(missing(&nothing.completeness), [(16, "nothing was entered under origin 16 yet")]);
+    assert_eq!(missing(&nothing.completeness), [(16, "nothing was entered under origin 16 yet".to_string())]);
 }

@@ -1,6 +1,6 @@
 //! A small tree of real warehouses: districts write and sign, the centre adopts their segments.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use kho_storage::{
     codec::Blob,
@@ -10,7 +10,7 @@ use kho_storage::{
     register::{AreaScope, NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     row::RowBuilder,
     schema::{Value, population},
-    signature::{SignatureAlgorithm, SigningKey},
+    signature::{PublicKey, SignatureAlgorithm, SigningKey},
     stream::{Change, Head, SEGMENT_BYTES_MAX, Segment, SignedHead},
     warehouse::{AppliedMark, OriginState, Warehouse, WarehouseConfig},
 };
@@ -28,12 +28,13 @@ pub const NOW: SiteTime = SiteTime(1_554_076_800_000);
 struct Site {
     warehouse: Warehouse,
     key: SigningKey,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// A centre and districts; every district authors the origin that bears its number.
 pub struct World {
     sites: BTreeMap<u32, Site>,
+    register_key: PublicKey,
     requests: u64,
 }
 
@@ -64,19 +65,24 @@ impl World {
         let signed = SignedRegister::issue(&register, &register_key).expect("the register is whole");
         let open = |id: u32, key: SigningKey| {
             let dir = tempfile::tempdir().expect("a directory");
-            let limits = DbLimits { cache_bytes_max: 4 << 20, write_buffer_bytes_max: 8 << 20 };
-            let config = WarehouseConfig {
-                tree: "test".into(),
-                site: SiteId(id),
-                register_key: register_key.public_key(),
-                schema: Arc::new(population().clone()),
-                limits,
-            };
-            let warehouse = Warehouse::open(dir.path(), config).expect("a fresh directory");
+            let warehouse = open_warehouse(dir.path(), id, register_key.public_key());
             apply(&warehouse, &Command::AdoptRegister { site_time: NOW, signed: signed.clone() });
-            (id, Site { warehouse, key, _dir: dir })
+            (id, Site { warehouse, key, dir })
         };
-        Self { sites: keys.into_iter().map(|(id, key)| open(id, key)).collect(), requests: 0 }
+        let sites = keys.into_iter().map(|(id, key)| open(id, key)).collect();
+        Self { sites, register_key: register_key.public_key(), requests: 0 }
+    }
+
+    /// Closes a site's warehouse and opens it again from its disk.
+    pub fn restart(&mut self, site: u32) {
+        let Site { warehouse, key, dir } = self.sites.remove(&site).expect("a site");
+        drop(warehouse);
+        let warehouse = open_warehouse(dir.path(), site, self.register_key.clone());
+        self.sites.insert(site, Site { warehouse, key, dir });
+    }
+
+    pub fn warehouse(&self, site: u32) -> &Warehouse {
+        &self.sites[&site].warehouse
     }
 
     /// Commits changes at a district.
@@ -174,11 +180,18 @@ impl World {
     }
 }
 
+fn open_warehouse(dir: &Path, site: u32, register_key: PublicKey) -> Warehouse {
+    let limits = DbLimits { cache_bytes_max: 4 << 20, write_buffer_bytes_max: 8 << 20 };
+    let schema = Arc::new(population().clone());
+    let config = WarehouseConfig { tree: "test".into(), site: SiteId(site), register_key, schema, limits };
+    Warehouse::open(dir, config).expect("a warehouse of this site")
+}
+
 fn context(site: u32) -> AnswerContext {
     AnswerContext { site: SiteId(site), now: NOW, read: ReadMode::Local, applied: 7, answered_by: format!("node 1 of site {site}") }
 }
 
-fn apply(warehouse: &Warehouse, command: &Command) -> Outcome {
+pub fn apply(warehouse: &Warehouse, command: &Command) -> Outcome {
     warehouse.apply(&AppliedMark::default(), Some(command)).expect("the disk is well").expect("a command has an outcome")
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::{Context as _, ensure};
 use futures::future::try_join_all;
 use kho_local_tree::{LocalTree, PlannedSite, TreePlan, khod_beside};
-use kho_node::api::StreamStatus;
+use kho_node::api::StreamReport;
 use kho_ops::client::NodeClient;
 use kho_storage::ids::{NodeId, SiteId, Tier};
 
@@ -186,7 +186,7 @@ impl BacklogTree {
 }
 
 impl Position {
-    fn of(stream: &StreamStatus) -> Self {
+    fn of(stream: &StreamReport) -> Self {
         Self { seq: stream.seq, rows: stream.rows, digest: stream.digest.clone() }
     }
 }

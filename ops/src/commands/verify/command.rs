@@ -128,7 +128,7 @@ fn held_by(views: &[SiteView], origin: OriginId) -> Vec<HeldStream> {
                 site,
                 epoch: stream.epoch.clone(),
                 seq: StreamSeq(stream.seq),
-                transferring: stream.state == "transferring",
+                transferring: stream.state.is_transferring(),
             });
         }
     }

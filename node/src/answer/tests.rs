@@ -2,8 +2,8 @@
 
 mod completeness;
 mod figures;
-mod people;
+pub(crate) mod people;
 mod population;
 mod questions;
 mod rows;
-mod world;
+pub(crate) mod world;

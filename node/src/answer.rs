@@ -16,7 +16,7 @@ mod indicator;
 mod row;
 mod territory;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use completeness::Basis;
 pub use context::{AnswerContext, ReadMode};

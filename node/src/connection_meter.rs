@@ -1,20 +1,20 @@
-//! Counts what a line to the parent carries, for the metrics.
+//! Counts what the connection to the parent carries, for the metrics.
 
 use std::{convert::Infallible, time::Duration};
 
 use kho_replication::quic::Connection;
 
-/// The count is behind the line by no more than this.
+/// The count is never older than this.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Counts one connection as long as it lives; what it carried last is counted when the meter is dropped.
-pub struct LineMeter<'a> {
+pub struct ConnectionMeter<'a> {
     connection: &'a Connection,
     sent_bytes: u64,
     received_bytes: u64,
 }
 
-impl<'a> LineMeter<'a> {
+impl<'a> ConnectionMeter<'a> {
     /// Counts from the connection's first byte on.
     pub fn new(connection: &'a Connection) -> Self {
         Self { connection, sent_bytes: 0, received_bytes: 0 }
@@ -37,7 +37,7 @@ impl<'a> LineMeter<'a> {
     }
 }
 
-impl Drop for LineMeter<'_> {
+impl Drop for ConnectionMeter<'_> {
     fn drop(&mut self) {
         self.count();
     }

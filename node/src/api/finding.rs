@@ -1,0 +1,73 @@
+//! What stands in the data and calls for an operator.
+
+use kho_messages::{Argument, Arguments, Reportable};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Reason, Severity};
+
+/// Something that stands in what the node holds and calls for an operator. It is read from the data each time, so it survives a restart,
+/// and it ends only when what it rests on is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Finding {
+    /// The site adopts this origin no more. Ends with `kho origin resume`.
+    OriginStopped { origin: u32, seq: u64, reason: Reason },
+    /// The rows on this node's disk did not agree with the digest or the cubes beside them. Ends with a proof that holds.
+    ProofFailed { origin: u32, seq: u64, found_at: String, rows: u64, stored_rows: u64, cube_differences: u64 },
+    /// Second histories, and rows that did not match their signed head, were refused and kept in the site's state.
+    EvidenceKept {
+        origin: u32,
+        pieces: u64,
+        /// Batch of the head that came with the first of them.
+        first_seq: u64,
+    },
+    /// Bytes that nobody honest sends were refused and kept as files of this node. Ends when an operator takes the files away.
+    RefusedBytesKept { folder: String, files: u64, bytes: u64 },
+}
+
+impl Finding {
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::OriginStopped { .. } | Self::ProofFailed { .. } => Severity::Critical,
+            Self::EvidenceKept { .. } | Self::RefusedBytesKept { .. } => Severity::Warning,
+        }
+    }
+}
+
+impl Reportable for Finding {
+    fn subject(&self) -> &'static str {
+        "finding"
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::OriginStopped { .. } => "origin_stopped",
+            Self::ProofFailed { .. } => "proof_failed",
+            Self::EvidenceKept { .. } => "evidence_kept",
+            Self::RefusedBytesKept { .. } => "refused_bytes_kept",
+        }
+    }
+
+    fn arguments(&self) -> Arguments {
+        match self {
+            Self::OriginStopped { origin, seq, reason } => {
+                vec![("origin", Argument::name(origin)), ("seq", Argument::name(seq)), ("reason", reason.to_argument())]
+            }
+            Self::ProofFailed { origin, seq, found_at, rows, stored_rows, cube_differences } => vec![
+                ("origin", Argument::name(origin)),
+                ("seq", Argument::name(seq)),
+                ("found_at", Argument::name(found_at)),
+                ("rows", (*rows).into()),
+                ("stored_rows", (*stored_rows).into()),
+                ("cube_differences", (*cube_differences).into()),
+            ],
+            Self::EvidenceKept { origin, pieces, first_seq } => {
+                vec![("origin", Argument::name(origin)), ("pieces", (*pieces).into()), ("first_seq", Argument::name(first_seq))]
+            }
+            Self::RefusedBytesKept { folder, files, bytes } => {
+                vec![("folder", Argument::name(folder)), ("files", (*files).into()), ("bytes", (*bytes).into())]
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Orders of an operator, and what they came to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The first membership of a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SiteInit {
+    pub nodes: Vec<NodePlace>,
+}
+
+/// A node and where it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodePlace {
+    pub node: u64,
+    pub quic_address: String,
+    pub https_address: String,
+}
+
+/// What an imported bundle came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BundleImported {
+    pub segments: u64,
+    pub batches: u64,
+    /// Cursor per origin afterwards.
+    pub cursors: BTreeMap<u32, u64>,
+    pub refused: Vec<String>,
+}
+
+/// A short answer to an order that has no other result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Done {
+    pub done: String,
+}

@@ -1,0 +1,56 @@
+//! Proofs and evidence.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Problem;
+
+/// What stood after a batch, to compare replicas along the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoodAt {
+    pub origin: u32,
+    pub epoch: String,
+    pub seq: u64,
+    pub chain: String,
+    pub digest: String,
+    pub rows: u64,
+}
+
+/// One line of the stream that a recomputation answers with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProofLine {
+    Progress {
+        done: u64,
+        total: u64,
+    },
+    /// Absent when the origin is not held.
+    #[schema(value_type = Object)]
+    Proof(Option<kho_storage::warehouse::OriginProof>),
+    Failed(Problem),
+}
+
+/// A row's place and hash, to find the rows in which two sites differ.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct RowHash {
+    /// By name, or `#` and its number where the answering node's schema does not know it.
+    pub table: String,
+    pub key: String,
+    pub hash: String,
+}
+
+/// A second history, or rows that do not match their head: refused, and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EvidenceKept {
+    pub origin: u32,
+    /// Batch of the head that came with it.
+    pub seq: u64,
+    pub why: String,
+    pub found_at: String,
+    /// Site and node that signed the head.
+    pub signed_by: String,
+    pub batches: u64,
+    pub bytes: u64,
+    pub their_chain: String,
+    pub our_chain: Option<String>,
+}

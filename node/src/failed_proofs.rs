@@ -1,0 +1,106 @@
+//! Proofs that failed: kept beside the data of this node until a later proof of the same origin holds.
+//!
+//! Each node keeps its own, for each has its own disk: they are no part of what replicas agree on.
+//! Invariant: a failed proof survives a restart (test `what_stands_is_in_status_after_a_restart_and_no_honest_head_clears_it`).
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use kho_storage::{
+    ids::{OriginId, SiteTime},
+    warehouse::OriginProof,
+};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::api::Finding;
+
+const FILE: &str = "failed-proofs.json";
+
+/// A proof that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct FailedProof {
+    seq: u64,
+    /// When the proof was made (RFC 3339).
+    found_at: String,
+    rows: u64,
+    stored_rows: u64,
+    cube_differences: u64,
+}
+
+/// The failed proofs of this node, by origin.
+#[derive(Debug)]
+pub struct FailedProofs {
+    folder: PathBuf,
+    kept: Mutex<BTreeMap<u32, FailedProof>>,
+}
+
+impl FailedProofs {
+    /// Reads what is kept in the node's data folder.
+    ///
+    /// # Errors
+    /// When the file can't be read, or holds something else.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let kept = match fs::read(folder.join(FILE)) {
+            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { folder: folder.to_owned(), kept: Mutex::new(kept) })
+    }
+
+    /// Keeps what a proof found: a failed one, or the end of one that failed before. `None`: nothing of the origin is held any more.
+    ///
+    /// # Errors
+    /// When it can't be written; it is known until the node stops.
+    pub fn note(&self, origin: OriginId, proof: Option<&OriginProof>, now: SiteTime) -> io::Result<()> {
+        let mut kept = self.kept.lock();
+        match proof.filter(|proof| !proof.holds()) {
+            None => {
+                if kept.remove(&origin.0).is_none() {
+                    return Ok(());
+                }
+            }
+            Some(proof) => {
+                let failed = FailedProof {
+                    seq: proof.seq.0,
+                    found_at: now.to_rfc3339(),
+                    rows: proof.rows,
+                    stored_rows: proof.stored_rows,
+                    cube_differences: proof.cube_differences.len() as u64,
+                };
+                tracing::error!(%origin, ?failed, "a proof failed: the rows on disk do not agree with what stands beside them");
+                kept.insert(origin.0, failed);
+            }
+        }
+        self.write(&kept)
+    }
+
+    /// The failed proofs as findings, by origin.
+    pub fn findings(&self) -> Vec<Finding> {
+        let kept = self.kept.lock();
+        let finding = |(origin, failed): (&u32, &FailedProof)| Finding::ProofFailed {
+            origin: *origin,
+            seq: failed.seq,
+            found_at: failed.found_at.clone(),
+            rows: failed.rows,
+            stored_rows: failed.stored_rows,
+            cube_differences: failed.cube_differences,
+        };
+        kept.iter().map(finding).collect()
+    }
+
+    /// The file changes at once or not at all.
+    fn write(&self, kept: &BTreeMap<u32, FailedProof>) -> io::Result<()> {
+        let new = self.folder.join(format!("{FILE}.new"));
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec_pretty(kept)?)?;
+        file.sync_all()?;
+        fs::rename(&new, self.folder.join(FILE))?;
+        File::open(&self.folder)?.sync_all()
+    }
+}

@@ -1,0 +1,57 @@
+//! What stands in the data and calls for an operator, read from the data each time that status is made.
+
+use std::path::Path;
+
+use kho_storage::{error::StorageError, warehouse::ReadView};
+
+use crate::{
+    api::{Finding, Reason},
+    failed_proofs::FailedProofs,
+    reasons,
+};
+
+/// Folder of the refused bytes that never came to the site's log.
+pub const REFUSED_BYTES_FOLDER: &str = "evidence";
+
+/// Everything that stands: stopped origins, failed proofs, evidence in the state, refused bytes as files.
+///
+/// # Errors
+/// A fault of the local disk.
+pub fn findings(reading: &ReadView<'_>, failed_proofs: &FailedProofs, data_dir: &Path) -> Result<Vec<Finding>, StorageError> {
+    let mut findings = Vec::new();
+    for (origin, state) in reading.origins()? {
+        if let Some(stopped) = &state.stopped {
+            let reason: Reason = reasons::stopped(stopped);
+            findings.push(Finding::OriginStopped { origin: origin.0, seq: stopped.seq.0, reason });
+        }
+    }
+    findings.extend(failed_proofs.findings());
+    let mut evidence: Vec<(u32, u64, u64)> = Vec::new();
+    for (origin, seq) in reading.evidence_places()? {
+        match evidence.last_mut() {
+            Some((last, pieces, _)) if *last == origin.0 => *pieces += 1,
+            _ => evidence.push((origin.0, 1, seq.0)),
+        }
+    }
+    findings.extend(evidence.into_iter().map(|(origin, pieces, first_seq)| Finding::EvidenceKept { origin, pieces, first_seq }));
+    findings.extend(refused_bytes(data_dir));
+    Ok(findings)
+}
+
+fn refused_bytes(data_dir: &Path) -> Option<Finding> {
+    let folder = data_dir.join(REFUSED_BYTES_FOLDER);
+    let sizes: Vec<u64> = std::fs::read_dir(&folder)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.metadata().ok())
+        .filter(std::fs::Metadata::is_file)
+        .map(|file| file.len())
+        .collect();
+    (!sizes.is_empty()).then(|| Finding::RefusedBytesKept {
+        folder: folder.display().to_string(),
+        files: sizes.len() as u64,
+        bytes: sizes.iter().sum(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

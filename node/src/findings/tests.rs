@@ -1,0 +1,83 @@
+//! What stands in the data is in status, after a restart too.
+
+use kho_storage::{
+    command::{Command, Outcome},
+    ids::{Hash32, OriginId},
+    warehouse::OriginProof,
+};
+
+use super::*;
+use crate::answer::tests::{
+    people::{Person, people},
+    world::{CENTRE, NOW, World, ago, apply},
+};
+
+const ALTERED: u32 = 12;
+const STOPPED: u32 = 13;
+const UNPROVED: u32 = 11;
+
+fn world() -> World {
+    let mut world = World::new(&[(UNPROVED, "001"), (ALTERED, "002"), (STOPPED, "003")].map(|(site, code)| (site, ("legacy-63", code))));
+    for site in [UNPROVED, ALTERED, STOPPED] {
+        write(&mut world, site, 0);
+        world.carry(site, ago(9));
+    }
+    world
+}
+
+fn write(world: &mut World, site: u32, number: u64) {
+    let people = people(&format!("{site}-{number}-"), &["00001"], 1);
+    world.write(site, ago(9), people.iter().map(Person::change).collect());
+}
+
+fn proof(world: &World, origin: u32) -> OriginProof {
+    world.warehouse(CENTRE).recompute(OriginId(origin), &mut |_, _| {}).expect("the disk is well").expect("it is held")
+}
+
+fn standing(world: &World, data_dir: &Path) -> Vec<Finding> {
+    let failed_proofs = FailedProofs::open(data_dir).expect("readable");
+    world.warehouse(CENTRE).read(|reading| findings(reading, &failed_proofs, data_dir)).expect("the disk is well")
+}
+
+/// A stopped origin, a failed proof, evidence in the state and refused bytes as a file.
+#[test]
+fn what_stands_is_in_status_after_a_restart_and_no_honest_head_clears_it() {
+    let mut world = world();
+    let data = tempfile::tempdir().expect("a directory");
+    assert_eq!(standing(&world, data.path()), []);
+
+    let stops = world.carry_altered(STOPPED, ago(3), |head| head.rows += 1);
+    assert!(matches!(stops, Outcome::Refused(_)), "{stops:?}");
+    write(&mut world, ALTERED, 1);
+    let altered = world.carry_altered(ALTERED, ago(3), |head| head.chain = Hash32([7; 32]));
+    assert!(matches!(altered, Outcome::Refused(_)), "{altered:?}");
+    let whole = proof(&world, UNPROVED);
+    let broken = OriginProof { digest: Hash32([7; 32]), ..whole.clone() };
+    FailedProofs::open(data.path()).expect("readable").note(OriginId(UNPROVED), Some(&broken), NOW).expect("written");
+    let folder = data.path().join(REFUSED_BYTES_FOLDER);
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("a.zst"), [0; 10]).expect("a file");
+
+    let found = standing(&world, data.path());
+    let codes = |found: &[Finding]| -> Vec<&'static str> { found.iter().map(kho_messages::Reportable::code).collect() };
+    let all = ["origin_stopped", "proof_failed", "evidence_kept", "evidence_kept", "refused_bytes_kept"];
+    assert_eq!(codes(&found), all, "{found:?}");
+    assert!(matches!(found[0], Finding::OriginStopped { origin: STOPPED, .. }), "{found:?}");
+    assert!(matches!(found[1], Finding::ProofFailed { origin: UNPROVED, .. }), "{found:?}");
+    assert_eq!(found[2], Finding::EvidenceKept { origin: ALTERED, pieces: 1, first_seq: 2 });
+
+    // Honest heads of every origin that still takes some, and a restart.
+    for site in [UNPROVED, ALTERED] {
+        write(&mut world, site, 2);
+        world.carry(site, ago(1));
+    }
+    world.restart(CENTRE);
+    assert_eq!(standing(&world, data.path()), found);
+
+    // Each ends as an operator ends it.
+    let resumed = apply(world.warehouse(CENTRE), &Command::ResumeOrigin { origin: OriginId(STOPPED) });
+    assert_eq!(resumed, Outcome::Recorded);
+    FailedProofs::open(data.path()).expect("readable").note(OriginId(UNPROVED), Some(&whole), NOW).expect("written");
+    std::fs::remove_file(folder.join("a.zst")).expect("removed");
+    assert_eq!(codes(&standing(&world, data.path())), ["evidence_kept", "evidence_kept"]);
+}
