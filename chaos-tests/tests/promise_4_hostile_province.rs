@@ -176,16 +176,17 @@ impl Centre {
 /// The alarm says what this attack was, of the origin with its carrier, or of the carrier itself: one that stands from another attack says
 /// something else. Nobody says that a district has two histories.
 async fn alarmed(stage: &Stage, centre: Place, answer: &Answer, attack: Attack, origin: u32) -> anyhow::Result<()> {
-    // What the alarm is of, and its reason.
-    let (is_kind, said): (Box<dyn Fn(&AlarmKind) -> Option<String>>, Option<String>) = match (attack.alarmed(), answer) {
-        (Alarmed::Origin, Answer::Refused(refusal)) => (Box::new(move |kind| refused_of(kind, origin)), Some(refusal.to_string())),
-        (Alarmed::Carrier, Answer::Misbehaved(said)) => (Box::new(misbehaved), said.clone()),
+    // Whether the alarm is of the origin or of the carrier, and what it says.
+    let (of_origin, said) = match (attack.alarmed(), answer) {
+        (Alarmed::Origin, Answer::Refused(refusal)) => (true, Some(refusal.to_string())),
+        (Alarmed::Carrier, Answer::Misbehaved(said)) => (false, said.clone()),
         (Alarmed::Nobody, _) => return nobody_is_blamed(&stage.status(centre).await?),
         (_, answer) => bail!("an alarm should tell of {answer:?}"),
     };
     let status = until("the alarm tells of it", async || {
         let status = stage.status(centre).await?;
-        let mut reasons = status.alarms.iter().filter_map(|alarm| is_kind(&alarm.kind));
+        let reason = |kind: &AlarmKind| if of_origin { refused_of(kind, origin) } else { misbehaved(kind) };
+        let mut reasons = status.alarms.iter().filter_map(|alarm| reason(&alarm.kind));
         let tells = reasons.any(|reason| said.as_ref().is_none_or(|said| reason.contains(said)));
         Ok(tells.then_some(status))
     })
