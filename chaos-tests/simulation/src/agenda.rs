@@ -1,4 +1,4 @@
-//! What will happen, in the order of virtual time; what is due at the same moment comes in the order in which it was set.
+//! Future events, in the order of virtual time; what is due at the same moment comes in the order in which it was set.
 
 use std::{cmp::Ordering, collections::BinaryHeap};
 
@@ -16,35 +16,35 @@ use kho_storage::{
 
 /// A connection, by the order of dialling. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LineNo(pub u64);
+pub struct LinkNo(pub u64);
 
-/// One node's time as a leader, and with it the life of its machines. Never reused at a site.
+/// The time during which one node leads, and with it the life of its machines. Never reused at a site.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Reign(pub u64);
+pub struct Term(pub u64);
 
 /// A client's request, by its place in [`crate::client::Clients`].
 pub type RequestNo = usize;
 
-/// Who proposed, and so hears of the outcome.
+/// Who proposed a command, and so receives its outcome.
 #[derive(Debug, Clone)]
-pub enum Asker {
+pub enum Proposer {
     Intake {
-        line: LineNo,
+        link: LinkNo,
         id: FrameId,
     },
     Recorder {
-        reign: Reign,
+        term: Term,
         parent: SiteId,
         cursors: Vec<ParentCursor>,
     },
     Register {
-        reign: Reign,
+        term: Term,
         signed: SignedRegister,
     },
     Clients {
         requests: Vec<RequestNo>,
     },
-    /// Heads and trimming: whoever asked looks again by itself.
+    /// Heads and trimming. The outcome is not awaited: the next tick checks again what is due.
     Maintenance,
 }
 
@@ -52,7 +52,7 @@ pub enum Asker {
 #[derive(Debug, Clone)]
 pub struct Proposal {
     pub site: SiteId,
-    pub asker: Asker,
+    pub proposer: Proposer,
     pub entry: Vec<u8>,
     /// The disks' life in which it was made: a rollback ends it.
     pub life: u64,
@@ -66,57 +66,57 @@ pub struct Proposal {
 pub enum Event {
     Tick(SiteId),
     /// A dial comes through, or fails.
-    Opens(LineNo),
+    Opens(LinkNo),
     DialFails {
         site: SiteId,
-        reign: Reign,
-        link: LinkId,
+        term: Term,
+        link_id: LinkId,
     },
     /// The next frame arrives at the parent, at the child.
-    Up(LineNo),
-    Down(LineNo),
-    /// One end notices that the line has ended.
-    ParentNotices(LineNo),
-    ChildNotices(LineNo),
+    Up(LinkNo),
+    Down(LinkNo),
+    /// One end detects that the link has ended.
+    ParentDetectsLoss(LinkNo),
+    ChildDetectsLoss(LinkNo),
     Load {
         site: SiteId,
-        reign: Reign,
+        term: Term,
         action: UplinkAction,
     },
     Probed {
         site: SiteId,
-        reign: Reign,
+        term: Term,
         parent: SiteId,
     },
     Commits(Proposal),
     Decided {
         site: SiteId,
         life: u64,
-        asker: Asker,
+        proposer: Proposer,
         result: Result<Outcome, ProposeFailure>,
     },
     CursorsRead {
-        line: LineNo,
+        link: LinkNo,
         origins: Vec<OriginId>,
     },
-    /// The site's tasks hear what was applied.
-    News(SiteId),
+    /// The site's tasks are notified of what was applied.
+    NotifyApplied(SiteId),
     SignHeads {
         site: SiteId,
-        reign: Reign,
+        term: Term,
     },
     Elects(SiteId),
     /// A leader whose disk failed stops.
     Stops {
         site: SiteId,
-        reign: Reign,
+        term: Term,
     },
     NodeReturns(SiteId, NodeId),
     /// Clients enter something new.
     Enter,
-    /// A client asks again.
+    /// A client repeats a request.
     EnterAgain(RequestNo),
-    Trouble,
+    InjectFault,
     /// A site answers again, has space again, can read its disk again.
     Reachable(SiteId),
     HasSpace(SiteId),

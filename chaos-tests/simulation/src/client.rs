@@ -1,4 +1,4 @@
-//! Clients: each asks again under the same request key until it is answered, and never twice for something else.
+//! Clients. Each repeats its request under the same request key until it is answered, and never uses the key for another request.
 
 use kho_storage::{
     codec,
@@ -17,28 +17,28 @@ const KEYS: u64 = 14;
 /// Birth dates as people know them: with and without month and day.
 const BIRTHS: [&str; 4] = ["1956", "1987-05", "2003-11-30", "2019-04-01"];
 
-/// A request and whether it still awaits an answer.
-pub struct Asked {
+/// A request that was submitted, and whether it still awaits an answer.
+pub struct Submitted {
     pub site: SiteId,
     pub request: WriteRequest,
     pub answered: bool,
-    /// Committed or on its way into the log: a repetition now meets the first.
+    /// How often it was proposed. A repetition may meet the first one in the log.
     pub proposed: u32,
 }
 
 #[derive(Default)]
 pub struct Clients {
-    pub asked: Vec<Asked>,
+    pub submitted: Vec<Submitted>,
 }
 
 impl Clients {
-    /// A new request to `site`.
-    pub fn ask(&mut self, site: SiteId, dice: &mut Dice) -> RequestNo {
-        let number = self.asked.len();
+    /// Submits a new request to `site`.
+    pub fn submit(&mut self, site: SiteId, dice: &mut Dice) -> RequestNo {
+        let number = self.submitted.len();
         let changes: Vec<Change> = (0..dice.between(1, 4)).map(|_| change(number, dice)).collect();
         let body = codec::encode(&changes).expect("changes always encode");
         let request = WriteRequest { key: format!("request-{number}"), body_hash: Hash32::of(&body), changes };
-        self.asked.push(Asked { site, request, answered: false, proposed: 0 });
+        self.submitted.push(Submitted { site, request, answered: false, proposed: 0 });
         number
     }
 
@@ -48,15 +48,15 @@ impl Clients {
     }
 
     pub fn origin(&self, number: RequestNo) -> OriginId {
-        OriginId(self.asked[number].site.0)
+        OriginId(self.submitted[number].site.0)
     }
 
     pub fn unanswered(&self) -> usize {
-        self.asked.iter().filter(|asked| !asked.answered).count()
+        self.submitted.iter().filter(|submitted| !submitted.answered).count()
     }
 }
 
-/// A person who is entered, changed or taken away.
+/// A person who is entered, changed or removed.
 fn change(number: RequestNo, dice: &mut Dice) -> Change {
     let key = format!("p{}", dice.below(KEYS));
     if dice.chance(1, 5) {

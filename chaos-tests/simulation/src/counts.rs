@@ -1,10 +1,10 @@
-//! How often what happened: faults, and steps of the machines. A run that never came near a place proves nothing about it.
+//! Counts of faults, of steps of the machines and of their moves. A run in which something never happened proves nothing about it.
 
 use std::collections::BTreeMap;
 
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
-use crate::moves;
+use crate::moves::{self, Move};
 
 macro_rules! counted {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)+ }) => {
@@ -23,14 +23,14 @@ macro_rules! counted {
 }
 
 counted! {
-    /// What goes wrong, or out of turn.
+    /// What goes wrong, or happens in another order than usual.
     Fault {
-        LineCut = "a line was cut",
-        FrameLost = "a frame under way was lost with its line",
-        LateFrame = "a child's frame arrived after its line had ended at the child",
-        LateAnswer = "an outcome came for a line that was gone",
-        LineSlow = "a line was slow for a while",
-        TwoLines = "two lines of one child were open at one parent",
+        LinkCut = "a link was cut",
+        FrameLost = "a frame in flight was lost with its link",
+        LateFrame = "a child's frame arrived after its link had ended at the child",
+        LateAnswer = "an outcome came for a link that was gone",
+        LinkSlow = "a link was slow for a while",
+        TwoLinks = "two links of one child were open at one parent",
         SiteCutOff = "a site answered nobody for a while",
         SwitchedMidSegment = "a child went to another parent with segments unanswered, and both parents held different suffixes",
         LeaderCrashed = "a leader was killed",
@@ -41,29 +41,29 @@ counted! {
         CrashBeforeApply = "killed between append and apply",
         CrashBeforeOutcome = "killed between apply and outcome",
         CrashBeforeAnswerSent = "killed between outcome and answer",
-        CrashBeforeAnswerHeard = "the child killed before it heard the answer",
+        CrashBeforeAnswerReceived = "the child killed before it received the answer",
         CrashBeforeRecord = "the child killed between answer and record",
         CrashBeforeRecorded = "the child killed between proposing and committing the record",
         AdopterRolledBack = "the disks of a site that only adopts came back older",
         AuthorRolledBack = "the disks of an author's site came back older",
         ClockAhead = "a clock went ahead",
         ClockBehind = "a clock went behind",
-        ClockFarAhead = "a clock jumped further than heads are believed",
+        ClockFarAhead = "a clock jumped further ahead than a head may lie",
         ProposalLost = "a proposal was lost before it was committed",
         ProposalSurvived = "a proposal was committed by its leader's successor",
         ProposalsReordered = "proposals of one stream were committed in another order than made",
         OutcomeLost = "a proposal was committed and its outcome lost",
         WriteRepeated = "a client's request was proposed twice",
-        SiteBusy = "a site said busy",
+        SiteBusy = "a site answered that it is busy",
         DiskFull = "a disk was full for a while",
         DiskUnreadable = "an uplink could not read its site's disk for a while",
         DiskFailed = "a leader's disk took no more, and the node stopped",
         ParentsSwapped = "the register gave a site another active parent",
         ParentRegained = "the register gave a site that had one parent another beside it",
         ParentLost = "the register left a site only its stand-in",
-        OldAnswer = "an answer arrived from a line that the child had left",
+        OldAnswer = "an answer arrived from a link that the child had left",
         OtherEpoch = "a segment of another epoch was sent",
-        SilentCaller = "a node called and said nothing",
+        SilentCaller = "a node connected and sent nothing",
     }
 }
 
@@ -71,60 +71,60 @@ counted! {
     /// What the machines and the state did.
     Step {
         Dialled = "uplink dials",
-        Redialled = "uplink dials a node that it was sent to",
-        HungUpElsewhere = "uplink hangs up: another node or parent",
-        HungUpPreferred = "uplink hangs up: an earlier parent answers again",
-        HungUpSilence = "uplink hangs up: nothing was heard",
-        HungUpNotLeading = "uplink hangs up: no longer leader",
+        Redialled = "uplink dials a node to which it was redirected",
+        DisconnectedElsewhere = "uplink disconnects: another node or parent",
+        DisconnectedPreferred = "uplink disconnects: an earlier parent answers again",
+        DisconnectedIdleTimeout = "uplink disconnects: idle timeout",
+        DisconnectedNotLeading = "uplink disconnects: no longer leader",
         Probed = "uplink probes an earlier parent",
-        Asked = "uplink asks about streams again",
+        StreamsSent = "uplink requests the cursors of streams again",
         SegmentSent = "uplink sends batches",
         IdleHeadSent = "uplink sends an idle head",
         TransferStartSent = "uplink starts a whole-origin transfer",
         PieceSent = "uplink sends a piece",
         LoadFailed = "uplink finds batches trimmed or out of place",
         Recorded = "uplink records what a parent holds",
-        RecordRepeated = "uplink repeats a record that its site did not take",
-        RegisterOffered = "uplink offers a register to its site",
-        RegisterRepeated = "uplink repeats a register that its site did not take",
+        RecordRepeated = "uplink repeats a record that its site did not commit",
+        RegisterOffered = "uplink proposes a register to its site",
+        RegisterRepeated = "uplink repeats a register that its site did not adopt",
         AlarmWentBack = "alarm: the parent went back",
         AlarmSetBack = "alarm: the site is behind its parent",
         AlarmRefused = "alarm: the parent refuses a stream",
         AlarmNoParent = "alarm: no parent answers",
         AlarmUnreadable = "alarm: a stream can't be read",
-        Welcomed = "intake says welcome",
+        Welcomed = "intake sends a welcome",
         WelcomedWithRegister = "intake hands a register down with its welcome",
         Redirected = "intake sends a child to its leader",
-        ByeNoLeader = "intake ends a line: no leader",
-        ByeBusy = "intake ends a line: busy",
-        ByeNotParent = "intake ends a line: no parent of this child",
-        ByeIdleTimeout = "intake ends a line: no hello came",
-        ByeStopping = "intake ends a line: its node stops",
-        CursorsSent = "intake answers a question about streams",
-        AdoptedSent = "intake says adopted",
-        WantsPieceSent = "intake wants a piece",
-        WantsBatchesSent = "intake wants batches",
+        ByeNoLeader = "intake ends a link: no leader",
+        ByeBusy = "intake ends a link: busy",
+        ByeNotParent = "intake ends a link: the site is not a parent of this child",
+        ByeIdleTimeout = "intake ends a link: no hello came",
+        ByeStopping = "intake ends a link: its node stops",
+        CursorsSent = "intake sends the cursors of streams",
+        AdoptedSent = "intake sends adopted",
+        WantsPieceSent = "intake requests a piece",
+        WantsBatchesSent = "intake requests batches",
         GapRefused = "intake or state refuses a gap",
         TransferRefused = "intake or state refuses a transfer's step",
         ForkRefused = "state refuses another history",
         EpochRefused = "state refuses another epoch",
-        BusySent = "intake says busy",
+        BusySent = "intake sends busy",
         RegisterSent = "intake hands down a newer register",
         BatchCommitted = "state commits clients' requests",
-        RequestRepeated = "state knows a request again",
-        RowMissing = "state refuses to take away a missing row",
+        RequestRepeated = "state recognises a repeated request",
+        RowMissing = "state refuses to remove a missing row",
         HeadCommitted = "state commits a head",
         IdleHeadCommitted = "state commits an idle head",
         HeadHeldBack = "state holds back a head that claims too much",
         Adopted = "state adopts batches",
         OverlapSkipped = "state adopts batches and skips what it held",
-        Redelivered = "state knows every batch of a segment",
+        Redelivered = "state already holds every batch of a segment",
         WatermarkRaised = "state raises a watermark by an idle head",
-        WatermarkHeld = "state believes no head of the far future",
+        WatermarkHeld = "state ignores the time of a head from the far future",
         TransferBegun = "state begins a transfer",
         TransferAnew = "state drops a transfer for another",
         PieceTaken = "state takes a piece",
-        PieceKnown = "state was given another piece than it wants",
+        PieceKnown = "state received another piece than it requested",
         Replayed = "state replays batches over pieces",
         GenerationSwitched = "state switches the generation",
         TransferPassed = "state drops a transfer that the stream has passed",
@@ -136,21 +136,14 @@ counted! {
     }
 }
 
-/// A machine's move from one state to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Move {
-    pub machine: &'static str,
-    pub from: &'static str,
-    pub to: &'static str,
-}
-
 /// Counts of one run, or of many.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Counts {
     pub faults: BTreeMap<Fault, u64>,
     pub steps: BTreeMap<Step, u64>,
     pub moves: BTreeMap<Move, u64>,
-    /// How often a transfer replaced another history that nothing was left to tell apart: a known limit, counted to be seen.
+    /// How often a transfer replaced another history although nothing was left by which the two could be distinguished. This is a
+    /// known limit; it is counted so that it shows.
     pub indistinguishable: u64,
 }
 
@@ -198,7 +191,7 @@ impl Counts {
             .collect()
     }
 
-    /// Moves that no diagram has: a machine went a way that nobody thought of.
+    /// Moves that no diagram has: a machine moved in a way that nobody planned.
     pub fn unforeseen(&self) -> Vec<String> {
         self.moves
             .iter()

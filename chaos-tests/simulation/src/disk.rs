@@ -29,15 +29,15 @@ pub struct Disk {
     log: Vec<Vec<u8>>,
     applied: usize,
     pub warehouse: Warehouse,
-    /// What the warehouse told its listener since it was asked last.
-    news: Arc<Mutex<Vec<Applied>>>,
+    /// What the warehouse reported to its listener since the last [`Self::take_applied_events`].
+    events: Arc<Mutex<Vec<Applied>>>,
     images: VecDeque<Image>,
 }
 
 impl Disk {
     pub fn new(site: SiteId) -> Self {
-        let (warehouse, news) = open(site, MemoryImage::default()).expect("an empty image belongs to nobody");
-        Self { site, log: Vec::new(), applied: 0, warehouse, news, images: VecDeque::new() }
+        let (warehouse, events) = open(site, MemoryImage::default()).expect("an empty image belongs to nobody");
+        Self { site, log: Vec::new(), applied: 0, warehouse, events, images: VecDeque::new() }
     }
 
     pub fn entries(&self) -> usize {
@@ -66,9 +66,9 @@ impl Disk {
         self.warehouse.apply(&mark, Some(&command))
     }
 
-    /// What the listener heard since the last call.
-    pub fn take_news(&self) -> Vec<Applied> {
-        std::mem::take(&mut self.news.lock())
+    /// What the warehouse reported since the last call.
+    pub fn take_applied_events(&self) -> Vec<Applied> {
+        std::mem::take(&mut self.events.lock())
     }
 
     pub fn origin(&self, origin: OriginId) -> Option<OriginState> {
@@ -87,7 +87,7 @@ impl Disk {
     /// All processes of the site end and start again: what was not flushed is applied again from the log.
     ///
     /// # Errors
-    /// When that comes to other bytes than before.
+    /// When that leads to other bytes than before.
     pub fn restart(&mut self) -> Result<(), String> {
         let before = self.newest();
         let applied = self.applied;
@@ -96,7 +96,7 @@ impl Disk {
         while self.applied < applied {
             self.apply_next().map_err(|error| error.to_string())?;
         }
-        if self.newest() == before { Ok(()) } else { Err("a restarted node came to other bytes than before from the same log".into()) }
+        if self.newest() == before { Ok(()) } else { Err("a restarted node reached other bytes than before from the same log".into()) }
     }
 
     pub fn images(&self) -> impl DoubleEndedIterator<Item = &Image> {
@@ -111,7 +111,7 @@ impl Disk {
     }
 
     fn start_from(&mut self, image: MemoryImage) -> Result<(), String> {
-        (self.warehouse, self.news) = open(self.site, image).map_err(|error| error.to_string())?;
+        (self.warehouse, self.events) = open(self.site, image).map_err(|error| error.to_string())?;
         let mark = self.warehouse.applied().map_err(|error| error.to_string())?;
         self.applied = mark.and_then(|mark| mark.applied.0.try_into().ok()).map_or(0, |bytes| u64::from_be_bytes(bytes) as usize);
         Ok(())
@@ -126,8 +126,8 @@ type Opened = (Warehouse, Arc<Mutex<Vec<Applied>>>);
 
 fn open(site: SiteId, image: MemoryImage) -> Result<Opened, StorageError> {
     let warehouse = Warehouse::in_memory(image, tree::warehouse_config(site))?;
-    let news = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&news);
-    warehouse.listen(move |applied| heard.lock().push(applied));
-    Ok((warehouse, news))
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&events);
+    warehouse.listen(move |applied| listener.lock().push(applied));
+    Ok((warehouse, events))
 }

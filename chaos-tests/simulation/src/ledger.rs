@@ -12,9 +12,9 @@ use kho_storage::{
 
 use crate::tree;
 
-/// A batch and what stood after it at its author.
+/// One batch in an origin's chain of hashes, and the state of the author's site after it.
 #[derive(Debug)]
-pub struct Link {
+pub struct ChainLink {
     pub seq: StreamSeq,
     /// Chain hash before the batch.
     pub before: Hash32,
@@ -24,16 +24,16 @@ pub struct Link {
     pub batch: Batch,
 }
 
-/// A request that a client was told is committed.
+/// Where a request was acknowledged to its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledged {
     pub epoch: Epoch,
     pub seq: StreamSeq,
 }
 
-/// Something that an operator hears of, which bears on two histories.
+/// An alarm that an operator sees and that concerns two histories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Seen {
+pub enum HistoryAlarm {
     /// A site found itself behind its parent.
     SetBack,
     /// A history was refused, here or by the parent.
@@ -42,18 +42,18 @@ pub enum Seen {
 
 #[derive(Default)]
 pub struct Ledger {
-    links: HashMap<(OriginId, Hash32), Link>,
+    chain_links: HashMap<(OriginId, Hash32), ChainLink>,
     /// Chains that ended at a sequence, by origin: more than one are more than one history.
     at: BTreeMap<(OriginId, StreamSeq), Vec<Hash32>>,
     acknowledged: BTreeMap<(OriginId, String), Acknowledged>,
     /// Where each site stood with each origin: the newest tip of every stretch between two set-backs of its disks.
     stood: BTreeMap<(SiteId, OriginId), Vec<Hash32>>,
-    seen: BTreeSet<(OriginId, Seen)>,
+    alarms: BTreeSet<(OriginId, HistoryAlarm)>,
     /// Hashes of the segments that each site keeps as evidence.
     evidence: BTreeMap<(SiteId, OriginId), BTreeSet<Hash32>>,
     /// Sites whose disks were rolled back.
     pub rolled_back: BTreeSet<SiteId>,
-    /// Whether a clock was ever set: then watermarks tell nothing about virtual time.
+    /// Whether a clock was ever set: then watermarks mean nothing in virtual time.
     pub clocks_set: bool,
 }
 
@@ -63,41 +63,42 @@ pub fn start(origin: OriginId) -> Hash32 {
 }
 
 impl Ledger {
-    /// Takes note of a batch that the author's site committed. Returns whether it forks the origin.
+    /// Records a batch that the author's site committed. Returns whether it forks the origin.
     ///
     /// # Errors
     /// When the same batch came to something else before.
-    pub fn committed(&mut self, origin: OriginId, chain: Hash32, link: Link) -> Result<bool, String> {
-        if let Some(known) = self.links.get(&(origin, chain)) {
-            let same = (known.seq, known.before, known.digest, known.rows) == (link.seq, link.before, link.digest, link.rows);
+    pub fn committed(&mut self, origin: OriginId, chain: Hash32, chain_link: ChainLink) -> Result<bool, String> {
+        if let Some(known) = self.chain_links.get(&(origin, chain)) {
+            let same = (known.seq, known.before, known.digest, known.rows)
+                == (chain_link.seq, chain_link.before, chain_link.digest, chain_link.rows);
             return if same {
                 Ok(false)
             } else {
-                Err(format!("batch {} of origin {origin} came to another digest when it was applied again", link.seq))
+                Err(format!("batch {} of origin {origin} came to another digest when it was applied again", chain_link.seq))
             };
         }
-        let ends = self.at.entry((origin, link.seq)).or_default();
+        let ends = self.at.entry((origin, chain_link.seq)).or_default();
         ends.push(chain);
         let forks = ends.len() > 1;
-        self.links.insert((origin, chain), link);
+        self.chain_links.insert((origin, chain), chain_link);
         Ok(forks)
     }
 
-    pub fn link(&self, origin: OriginId, chain: Hash32) -> Option<&Link> {
-        self.links.get(&(origin, chain))
+    pub fn chain_link(&self, origin: OriginId, chain: Hash32) -> Option<&ChainLink> {
+        self.chain_links.get(&(origin, chain))
     }
 
     /// Sequence of the last batch of a history.
     pub fn seq(&self, origin: OriginId, chain: Hash32) -> Option<StreamSeq> {
-        if chain == start(origin) { Some(StreamSeq(0)) } else { self.link(origin, chain).map(|link| link.seq) }
+        if chain == start(origin) { Some(StreamSeq(0)) } else { self.chain_link(origin, chain).map(|chain_link| chain_link.seq) }
     }
 
     /// Batches of a history, newest first.
-    pub fn history(&self, origin: OriginId, mut chain: Hash32) -> impl Iterator<Item = (Hash32, &Link)> {
+    pub fn history(&self, origin: OriginId, mut chain: Hash32) -> impl Iterator<Item = (Hash32, &ChainLink)> {
         std::iter::from_fn(move || {
-            let link = self.link(origin, chain)?;
-            let at = std::mem::replace(&mut chain, link.before);
-            Some((at, link))
+            let chain_link = self.chain_link(origin, chain)?;
+            let at = std::mem::replace(&mut chain, chain_link.before);
+            Some((at, chain_link))
         })
     }
 
@@ -105,7 +106,7 @@ impl Ledger {
     pub fn ancestor(&self, origin: OriginId, chain: Hash32, seq: StreamSeq) -> Option<Hash32> {
         let mut at = chain;
         while self.seq(origin, at)? > seq {
-            at = self.link(origin, at)?.before;
+            at = self.chain_link(origin, at)?.before;
         }
         (self.seq(origin, at)? == seq).then_some(at)
     }
@@ -115,7 +116,7 @@ impl Ledger {
         self.seq(origin, earlier).is_some_and(|seq| self.ancestor(origin, later, seq) == Some(earlier))
     }
 
-    /// Takes note of an answer to a client.
+    /// Records an answer to a client.
     ///
     /// # Errors
     /// When the same request was answered with another place before.
@@ -128,7 +129,7 @@ impl Ledger {
         }
     }
 
-    /// What an author's clients were told before its disks were rolled back may be lost: it is told apart.
+    /// Removes what was acknowledged to an author's clients before its disks were rolled back, and returns it: it may be lost.
     pub fn forget_acknowledged(&mut self, origin: OriginId) -> Vec<(String, Acknowledged)> {
         let gone: Vec<_> = self.acknowledged.keys().filter(|(of, _)| *of == origin).cloned().collect();
         gone.into_iter().filter_map(|key| self.acknowledged.remove(&key).map(|place| (key.1, place))).collect()
@@ -153,7 +154,7 @@ impl Ledger {
         chain == start(origin) || self.stood.get(&(site, origin)).into_iter().flatten().any(|tip| self.goes_on(origin, chain, *tip))
     }
 
-    /// Takes note of the evidence that a site keeps of an origin now.
+    /// Records the evidence that a site keeps of an origin now.
     ///
     /// # Errors
     /// When something of it is gone.
@@ -162,25 +163,25 @@ impl Ledger {
         if before.is_subset(&kept) { Ok(()) } else { Err(format!("promise 6: evidence of origin {origin} was overwritten")) }
     }
 
-    /// A site's disks came back older: what it kept since is gone with them.
+    /// A site's disks came back older. The evidence that it kept since then is gone.
     pub fn set_back(&mut self, site: SiteId) {
         if self.rolled_back.insert(site) {
-            // What was said of its stream before can't have been about this.
-            self.seen.retain(|(origin, _)| origin.0 != site.0);
+            // Earlier alarms about its stream can't have been about this.
+            self.alarms.retain(|(origin, _)| origin.0 != site.0);
         }
         self.evidence.retain(|(at, _), _| *at != site);
     }
 
-    pub fn saw(&mut self, origin: OriginId, what: Seen) {
-        self.seen.insert((origin, what));
+    pub fn note_alarm(&mut self, origin: OriginId, what: HistoryAlarm) {
+        self.alarms.insert((origin, what));
     }
 
-    pub fn is_seen(&self, origin: OriginId) -> bool {
-        [Seen::SetBack, Seen::Refused].into_iter().any(|what| self.has_seen(origin, what))
+    pub fn has_alarm(&self, origin: OriginId) -> bool {
+        [HistoryAlarm::SetBack, HistoryAlarm::Refused].into_iter().any(|what| self.has_alarm_of(origin, what))
     }
 
-    pub fn has_seen(&self, origin: OriginId, what: Seen) -> bool {
-        self.seen.contains(&(origin, what))
+    pub fn has_alarm_of(&self, origin: OriginId, what: HistoryAlarm) -> bool {
+        self.alarms.contains(&(origin, what))
     }
 
     /// Whether more than one history of the origin was ever committed by its author.
@@ -189,8 +190,8 @@ impl Ledger {
     }
 }
 
-/// The site time of a link's batch.
-impl Link {
+impl ChainLink {
+    /// The site time of the batch.
     pub fn time(&self) -> SiteTime {
         self.batch.site_time
     }

@@ -8,11 +8,11 @@
 //!                   ├─▶ oracles: after every entry, and at the end      ─▶ Violation: what was broken, and the log up to there
 //!                   └─▶ Counts: how often each fault, step and move happened
 //! ```
-//! Reading order: [`tree`] and [`plan`], then what there is ([`site`], [`disk`], [`line`], [`client`]), then what happens
-//! ([`agenda`], [`world`]), then what is true ([`ledger`]) and what must hold ([`oracle`]), then [`run`].
+//! Reading order: [`tree`] and [`plan`]; then the parts of the world ([`site`], [`disk`], [`link`], [`client`]); then the events
+//! ([`agenda`], [`world`]); then what really happened ([`ledger`]) and what must hold ([`oracle`]); then [`run`].
 //!
-//! Not simulated: QUIC and TLS, openraft, RocksDB, the tasks of `khod`; `chaos-tests` runs those as real processes. Sites here are
-//! honest: lies are the subject of `chaos-tests`' hostile province and of the protocol tests.
+//! Not simulated: QUIC and TLS, openraft, RocksDB, the tasks of `khod`. `chaos-tests` runs those as real processes. All sites here are
+//! honest. Attacks are the subject of the hostile province in `chaos-tests` and of the protocol tests.
 
 pub mod agenda;
 pub mod client;
@@ -20,7 +20,7 @@ pub mod counts;
 pub mod dice;
 pub mod disk;
 pub mod ledger;
-pub mod line;
+pub mod link;
 pub mod many;
 pub mod moves;
 pub mod oracle;

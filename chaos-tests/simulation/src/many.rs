@@ -49,9 +49,9 @@ impl Many {
     }
 }
 
-/// Lives through `seeds` seeds from `from` on, `threads` at a time. `told` hears of the runs done so far, now and then; when it says
-/// `false`, no further run is begun.
-pub fn run_many(from: u64, seeds: u64, threads: usize, told: impl Fn(&Many) -> bool + Sync) -> Many {
+/// Runs `seeds` seeds from `from` on, `threads` at a time. `report_progress` receives the result so far after every run; when it returns
+/// `false`, no further run is started.
+pub fn run_many(from: u64, seeds: u64, threads: usize, report_progress: impl Fn(&Many) -> bool + Sync) -> Many {
     let (next, end) = (AtomicU64::new(from), from.saturating_add(seeds));
     let many = Mutex::new(Many::default());
     thread::scope(|scope| {
@@ -65,7 +65,7 @@ pub fn run_many(from: u64, seeds: u64, threads: usize, told: impl Fn(&Many) -> b
                     let run = run(seed, false);
                     let mut many = many.lock();
                     many.add(run);
-                    if !told(&many) {
+                    if !report_progress(&many) {
                         next.store(end, Ordering::Relaxed);
                     }
                 }

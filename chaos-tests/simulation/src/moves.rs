@@ -1,5 +1,5 @@
-//! The ways that the machines go from state to state, as an observer sees them between two inputs: several steps that one input
-//! causes are seen as one. Each must be gone often, and none that is not here.
+//! The moves of the machines from one state to another. An observer compares the states before and after each input, so several
+//! steps that one input causes count as one move. Every move of this list must happen often, and no other move may happen.
 
 use kho_replication::{
     intake::IntakePhase,
@@ -7,9 +7,15 @@ use kho_replication::{
 };
 use kho_storage::command::TransferStatus;
 
-use crate::counts::Move;
+/// A machine's move from one state to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Move {
+    pub machine: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
+}
 
-/// The name of the line's state.
+/// The name of a link's state.
 pub fn link(status: &LinkStatus) -> &'static str {
     match status {
         LinkStatus::Standby => "standby",
@@ -56,6 +62,7 @@ const fn at(machine: &'static str, from: &'static str, to: &'static str) -> Move
     Move { machine, from, to }
 }
 
+/// Every move that the diagrams of the machines allow.
 pub const ALL: &[Move] = &[
     at("link", "standby", "dialling"),
     at("link", "waiting", "standby"),

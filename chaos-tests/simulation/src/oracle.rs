@@ -1,8 +1,8 @@
-//! What must hold, and when it is looked at.
+//! What must hold, and when it is checked.
 //!
 //! | when | what | where |
 //! |---|---|---|
-//! | after every entry of every site | cursors, histories, digests, watermarks, records, forgetting | [`entry`] |
+//! | after every entry of every site | cursors, histories, digests, watermarks, records, trimming | [`entry`] |
 //! | at the end, at every site | rows, cubes, digests and batches against the ledger | [`replicas`] |
 //! | at the end | acknowledged requests, once each | [`requests`] |
 //! | at the end | two histories were seen, and neither is lost | [`histories`] |

@@ -1,17 +1,17 @@
-//! What a seed decides before anything happens: limits, timeout, how rough the run is and which kinds of faults it has.
+//! What a seed decides before a run begins: limits, timeouts, how often something fails, and which kinds of faults are injected.
 //!
-//! Not every run has every fault: in a run without rollbacks, say, long transfers come to their end.
+//! Not every run has every fault. In a run without rollbacks, for example, long transfers come to their end.
 
 use kho_replication::{intake::IntakeConfig, uplink::UplinkConfig};
 use kho_storage::stream::SEGMENT_BYTES_MAX;
 
 use crate::dice::Dice;
 
-/// Faults that are started from outside, by kind.
+/// Faults that are injected from outside, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
-    CutLine,
-    SlowLine,
+pub enum InjectedFault {
+    CutLink,
+    SlowLink,
     CutOffSite,
     KillLeader,
     ChangeLeader,
@@ -30,26 +30,26 @@ pub enum Trouble {
 }
 
 /// How often each kind comes, in a run that has it.
-const TROUBLES: [(Trouble, u64); 16] = [
-    (Trouble::CutLine, 8),
-    (Trouble::SlowLine, 3),
-    (Trouble::CutOffSite, 4),
-    (Trouble::KillLeader, 4),
-    (Trouble::ChangeLeader, 4),
-    (Trouble::StopNode, 2),
-    (Trouble::RestartSite, 3),
-    (Trouble::RollBackAdopter, 2),
-    (Trouble::RollBackAuthor, 1),
-    (Trouble::SetClock, 2),
-    (Trouble::SetClockFarAhead, 1),
-    (Trouble::FillDisk, 2),
-    (Trouble::FailReads, 3),
-    (Trouble::FailWrites, 2),
-    (Trouble::SwapParents, 3),
-    (Trouble::SendOtherEpoch, 1),
+const INJECTED_FAULTS: [(InjectedFault, u64); 16] = [
+    (InjectedFault::CutLink, 8),
+    (InjectedFault::SlowLink, 3),
+    (InjectedFault::CutOffSite, 4),
+    (InjectedFault::KillLeader, 4),
+    (InjectedFault::ChangeLeader, 4),
+    (InjectedFault::StopNode, 2),
+    (InjectedFault::RestartSite, 3),
+    (InjectedFault::RollBackAdopter, 2),
+    (InjectedFault::RollBackAuthor, 1),
+    (InjectedFault::SetClock, 2),
+    (InjectedFault::SetClockFarAhead, 1),
+    (InjectedFault::FillDisk, 2),
+    (InjectedFault::FailReads, 3),
+    (InjectedFault::FailWrites, 2),
+    (InjectedFault::SwapParents, 3),
+    (InjectedFault::SendOtherEpoch, 1),
 ];
 
-/// One run in so many is about two carriers that transfer one origin to one parent at the same time: by themselves they seldom do.
+/// One run in so many is about two carriers that transfer one origin to one parent at the same time: without this they seldom do.
 const CROSSED_ONE_IN: u64 = 6;
 /// Of the others, one in so many is about authors that come back older than what their parents remember.
 const SET_BACK_ONE_IN: u64 = 8;
@@ -60,16 +60,16 @@ pub struct Plan {
     pub intake: IntakeConfig,
     /// Bytes of each stream that are kept though the parent holds them.
     pub keep_bytes: u64,
-    /// Between two looks whether there is something to forget.
+    /// Between two checks whether there is something to trim.
     pub trim_interval_ms: u64,
     pub idle_head_ms: u64,
     /// How long clients enter and faults come.
-    pub troubled_ms: u64,
+    pub faulty_ms: u64,
     /// On average, between two requests and between two faults.
     pub write_interval_ms: u64,
-    pub trouble_interval_ms: u64,
+    pub fault_interval_ms: u64,
     /// Kinds of faults of this run, each as often as its weight.
-    pub troubles: Vec<Trouble>,
+    pub injected_faults: Vec<InjectedFault>,
     /// At every point where a site can be killed between propose and answer, it is killed once in so many times. 0: never.
     pub crash_one_in: u64,
     /// Once in so many times a proposal is lost, its outcome is lost, the site is busy. 0: never.
@@ -82,10 +82,10 @@ pub struct Plan {
 
 impl Plan {
     pub fn draw(dice: &mut Dice) -> Self {
-        let mut troubles = Vec::new();
-        for (trouble, weight) in TROUBLES {
+        let mut injected_faults = Vec::new();
+        for (fault, weight) in INJECTED_FAULTS {
             if dice.chance(2, 3) {
-                troubles.extend((0..weight).map(|_| trouble));
+                injected_faults.extend((0..weight).map(|_| fault));
             }
         }
         let segment_bytes_max = dice.pick(&[150, 400, 1_000, 4_000]);
@@ -122,10 +122,10 @@ impl Plan {
             keep_bytes: dice.pick(&[0, 0, 300, 2_000]),
             trim_interval_ms: dice.pick(&[500, 2_000]),
             idle_head_ms: dice.pick(&[4_000, 9_000]),
-            troubled_ms: dice.between(8_000, 24_000),
+            faulty_ms: dice.between(8_000, 24_000),
             write_interval_ms: dice.pick(&[300, 700, 1_200]),
-            trouble_interval_ms: dice.pick(&[700, 1_500, 3_000]),
-            troubles,
+            fault_interval_ms: dice.pick(&[700, 1_500, 3_000]),
+            injected_faults,
             crash_one_in: dice.pick(&[0, 150, 600]),
             loss_one_in: dice.pick(&[0, 12, 60]),
             latency_ms_max: dice.pick(&[20, 200, 600]),
@@ -145,10 +145,16 @@ impl Plan {
         Self {
             keep_bytes: 0,
             trim_interval_ms: 500,
-            troubled_ms: 30_000,
+            faulty_ms: 30_000,
             write_interval_ms: 300,
-            trouble_interval_ms: 1_500,
-            troubles: vec![Trouble::CrossTransfers, Trouble::CrossTransfers, Trouble::CrossTransfers, Trouble::CutLine, Trouble::SlowLine],
+            fault_interval_ms: 1_500,
+            injected_faults: vec![
+                InjectedFault::CrossTransfers,
+                InjectedFault::CrossTransfers,
+                InjectedFault::CrossTransfers,
+                InjectedFault::CutLink,
+                InjectedFault::SlowLink,
+            ],
             ..self
         }
     }
@@ -159,7 +165,13 @@ impl Plan {
             keep_bytes: 0,
             trim_interval_ms: 500,
             write_interval_ms: 300,
-            troubles: vec![Trouble::RollBackAuthor, Trouble::RollBackAuthor, Trouble::CutLine, Trouble::CutOffSite, Trouble::ChangeLeader],
+            injected_faults: vec![
+                InjectedFault::RollBackAuthor,
+                InjectedFault::RollBackAuthor,
+                InjectedFault::CutLink,
+                InjectedFault::CutOffSite,
+                InjectedFault::ChangeLeader,
+            ],
             ..self
         }
     }

@@ -13,11 +13,11 @@ pub struct Run {
     pub lasted_ms: u64,
     /// What was broken, if anything.
     pub broken: Option<String>,
-    /// The log, when it was asked for.
+    /// The log, when it was requested.
     pub trace: Vec<String>,
 }
 
-/// Lives through one seed. With `traced` the log is kept.
+/// Runs one seed. With `traced` the log is kept.
 pub fn run(seed: u64, traced: bool) -> Run {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(seed, traced);
@@ -29,15 +29,15 @@ pub fn run(seed: u64, traced: bool) -> Run {
         Err(panic) => {
             let (what, trace) = match panic.downcast::<Violation>() {
                 Ok(violation) => (violation.what, violation.trace.into_lines()),
-                Err(panic) => (said(&*panic), Vec::new()),
+                Err(panic) => (panic_text(&*panic), Vec::new()),
             };
             Run { seed, counts: Counts::default(), lasted_ms: 0, broken: Some(what), trace }
         }
     }
 }
 
-/// What a panic in the product said.
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
+/// The message of a panic in the product.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("a panic: {}", text.unwrap_or("without words"))
+    format!("a panic: {}", text.unwrap_or("without a message"))
 }

@@ -13,7 +13,7 @@ use kho_storage::{
 };
 
 use crate::{
-    agenda::{LineNo, Reign},
+    agenda::{LinkNo, Term},
     disk::Disk,
     tree,
 };
@@ -24,15 +24,15 @@ const CLOCK_START_MS: i64 = 1_700_000_000_000;
 pub struct Site {
     pub id: SiteId,
     pub disk: Disk,
-    /// Grows when the disks come back older: what was proposed before is gone.
+    /// Grows when the disks come back older: what was proposed before that is gone.
     pub life: u64,
     pub leader: Option<Leader>,
-    pub last_reign: Reign,
+    pub last_term: Term,
     /// Nodes that are down.
     pub down: BTreeSet<NodeId>,
     pub clock: Clock,
     pub disk_full: bool,
-    /// What a line asks to be read comes back as an error of the disk.
+    /// Reads for the uplink fail with an error of the disk.
     pub reads_fail: bool,
     /// Answers nobody and reaches nobody.
     pub cut_off: bool,
@@ -41,14 +41,14 @@ pub struct Site {
     /// The place of the last committed proposal of each stream among all that were made.
     pub committed: BTreeMap<OriginId, u64>,
     pub trim_at: LinkTime,
-    /// Children by which each origin came, on the lines that stand now.
+    /// Children that carried each origin to this site, over the links that are open now.
     pub carriers: BTreeMap<OriginId, BTreeSet<SiteId>>,
 }
 
 /// Where proposals come from, each in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    Line(LineNo),
+    Link(LinkNo),
     Recorder,
     Signer,
     Other(u64),
@@ -57,19 +57,19 @@ pub enum Source {
 /// The node that leads, and what lives in its memory alone.
 pub struct Leader {
     pub node: NodeId,
-    pub reign: Reign,
-    /// Its disk takes nothing more: it stops in a moment.
+    pub term: Term,
+    /// Its disk has failed: the node stops in a moment.
     pub stops: bool,
     pub uplink: Uplink,
-    pub lines: BTreeMap<LinkId, LineNo>,
+    pub links: BTreeMap<LinkId, LinkNo>,
     /// Records that wait for the one under way.
     pub records: VecDeque<(SiteId, Vec<ParentCursor>)>,
     pub recording: bool,
-    /// How the uplink stood when it was last looked at.
+    /// The uplink's status when it was last observed.
     pub status: UplinkStatus,
-    /// The parent that it was last welcomed by.
+    /// The parent that sent the last welcome.
     pub welcomed_by: Option<SiteId>,
-    /// Streams of which something was unanswered when the last line ended.
+    /// Streams of which something was unanswered when the last link ended.
     pub cut_mid_segment: Vec<OriginId>,
 }
 
@@ -77,18 +77,20 @@ pub struct Leader {
 #[derive(Debug, Default)]
 pub struct Clock {
     pub skew_ms: i64,
-    told: SiteTime,
+    /// The latest time that it showed.
+    latest: SiteTime,
 }
 
 impl Clock {
-    pub fn tell(&mut self, now: LinkTime) -> SiteTime {
+    /// The time that the clock shows; never earlier than what it showed before in the same process.
+    pub fn read(&mut self, now: LinkTime) -> SiteTime {
         let time = SiteTime(CLOCK_START_MS + i64::try_from(now.0).unwrap_or(i64::MAX / 2) + self.skew_ms);
-        self.told = self.told.max(time);
-        self.told
+        self.latest = self.latest.max(time);
+        self.latest
     }
 
     pub fn process_ended(&mut self) {
-        self.told = SiteTime::default();
+        self.latest = SiteTime::default();
     }
 }
 
@@ -99,7 +101,7 @@ impl Site {
             disk: Disk::new(id),
             life: 0,
             leader: None,
-            last_reign: Reign(0),
+            last_term: Term(0),
             down: BTreeSet::new(),
             clock: Clock::default(),
             disk_full: false,
@@ -112,13 +114,13 @@ impl Site {
         }
     }
 
-    /// The leader, if it is the one of that reign.
-    pub fn leader_of(&mut self, reign: Reign) -> Option<&mut Leader> {
-        self.leader.as_mut().filter(|leader| leader.reign == reign)
+    /// The leader, if it is the one of that term.
+    pub fn leader_in(&mut self, term: Term) -> Option<&mut Leader> {
+        self.leader.as_mut().filter(|leader| leader.term == term)
     }
 
-    pub fn reign(&self) -> Option<Reign> {
-        self.leader.as_ref().map(|leader| leader.reign)
+    pub fn term(&self) -> Option<Term> {
+        self.leader.as_ref().map(|leader| leader.term)
     }
 
     /// Who leads, as `node` knows it.
@@ -130,7 +132,7 @@ impl Site {
         }
     }
 
-    /// A stream up to its newest committed head, as `node/src/upward.rs` tells the uplink.
+    /// A stream up to its newest committed head, as `node/src/uplink_driver.rs` gives it to the uplink.
     pub fn position(&self, origin: OriginId) -> Option<StreamPosition> {
         let found = self.disk.warehouse.read(|reading| {
             let Some(state) = reading.origin(origin)? else { return Ok(None) };

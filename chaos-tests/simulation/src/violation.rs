@@ -1,4 +1,4 @@
-//! A broken promise ends the run at once, with the log up to there.
+//! A broken promise ends the run at once, with the log up to that moment.
 
 use std::panic::resume_unwind;
 
@@ -11,7 +11,7 @@ pub struct Violation {
     pub trace: Trace,
 }
 
-/// Ends the run. Unwinds without a word: whoever started the run says what happened, and by which seed.
+/// Ends the run. Unwinds without a message: the caller of the run reports what happened, and with which seed.
 pub fn violated(what: String, trace: Trace) -> ! {
     resume_unwind(Box::new(Violation { what, trace }))
 }

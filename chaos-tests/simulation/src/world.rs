@@ -1,24 +1,24 @@
-//! The world of one run: sites, lines and clients in virtual time. It carries out what the machines decide, as the tasks of a
-//! node do, and is in charge of everything that they do not decide: when, and whether at all.
+//! The world of one run: sites, links and clients in virtual time. It carries out what the machines decide, as the tasks of a
+//! node do. It decides everything that the machines do not decide: when something happens, and whether it happens at all.
 //!
 //! ```text
 //! agenda ──event──▶ World ──input──▶ Uplink, Intake (real) ──action──▶ World ──event, later──▶ agenda
-//!                     └──committed entry──▶ Warehouse (real) ──outcome──▶ oracles, asker
+//!                     └──committed entry──▶ Warehouse (real) ──outcome──▶ oracles, proposer
 //! ```
-//! Simulated: the network (`lines.rs`), the order of a site's log (`propose.rs`), disks (`../disk.rs`), clocks (`../site.rs`).
+//! Simulated: the network (`world/links.rs`), the order of a site's log (`world/propose.rs`), disks (`disk.rs`), clocks (`site.rs`).
 //! Real: everything else.
 
 mod clients;
 mod commit;
 mod crash;
 mod describe;
+mod fault_injection;
 mod heal;
 mod intake_driver;
-mod lines;
+mod links;
 mod maintenance;
+mod other_epoch;
 mod propose;
-mod stranger;
-mod trouble;
 mod uplink_driver;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -33,15 +33,15 @@ use kho_storage::{
     register::SignedRegister,
 };
 
-pub use self::commit::Applied;
+pub use self::commit::AppliedEntry;
 
 use crate::{
-    agenda::{Agenda, Event, LineNo, Reign},
+    agenda::{Agenda, Event, LinkNo, Term},
     client::Clients,
     counts::Counts,
     dice::Dice,
     ledger::Ledger,
-    line::Line,
+    link::Link,
     plan::Plan,
     site::{Leader, Site},
     trace::Trace,
@@ -58,8 +58,8 @@ pub struct World {
     pub now: LinkTime,
     agenda: Agenda,
     sites: Vec<Site>,
-    lines: BTreeMap<LineNo, Line>,
-    last_line: LineNo,
+    links: BTreeMap<LinkNo, Link>,
+    last_link: LinkNo,
     clients: Clients,
     pub ledger: Ledger,
     pub counts: Counts,
@@ -86,8 +86,8 @@ impl World {
             now: LinkTime(0),
             agenda: Agenda::default(),
             sites: tree::sites().map(Site::new).collect(),
-            lines: BTreeMap::new(),
-            last_line: LineNo(0),
+            links: BTreeMap::new(),
+            last_link: LinkNo(0),
             clients: Clients::default(),
             ledger: Ledger::default(),
             counts: Counts::default(),
@@ -98,28 +98,28 @@ impl World {
             longest_segment: 0,
             proposals: 0,
         };
-        world.found();
+        world.create_sites();
         world
     }
 
-    /// Every site gets its first register by hand and elects its first node.
-    fn found(&mut self) {
+    /// Every site receives its first register by hand and elects its first node.
+    fn create_sites(&mut self) {
         for site in tree::sites() {
             let command = Command::AdoptRegister { site_time: self.clock(site), signed: (*self.signed).clone() };
             self.commit_now(site, &command);
-            self.site(site).disk.take_news();
+            self.site(site).disk.take_applied_events();
             self.elect(site, NodeId(1));
             let first_tick = self.dice.below(TICK_MS);
             self.after(first_tick, Event::Tick(site));
         }
         self.after(100, Event::Enter);
-        let first_trouble = self.dice.between(500, 3_000);
-        self.after(first_trouble, Event::Trouble);
+        let first_fault = self.dice.between(500, 3_000);
+        self.after(first_fault, Event::InjectFault);
     }
 
-    /// Lives through the troubled time, then heals.
+    /// Runs through the time of faults, then heals the tree.
     pub fn live(&mut self) {
-        self.run_until(LinkTime(self.plan.troubled_ms));
+        self.run_until(LinkTime(self.plan.faulty_ms));
         self.heal();
     }
 
@@ -134,26 +134,26 @@ impl World {
     fn happens(&mut self, event: Event) {
         match event {
             Event::Tick(site) => self.ticks(site),
-            Event::Opens(line) => self.opens(line),
-            Event::DialFails { site, reign, link } => self.notify_uplink(
+            Event::Opens(link) => self.opens(link),
+            Event::DialFails { site, term, link_id } => self.notify_uplink(
                 site,
-                reign,
-                UplinkInput::LinkLost { link, failure: LinkFailure::of_dials(&[(DialFailure::Unreachable, "no answer".into())]) },
+                term,
+                UplinkInput::LinkLost { link: link_id, failure: LinkFailure::of_dials(&[(DialFailure::Unreachable, "no answer".into())]) },
             ),
-            Event::Up(line) => self.arrives_up(line),
-            Event::Down(line) => self.arrives_down(line),
-            Event::ParentNotices(line) => self.parent_notices(line),
-            Event::ChildNotices(line) => self.child_notices(line),
-            Event::Load { site, reign, action } => self.loads(site, reign, action),
-            Event::Probed { site, reign, parent } => self.probed(site, reign, parent),
+            Event::Up(link) => self.arrives_up(link),
+            Event::Down(link) => self.arrives_down(link),
+            Event::ParentDetectsLoss(link) => self.parent_detects_loss(link),
+            Event::ChildDetectsLoss(link) => self.child_detects_loss(link),
+            Event::Load { site, term, action } => self.loads(site, term, action),
+            Event::Probed { site, term, parent } => self.probed(site, term, parent),
             Event::Commits(proposal) => self.commits(proposal),
-            Event::Decided { site, life, asker, result } => self.decided(site, life, asker, result),
-            Event::CursorsRead { line, origins } => self.cursors_read(line, &origins),
-            Event::News(site) => self.news(site),
-            Event::SignHeads { site, reign } => self.sign_heads(site, reign),
+            Event::Decided { site, life, proposer, result } => self.decided(site, life, proposer, result),
+            Event::CursorsRead { link, origins } => self.cursors_read(link, &origins),
+            Event::NotifyApplied(site) => self.notify_applied(site),
+            Event::SignHeads { site, term } => self.sign_heads(site, term),
             Event::Elects(site) => self.elects(site),
-            Event::Stops { site, reign } => {
-                if self.site(site).reign() == Some(reign) {
+            Event::Stops { site, term } => {
+                if self.site(site).term() == Some(term) {
                     self.kill_leader(site);
                 }
             }
@@ -162,7 +162,7 @@ impl World {
             }
             Event::Enter => self.enter(),
             Event::EnterAgain(request) => self.enter_again(request),
-            Event::Trouble => self.trouble(),
+            Event::InjectFault => self.inject_fault(),
             Event::Reachable(site) => self.site(site).cut_off = false,
             Event::HasSpace(site) => self.site(site).disk_full = false,
             Event::Readable(site) => self.site(site).reads_fail = false,
@@ -174,16 +174,16 @@ impl World {
         self.apply_all(id);
         let (config, seed) = (self.plan.uplink, self.dice.below(u64::MAX));
         let site = self.site(id);
-        site.last_reign = Reign(site.last_reign.0 + 1);
-        let reign = site.last_reign;
+        site.last_term = Term(site.last_term.0 + 1);
+        let term = site.last_term;
         let uplink = Uplink::new(config, id, node, seed);
         let status = uplink.status();
         site.leader = Some(Leader {
             node,
-            reign,
+            term,
             stops: false,
             uplink,
-            lines: BTreeMap::new(),
+            links: BTreeMap::new(),
             records: Default::default(),
             recording: false,
             status,
@@ -191,9 +191,9 @@ impl World {
             cut_mid_segment: Vec::new(),
         });
         self.note(|| format!("{}: node {node} leads", tree::name(id)));
-        self.notify_register(id, reign);
+        self.notify_register(id, term);
         let became_leader = self.became_leader(id);
-        self.notify_uplink(id, reign, became_leader);
+        self.notify_uplink(id, term, became_leader);
     }
 
     fn site(&mut self, id: SiteId) -> &mut Site {
@@ -214,7 +214,7 @@ impl World {
 
     fn clock(&mut self, id: SiteId) -> SiteTime {
         let now = self.now;
-        self.site(id).clock.tell(now)
+        self.site(id).clock.read(now)
     }
 
     fn after(&mut self, ms: u64, event: Event) {
@@ -231,7 +231,7 @@ impl World {
         violated(what, std::mem::take(&mut self.trace))
     }
 
-    /// Whether something happens that comes once in `one_in` times; never when that is 0, and never while healing.
+    /// Draws whether something happens that comes once in `one_in` times. It never happens when that is 0, and never while healing.
     fn comes_once_in(&mut self, one_in: u64) -> bool {
         !self.healing && one_in > 0 && self.dice.chance(1, one_in)
     }

@@ -13,7 +13,7 @@ use kho_simulation::{
 };
 use serde_json::json;
 
-/// Lives through seeded lives of a tree of seven sites and says which promise was broken, if any.
+/// Simulate a tree of seven sites under faults, one run for each seed, and report which promise was broken, if any.
 ///
 /// Exit code: 0 when every promise held, 1 when one was broken, 2 for a wrong call.
 #[derive(Debug, Parser)]
@@ -66,10 +66,10 @@ fn one(seed: u64, args: &Args) -> ExitCode {
 
 fn many(args: &Args) -> ExitCode {
     let started = Instant::now();
-    let told_at = AtomicU64::new(0);
+    let reported_at = AtomicU64::new(0);
     let many = run_many(args.from, args.seeds, args.threads.unwrap_or_else(cores), |many| {
         let due = started.elapsed().as_secs() / PROGRESS.as_secs();
-        if told_at.fetch_max(due, Ordering::Relaxed) < due {
+        if reported_at.fetch_max(due, Ordering::Relaxed) < due {
             let broken = match many.first_broken.first() {
                 Some((seed, _)) => format!("{} broken, the first by seed {seed}", many.broken),
                 None => "none broken".into(),

@@ -1,5 +1,5 @@
-//! When faults have ended: every site on the way up holds what the author holds, says so, and knows up to when; a stream in dispute
-//! holds up none of the others.
+//! After the faults have ended: every site on the way up holds what the author holds, has recorded so, and knows up to which time. A
+//! stream in dispute does not delay the others.
 
 use kho_replication::uplink::{LinkStatus, StreamState};
 use kho_storage::ids::{OriginId, SiteId, SiteTime};
@@ -7,7 +7,7 @@ use kho_storage::ids::{OriginId, SiteId, SiteTime};
 use super::histories::is_disputed;
 use crate::{site::Site, tree, world::World};
 
-/// Says what is still missing. `healing_since`: by a clock that nobody had set; none when clocks were.
+/// Returns what is still missing. `healing_since` is a time by a clock that nobody had set; it is none when clocks were set.
 pub fn judge(world: &World, healing_since: Option<SiteTime>) -> Result<(), String> {
     if world.clients().unanswered() > 0 {
         return Err(format!("{} requests are unanswered", world.clients().unanswered()));
@@ -19,12 +19,12 @@ pub fn judge(world: &World, healing_since: Option<SiteTime>) -> Result<(), Strin
     }
     let disputed: Vec<OriginId> = tree::origins().filter(|origin| is_disputed(world, *origin)).collect();
     for origin in tree::origins().filter(|origin| !disputed.contains(origin)) {
-        came_together(world, origin, healing_since)?;
+        has_converged(world, origin, healing_since)?;
     }
     world.sites().iter().filter(|site| !world.parents().of(site.id).is_empty()).try_for_each(|site| is_at_rest(world, site, &disputed))
 }
 
-fn came_together(world: &World, origin: OriginId, healing_since: Option<SiteTime>) -> Result<(), String> {
+fn has_converged(world: &World, origin: OriginId, healing_since: Option<SiteTime>) -> Result<(), String> {
     let author = SiteId(origin.0);
     let Some(newest) = world.sites()[author.0 as usize - 1].disk.origin(origin) else { return Ok(()) };
     if newest.head_seq != Some(newest.last()) {

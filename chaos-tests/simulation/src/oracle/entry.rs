@@ -13,15 +13,15 @@ use kho_storage::{
 
 use super::replicas::replay;
 use crate::{
-    ledger::{Link, start},
+    ledger::{ChainLink, start},
     tree,
-    world::{Applied, World},
+    world::{AppliedEntry, World},
 };
 
 /// So much evidence of an origin is kept whoever may have made it up.
 const EVIDENCE_SURELY_KEPT: usize = 8;
 
-pub fn judge(world: &mut World, applied: &Applied<'_>) -> Result<(), String> {
+pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String> {
     if let Command::Write { origin, .. } = applied.command {
         note_batch(world, applied, *origin)?;
     }
@@ -56,7 +56,7 @@ pub fn judge(world: &mut World, applied: &Applied<'_>) -> Result<(), String> {
 }
 
 /// The ledger takes note of what the author's site wrote.
-fn note_batch(world: &mut World, applied: &Applied<'_>, origin: OriginId) -> Result<(), String> {
+fn note_batch(world: &mut World, applied: &AppliedEntry<'_>, origin: OriginId) -> Result<(), String> {
     let Some(after) = &applied.after[&origin] else { return Ok(()) };
     let before = applied.before[&origin].as_ref().map_or(start(origin), |state| state.chain);
     if after.chain == before {
@@ -66,8 +66,8 @@ fn note_batch(world: &mut World, applied: &Applied<'_>, origin: OriginId) -> Res
     let kept = warehouse.read(|reading| reading.batch(origin, after.epoch.number, after.last())).map_err(|error| error.to_string())?;
     let kept = kept.ok_or_else(|| format!("batch {} of origin {origin} was committed and is not kept", after.last()))?;
     let batch = Batch::decode(&kept.batch).map_err(|error| error.to_string())?;
-    let link = Link { seq: after.last(), before, digest: after.sum.digest(), rows: after.rows, batch };
-    if world.ledger.committed(origin, after.chain, link)? {
+    let chain_link = ChainLink { seq: after.last(), before, digest: after.sum.digest(), rows: after.rows, batch };
+    if world.ledger.committed(origin, after.chain, chain_link)? {
         world.trace.note(world.now, || format!("-- origin {origin} has two histories from batch {} on", after.last()));
     }
     Ok(())
@@ -78,24 +78,25 @@ fn stands_in_a_history(world: &World, origin: OriginId, state: &OriginState) -> 
     if state.chain == start(origin) {
         return if state.next == StreamSeq(1) { Ok(()) } else { Err(format!("origin {origin} stands at {} without a batch", state.next)) };
     }
-    let link = world
+    let chain_link = world
         .ledger
-        .link(origin, state.chain)
+        .chain_link(origin, state.chain)
         .ok_or_else(|| format!("origin {origin} stands in a history that nobody wrote, at {}", state.next))?;
-    if link.seq.next() != state.next {
-        return Err(format!("origin {origin} stands at {}, its history at {}", state.next, link.seq.next()));
+    if chain_link.seq.next() != state.next {
+        return Err(format!("origin {origin} stands at {}, its history at {}", state.next, chain_link.seq.next()));
     }
-    if link.digest != state.sum.digest() || link.rows != state.rows {
-        return Err(format!("promise 5: origin {origin} has another digest at {} than its author had there", link.seq));
+    if chain_link.digest != state.sum.digest() || chain_link.rows != state.rows {
+        return Err(format!("promise 5: origin {origin} has another digest at {} than its author had there", chain_link.seq));
     }
     Ok(())
 }
 
-/// Promise 6: a site never goes back, and never over to another history. `false`: it did, but nothing could tell the two apart.
+/// Promise 6: a site never goes back, and never over to another history. Returns `false` when it did, but nothing could
+/// distinguish the two.
 fn moves_on(world: &mut World, origin: OriginId, before: Option<&OriginState>, after: &OriginState) -> Result<bool, String> {
     let Some(before) = before else { return Ok(true) };
     if !world.ledger.goes_on(origin, before.chain, after.chain) {
-        if before.generation != after.generation && nothing_tells_apart(world, origin, before, after) {
+        if before.generation != after.generation && is_indistinguishable(world, origin, before, after) {
             world.counts.indistinguishable += 1;
             return Ok(false);
         }
@@ -109,14 +110,14 @@ fn moves_on(world: &mut World, origin: OriginId, before: Option<&OriginState>, a
 
 /// The known limit of transfers (`storage/src/warehouse/transfer.rs`): in the other history every row in which the two differed was
 /// changed again or taken away, and no batch is left to compare.
-fn nothing_tells_apart(world: &World, origin: OriginId, before: &OriginState, after: &OriginState) -> bool {
+fn is_indistinguishable(world: &World, origin: OriginId, before: &OriginState, after: &OriginState) -> bool {
     let held = replay(&world.ledger, origin, before.chain);
     let replaced = replay(&world.ledger, origin, after.chain);
     replaced.iter().filter(|(_, (seq, _))| *seq < before.next.0).all(|(place, row)| held.get(place) == Some(row))
 }
 
 /// A watermark never goes back, and never beyond the clock that stands in the command.
-fn keeps_time(applied: &Applied<'_>, origin: OriginId, before: Option<&OriginState>, after: &OriginState) -> Result<(), String> {
+fn keeps_time(applied: &AppliedEntry<'_>, origin: OriginId, before: Option<&OriginState>, after: &OriginState) -> Result<(), String> {
     let earlier = before.map_or(0, |state| state.watermark.0);
     if after.watermark.0 < earlier {
         return Err(format!("the watermark of origin {origin} went back by {} ms", earlier - after.watermark.0));
@@ -157,7 +158,7 @@ fn record_is_true(world: &World, child: SiteId, parent: SiteId, cursor: &ParentC
 }
 
 /// Promise 2: what is forgotten, the active parent committed in the same history.
-fn trimmed_is_held(world: &World, applied: &Applied<'_>) -> Result<(), String> {
+fn trimmed_is_held(world: &World, applied: &AppliedEntry<'_>) -> Result<(), String> {
     let register = world.sites()[applied.site.0 as usize - 1].disk.warehouse.register();
     let parent = register.as_ref().as_ref().and_then(|register| register.active_parent(applied.site));
     let parent = parent.ok_or("a site without a parent forgets batches")?;
@@ -182,7 +183,7 @@ fn trimmed_is_held(world: &World, applied: &Applied<'_>) -> Result<(), String> {
 }
 
 /// A register is only replaced by a newer one.
-fn keeps_newest_register(world: &World, applied: &Applied<'_>) -> Result<(), String> {
+fn keeps_newest_register(world: &World, applied: &AppliedEntry<'_>) -> Result<(), String> {
     let after = world.sites()[applied.site.0 as usize - 1].register_version();
     if after >= applied.register_before {
         Ok(())
@@ -205,7 +206,7 @@ fn keeps_evidence(world: &mut World, site: SiteId, refused: &Segment) -> Result<
         })
     });
     read.map_err(|error| error.to_string())?;
-    // There is room for some of each origin; more of the same tells nothing new.
+    // There is room for some evidence of each origin; more of the same kind adds nothing.
     if !kept.contains(&name(refused)) && kept.len() < EVIDENCE_SURELY_KEPT {
         return Err(format!("promise 6: a second history of origin {origin} was refused and thrown away"));
     }

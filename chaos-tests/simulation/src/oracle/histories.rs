@@ -1,15 +1,15 @@
-//! At the end: where sites hold two histories of an origin, or an author less than its parent, somebody was told. Neither history is
-//! lost: each is still held by the site that held it, which [`super::entry`] sees to.
+//! At the end: where sites hold two histories of an origin, or where an author holds less than its parent, an alarm was raised.
+//! Neither history is lost: the site that held it still holds it, which [`super::entry`] checks.
 
 use kho_storage::ids::{Hash32, OriginId, SiteId, StreamSeq};
 
 use crate::{
-    ledger::{Seen, start},
+    ledger::{HistoryAlarm, start},
     tree,
     world::World,
 };
 
-/// How a site's history of an origin lies to the one that its author goes on with.
+/// How a site's history of an origin relates to the history that its author continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryRelation {
     /// The author's, as far as it goes.
@@ -27,15 +27,15 @@ pub fn judge(world: &World) -> Result<(), String> {
         for site in tree::sites().filter(|site| *site != author) {
             match relation_of(world, site, origin) {
                 // A known limit: a holder that is no longer on the way up is compared with nobody who remembers as much.
-                HistoryRelation::Apart if world.parents().above(author).contains(&site) && !world.ledger.is_seen(origin) => {
+                HistoryRelation::Apart if world.parents().above(author).contains(&site) && !world.ledger.has_alarm(origin) => {
                     return Err(format!(
-                        "promise 6: {} holds another history of origin {origin} than its author goes on with, and nobody was told",
+                        "promise 6: {} holds another history of origin {origin} than its author goes on with, and no alarm was raised",
                         tree::name(site)
                     ));
                 }
-                HistoryRelation::Ahead if Some(site) == parent && !world.ledger.has_seen(origin, Seen::SetBack) => {
+                HistoryRelation::Ahead if Some(site) == parent && !world.ledger.has_alarm_of(origin, HistoryAlarm::SetBack) => {
                     return Err(format!(
-                        "promise 6: the author of origin {origin} is behind its parent {}, and nobody was told",
+                        "promise 6: the author of origin {origin} is behind its parent {}, and no alarm was raised",
                         tree::name(site)
                     ));
                 }

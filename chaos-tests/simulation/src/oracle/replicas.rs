@@ -50,14 +50,14 @@ fn is_whole(site: &Site, origin: OriginId) -> Result<(), String> {
 
 /// A history applied in the plainest way.
 pub fn replay(ledger: &Ledger, origin: OriginId, chain: Hash32) -> Rows {
-    let mut batches: Vec<_> = ledger.history(origin, chain).map(|(_, link)| link).collect();
+    let mut batches: Vec<_> = ledger.history(origin, chain).map(|(_, chain_link)| chain_link).collect();
     batches.reverse();
     let mut rows = Rows::new();
-    for link in batches {
-        let BatchBody::Rows { changes, .. } = &link.batch.body else { continue };
+    for chain_link in batches {
+        let BatchBody::Rows { changes, .. } = &chain_link.batch.body else { continue };
         for Change { table, key, cells } in changes {
             match cells {
-                Some(cells) => drop(rows.insert((*table, key.to_vec()), (link.seq.0, cells.to_vec()))),
+                Some(cells) => drop(rows.insert((*table, key.to_vec()), (chain_link.seq.0, cells.to_vec()))),
                 None => drop(rows.remove(&(*table, key.to_vec()))),
             }
         }
@@ -88,15 +88,18 @@ fn holds_rows(site: &Site, origin: OriginId, state: &OriginState, expected: &Row
 /// Batches from the oldest kept to the newest, without a gap, each the author's.
 fn keeps_batches(site: &Site, origin: OriginId, state: &OriginState, ledger: &Ledger) -> Result<(), String> {
     let mut bytes = 0;
-    for (chain, link) in ledger.history(origin, state.chain) {
-        if link.seq < state.oldest_kept {
+    for (chain, chain_link) in ledger.history(origin, state.chain) {
+        if chain_link.seq < state.oldest_kept {
             break;
         }
-        let kept =
-            site.disk.warehouse.read(|reading| reading.batch(origin, state.epoch.number, link.seq)).map_err(|error| error.to_string())?;
-        let kept = kept.ok_or_else(|| format!("batch {} is gone", link.seq))?;
-        if kept.chain != chain || link.batch.encode().is_ok_and(|batch| batch.0 != kept.batch) {
-            return Err(format!("batch {} is another than its author wrote", link.seq));
+        let kept = site
+            .disk
+            .warehouse
+            .read(|reading| reading.batch(origin, state.epoch.number, chain_link.seq))
+            .map_err(|error| error.to_string())?;
+        let kept = kept.ok_or_else(|| format!("batch {} is gone", chain_link.seq))?;
+        if kept.chain != chain || chain_link.batch.encode().is_ok_and(|batch| batch.0 != kept.batch) {
+            return Err(format!("batch {} is another than its author wrote", chain_link.seq));
         }
         bytes += kept.batch.len() as u64;
     }
@@ -115,11 +118,14 @@ pub fn is_complete(origin: OriginId, state: &OriginState, world: &World) -> Resu
         return Ok(());
     }
     let Some(newest) = author.disk.origin(origin) else { return Ok(()) };
-    let following = world.ledger.ancestor(origin, newest.chain, state.next).and_then(|chain| world.ledger.link(origin, chain));
+    let following = world.ledger.ancestor(origin, newest.chain, state.next).and_then(|chain| world.ledger.chain_link(origin, chain));
     match following {
-        Some(link) if world.ledger.goes_on(origin, state.chain, newest.chain) && link.time() < state.watermark => {
-            Err(format!("promise 9: it is called complete up to {}, but batch {} of {} is missing", state.watermark, link.seq, link.time()))
-        }
+        Some(chain_link) if world.ledger.goes_on(origin, state.chain, newest.chain) && chain_link.time() < state.watermark => Err(format!(
+            "promise 9: it is called complete up to {}, but batch {} of {} is missing",
+            state.watermark,
+            chain_link.seq,
+            chain_link.time()
+        )),
         _ => Ok(()),
     }
 }

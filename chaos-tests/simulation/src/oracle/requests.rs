@@ -1,4 +1,4 @@
-//! At the end: what a client was told is committed stands in its author's stream, once, and where it was told.
+//! At the end: every request that was acknowledged to a client is in its author's stream, once, and in the batch that was named.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ pub fn judge(world: &World) -> Result<(), String> {
         let author = &world.sites()[origin.0 as usize - 1];
         let mut found: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         let tip = author.disk.origin(origin).map(|state| state.chain);
-        for (_, link) in tip.into_iter().flat_map(|tip| world.ledger.history(origin, tip)) {
-            if let BatchBody::Rows { requests, .. } = &link.batch.body {
-                requests.iter().for_each(|mark| found.entry(mark.key.as_str()).or_default().push(link.seq.0));
+        for (_, chain_link) in tip.into_iter().flat_map(|tip| world.ledger.history(origin, tip)) {
+            if let BatchBody::Rows { requests, .. } = &chain_link.batch.body {
+                requests.iter().for_each(|mark| found.entry(mark.key.as_str()).or_default().push(chain_link.seq.0));
             }
         }
         if let Some((key, places)) = found.iter().find(|(_, places)| places.len() > 1) {

@@ -1,4 +1,4 @@
-//! Entry: requests become commands of the author's site, alone or in groups, and are repeated until they are answered.
+//! Entry: requests become commands of the author's site, one by one or in groups. A client repeats a request until it is answered.
 
 use kho_replication::intake::ProposeFailure;
 use kho_storage::{
@@ -8,7 +8,7 @@ use kho_storage::{
 
 use super::World;
 use crate::{
-    agenda::{Asker, Event, RequestNo},
+    agenda::{Event, Proposer, RequestNo},
     counts::{Fault, Step},
     ledger::Acknowledged,
     tree,
@@ -24,26 +24,26 @@ impl World {
             return;
         }
         let site = self.dice.pick(&tree::AUTHORS);
-        let requests: Vec<RequestNo> = (0..self.dice.between(1, GROUP_MAX)).map(|_| self.clients.ask(site, &mut self.dice)).collect();
+        let requests: Vec<RequestNo> = (0..self.dice.between(1, GROUP_MAX)).map(|_| self.clients.submit(site, &mut self.dice)).collect();
         self.hand_in(site, requests);
         let ms = self.dice.between(1, 2 * self.plan.write_interval_ms);
         self.after(ms, Event::Enter);
     }
 
     pub(super) fn enter_again(&mut self, request: RequestNo) {
-        let asked = &self.clients.asked[request];
-        if asked.answered {
+        let submitted = &self.clients.submitted[request];
+        if submitted.answered {
             return;
         }
-        if asked.proposed > 1 {
+        if submitted.proposed > 1 {
             self.counts.fault(Fault::WriteRepeated);
         }
-        let site = asked.site;
+        let site = submitted.site;
         self.hand_in(site, vec![request]);
     }
 
     fn hand_in(&mut self, site: SiteId, mut requests: Vec<RequestNo>) {
-        // An impatient client asks twice, and both come into one group or into two.
+        // A client may submit a request twice; both copies come into one group or into two.
         if self.comes_once_in(12) {
             self.counts.fault(Fault::WriteRepeated);
             requests.push(requests[0]);
@@ -56,15 +56,15 @@ impl World {
 
     fn hand_in_group(&mut self, site: SiteId, requests: Vec<RequestNo>) {
         for request in &requests {
-            self.clients.asked[*request].proposed += 1;
+            self.clients.submitted[*request].proposed += 1;
         }
-        let bodies = requests.iter().map(|request| self.clients.asked[*request].request.clone()).collect();
+        let bodies = requests.iter().map(|request| self.clients.submitted[*request].request.clone()).collect();
         let command = Command::Write { site_time: self.clock(site), origin: OriginId(site.0), requests: bodies };
-        self.propose(site, Asker::Clients { requests }, &command);
+        self.propose(site, Proposer::Clients { requests }, &command);
     }
 
-    /// Every client of a group hears what became of its request.
-    pub(super) fn clients_hear(&mut self, site: SiteId, requests: &[RequestNo], result: Result<Outcome, ProposeFailure>) {
+    /// Gives every client of a group the outcome of its request.
+    pub(super) fn answer_clients(&mut self, site: SiteId, requests: &[RequestNo], result: Result<Outcome, ProposeFailure>) {
         let outcomes = match result {
             Ok(Outcome::Written(outcomes)) if outcomes.len() == requests.len() => outcomes,
             Ok(other) => self.violated(format!("a write came to {other:?}")),
@@ -77,18 +77,18 @@ impl World {
             }
         };
         for (request, outcome) in requests.iter().zip(outcomes) {
-            self.client_hears(site, *request, &outcome);
+            self.answer_client(site, *request, &outcome);
         }
     }
 
-    fn client_hears(&mut self, site: SiteId, request: RequestNo, outcome: &WriteOutcome) {
+    fn answer_client(&mut self, site: SiteId, request: RequestNo, outcome: &WriteOutcome) {
         let origin = OriginId(site.0);
         match outcome {
             WriteOutcome::Committed { epoch, seq, repeated, .. } => {
                 if *repeated {
                     self.counts.step(Step::RequestRepeated);
                 }
-                let key = self.clients.asked[request].request.key.clone();
+                let key = self.clients.submitted[request].request.key.clone();
                 if let Err(why) = self.ledger.acknowledge(origin, &key, Acknowledged { epoch: *epoch, seq: *seq }) {
                     self.violated(format!("{}: {why}", tree::name(site)));
                 }
@@ -99,6 +99,6 @@ impl World {
                 self.violated(format!("{}: request {request} came to {outcome:?}", tree::name(site)))
             }
         }
-        self.clients.asked[request].answered = true;
+        self.clients.submitted[request].answered = true;
     }
 }

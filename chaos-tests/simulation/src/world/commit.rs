@@ -13,12 +13,12 @@ use kho_storage::{
 use super::{World, describe};
 use crate::{
     counts::{Fault, Step},
-    ledger::{Seen, start},
+    ledger::{HistoryAlarm, start},
     moves, oracle, tree,
 };
 
 /// What an entry may have changed.
-pub struct Applied<'a> {
+pub struct AppliedEntry<'a> {
     pub site: SiteId,
     pub command: &'a Command,
     pub outcome: &'a Outcome,
@@ -71,7 +71,7 @@ impl World {
         let transfer_after = self.transfer_under_way(id, command);
         self.counts.moved("transfer", moves::transfer(transfer_before.as_ref()), moves::transfer(transfer_after.as_ref()));
         self.note(|| format!("{}: = {} → {}", tree::name(id), describe::command(command), describe::outcome(&outcome)));
-        let applied = Applied { site: id, command, outcome: &outcome, before: &before, after: &after, register_before };
+        let applied = AppliedEntry { site: id, command, outcome: &outcome, before: &before, after: &after, register_before };
         if let Err(why) = oracle::entry::judge(self, &applied) {
             self.violated(format!("{}: {why}", tree::name(id)));
         }
@@ -108,7 +108,7 @@ impl World {
         transfers.iter().find(|transfer| transfer.start.origin == origin).map(Transfer::status)
     }
 
-    fn count_applied(&mut self, applied: &Applied<'_>, transfer_before: Option<TransferStatus>) {
+    fn count_applied(&mut self, applied: &AppliedEntry<'_>, transfer_before: Option<TransferStatus>) {
         match (applied.command, applied.outcome) {
             (_, Outcome::Refused(refusal)) => self.count_refused(applied.site, refusal),
             (Command::Write { .. }, Outcome::Written(outcomes))
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    fn count_adopted(&mut self, applied: &Applied<'_>, segment: &Segment, transfer_before: bool) {
+    fn count_adopted(&mut self, applied: &AppliedEntry<'_>, segment: &Segment, transfer_before: bool) {
         let origin = segment.origin();
         let next = |states: &BTreeMap<OriginId, Option<OriginState>>| states[&origin].as_ref().map_or(1, |state| state.next.0);
         let watermark = |states: &BTreeMap<OriginId, Option<OriginState>>| states[&origin].as_ref().map_or(0, |state| state.watermark.0);
@@ -185,7 +185,7 @@ impl World {
                 if !self.ledger.rolled_back.contains(&SiteId(origin.0)) || stopped {
                     self.violated(format!("{}: origin {origin} has one history and is told to have two: {refusal}", tree::name(site)));
                 }
-                self.ledger.saw(*origin, Seen::Refused);
+                self.ledger.note_alarm(*origin, HistoryAlarm::Refused);
                 self.counts.step(Step::ForkRefused);
             }
             Refusal::Gap { .. } => self.counts.step(Step::GapRefused),

@@ -4,7 +4,13 @@ use kho_replication::{link_time::LinkTime, uplink::UplinkInput};
 use kho_storage::ids::{NodeId, SiteId};
 
 use super::World;
-use crate::{agenda::Event, counts::Fault, disk::Image, line::Caller, tree};
+use crate::{
+    agenda::{Event, LinkNo},
+    counts::Fault,
+    disk::Image,
+    link::Caller,
+    tree,
+};
 
 /// How long a site is without a leader.
 const ELECTION_MS: (u64, u64) = (150, 1_500);
@@ -35,15 +41,15 @@ impl World {
         self.await_election(id);
     }
 
-    /// The leader's disk takes no more: whatever it is asked, it says that it stops, and does so soon.
+    /// The leader's disk fails. The leader answers every request with `Stopping`, and stops soon.
     pub(super) fn fail_writes(&mut self, id: SiteId) {
         let Some(leader) = self.site(id).leader.as_mut() else { return };
         leader.stops = true;
-        let reign = leader.reign;
+        let term = leader.term;
         self.counts.fault(Fault::DiskFailed);
         self.note(|| format!("-- {}: the leader's disk fails", tree::name(id)));
         let ms = self.dice.between(1, 800);
-        self.after(ms, Event::Stops { site: id, reign });
+        self.after(ms, Event::Stops { site: id, term });
     }
 
     /// Whether the site's leader is about to stop.
@@ -51,31 +57,31 @@ impl World {
         self.site(id).leader.as_ref().is_some_and(|leader| leader.stops)
     }
 
-    /// The leader gives way in good order: its machines say goodbye.
+    /// The leader steps down in good order: its machines send a goodbye.
     pub(super) fn change_leader(&mut self, id: SiteId) {
-        let Some(reign) = self.site(id).reign() else { return };
+        let Some(term) = self.site(id).term() else { return };
         self.counts.fault(Fault::LeaderStepped);
-        self.note(|| format!("-- {}: the leader gives way", tree::name(id)));
-        self.notify_uplink(id, reign, UplinkInput::LostLeadership);
+        self.note(|| format!("-- {}: the leader steps down", tree::name(id)));
+        self.notify_uplink(id, term, UplinkInput::LostLeadership);
         self.site(id).leader = None;
-        // A successor that was asked to stand leads before anybody notices.
+        // A successor to which leadership was handed over leads at once.
         let ms = if self.dice.chance(1, 2) { 5 } else { self.dice.between(ELECTION_MS.0, ELECTION_MS.1) };
         self.after(ms, Event::Elects(id));
     }
 
-    /// A node is down for a while. Lines that end at it break.
+    /// A node is down for a while. Links that end at it break.
     pub(super) fn stop_node(&mut self, id: SiteId, node: NodeId) {
         self.note(|| format!("-- {}: node {node} is down", tree::name(id)));
         self.site(id).down.insert(node);
-        for number in self.lines_of(id) {
-            let Some(line) = self.lines.get_mut(&number) else { continue };
-            if line.parent == id && line.node == node {
-                line.intake = None;
+        for number in self.links_of(id) {
+            let Some(link) = self.links.get_mut(&number) else { continue };
+            if link.parent == id && link.node == node {
+                link.intake = None;
                 self.breaks(number);
-            } else if line.child == id && self.is_callers(number, id) {
+            } else if link.child == id && self.is_orphaned(number, id) {
                 self.breaks(number);
-                if let Some(line) = self.lines.get_mut(&number) {
-                    line.child_left(LinkTime(0));
+                if let Some(link) = self.links.get_mut(&number) {
+                    link.child_left(LinkTime(0));
                 }
             }
         }
@@ -83,12 +89,12 @@ impl World {
         self.after(ms, Event::NodeReturns(id, node));
     }
 
-    /// Whether the line's child end was held by a leader of `id` that is gone.
-    fn is_callers(&self, number: crate::agenda::LineNo, id: SiteId) -> bool {
-        let Some(line) = self.lines.get(&number) else { return false };
-        match &line.caller {
-            Caller::Uplink { reign, open, .. } => *open && self.sites[id.0 as usize - 1].reign() != Some(*reign),
-            Caller::Stranger { .. } => false,
+    /// Whether the link's child end was held by a leader of `id` that is gone.
+    fn is_orphaned(&self, number: LinkNo, id: SiteId) -> bool {
+        let Some(link) = self.links.get(&number) else { return false };
+        match &link.caller {
+            Caller::Uplink { term, open, .. } => *open && self.sites[id.0 as usize - 1].term() != Some(*term),
+            Caller::OtherEpoch { .. } => false,
         }
     }
 

@@ -10,7 +10,7 @@ use kho_storage::{
     stream::Segment,
 };
 
-use crate::{agenda::Asker, tree};
+use crate::{agenda::Proposer, tree};
 
 pub fn uplink_action(action: &UplinkAction) -> String {
     match action {
@@ -33,7 +33,7 @@ pub fn intake_action(action: &IntakeAction) -> String {
             format!("read cursors of {}", origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
         IntakeAction::Propose { id, command: proposed } => format!("propose {id} {}", command(proposed)),
-        IntakeAction::SendFrame(frame) => format!("say {}", parent_frame(frame)),
+        IntakeAction::SendFrame(frame) => format!("send {}", parent_frame(frame)),
         IntakeAction::Close { reason } => format!("close: {reason}"),
         IntakeAction::KeepEvidence(evidence) => format!("keep evidence: {}", evidence.refusal),
         IntakeAction::RaiseAlarm(alarm) => format!("ALARM {alarm}"),
@@ -111,13 +111,13 @@ pub fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-pub fn asker(asker: &Asker) -> String {
-    match asker {
-        Asker::Intake { id, .. } => id.to_string(),
-        Asker::Recorder { .. } => "a record".into(),
-        Asker::Register { .. } => "a register".into(),
-        Asker::Clients { requests } => format!("a write of {} requests", requests.len()),
-        Asker::Maintenance => "a head, or forgetting,".into(),
+pub fn proposer(proposer: &Proposer) -> String {
+    match proposer {
+        Proposer::Intake { id, .. } => id.to_string(),
+        Proposer::Recorder { .. } => "a record".into(),
+        Proposer::Register { .. } => "a register".into(),
+        Proposer::Clients { requests } => format!("a write of {} requests", requests.len()),
+        Proposer::Maintenance => "a head, or forgetting,".into(),
     }
 }
 

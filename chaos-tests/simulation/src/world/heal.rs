@@ -1,4 +1,4 @@
-//! Faults end, lines heal, and everything comes together within a bound of virtual time.
+//! The faults end, the links work again, and all sites must converge within a bound of virtual time.
 
 use kho_replication::link_time::LinkTime;
 use kho_storage::{command::Command, ids::SiteId};
@@ -6,10 +6,10 @@ use kho_storage::{command::Command, ids::SiteId};
 use super::World;
 use crate::{oracle, tree};
 
-/// Within so long after the last fault.
+/// Everything converges within this time after the last fault.
 const HEALED_MS_MAX: u64 = 180_000;
-/// Between two looks.
-const LOOK_MS: u64 = 1_000;
+/// Between two polls.
+const POLL_MS: u64 = 1_000;
 
 impl World {
     pub(super) fn heal(&mut self) {
@@ -21,12 +21,12 @@ impl World {
             site.down.clear();
             site.clock.skew_ms = 0;
         }
-        self.lines.values_mut().for_each(|line| line.slow_ms = 0);
+        self.links.values_mut().for_each(|link| link.slow_ms = 0);
         self.issue_again();
         let since = (!self.ledger.clocks_set).then(|| self.clock(tree::CENTRE));
         let until = self.now.after_ms(HEALED_MS_MAX);
         loop {
-            self.run_until(self.now.after_ms(LOOK_MS));
+            self.run_until(self.now.after_ms(POLL_MS));
             match oracle::convergence::judge(self, since).and_then(|()| oracle::histories::judge(self)) {
                 Ok(()) => break,
                 Err(why) if self.now >= until => self.violated(format!("{} s after the last fault: {why}", HEALED_MS_MAX / 1000)),
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// Sites that were set back may have lost their newest register. Whoever issued it applies it again at the centre, and where a site
-    /// knows none of its parents any more: a known limit, such a site is handed the register by nobody.
+    /// knows none of its parents any more: a known limit, nobody can hand the register to such a site.
     fn issue_again(&mut self) {
         for id in tree::sites() {
             if self.site(id).register_version() < self.parents.version() && !self.knows_a_parent(id) {

@@ -1,4 +1,4 @@
-//! The parent's side at work: carries out what an intake decides, as `node/src/children.rs` does.
+//! The parent's side of a link: carries out what an intake decides, as `node/src/intake_driver.rs` does.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use kho_storage::{
 
 use super::{World, describe};
 use crate::{
-    agenda::{Asker, Event, LineNo},
+    agenda::{Event, LinkNo, Proposer},
     counts::{Fault, Step},
-    ledger::Seen,
-    line::Caller,
+    ledger::HistoryAlarm,
+    link::Caller,
     moves, tree,
 };
 
 impl World {
-    pub(super) fn notify_intake(&mut self, number: LineNo, input: IntakeInput) {
-        let Some(parent) = self.lines.get(&number).map(|line| line.parent) else { return };
+    pub(super) fn notify_intake(&mut self, number: LinkNo, input: IntakeInput) {
+        let Some(parent) = self.links.get(&number).map(|link| link.parent) else { return };
         let (now, clock) = (self.now, self.clock(parent));
-        let Some(intake) = self.lines.get_mut(&number).and_then(|line| line.intake.as_mut()) else { return };
+        let Some(intake) = self.links.get_mut(&number).and_then(|link| link.intake.as_mut()) else { return };
         let before = intake.phase();
         intake.handle(input, now, clock);
         self.counts.moved("intake", moves::intake(before), moves::intake(intake.phase()));
@@ -36,7 +36,7 @@ impl World {
             self.violated(format!("{queued} bytes are queued at {}", tree::name(parent)));
         }
         for action in actions {
-            if self.lines.get(&number).is_none_or(|line| line.intake.is_none()) {
+            if self.links.get(&number).is_none_or(|link| link.intake.is_none()) {
                 return;
             }
             self.note(|| format!("{}: {}", tree::name(parent), describe::intake_action(&action)));
@@ -44,22 +44,22 @@ impl World {
         }
     }
 
-    fn carry_out_intake(&mut self, number: LineNo, parent: SiteId, action: IntakeAction) {
+    fn carry_out_intake(&mut self, number: LinkNo, parent: SiteId, action: IntakeAction) {
         match action {
             IntakeAction::SendFrame(frame) => {
-                self.count_said(&frame);
+                self.count_sent_down(&frame);
                 let dies = matches!(frame, ParentFrame::Adopted { .. }) && self.is_killed_at(parent, Fault::CrashBeforeAnswerSent);
                 if !dies {
                     let bytes =
                         frame.encode().unwrap_or_else(|error| self.violated(format!("an intake made a frame that is too long: {error}")));
-                    self.sends_down(number, bytes);
+                    self.send_down(number, bytes);
                 }
             }
             IntakeAction::ReadCursors { origins } => {
                 let ms = self.dice.between(1, self.plan.commit_ms_max);
-                self.after(ms, Event::CursorsRead { line: number, origins });
+                self.after(ms, Event::CursorsRead { link: number, origins });
             }
-            IntakeAction::Propose { id, command } => self.propose(parent, Asker::Intake { line: number, id }, &command),
+            IntakeAction::Propose { id, command } => self.propose(parent, Proposer::Intake { link: number, id }, &command),
             IntakeAction::Close { .. } => self.parent_closes(number),
             IntakeAction::KeepEvidence(evidence) => self.violated(format!("honest bytes were taken for a lie: {}", evidence.refusal)),
             IntakeAction::RaiseAlarm(alarm) => self.intake_alarms(parent, &alarm),
@@ -72,14 +72,14 @@ impl World {
                 origin,
                 refusal: Refusal::Forked { .. } | Refusal::BadChain { .. } | Refusal::DigestMismatch { .. },
                 ..
-            } => self.ledger.saw(*origin, Seen::Refused),
+            } => self.ledger.note_alarm(*origin, HistoryAlarm::Refused),
             IntakeAlarm::StreamRefused { .. } | IntakeAlarm::PeerMisbehaved { .. } | IntakeAlarm::OutcomeOutOfPlace { .. } => {
                 self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(parent)));
             }
         }
     }
 
-    fn count_said(&mut self, frame: &ParentFrame) {
+    fn count_sent_down(&mut self, frame: &ParentFrame) {
         let step = match frame {
             ParentFrame::Welcome(welcome) => {
                 if welcome.register.is_some() {
@@ -111,9 +111,9 @@ impl World {
         self.counts.step(step);
     }
 
-    /// After a read index: only a site with a leader can say where it stands.
-    pub(super) fn cursors_read(&mut self, number: LineNo, origins: &[OriginId]) {
-        let Some(parent) = self.lines.get(&number).map(|line| line.parent) else { return };
+    /// The cursors after a read index. Only a site with a leader knows where it stands.
+    pub(super) fn cursors_read(&mut self, number: LinkNo, origins: &[OriginId]) {
+        let Some(parent) = self.links.get(&number).map(|link| link.parent) else { return };
         let busy = self.comes_once_in(self.plan.loss_one_in);
         let result = if self.stops(parent) {
             Err(ProposeFailure::Stopping)
@@ -137,22 +137,22 @@ impl World {
         (Arc::new(verified), Arc::new(signed))
     }
 
-    /// Tells the intakes of a site's nodes of a newer register.
+    /// Notifies the intakes of a site's nodes of a newer register.
     pub(super) fn notify_intakes_of_register(&mut self, id: SiteId) {
-        let lines: Vec<_> =
-            self.lines.iter().filter(|(_, line)| line.parent == id && line.intake.is_some()).map(|(number, _)| *number).collect();
-        for number in lines {
+        let links: Vec<_> =
+            self.links.iter().filter(|(_, link)| link.parent == id && link.intake.is_some()).map(|(number, _)| *number).collect();
+        for number in links {
             let (register, signed) = self.registers_of(id);
             self.notify_intake(number, IntakeInput::RegisterChanged { register, signed });
         }
     }
 
     /// Children that carry an origin to a site at the moment.
-    pub(super) fn note_carrier(&mut self, id: SiteId, line: LineNo, origin: OriginId) {
-        let Some(Caller::Uplink { .. }) = self.lines.get(&line).map(|line| &line.caller) else { return };
-        let child = self.lines[&line].child;
+    pub(super) fn note_carrier(&mut self, id: SiteId, link: LinkNo, origin: OriginId) {
+        let Some(Caller::Uplink { .. }) = self.links.get(&link).map(|link| &link.caller) else { return };
+        let child = self.links[&link].child;
         let standing: Vec<SiteId> =
-            self.lines.values().filter(|line| line.parent == id && line.intake.is_some()).map(|line| line.child).collect();
+            self.links.values().filter(|link| link.parent == id && link.intake.is_some()).map(|link| link.child).collect();
         let carriers = self.site(id).carriers.entry(origin).or_default();
         carriers.retain(|carrier| standing.contains(carrier));
         if carriers.insert(child) && carriers.len() > 1 {

@@ -1,4 +1,4 @@
-//! The child's side at work: carries out what an uplink decides, as `node/src/upward.rs` does.
+//! The child's side of a link: carries out what an uplink decides, as `node/src/uplink_driver.rs` does.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use kho_storage::{
 
 use super::{World, describe};
 use crate::{
-    agenda::{Asker, Event, Reign},
+    agenda::{Event, Proposer, Term},
     counts::{Fault, Step},
-    ledger::Seen,
-    line::Caller,
+    ledger::HistoryAlarm,
+    link::{Caller, Link},
     moves, tree,
 };
 
 impl World {
-    /// Tells the uplink of that reign; it may be gone.
-    pub(super) fn notify_uplink(&mut self, id: SiteId, reign: Reign, input: UplinkInput) {
+    /// Gives an input to the uplink of that term, if it still exists, and carries out what it decides.
+    pub(super) fn notify_uplink(&mut self, id: SiteId, term: Term, input: UplinkInput) {
         let now = self.now;
-        let Some(leader) = self.site(id).leader_of(reign) else { return };
+        let Some(leader) = self.site(id).leader_in(term) else { return };
         leader.uplink.handle(input, now);
         let actions: Vec<UplinkAction> = std::iter::from_fn(|| leader.uplink.poll_action()).collect();
         let status = leader.uplink.status();
@@ -38,9 +38,9 @@ impl World {
         self.observe_uplink(id, &before, &status);
         for action in actions {
             // An action may be the last thing that its node did.
-            if self.site(id).reign() == Some(reign) {
+            if self.site(id).term() == Some(term) {
                 self.note(|| format!("{}: {}", tree::name(id), describe::uplink_action(&action)));
-                self.carry_out(id, reign, action);
+                self.carry_out(id, term, action);
             }
         }
     }
@@ -62,86 +62,86 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, id: SiteId, reign: Reign, action: UplinkAction) {
+    fn carry_out(&mut self, id: SiteId, term: Term, action: UplinkAction) {
         match action {
-            UplinkAction::Dial { link, site, addresses } => self.dials(id, reign, link, site, &addresses),
-            UplinkAction::Disconnect { link, reason } => self.disconnects(id, reign, link, &reason),
-            UplinkAction::SendFrame { link, frame } => {
+            UplinkAction::Dial { link: link_id, site, addresses } => self.dials(id, term, link_id, site, &addresses),
+            UplinkAction::Disconnect { link: link_id, reason } => self.disconnects(id, term, link_id, &reason),
+            UplinkAction::SendFrame { link: link_id, frame } => {
                 self.count_sent(&frame);
                 let bytes =
                     frame.encode().unwrap_or_else(|error| self.violated(format!("an uplink made a frame that is too long: {error}")));
-                let line = self.site(id).leader_of(reign).and_then(|leader| leader.lines.get(&link).copied());
-                if let Some(line) = line {
-                    self.sends_up(line, bytes);
+                let link = self.site(id).leader_in(term).and_then(|leader| leader.links.get(&link_id).copied());
+                if let Some(link) = link {
+                    self.send_up(link, bytes);
                 }
             }
             action @ (UplinkAction::LoadSegment { .. } | UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. }) => {
                 let ms = self.dice.below(20);
-                self.after(ms, Event::Load { site: id, reign, action });
+                self.after(ms, Event::Load { site: id, term, action });
             }
             UplinkAction::RecordParent { parent, cursors } => {
                 self.counts.step(Step::Recorded);
                 if self.is_killed_at(id, Fault::CrashBeforeRecord) {
                     return;
                 }
-                if let Some(leader) = self.site(id).leader_of(reign) {
+                if let Some(leader) = self.site(id).leader_in(term) {
                     leader.records.push_back((parent, cursors));
-                    self.records_next(id, reign);
+                    self.records_next(id, term);
                 }
             }
-            UplinkAction::AdoptRegister(signed) => self.offers_register(id, reign, signed),
+            UplinkAction::AdoptRegister(signed) => self.propose_register(id, term, signed),
             UplinkAction::Probe { site, .. } => {
                 self.counts.step(Step::Probed);
                 let ms = self.dice.between(1, 2 * self.plan.latency_ms_max);
-                self.after(ms, Event::Probed { site: id, reign, parent: site });
+                self.after(ms, Event::Probed { site: id, term, parent: site });
             }
             UplinkAction::RaiseAlarm(alarm) => self.uplink_alarms(id, &alarm),
         }
     }
 
-    fn disconnects(&mut self, id: SiteId, reign: Reign, link: LinkId, reason: &Goodbye) {
+    fn disconnects(&mut self, id: SiteId, term: Term, link_id: LinkId, reason: &Goodbye) {
         match reason {
-            Goodbye::Elsewhere => self.counts.step(Step::HungUpElsewhere),
-            Goodbye::PreferredParentBack => self.counts.step(Step::HungUpPreferred),
-            Goodbye::IdleTimeout => self.counts.step(Step::HungUpSilence),
-            Goodbye::NoLongerLeader => self.counts.step(Step::HungUpNotLeading),
+            Goodbye::Elsewhere => self.counts.step(Step::DisconnectedElsewhere),
+            Goodbye::PreferredParentBack => self.counts.step(Step::DisconnectedPreferred),
+            Goodbye::IdleTimeout => self.counts.step(Step::DisconnectedIdleTimeout),
+            Goodbye::NoLongerLeader => self.counts.step(Step::DisconnectedNotLeading),
             _ => {}
         }
-        let line = self.site(id).leader_of(reign).and_then(|leader| leader.lines.remove(&link));
-        if let Some(line) = line {
-            self.child_leaves(line);
+        let link = self.site(id).leader_in(term).and_then(|leader| leader.links.remove(&link_id));
+        if let Some(link) = link {
+            self.child_leaves(link);
         }
     }
 
     fn count_sent(&mut self, frame: &ChildFrame) {
         match frame {
-            ChildFrame::Streams(_) => self.counts.step(Step::Asked),
+            ChildFrame::Streams(_) => self.counts.step(Step::StreamsSent),
             ChildFrame::TransferStart { .. } => self.counts.step(Step::TransferStartSent),
             ChildFrame::Piece { .. } => self.counts.step(Step::PieceSent),
             ChildFrame::Segment { .. } | ChildFrame::Hello(_) | ChildFrame::Goodbye(_) => {}
         }
     }
 
-    /// Records are proposed one after another: a later word must not be overtaken by an earlier one.
-    pub(super) fn records_next(&mut self, id: SiteId, reign: Reign) {
-        let Some(leader) = self.site(id).leader_of(reign) else { return };
+    /// Records are proposed one after another: an earlier record must not overtake a later one.
+    pub(super) fn records_next(&mut self, id: SiteId, term: Term) {
+        let Some(leader) = self.site(id).leader_in(term) else { return };
         if leader.recording {
             return;
         }
         let Some((parent, cursors)) = leader.records.pop_front() else { return };
         leader.recording = true;
         let command = Command::RecordParent { parent, cursors: cursors.clone() };
-        self.propose(id, Asker::Recorder { reign, parent, cursors }, &command);
+        self.propose(id, Proposer::Recorder { term, parent, cursors }, &command);
     }
 
-    fn offers_register(&mut self, id: SiteId, reign: Reign, signed: SignedRegister) {
+    fn propose_register(&mut self, id: SiteId, term: Term, signed: SignedRegister) {
         let held = self.site(id).register_version();
         let key = tree::warehouse_config(id).register_key;
         match signed.verify(&key, tree::TREE) {
             Ok(verified) if verified.version() > held => {
                 self.counts.step(Step::RegisterOffered);
                 let command = Command::AdoptRegister { site_time: self.clock(id), signed: signed.clone() };
-                self.propose(id, Asker::Register { reign, signed }, &command);
+                self.propose(id, Proposer::Register { term, signed }, &command);
             }
             Ok(_) => {}
             Err(error) => self.violated(format!("a register was handed down that is refused: {error}")),
@@ -153,10 +153,10 @@ impl World {
             UplinkAlarm::ParentWentBack { .. } => self.counts.step(Step::AlarmWentBack),
             UplinkAlarm::SiteBehindParent { origin, .. } => {
                 self.counts.step(Step::AlarmSetBack);
-                self.ledger.saw(*origin, Seen::SetBack);
+                self.ledger.note_alarm(*origin, HistoryAlarm::SetBack);
             }
-            // Where disks came back older, two carriers that transfer one origin may undo each other's steps for a while. It tells nobody
-            // of another history.
+            // Where disks came back older, two carriers that transfer one origin may undo each other's steps for a while. It is no
+            // sign of another history.
             UplinkAlarm::StreamRefused { parent, origin, refusal: Refusal::Transfer { .. } }
             | UplinkAlarm::NoCommonCursor { parent, origin, .. }
                 if [*parent, SiteId(origin.0)].iter().any(|site| self.ledger.rolled_back.contains(site)) => {}
@@ -164,7 +164,7 @@ impl World {
                 if self.ledger.rolled_back.contains(&SiteId(origin.0)) =>
             {
                 self.counts.step(Step::AlarmRefused);
-                self.ledger.saw(*origin, Seen::Refused);
+                self.ledger.note_alarm(*origin, HistoryAlarm::Refused);
             }
             UplinkAlarm::NoParentAnswers { .. } => self.counts.step(Step::AlarmNoParent),
             UplinkAlarm::LocalStorage { .. } if self.site(id).reads_fail => self.counts.step(Step::AlarmUnreadable),
@@ -176,8 +176,8 @@ impl World {
         }
     }
 
-    pub(super) fn loads(&mut self, id: SiteId, reign: Reign, action: UplinkAction) {
-        if self.site(id).reign() != Some(reign) {
+    pub(super) fn loads(&mut self, id: SiteId, term: Term, action: UplinkAction) {
+        if self.site(id).term() != Some(term) {
             return;
         }
         let site = &self.sites[id.0 as usize - 1];
@@ -212,7 +212,7 @@ impl World {
             }
             _ => return,
         };
-        self.notify_uplink(id, reign, input);
+        self.notify_uplink(id, term, input);
     }
 
     fn count_loaded(&mut self, result: &Result<Segment, LoadFailure>) {
@@ -226,9 +226,9 @@ impl World {
         }
     }
 
-    pub(super) fn probed(&mut self, id: SiteId, reign: Reign, parent: SiteId) {
+    pub(super) fn probed(&mut self, id: SiteId, term: Term, parent: SiteId) {
         let reachable = self.is_reachable(id, parent) && self.site(parent).down.len() < tree::NODES as usize;
-        self.notify_uplink(id, reign, UplinkInput::ProbeAnswered { site: parent, reachable });
+        self.notify_uplink(id, term, UplinkInput::ProbeAnswered { site: parent, reachable });
     }
 
     pub(super) fn became_leader(&mut self, id: SiteId) -> UplinkInput {
@@ -241,17 +241,17 @@ impl World {
         UplinkInput::BecameLeader { streams, recorded: parents.into_iter().map(|parent| (parent, recorded(parent))).collect() }
     }
 
-    pub(super) fn notify_register(&mut self, id: SiteId, reign: Reign) {
+    pub(super) fn notify_register(&mut self, id: SiteId, term: Term) {
         let register = self.site(id).disk.warehouse.register();
         if let Some(register) = register.as_ref() {
-            self.notify_uplink(id, reign, UplinkInput::RegisterChanged(Arc::new(register.clone())));
+            self.notify_uplink(id, term, UplinkInput::RegisterChanged(Arc::new(register.clone())));
         }
     }
 
-    pub(super) fn notify_moved(&mut self, id: SiteId, reign: Reign, origins: impl IntoIterator<Item = OriginId>) {
+    pub(super) fn notify_moved(&mut self, id: SiteId, term: Term, origins: impl IntoIterator<Item = OriginId>) {
         for origin in origins {
             if let Some(position) = self.site(id).position(origin) {
-                self.notify_uplink(id, reign, UplinkInput::StreamAdvanced(position));
+                self.notify_uplink(id, term, UplinkInput::StreamAdvanced(position));
             }
         }
     }
@@ -267,10 +267,10 @@ impl World {
         }
     }
 
-    /// The uplink's reign, link and site, when a line is an uplink's that still listens.
-    pub(super) fn listener(&self, line: &crate::line::Line) -> Option<(SiteId, Reign, LinkId)> {
-        match &line.caller {
-            Caller::Uplink { reign, link, open: true, .. } => Some((line.child, *reign, *link)),
+    /// The site, the term and the link id of the uplink that still receives at the child's end, if there is one.
+    pub(super) fn receiver_of(&self, link: &Link) -> Option<(SiteId, Term, LinkId)> {
+        match &link.caller {
+            Caller::Uplink { term, link_id, open: true, .. } => Some((link.child, *term, *link_id)),
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
-//! A node of a child that still lives in another epoch of an origin, as an old machine of a closed epoch would. It says hello, sends
-//! its one segment, and is refused; or it calls and never says anything.
+//! An incoming connection from a node that still lives in another epoch of an origin, as an old machine of a closed epoch would. The
+//! node sends a hello and its one segment, and is refused. Or it connects and never sends anything.
 
 use kho_replication::frames::{
     ChildFrame, Compressed, FrameId, Hello, PROTOCOL_VERSIONS, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, StreamHeld,
@@ -11,10 +11,10 @@ use kho_storage::{
 };
 
 use super::World;
-use crate::{agenda::LineNo, counts::Fault, line::Caller, tree};
+use crate::{agenda::LinkNo, counts::Fault, link::Caller, tree};
 
 impl World {
-    pub(super) fn stranger_calls(&mut self) {
+    pub(super) fn connect_other_epoch(&mut self) {
         let child = self.dice.pick(&tree::CHILDREN);
         let parents = self.parents.of(child).to_vec();
         let parent = self.dice.pick(&parents);
@@ -23,32 +23,32 @@ impl World {
         let first = Epoch::first(tree::TREE, origin);
         let number = first.number + self.dice.below(2) as u32;
         let segment = Box::new(segment_of(origin, Epoch { number, id: first.id ^ 1 }));
-        self.opens_line(child, Caller::Stranger { origin, segment }, parent, node);
+        self.opens_link(child, Caller::OtherEpoch { origin, segment }, parent, node);
     }
 
-    pub(super) fn stranger_greets(&mut self, number: LineNo) {
+    pub(super) fn greet_from_other_epoch(&mut self, number: LinkNo) {
         if self.dice.chance(1, 3) {
             self.counts.fault(Fault::SilentCaller);
             return;
         }
         let register_version = self.parents.version();
-        let Some(line) = self.lines.get(&number) else { return };
-        let Caller::Stranger { origin, segment } = &line.caller else { return };
+        let Some(link) = self.links.get(&number) else { return };
+        let Caller::OtherEpoch { origin, segment } = &link.caller else { return };
         let held =
             StreamHeld { origin: *origin, epoch: segment.head.head.epoch, next: segment.head.head.seq.next(), oldest_kept: segment.first };
         let hello =
-            Hello { versions: PROTOCOL_VERSIONS, site: line.child, node: NodeId(tree::NODES), register_version, streams: vec![held] };
-        self.says(number, &ChildFrame::Hello(hello));
+            Hello { versions: PROTOCOL_VERSIONS, site: link.child, node: NodeId(tree::NODES), register_version, streams: vec![held] };
+        self.send_frame(number, &ChildFrame::Hello(hello));
     }
 
-    pub(super) fn stranger_hears(&mut self, number: LineNo, frame: &ParentFrame) {
-        let Some(line) = self.lines.get(&number) else { return };
-        let Caller::Stranger { origin, segment } = &line.caller else { return };
+    pub(super) fn receive_in_other_epoch(&mut self, number: LinkNo, frame: &ParentFrame) {
+        let Some(link) = self.links.get(&number) else { return };
+        let Caller::OtherEpoch { origin, segment } = &link.caller else { return };
         if matches!(frame, ParentFrame::Welcome(_)) {
             let packed = Compressed::pack(&**segment, SEGMENT_PLAIN_BYTES_MAX).expect("a short segment can be packed");
             let frame = ChildFrame::Segment { id: FrameId(1), origin: *origin, segment: packed };
             self.counts.fault(Fault::OtherEpoch);
-            return self.says(number, &frame);
+            return self.send_frame(number, &frame);
         }
         if matches!(frame, ParentFrame::Adopted { .. }) {
             let what = format!("a segment of another epoch of origin {origin} was adopted");
@@ -57,9 +57,9 @@ impl World {
         self.breaks(number);
     }
 
-    fn says(&mut self, number: LineNo, frame: &ChildFrame) {
+    fn send_frame(&mut self, number: LinkNo, frame: &ChildFrame) {
         match frame.encode() {
-            Ok(bytes) => self.sends_up(number, bytes),
+            Ok(bytes) => self.send_up(number, bytes),
             Err(error) => self.violated(format!("a frame is too long: {error}")),
         }
     }

@@ -1,4 +1,4 @@
-//! Faults that come from outside, one after another.
+//! Injects faults from outside, one after another.
 
 use std::sync::Arc;
 
@@ -8,48 +8,54 @@ use kho_storage::{
 };
 
 use super::World;
-use crate::{agenda::Event, counts::Fault, disk::Image, plan::Trouble, tree};
+use crate::{
+    agenda::{Event, LinkNo},
+    counts::Fault,
+    disk::Image,
+    plan::InjectedFault,
+    tree,
+};
 
 /// How far clocks are set wrong, and how far so that nobody believes them, in milliseconds.
 const SKEW_MS: (u64, u64) = (1_000, 120_000);
 const FAR_AHEAD_MS: i64 = 10 * 60_000;
 
 impl World {
-    /// The next fault, and when another comes.
-    pub(super) fn trouble(&mut self) {
-        if self.healing || self.plan.troubles.is_empty() {
+    /// Injects the next fault and sets when another one comes.
+    pub(super) fn inject_fault(&mut self) {
+        if self.healing || self.plan.injected_faults.is_empty() {
             return;
         }
-        let trouble = self.dice.pick(&self.plan.troubles);
-        self.befalls(trouble);
-        let ms = self.dice.between(1, 2 * self.plan.trouble_interval_ms);
-        self.after(ms, Event::Trouble);
+        let fault = self.dice.pick(&self.plan.injected_faults);
+        self.inject(fault);
+        let ms = self.dice.between(1, 2 * self.plan.fault_interval_ms);
+        self.after(ms, Event::InjectFault);
     }
 
-    fn befalls(&mut self, trouble: Trouble) {
+    fn inject(&mut self, fault: InjectedFault) {
         let any = SiteId(self.dice.between(1, u64::from(tree::SITES)) as u32);
-        match trouble {
-            Trouble::CutLine => self.cut_some_line(),
-            Trouble::SlowLine => self.slow_some_line(),
-            Trouble::CutOffSite => self.cut_off(any),
-            Trouble::KillLeader => self.kill_leader(any),
-            Trouble::ChangeLeader => self.change_leader(any),
-            Trouble::StopNode => self.stop_follower(any),
-            Trouble::RestartSite => self.restart_site(any),
-            Trouble::RollBackAdopter => {
+        match fault {
+            InjectedFault::CutLink => self.cut_some_link(),
+            InjectedFault::SlowLink => self.slow_some_link(),
+            InjectedFault::CutOffSite => self.cut_off(any),
+            InjectedFault::KillLeader => self.kill_leader(any),
+            InjectedFault::ChangeLeader => self.change_leader(any),
+            InjectedFault::StopNode => self.stop_follower(any),
+            InjectedFault::RestartSite => self.restart_site(any),
+            InjectedFault::RollBackAdopter => {
                 let site = self.dice.pick(&tree::ADOPTERS);
                 self.roll_back_some(site);
             }
-            Trouble::RollBackAuthor => {
+            InjectedFault::RollBackAuthor => {
                 let site = self.dice.pick(&tree::AUTHORS);
                 self.roll_back_some(site);
             }
-            Trouble::SetClock => self.set_clock(any),
-            Trouble::SetClockFarAhead => {
+            InjectedFault::SetClock => self.set_clock(any),
+            InjectedFault::SetClockFarAhead => {
                 self.counts.fault(Fault::ClockFarAhead);
                 self.skew(any, FAR_AHEAD_MS);
             }
-            Trouble::FillDisk => {
+            InjectedFault::FillDisk => {
                 let parent = self.dice.pick(&tree::PARENTS);
                 self.counts.fault(Fault::DiskFull);
                 self.note(|| format!("-- {}: the disk is full", tree::name(parent)));
@@ -57,7 +63,7 @@ impl World {
                 let ms = self.dice.between(1_000, 6_000);
                 self.after(ms, Event::HasSpace(parent));
             }
-            Trouble::FailReads => {
+            InjectedFault::FailReads => {
                 let child = self.dice.pick(&tree::CHILDREN);
                 self.counts.fault(Fault::DiskUnreadable);
                 self.note(|| format!("-- {}: the disk can't be read", tree::name(child)));
@@ -65,44 +71,44 @@ impl World {
                 let ms = self.dice.between(1_000, 4_000);
                 self.after(ms, Event::Readable(child));
             }
-            Trouble::FailWrites => self.fail_writes(any),
-            Trouble::SwapParents => {
+            InjectedFault::FailWrites => self.fail_writes(any),
+            InjectedFault::SwapParents => {
                 let site = self.dice.pick(&[tree::A, tree::B, tree::D, tree::P, tree::Q]);
                 self.swap_parents(site);
             }
-            Trouble::CrossTransfers => self.cross_transfers(),
-            Trouble::SendOtherEpoch => self.stranger_calls(),
+            InjectedFault::CrossTransfers => self.cross_transfers(),
+            InjectedFault::SendOtherEpoch => self.connect_other_epoch(),
         }
     }
 
-    fn some_line(&mut self) -> Option<crate::agenda::LineNo> {
+    fn some_link(&mut self) -> Option<LinkNo> {
         let standing: Vec<_> =
-            self.lines.iter().filter(|(_, line)| line.intake.is_some() && !line.broken).map(|(number, _)| *number).collect();
+            self.links.iter().filter(|(_, link)| link.intake.is_some() && !link.broken).map(|(number, _)| *number).collect();
         if standing.is_empty() { None } else { Some(self.dice.pick(&standing)) }
     }
 
-    fn cut_some_line(&mut self) {
-        let Some(number) = self.some_line() else { return };
-        self.counts.fault(Fault::LineCut);
-        self.note_line(number, "is cut");
+    fn cut_some_link(&mut self) {
+        let Some(number) = self.some_link() else { return };
+        self.counts.fault(Fault::LinkCut);
+        self.note_link(number, "is cut");
         self.breaks(number);
     }
 
-    fn slow_some_line(&mut self) {
-        let Some(number) = self.some_line() else { return };
-        self.counts.fault(Fault::LineSlow);
-        self.note_line(number, "is slow");
+    fn slow_some_link(&mut self) {
+        let Some(number) = self.some_link() else { return };
+        self.counts.fault(Fault::LinkSlow);
+        self.note_link(number, "is slow");
         let ms = self.dice.between(500, 6_000);
-        if let Some(line) = self.lines.get_mut(&number) {
-            line.slow_ms = ms;
+        if let Some(link) = self.links.get_mut(&number) {
+            link.slow_ms = ms;
         }
     }
 
-    fn note_line(&mut self, number: crate::agenda::LineNo, what: &str) {
-        let ends = self.lines.get(&number).map(|line| (line.child, line.parent));
+    fn note_link(&mut self, number: LinkNo, what: &str) {
+        let ends = self.links.get(&number).map(|link| (link.child, link.parent));
         self.note(|| {
             ends.map_or_else(String::new, |(child, parent)| {
-                format!("-- the line from {} to {} {what}", tree::name(child), tree::name(parent))
+                format!("-- the link from {} to {} {what}", tree::name(child), tree::name(parent))
             })
         });
     }
@@ -111,7 +117,7 @@ impl World {
         self.counts.fault(Fault::SiteCutOff);
         self.note(|| format!("-- {}: cut off", tree::name(id)));
         self.site(id).cut_off = true;
-        for number in self.lines_of(id) {
+        for number in self.links_of(id) {
             self.breaks(number);
         }
         let ms = self.dice.between(1_000, 8_000);
