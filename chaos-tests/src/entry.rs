@@ -67,7 +67,7 @@ impl Import {
 
 /// How a [`SteadyEntry`] goes on.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct EntryRate {
     /// Rows of one request.
     pub rows: u64,
     /// Between two requests.
@@ -77,9 +77,9 @@ pub struct Pace {
     pub timeout: Option<Duration>,
 }
 
-impl Pace {
+impl EntryRate {
     /// Single rows, each until it is acknowledged.
-    pub fn surely(pause: Duration) -> Self {
+    pub fn until_acknowledged(pause: Duration) -> Self {
         Self { rows: 1, pause, timeout: None }
     }
 }
@@ -96,7 +96,7 @@ pub struct SteadyEntry {
 
 impl SteadyEntry {
     /// Enters `people` of `origin` from number 0 on.
-    pub fn start(client: NodeClient, origin: u32, people: People, pace: Pace) -> Self {
+    pub fn start(client: NodeClient, origin: u32, people: People, pace: EntryRate) -> Self {
         let (acknowledged, ledger, stopping) = (Arc::new(AtomicU64::new(0)), Arc::default(), Arc::new(AtomicBool::new(false)));
         let task = {
             let (people, acknowledged, stopping, ledger) =

@@ -3,11 +3,11 @@
 //! that a parent which refuses it has seen the lie and not a clumsy forgery.
 //!
 //! ```text
-//!  folder of a stopped node ──copy──► HonestData ──forge──► Attack ──HostileLine──► the parent ──► Answer ──► is it the Ending that the
+//!  folder of a stopped node ──copy──► HonestData ──forge──► Attack ──HostileLink──► the parent ──► Answer ──► is it the Ending that the
 //!  (keys, certificate, data)          honest segments   one lie                                        attack must come to?
 //! ```
 //! Reading order: [`Attack`] (what is done, and what must come of it), [`forge`] (the lies themselves, pure), [`HostileProvince`]
-//! (who does them), [`HostileLine`] (how they are told).
+//! (who does them), [`HostileLink`] (how they are told).
 //!
 //! The node's own folder is only read. A attack leaves nothing behind but what the parent keeps: evidence, alarms, a transfer that
 //! was begun. `kho-hostile-province` does attacks by hand against any tree made for tests.
@@ -15,10 +15,10 @@
 mod attack;
 pub mod forge;
 mod honest_data;
-mod line;
+mod link;
 mod province;
 
 pub use attack::{Alarmed, Attack, Ending, Kept};
 pub use honest_data::HonestData;
-pub use line::{Answer, HostileLine};
+pub use link::{Answer, HostileLink};
 pub use province::HostileProvince;

@@ -1,10 +1,10 @@
-//! Kho under faults: real processes are killed, lines are cut, disks are lost; then every acknowledged row is there, once,
+//! Kho under faults: real processes are killed, links are cut, disks are lost; then every acknowledged row is there, once,
 //! and all replicas are equal. This crate keeps one sentence true: *a test ends only the processes that it started, and
 //! waits for nothing without a bound.*
 //!
 //! ```text
 //! Stage ─► LocalTree (keys, register, khod processes)      play() runs one scene on a tree of its own
-//!   ├── Line        a UDP proxy before a node: cut, resumed, delayed, lossy, out of order, slow
+//!   ├── Link        a UDP proxy before a node: cut, resumed, delayed, lossy, out of order, slow
 //!   ├── SmallDisk, LoopDisk, ShiftedClock   what else can be broken: a disk filled up, its power cut, a clock set wrong
 //!   ├── People      records to enter, by number: the same number is the same row
 //!   ├── Import      a `kho import` process under way
@@ -43,7 +43,7 @@ pub mod watch;
 pub use entry::{Import, SteadyEntry};
 pub use network_conditions::Quality;
 pub use people::People;
-pub use proxy::Line;
+pub use proxy::Link;
 pub use recorder::{Recorder, Source};
 pub use stage::{Stage, play};
 pub use watch::{CursorWatch, TIMEOUT, until};

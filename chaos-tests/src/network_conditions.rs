@@ -1,4 +1,4 @@
-//! What becomes of a packet on a line: lost, doubled, late, out of order, or all at once no faster than so many bytes a second.
+//! What becomes of a packet on a link: lost, doubled, late, out of order, or all at once no faster than so many bytes a second.
 //!
 //! Pure: it is told the time and a packet's size and answers when copies of it arrive. Chance comes from a seed, so the same
 //! packets at the same times meet the same fate.
@@ -9,10 +9,10 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 
-/// A slow line holds back so much and loses the rest, as a router's queue does.
+/// A slow link holds back so much and loses the rest, as a router's queue does.
 const QUEUE_MAX: Duration = Duration::from_secs(1);
 
-/// How good a line is.
+/// How good a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quality {
     /// Of each direction.
@@ -28,11 +28,11 @@ pub struct Quality {
 }
 
 impl Quality {
-    /// A line that does nothing to packets.
+    /// A link that does nothing to packets.
     pub const WHOLE: Self =
         Self { delay: Duration::ZERO, jitter: Duration::ZERO, lost_permille: 0, doubled_permille: 0, bytes_per_second: None };
 
-    /// A bad line: of all faults a little, drawn from `seed`.
+    /// A bad link: of all faults a little, drawn from `seed`.
     pub fn bad(seed: u64) -> Self {
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
         Self {
@@ -52,7 +52,7 @@ pub(crate) enum Direction {
     ToChild,
 }
 
-/// The chance that a line is subject to, and how long it is busy in each direction.
+/// The chance that a link is subject to, and how long it is busy in each direction.
 #[derive(Debug)]
 pub(crate) struct NetworkConditions {
     chance: ChaCha8Rng,
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_line_passes_everything_once_and_at_once() {
+    fn a_whole_link_passes_everything_once_and_at_once() {
         assert!(arrivals(Quality::WHOLE, 1, 100).iter().all(|copies| copies == &[Duration::ZERO]));
     }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_line_takes_its_time_and_loses_what_its_queue_can_t_hold() {
+    fn a_slow_link_takes_its_time_and_loses_what_its_queue_can_t_hold() {
         let met = arrivals(Quality { bytes_per_second: Some(100_000), ..Quality::WHOLE }, 1, 300);
         assert_eq!(met[9], [Duration::from_millis(100)], "ten packets of 1,000 bytes");
         assert_eq!(met.iter().filter(|copies| copies.is_empty()).count(), 300 - 101, "the queue holds a second");

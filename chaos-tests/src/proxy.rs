@@ -1,10 +1,10 @@
-//! A line that can be cut and spoiled: a UDP proxy on loopback before a node.
+//! A link that can be cut and spoiled: a UDP proxy on loopback before a node.
 //!
 //! ```text
 //!   child ──► front socket ──► one socket a child ──► parent          "child" and "parent" may also be two nodes of a site:
 //!   child ◄── front socket ◄── one socket a child ◄── parent          whoever dials, and whoever is dialled
 //! ```
-//! The register, or the site's membership, gives the proxy's address as the node's. A cut line drops every packet in both
+//! The register, or the site's membership, gives the proxy's address as the node's. A cut link drops every packet in both
 //! directions and says nothing, as a broken cable does; [`Quality`] says what else becomes of packets. It reads no packet: QUIC is
 //! encrypted from end to end.
 
@@ -27,15 +27,15 @@ use tokio::{
 
 use crate::network_conditions::{Direction, NetworkConditions, Quality};
 
-/// Children that one line serves; further ones are not heard.
+/// Children that one link serves; further ones are not heard.
 const CHILDREN_MAX: usize = 64;
-/// Packets under way in a delay; further ones are lost, as on a real line.
+/// Packets under way in a delay; further ones are lost, as on a real link.
 const PACKETS_MAX: usize = 16_384;
 const PACKET_BYTES_MAX: usize = 65_536;
 /// Wanted size of each socket's buffers; the system may give less.
 const BUFFER_BYTES_WANTED: usize = 4 << 20;
 
-/// How the line is now.
+/// How the link is now.
 #[derive(Debug, Clone)]
 struct Condition {
     cut: bool,
@@ -44,9 +44,9 @@ struct Condition {
     quality: Quality,
 }
 
-/// A line between children and one address of their parent. Dropping it ends it.
+/// A link between children and one address of their parent. Dropping it ends it.
 #[derive(Debug)]
-pub struct Line {
+pub struct Link {
     address: SocketAddr,
     condition: watch::Sender<Condition>,
     tasks: [JoinHandle<()>; 2],
@@ -62,8 +62,8 @@ struct Packet {
     bytes: Vec<u8>,
 }
 
-impl Line {
-    /// A line to `parent`, whole and without delay.
+impl Link {
+    /// A link to `parent`, whole and without delay.
     ///
     /// # Errors
     /// When no port is free.
@@ -117,7 +117,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for Link {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
@@ -167,7 +167,7 @@ async fn carry_down(through: Arc<UdpSocket>, front: Arc<UdpSocket>, passage: Pas
     }
 }
 
-/// One child's way over the line, in both directions.
+/// One child's way over the link, in both directions.
 #[derive(Clone)]
 struct Passage {
     packets: mpsc::Sender<Packet>,
@@ -183,7 +183,7 @@ impl Passage {
             if due <= now {
                 send(through, to, bytes).await;
             } else {
-                // What finds no room is lost, as on a real line.
+                // What finds no room is lost, as on a real link.
                 let _ = self.packets.try_send(Packet { due, number: 0, through: Arc::clone(through), to, bytes: bytes.to_vec() });
             }
         }
@@ -261,39 +261,39 @@ impl Drop for AbortOnDrop {
 mod tests {
     use super::*;
 
-    async fn arrives(from: &UdpSocket, line: &Line, at: &UdpSocket) -> bool {
-        from.send_to(b"?", line.address()).await.expect("loopback");
+    async fn arrives(from: &UdpSocket, link: &Link, at: &UdpSocket) -> bool {
+        from.send_to(b"?", link.address()).await.expect("loopback");
         let mut bytes = [0; 8];
         tokio::time::timeout(Duration::from_millis(300), at.recv_from(&mut bytes)).await.is_ok()
     }
 
     #[tokio::test]
-    async fn a_cut_line_passes_nothing_and_a_resumed_one_answers_again() {
+    async fn a_cut_link_passes_nothing_and_a_resumed_one_answers_again() {
         let parent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let child = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let line = Line::to(parent.local_addr().expect("bound")).expect("a port");
-        assert!(arrives(&child, &line, &parent).await);
-        line.cut();
-        assert!(!arrives(&child, &line, &parent).await);
-        line.resume();
-        child.send_to(b"hello", line.address()).await.expect("loopback");
+        let link = Link::to(parent.local_addr().expect("bound")).expect("a port");
+        assert!(arrives(&child, &link, &parent).await);
+        link.cut();
+        assert!(!arrives(&child, &link, &parent).await);
+        link.resume();
+        child.send_to(b"hello", link.address()).await.expect("loopback");
         let mut bytes = [0; 8];
         let (length, from) = parent.recv_from(&mut bytes).await.expect("it passes");
         assert_eq!(&bytes[..length], b"hello");
         parent.send_to(b"back", from).await.expect("loopback");
         let (length, from) = child.recv_from(&mut bytes).await.expect("it passes");
-        assert_eq!((&bytes[..length], from), (&b"back"[..], line.address()));
+        assert_eq!((&bytes[..length], from), (&b"back"[..], link.address()));
     }
 
     #[tokio::test]
-    async fn a_delayed_line_keeps_the_order_and_takes_its_time() {
+    async fn a_delayed_link_keeps_the_order_and_takes_its_time() {
         let parent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let child = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let line = Line::to(parent.local_addr().expect("bound")).expect("a port");
-        line.delay(Duration::from_millis(50));
+        let link = Link::to(parent.local_addr().expect("bound")).expect("a port");
+        link.delay(Duration::from_millis(50));
         let started = Instant::now();
         for number in 0..5u8 {
-            child.send_to(&[number], line.address()).await.expect("loopback");
+            child.send_to(&[number], link.address()).await.expect("loopback");
         }
         let mut bytes = [0; 8];
         for number in 0..5u8 {
@@ -308,22 +308,22 @@ mod tests {
         let parent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let (cut_off, other) =
             (UdpSocket::bind("127.0.0.1:0").await.expect("a port"), UdpSocket::bind("127.0.0.1:0").await.expect("a port"));
-        let line = Line::to(parent.local_addr().expect("bound")).expect("a port");
-        line.cut_from(cut_off.local_addr().expect("bound"));
-        assert!(!arrives(&cut_off, &line, &parent).await);
-        assert!(arrives(&other, &line, &parent).await);
-        line.resume();
-        assert!(arrives(&cut_off, &line, &parent).await);
+        let link = Link::to(parent.local_addr().expect("bound")).expect("a port");
+        link.cut_from(cut_off.local_addr().expect("bound"));
+        assert!(!arrives(&cut_off, &link, &parent).await);
+        assert!(arrives(&other, &link, &parent).await);
+        link.resume();
+        assert!(arrives(&cut_off, &link, &parent).await);
     }
 
     #[tokio::test]
-    async fn a_spoiled_line_loses_some_and_doubles_some() {
+    async fn a_spoiled_link_loses_some_and_doubles_some() {
         let parent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let child = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let line = Line::with_seed(parent.local_addr().expect("bound"), 5).expect("a port");
-        line.spoil(Quality { lost_permille: 300, doubled_permille: 300, jitter: Duration::from_millis(2), ..Quality::WHOLE });
+        let link = Link::with_seed(parent.local_addr().expect("bound"), 5).expect("a port");
+        link.spoil(Quality { lost_permille: 300, doubled_permille: 300, jitter: Duration::from_millis(2), ..Quality::WHOLE });
         for number in 0..200u8 {
-            child.send_to(&[number], line.address()).await.expect("loopback");
+            child.send_to(&[number], link.address()).await.expect("loopback");
         }
         let mut times = [0u8; 200];
         let mut bytes = [0; 8];

@@ -24,7 +24,7 @@ use kho_storage::{
 };
 
 use crate::{
-    entry::{Pace, SteadyEntry, enter_recorded},
+    entry::{EntryRate, SteadyEntry, enter_recorded},
     invariants::{acknowledged_kept, check_all},
     people::{COLUMNS, People},
     recording::{EntryOutcome, EntryRecord, HeldBatch, HeldStream, Recording},
@@ -83,7 +83,7 @@ impl Recorder {
                     client,
                     source.site,
                     people,
-                    Pace { rows: ROWS_PER_REQUEST, pause: PAUSE, timeout: Some(TIMEOUT) },
+                    EntryRate { rows: ROWS_PER_REQUEST, pause: PAUSE, timeout: Some(TIMEOUT) },
                 ));
             }
         }

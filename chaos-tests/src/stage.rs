@@ -14,7 +14,7 @@ use kho_storage::ids::{NodeId, SiteId};
 use tempfile::TempDir;
 use tokio::{process::Command, sync::Mutex};
 
-use crate::{entry::Import, people::People, proxy::Line, watch::until};
+use crate::{entry::Import, people::People, proxy::Link, watch::until};
 
 /// A scene that is not over by then never ends.
 const SCENE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -149,18 +149,18 @@ impl Stage {
         self.tree.process(site, node).is_some_and(NodeProcess::runs)
     }
 
-    /// Puts a line before every node of a site: for its children and for the other nodes of the site. Before the site is founded.
+    /// Puts a link before every node of a site: for its children and for the other nodes of the site. Before the site is founded.
     ///
     /// # Errors
     /// When no port is free, or the register can't be issued.
-    pub fn lines_before(&mut self, site: SiteId, seed: u64) -> anyhow::Result<Vec<(Place, Line)>> {
-        let mut lines = Vec::new();
+    pub fn links_before(&mut self, site: SiteId, seed: u64) -> anyhow::Result<Vec<(Place, Link)>> {
+        let mut links = Vec::new();
         for node in self.tree.nodes(site) {
-            let line = Line::with_seed(self.tree.quic_address(site, node), seed ^ u64::from(site.0) << 32 ^ node.0)?;
-            self.tree.reach_at(site, node, line.address())?;
-            lines.push(((site, node), line));
+            let link = Link::with_seed(self.tree.quic_address(site, node), seed ^ u64::from(site.0) << 32 ^ node.0)?;
+            self.tree.reach_at(site, node, link.address())?;
+            links.push(((site, node), link));
         }
-        Ok(lines)
+        Ok(links)
     }
 
     /// Waits until a node that was started takes part again: it hears a leader.

@@ -4,7 +4,7 @@ use kho_local_tree::{PlannedSite, TreePlan};
 use kho_storage::ids::{SiteId, Tier};
 
 use crate::{
-    proxy::Line,
+    proxy::Link,
     stage::{Place, Stage, place},
 };
 
@@ -43,15 +43,15 @@ pub fn nodes(site: u32, nodes: u64) -> Vec<Place> {
     (1..=nodes).map(|node| place(site, node)).collect()
 }
 
-/// Puts a line before the only node of `parent`. Before the tree is started.
-pub fn line_before(stage: &Stage, (site, node): Place) -> anyhow::Result<Line> {
-    let line = Line::to(stage.tree.quic_address(site, node))?;
+/// Puts a link before the only node of `parent`. Before the tree is started.
+pub fn link_before(stage: &Stage, (site, node): Place) -> anyhow::Result<Link> {
+    let link = Link::to(stage.tree.quic_address(site, node))?;
     stage.tree.change_register(|register| {
         for entry in register.sites.iter_mut().filter(|entry| entry.site == site) {
-            entry.addresses = vec![line.address().to_string()];
+            entry.addresses = vec![link.address().to_string()];
         }
     })?;
-    Ok(line)
+    Ok(link)
 }
 
 /// The site's id as the tree knows it.

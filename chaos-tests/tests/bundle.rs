@@ -1,10 +1,10 @@
-//! A bundle carried by hand brings a parent up to date while the line is down; a damaged one changes nothing.
+//! A bundle carried by hand brings a parent up to date while the link is down; a damaged one changes nothing.
 
 use std::path::Path;
 
 use kho_chaos_tests::{People, Stage, play};
 
-use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, line_before, nodes, plan};
+use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, link_before, nodes, plan};
 
 const BEFORE: u64 = 1_000;
 const BATCHES: u64 = 20;
@@ -14,14 +14,14 @@ const BATCH_ROWS: u64 = 500;
 async fn promise_7_a_bundle_brings_the_parent_up_to_date_and_a_damaged_one_changes_nothing() {
     play(plan(vec![centre(1), district(DISTRICT, &BIEN_HOA, &[CENTRE], 1)]), async |stage| {
         let (parent, child) = (nodes(CENTRE, 1)[0], nodes(DISTRICT, 1)[0]);
-        let line = line_before(stage, parent)?;
+        let link = link_before(stage, parent)?;
         stage.tree.start().await?;
         let people = People::new("person", BIEN_HOA.commune);
         let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;
         client.enter(people.batch(0..BEFORE)).await?;
         stage.until_equal(DISTRICT, BEFORE, &[parent, child]).await?;
 
-        line.cut();
+        link.cut();
         for batch in 0..BATCHES {
             let first = BEFORE + batch * BATCH_ROWS;
             client.enter(people.batch(first..first + BATCH_ROWS)).await?;
@@ -45,7 +45,7 @@ async fn promise_7_a_bundle_brings_the_parent_up_to_date_and_a_damaged_one_chang
         }
         let rows = BEFORE + BATCHES * BATCH_ROWS;
         stage.until_equal(DISTRICT, rows, &[parent, child]).await?;
-        line.resume();
+        link.resume();
         client.enter(people.batch(rows..rows + 1)).await?;
         stage.until_equal(DISTRICT, rows + 1, &[parent, child]).await?;
         stage.verify(&[parent, child]).await

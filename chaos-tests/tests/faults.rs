@@ -22,7 +22,7 @@ async fn played(scene: Scene, seed: u64, length: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_1_3_5_nodes_are_killed_and_lines_spoiled_at_every_tier_and_nothing_is_lost() {
+async fn promise_1_3_5_nodes_are_killed_and_links_spoiled_at_every_tier_and_nothing_is_lost() {
     played(Scene::Storm, SEED, 14).await;
 }
 

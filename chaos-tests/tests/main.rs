@@ -11,7 +11,7 @@ mod promise_1_leader_killed_in_the_middle_of_an_import;
 mod promise_2_parent_acknowledges_only_what_it_committed;
 mod promise_4_hostile_province;
 mod promise_4_only_a_child_of_the_register_is_taken_in;
-mod promise_7_line_cut_and_resumed;
+mod promise_7_link_cut_and_resumed;
 mod promise_7_parent_switched_mid_segment;
 mod promise_7_whole_origin_transfer;
 mod promise_9_an_answer_names_what_it_lacks;

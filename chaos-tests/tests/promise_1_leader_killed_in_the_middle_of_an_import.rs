@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kho_chaos_tests::{Import, People, Stage, SteadyEntry, entry::Pace, play, stage::place, until};
+use kho_chaos_tests::{Import, People, Stage, SteadyEntry, entry::EntryRate, play, stage::place, until};
 
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
 
@@ -53,7 +53,7 @@ fn enter_steadily(stage: &Stage, name: &'static str, place: usize) -> anyhow::Re
     let mut urls = stage.tree.urls(id(DISTRICT));
     urls.rotate_left(place);
     let client = stage.tree.client(&urls, &format!("client-{DISTRICT}"))?;
-    Ok(SteadyEntry::start(client, DISTRICT, People::new(name, BIEN_HOA.commune), Pace::surely(PAUSE)))
+    Ok(SteadyEntry::start(client, DISTRICT, People::new(name, BIEN_HOA.commune), EntryRate::until_acknowledged(PAUSE)))
 }
 
 /// Kills the district's leader once the site holds so many rows, and starts it again when another leads.

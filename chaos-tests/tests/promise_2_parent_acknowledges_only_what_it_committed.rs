@@ -30,7 +30,7 @@ async fn promise_2_parent_acknowledges_only_what_it_committed() {
         })
         .await?;
 
-        // The leader is left over: it holds the child's line and could acknowledge what it can't commit.
+        // The leader is left over: it holds the child's link and could acknowledge what it can't commit.
         let leader = stage.tree.leader(id(CENTRE)).await?;
         let (left_over, killed): (Vec<_>, Vec<_>) = nodes(CENTRE, 3).into_iter().partition(|(_, node)| *node == leader);
         for follower in &killed {

@@ -74,5 +74,5 @@ async fn greet(stage: &Stage, bearer: Place, parent: Place, claimed: Place) -> a
     let hello = Hello { versions: PROTOCOL_VERSIONS, site: SiteId(site), node: NodeId(node), register_version: 1, streams: vec![stream] };
     sender.send(&ChildFrame::Hello(hello).encode()?).await?;
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, receiver.recv()).await.context("no answer came")??;
-    Ok(ParentFrame::decode(&answer.context("the line was closed without a word")?)?)
+    Ok(ParentFrame::decode(&answer.context("the link was closed without a word")?)?)
 }

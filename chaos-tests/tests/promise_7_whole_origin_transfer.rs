@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kho_chaos_tests::{People, Stage, SteadyEntry, entry::Pace, play, stage::Place, until};
+use kho_chaos_tests::{People, Stage, SteadyEntry, entry::EntryRate, play, stage::Place, until};
 
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
 
@@ -27,7 +27,12 @@ async fn promise_7_whole_origin_transfer() {
         .await?;
 
         let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;
-        let steady = SteadyEntry::start(client, DISTRICT, People::new("steady", BIEN_HOA.commune), Pace::surely(Duration::from_millis(50)));
+        let steady = SteadyEntry::start(
+            client,
+            DISTRICT,
+            People::new("steady", BIEN_HOA.commune),
+            EntryRate::until_acknowledged(Duration::from_millis(50)),
+        );
         stage.kill(parent)?;
         stage.lose_disk(parent)?;
         stage.tree.start_node(parent.0, parent.1)?;

@@ -4,9 +4,9 @@ use kho_chaos_tests::{People, play, until};
 use kho_node::api::{IndicatorAnswer, IndicatorRow};
 use kho_ops::client::IndicatorQuestion;
 
-use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, LONG_KHANH, REGION, TAN_PHU, centre, district, id, line_before, nodes, plan, region};
+use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, LONG_KHANH, REGION, TAN_PHU, centre, district, id, link_before, nodes, plan, region};
 
-/// Its line goes straight to the centre.
+/// Its link goes straight to the centre.
 const OTHER: u32 = 4;
 const NEVER_STARTED: u32 = 5;
 /// Heads of an idle stream come every 5 seconds: a site so much older than that is cut off.
@@ -22,7 +22,7 @@ async fn promise_9_an_answer_names_what_it_lacks() {
         district(NEVER_STARTED, &TAN_PHU, &[CENTRE], 1),
     ];
     play(plan(sites), async |stage| {
-        let line = line_before(stage, nodes(REGION, 1)[0])?;
+        let link = link_before(stage, nodes(REGION, 1)[0])?;
         for (site, node) in [CENTRE, REGION, DISTRICT, OTHER].map(|site| nodes(site, 1)[0]) {
             stage.tree.start_node(site, node)?;
             stage.tree.bootstrap_site(site).await?;
@@ -41,7 +41,7 @@ async fn promise_9_an_answer_names_what_it_lacks() {
         let missing = &whole.completeness.missing;
         assert!(missing.len() == 1 && missing[0].site == NEVER_STARTED, "a site never heard of is named: {missing:?}");
 
-        line.cut();
+        link.cut();
         let answer = until("the answer says that its oldest site is old", async || {
             let answer = ask().await?;
             let old = answer.completeness.oldest.as_ref().is_some_and(|oldest| oldest.age_seconds >= OLD_SECONDS);
@@ -49,11 +49,11 @@ async fn promise_9_an_answer_names_what_it_lacks() {
         })
         .await?;
         let oldest = answer.completeness.oldest.clone().expect("it was just seen");
-        assert_eq!(oldest.site, DISTRICT, "the district whose line is cut is the oldest, not {oldest:?}");
+        assert_eq!(oldest.site, DISTRICT, "the district whose link is cut is the oldest, not {oldest:?}");
         assert_eq!(answer.completeness.complete_up_to, Some(oldest.up_to), "an answer is no newer than its oldest site");
         assert_eq!(total(&answer.rows), 500.0, "what is held still counts");
 
-        line.resume();
+        link.resume();
         until("no site is old any more", async || Ok(ask().await?.completeness.oldest.filter(|oldest| oldest.age_seconds < OLD_SECONDS)))
             .await?;
         Ok(())

@@ -13,7 +13,7 @@ use kho_chaos_tests::{
 };
 use serde::Serialize;
 
-/// Play fault scenes at random on real processes: kills, cut and spoiled lines, full disks, clocks, flipped bits, power cuts.
+/// Play fault scenes at random on real processes: kills, cut and spoiled links, full disks, clocks, flipped bits, power cuts.
 #[derive(Debug, Parser)]
 #[command(
     name = "kho-soak-faults",

@@ -68,7 +68,7 @@ pub enum Attack {
     BombDeclared,
     /// Sends a frame longer than any may be
     LongFrame,
-    /// Announces a frame longer than the line carries
+    /// Announces a frame longer than the link carries
     EndlessFrame,
     /// Sends bytes that are no frame
     Garbage,

@@ -1,4 +1,4 @@
-//! The lies themselves: true segments and pieces in, forged ones out. No line and no disk here.
+//! The lies themselves: true segments and pieces in, forged ones out. No link and no disk here.
 //!
 //! Every forgery is well formed and canonical, numbered and sized as it should be, unless that is the lie: what refuses it must
 //! be the check that the lie is aimed at.

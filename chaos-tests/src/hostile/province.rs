@@ -1,4 +1,4 @@
-//! Who does the attacks: a node's keys and certificate, its data, and a line to the parent for each attack.
+//! Who does the attacks: a node's keys and certificate, its data, and a link to the parent for each attack.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -22,7 +22,7 @@ use kho_storage::{
     stream::Segment,
 };
 
-use super::{Answer, Attack, HonestData, HostileLine, forge};
+use super::{Answer, Attack, HonestData, HostileLink, forge};
 
 /// Stands in no register of a test.
 const INVENTED: OriginId = OriginId(4_000_000_000);
@@ -77,45 +77,45 @@ impl HostileProvince {
         &self.honest_data
     }
 
-    /// Does one attack to `origin` on a line of its own and gives the parent's last answer.
+    /// Does one attack to `origin` on a link of its own and gives the parent's last answer.
     ///
     /// # Errors
     /// When the parent can't be reached, says nothing, or the data do not allow the attack; not when it refuses.
     pub async fn perform(&self, attack: Attack, origin: OriginId) -> anyhow::Result<Answer> {
-        let mut line = HostileLine::dial(&self.endpoint, self.parent, self.parent_at).await?;
+        let mut link = HostileLink::dial(&self.endpoint, self.parent, self.parent_at).await?;
         let answer = match attack {
             Attack::SpeakBeforeHello => {
                 let segment = self.honest_data.segment_within(origin, StreamSeq(1), 1)?;
-                line.segment(&segment).await?
+                link.segment(&segment).await?
             }
             Attack::ImpersonateAuthor => {
                 let author = self.honest_data.register().author(origin).context("the register knows no such origin")?;
-                line.greet(Hello { site: author, ..self.hello(self.honest_data.streams()?) }).await?
+                link.greet(Hello { site: author, ..self.hello(self.honest_data.streams()?) }).await?
             }
-            Attack::ClaimCursors => self.claim_cursors(&mut line, origin).await?,
+            Attack::ClaimCursors => self.claim_cursors(&mut link, origin).await?,
             Attack::InventOrigin => {
-                line.greet(self.hello(vec![])).await?;
+                link.greet(self.hello(vec![])).await?;
                 let invented = StreamHeld {
                     origin: INVENTED,
                     epoch: Epoch::first("invented", INVENTED),
                     next: StreamSeq(9),
                     oldest_kept: StreamSeq(1),
                 };
-                line.ask(&ChildFrame::Streams(vec![invented])).await?
+                link.ask(&ChildFrame::Streams(vec![invented])).await?
             }
             Attack::SendUnasked => {
-                line.greet(self.hello(vec![])).await?;
+                link.greet(self.hello(vec![])).await?;
                 let segment = self.honest_data.segment_within(origin, StreamSeq(1), 1)?;
-                line.segment(&segment).await?
+                link.segment(&segment).await?
             }
             _ => {
-                let welcome = line.greet(self.hello(self.honest_data.streams()?)).await?;
+                let welcome = link.greet(self.hello(self.honest_data.streams()?)).await?;
                 ensure!(welcome == Answer::Welcomed, "the parent does not let the province in: {welcome:?}");
-                let cursor = line.cursor(origin)?;
-                self.lie(&mut line, attack, origin, cursor).await?
+                let cursor = link.cursor(origin)?;
+                self.lie(&mut link, attack, origin, cursor).await?
             }
         };
-        line.leave().await;
+        link.leave().await;
         Ok(answer)
     }
 
@@ -124,11 +124,11 @@ impl HostileProvince {
     /// # Errors
     /// When the parent can't be reached or does not adopt them.
     pub async fn carry_honestly(&self, origin: OriginId, bytes_max: usize) -> anyhow::Result<()> {
-        let mut line = HostileLine::dial(&self.endpoint, self.parent, self.parent_at).await?;
-        line.greet(self.hello(self.honest_data.streams()?)).await?;
-        let segment = self.honest_data.segment_within(origin, line.cursor(origin)?.next, bytes_max)?;
-        let answer = line.segment(&segment).await?;
-        line.leave().await;
+        let mut link = HostileLink::dial(&self.endpoint, self.parent, self.parent_at).await?;
+        link.greet(self.hello(self.honest_data.streams()?)).await?;
+        let segment = self.honest_data.segment_within(origin, link.cursor(origin)?.next, bytes_max)?;
+        let answer = link.segment(&segment).await?;
+        link.leave().await;
         ensure!(
             matches!(answer, Answer::Adopted { .. }),
             "a true segment of origin {origin} from {} on was answered with {answer:?}",
@@ -147,76 +147,76 @@ impl HostileProvince {
         }
     }
 
-    /// The attacks that begin on a line like any other.
-    async fn lie(&self, line: &mut HostileLine, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+    /// The attacks that begin on a link like any other.
+    async fn lie(&self, link: &mut HostileLink, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
         match attack {
-            Attack::EditRow => self.forged(line, origin, cursor, forge::edit_first_row).await,
-            Attack::CutRow => self.forged(line, origin, cursor, forge::cut_row).await,
-            Attack::AddRow => self.forged(line, origin, cursor, forge::add_row).await,
-            Attack::ReorderBatches => self.forged(line, origin, cursor, |segment| forge::swap_batches(segment, false)).await,
-            Attack::RenumberBatches => self.forged(line, origin, cursor, |segment| forge::swap_batches(segment, true)).await,
-            Attack::LeaveOutBatch => self.forged(line, origin, cursor, |segment| Ok(forge::leave_out_batch(segment))).await,
-            Attack::SkipBatches => self.forged(line, origin, cursor, |segment| Ok(forge::skip_batch(segment))).await,
+            Attack::EditRow => self.forged(link, origin, cursor, forge::edit_first_row).await,
+            Attack::CutRow => self.forged(link, origin, cursor, forge::cut_row).await,
+            Attack::AddRow => self.forged(link, origin, cursor, forge::add_row).await,
+            Attack::ReorderBatches => self.forged(link, origin, cursor, |segment| forge::swap_batches(segment, false)).await,
+            Attack::RenumberBatches => self.forged(link, origin, cursor, |segment| forge::swap_batches(segment, true)).await,
+            Attack::LeaveOutBatch => self.forged(link, origin, cursor, |segment| Ok(forge::leave_out_batch(segment))).await,
+            Attack::SkipBatches => self.forged(link, origin, cursor, |segment| Ok(forge::skip_batch(segment))).await,
             Attack::InventBatch => {
-                self.forged(line, origin, cursor, |segment| {
+                self.forged(link, origin, cursor, |segment| {
                     forge::invent_batch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
                 })
                 .await
             }
             Attack::ClaimOtherEpoch => {
-                self.forged(line, origin, cursor, |segment| {
+                self.forged(link, origin, cursor, |segment| {
                     forge::claim_other_epoch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
                 })
                 .await
             }
             Attack::ResignAsAuthor => {
-                self.forged(line, origin, cursor, |segment| {
+                self.forged(link, origin, cursor, |segment| {
                     forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
                 })
                 .await
             }
             Attack::ResignAsSelf => {
-                self.forged(line, origin, cursor, |segment| {
+                self.forged(link, origin, cursor, |segment| {
                     forge::edit_first_row(segment).and_then(|()| self.resign(segment, cursor, None))
                 })
                 .await
             }
             Attack::EditHeldRow | Attack::EditHeldRowAndGoOn | Attack::ReplayOld | Attack::WithholdNewest => {
-                self.show_old(line, attack, origin, cursor).await
+                self.show_old(link, attack, origin, cursor).await
             }
             Attack::FramesOutOfOrder => {
-                line.count_from(FrameId(7));
-                self.show_old(line, Attack::WithholdNewest, origin, cursor).await?;
-                line.count_from(FrameId(3));
-                self.show_old(line, Attack::WithholdNewest, origin, cursor).await
+                link.count_from(FrameId(7));
+                self.show_old(link, Attack::WithholdNewest, origin, cursor).await?;
+                link.count_from(FrameId(3));
+                self.show_old(link, Attack::WithholdNewest, origin, cursor).await
             }
             Attack::Bomb => {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
-                line.packed_segment(origin, Compressed::received(SEGMENT_PLAIN_BYTES_MAX as u32, Blob(layer.zstd.repeat(BOMB_LAYERS))))
+                link.packed_segment(origin, Compressed::received(SEGMENT_PLAIN_BYTES_MAX as u32, Blob(layer.zstd.repeat(BOMB_LAYERS))))
                     .await
             }
             Attack::BombDeclared => {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
-                line.packed_segment(origin, Compressed::received(2 * SEGMENT_PLAIN_BYTES_MAX as u32, layer.zstd)).await
+                link.packed_segment(origin, Compressed::received(2 * SEGMENT_PLAIN_BYTES_MAX as u32, layer.zstd)).await
             }
-            Attack::LongFrame => line.ask_raw(&vec![0; CHILD_FRAME_BYTES_MAX + 1]).await,
-            Attack::EndlessFrame => line.ask_raw(&vec![0; ENDLESS_FRAME_BYTES]).await,
-            Attack::Garbage => line.ask_raw(&[0xff; 100]).await,
-            _ => self.forged_transfer(line, attack, origin, cursor).await,
+            Attack::LongFrame => link.ask_raw(&vec![0; CHILD_FRAME_BYTES_MAX + 1]).await,
+            Attack::EndlessFrame => link.ask_raw(&vec![0; ENDLESS_FRAME_BYTES]).await,
+            Attack::Garbage => link.ask_raw(&[0xff; 100]).await,
+            _ => self.forged_transfer(link, attack, origin, cursor).await,
         }
     }
 
     /// All that the parent lacks of the origin as one segment, altered.
     async fn forged(
         &self,
-        line: &mut HostileLine,
+        link: &mut HostileLink,
         origin: OriginId,
         cursor: Cursor,
         alter: impl FnOnce(&mut Segment) -> anyhow::Result<()>,
     ) -> anyhow::Result<Answer> {
         let mut segment = self.honest_data.segment(origin, cursor)?;
         alter(&mut segment)?;
-        line.segment(&segment).await
+        link.segment(&segment).await
     }
 
     /// Signs with the province's own key, in the name of an origin's author or in its own.
@@ -227,7 +227,7 @@ impl HostileProvince {
     }
 
     /// What the parent has long had: as it was, altered, or its head alone.
-    async fn show_old(&self, line: &mut HostileLine, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+    async fn show_old(&self, link: &mut HostileLink, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
         ensure!(cursor.next.0 > 2, "the parent holds too little of origin {origin} for this attack");
         let mut old = self.honest_data.segment_within(origin, StreamSeq(1), 1)?;
         match attack {
@@ -246,19 +246,19 @@ impl HostileProvince {
             }
             _ => {}
         }
-        line.segment(&old).await
+        link.segment(&old).await
     }
 
-    async fn claim_cursors(&self, line: &mut HostileLine, origin: OriginId) -> anyhow::Result<Answer> {
+    async fn claim_cursors(&self, link: &mut HostileLink, origin: OriginId) -> anyhow::Result<Answer> {
         let mut streams = self.honest_data.streams()?;
         streams.iter_mut().for_each(|held| (held.next, held.oldest_kept) = (StreamSeq(u64::MAX), StreamSeq(u64::MAX - 1)));
-        let answer = line.greet(self.hello(streams)).await?;
-        let (named, held) = (line.cursor(origin)?, self.honest_data.origin(origin)?);
+        let answer = link.greet(self.hello(streams)).await?;
+        let (named, held) = (link.cursor(origin)?, self.honest_data.origin(origin)?);
         ensure!(named.next <= held.next, "the parent believes that it holds {named} of origin {origin}");
         Ok(answer)
     }
 
-    async fn forged_transfer(&self, line: &mut HostileLine, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+    async fn forged_transfer(&self, link: &mut HostileLink, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
         let mut start = self.honest_data.transfer_start(origin, cursor)?;
         // Of what a later batch writes again, a lie would heal by itself.
         let for_good = start.kept_after;
@@ -266,25 +266,25 @@ impl HostileProvince {
         match attack {
             Attack::TransferWrongChain => {
                 start.kept_after_chain = Hash32::of(&start.kept_after_chain.0);
-                self.transfer(line, start, &mut |_| Ok(())).await
+                self.transfer(link, start, &mut |_| Ok(())).await
             }
             Attack::TransferOtherEpoch => {
                 start.epoch.id ^= 1;
-                self.transfer(line, start, &mut |_| Ok(())).await
+                self.transfer(link, start, &mut |_| Ok(())).await
             }
             Attack::TransferUnneeded => {
                 start.kept_after = cursor.next.previous();
-                self.transfer(line, start, &mut |_| Ok(())).await
+                self.transfer(link, start, &mut |_| Ok(())).await
             }
             Attack::TransferEditedRow => {
-                self.transfer(line, start, &mut |piece| {
+                self.transfer(link, start, &mut |piece| {
                     done |= forge::edit_piece_row(piece, |row| !done && row.seq <= for_good)?;
                     Ok(())
                 })
                 .await
             }
             Attack::TransferOtherHistory => {
-                self.transfer(line, start, &mut |piece| {
+                self.transfer(link, start, &mut |piece| {
                     done |= forge::edit_piece_row(piece, |row| !done && row.seq < cursor.next)?;
                     ensure!(done || piece.next.is_some(), "the parent holds no row of origin {origin} that could be changed");
                     Ok(())
@@ -292,7 +292,7 @@ impl HostileProvince {
                 .await
             }
             Attack::TransferMissingRow => {
-                self.transfer(line, start, &mut |piece| {
+                self.transfer(link, start, &mut |piece| {
                     if let (false, Some(place)) = (done, piece.rows.iter().position(|row| row.seq <= for_good)) {
                         piece.rows.remove(place);
                         done = true;
@@ -302,42 +302,42 @@ impl HostileProvince {
                 .await
             }
             Attack::TransferExtraRow => {
-                self.transfer(line, start, &mut |piece| match piece.next {
+                self.transfer(link, start, &mut |piece| match piece.next {
                     None => forge::add_piece_row(piece),
                     Some(_) => Ok(()),
                 })
                 .await
             }
             Attack::TransferOutOfOrder => {
-                self.transfer(line, start, &mut |piece| {
+                self.transfer(link, start, &mut |piece| {
                     piece.rows.swap(0, 1);
                     Ok(())
                 })
                 .await
             }
             Attack::BlockByTransfer => {
-                line.transfer_start(start).await?;
+                link.transfer_start(start).await?;
                 let mut nothing = self.honest_data.piece(origin, &Default::default())?;
                 (nothing.rows, nothing.next) = (vec![], None);
-                line.piece(&nothing).await
+                link.piece(&nothing).await
             }
             _ => bail!("{} is no transfer", attack.name()),
         }
     }
 
     /// A whole-origin transfer to its end, every piece altered, every batch true.
-    async fn transfer(&self, line: &mut HostileLine, start: TransferStart, alter: AlterPiece<'_>) -> anyhow::Result<Answer> {
+    async fn transfer(&self, link: &mut HostileLink, start: TransferStart, alter: AlterPiece<'_>) -> anyhow::Result<Answer> {
         let origin = start.origin;
-        let mut answer = line.transfer_start(start).await?;
+        let mut answer = link.transfer_start(start).await?;
         for _ in 0..TRANSFER_STEPS_MAX {
             answer = match &answer {
                 Answer::Wants(TransferStatus::WantsPiece { from, .. }) => {
                     let mut piece = self.honest_data.piece(origin, from)?;
                     alter(&mut piece)?;
-                    line.piece(&piece).await?
+                    link.piece(&piece).await?
                 }
                 Answer::Wants(TransferStatus::WantsBatches { next, .. }) => {
-                    line.segment(&self.honest_data.segment_within(origin, *next, usize::MAX)?).await?
+                    link.segment(&self.honest_data.segment_within(origin, *next, usize::MAX)?).await?
                 }
                 _ => return Ok(answer),
             };

@@ -10,7 +10,7 @@ use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    proxy::Line,
+    proxy::Link,
     stage::{Place, Stage},
 };
 
@@ -58,7 +58,7 @@ impl Disturbance {
         self,
         stage: &mut Stage,
         site: SiteId,
-        lines: &[(Place, Line)],
+        links: &[(Place, Link)],
         chance: &mut ChaCha8Rng,
     ) -> anyhow::Result<Option<Instant>> {
         let leader = stage.tree.leader(site).await?;
@@ -75,8 +75,8 @@ impl Disturbance {
             Self::FollowerKilled => kill_and_start(stage, follower, held).await,
             Self::LeaderPaused => pause(stage, leader, held).await,
             Self::FollowerPaused => pause(stage, follower, held).await,
-            Self::LeaderCutOff => cut_off(stage, leader, lines, held).await,
-            Self::FollowerCutOff => cut_off(stage, follower, lines, held).await,
+            Self::LeaderCutOff => cut_off(stage, leader, links, held).await,
+            Self::FollowerCutOff => cut_off(stage, follower, links, held).await,
         }?;
         Ok((self != Self::None).then_some(done))
     }
@@ -96,12 +96,12 @@ async fn pause(stage: &mut Stage, at: Place, held: Duration) -> anyhow::Result<(
     stage.resume(at)
 }
 
-async fn cut_off(stage: &Stage, at: Place, lines: &[(Place, Line)], held: Duration) -> anyhow::Result<()> {
+async fn cut_off(stage: &Stage, at: Place, links: &[(Place, Link)], held: Duration) -> anyhow::Result<()> {
     let itself: SocketAddr = stage.tree.quic_address(at.0, at.1);
-    for (place, line) in lines {
-        if *place == at { line.cut() } else { line.cut_from(itself) }
+    for (place, link) in links {
+        if *place == at { link.cut() } else { link.cut_from(itself) }
     }
     tokio::time::sleep(held).await;
-    lines.iter().for_each(|(_, line)| line.resume());
+    links.iter().for_each(|(_, link)| link.resume());
     Ok(())
 }

@@ -70,7 +70,7 @@ pub async fn measure(
     read: ReadMode,
     mut tell: impl FnMut(usize, Disturbance),
 ) -> anyhow::Result<LinearizabilityReport> {
-    let lines = stage.lines_before(SITE, seed)?;
+    let links = stage.links_before(SITE, seed)?;
     stage.tree.start().await?;
     let clients = RegisterClients::of_site(stage, SITE, BIEN_HOA.commune, read)?;
     let nodes = stage.places();
@@ -95,7 +95,7 @@ pub async fn measure(
         let (name, calls_seed) = (format!("h{number}"), chance.next_u64());
         let (begun, over) = (Instant::now(), Arc::new(AtomicBool::new(false)));
         let disturb = async {
-            let done = disturbance.play(stage, SITE, &lines, &mut chance).await;
+            let done = disturbance.play(stage, SITE, &links, &mut chance).await;
             over.store(true, Ordering::Relaxed);
             done
         };

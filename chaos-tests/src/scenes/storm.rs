@@ -1,5 +1,5 @@
-//! Everything that processes and lines can do, at random, at every tier: nodes and whole sites killed and started again, nodes
-//! paused, lines cut, nodes cut off from their own site, lines that lose, double, reorder and delay. Up to two at a time.
+//! Everything that processes and links can do, at random, at every tier: nodes and whole sites killed and started again, nodes
+//! paused, links cut, nodes cut off from their own site, links that lose, double, reorder and delay. Up to two at a time.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use super::SOURCES;
 use crate::{
     network_conditions::Quality,
-    proxy::Line,
+    proxy::Link,
     recorder::{Recorded, Recorder},
     stage::{Place, Stage},
     trees::{self, BIEN_HOA, CENTRE, DISTRICT, REGION},
@@ -39,10 +39,10 @@ enum Fault {
     Killed(Place),
     SiteKilled(SiteId),
     Paused(Place),
-    LineCut(Place),
+    LinkCut(Place),
     /// From its site, and from everybody who dials it.
     CutOff(Place),
-    LineSpoiled(Place, Quality),
+    LinkSpoiled(Place, Quality),
 }
 
 /// Lets `faults` faults come and go under the recorded workload, mends everything, and checks everything.
@@ -51,15 +51,15 @@ enum Fault {
 /// Whatever is broken; the seed is printed.
 pub async fn play(stage: &mut Stage, seed: u64, faults: usize) -> anyhow::Result<Recorded> {
     eprintln!("storm with seed {seed}, {faults} faults");
-    let mut lines = Vec::new();
+    let mut links = Vec::new();
     for site in [CENTRE, REGION, DISTRICT] {
-        lines.extend(stage.lines_before(SiteId(site), seed)?);
+        links.extend(stage.links_before(SiteId(site), seed)?);
     }
     stage.tree.start().await?;
     let everywhere = stage.places();
     let recorder = Recorder::start(stage, &SOURCES)?;
     recorder.until_more(100).await?;
-    let mut storm = Storm { chance: ChaCha8Rng::seed_from_u64(seed), lines, standing: vec![], begun: Instant::now() };
+    let mut storm = Storm { chance: ChaCha8Rng::seed_from_u64(seed), links, standing: vec![], begun: Instant::now() };
     let mut left = faults;
     while left > 0 || !storm.standing.is_empty() {
         let begin = left > 0 && storm.standing.len() < FAULTS_AT_ONCE_MAX && (storm.standing.is_empty() || storm.chance.random_bool(0.5));
@@ -82,7 +82,7 @@ pub async fn play(stage: &mut Stage, seed: u64, faults: usize) -> anyhow::Result
 
 struct Storm {
     chance: ChaCha8Rng,
-    lines: Vec<(Place, Line)>,
+    links: Vec<(Place, Link)>,
     standing: Vec<Fault>,
     begun: Instant,
 }
@@ -101,14 +101,14 @@ impl Storm {
                 }
             }
             Fault::Paused(place) => stage.pause(place)?,
-            Fault::LineCut(place) => self.line(place).cut(),
+            Fault::LinkCut(place) => self.link(place).cut(),
             Fault::CutOff(place) => {
                 let itself: SocketAddr = stage.tree.quic_address(place.0, place.1);
-                for (at, line) in &self.lines {
-                    if *at == place { line.cut() } else { line.cut_from(itself) }
+                for (at, link) in &self.links {
+                    if *at == place { link.cut() } else { link.cut_from(itself) }
                 }
             }
-            Fault::LineSpoiled(place, quality) => self.line(place).spoil(quality),
+            Fault::LinkSpoiled(place, quality) => self.link(place).spoil(quality),
         }
         self.standing.push(fault);
         Ok(())
@@ -127,9 +127,9 @@ impl Storm {
             // It may have been killed with its site meanwhile.
             Fault::Paused(place) if !stage.runs(place) => {}
             Fault::Paused(place) => stage.resume(place)?,
-            // Two cuts at a time are both over with the first that ends: one line more is whole a moment earlier.
-            Fault::LineCut(_) | Fault::CutOff(_) => self.lines.iter().for_each(|(_, line)| line.resume()),
-            Fault::LineSpoiled(place, _) => self.line(place).spoil(Quality::WHOLE),
+            // Two cuts at a time are both over with the first that ends: one link more is whole a moment earlier.
+            Fault::LinkCut(_) | Fault::CutOff(_) => self.links.iter().for_each(|(_, link)| link.resume()),
+            Fault::LinkSpoiled(place, _) => self.link(place).spoil(Quality::WHOLE),
         }
         Ok(())
     }
@@ -144,9 +144,9 @@ impl Storm {
             4..=5 => Fault::Killed(place),
             6 => Fault::SiteKilled(place.0),
             7 => Fault::Paused(place),
-            8 => Fault::LineCut(place),
+            8 => Fault::LinkCut(place),
             9 => Fault::CutOff(place),
-            _ => Fault::LineSpoiled(place, Quality::bad(self.chance.next_u64())),
+            _ => Fault::LinkSpoiled(place, Quality::bad(self.chance.next_u64())),
         }
     }
 
@@ -164,9 +164,9 @@ impl Storm {
         self.standing.iter().any(|fault| matches!(fault, Fault::Paused(paused) if *paused == place))
     }
 
-    fn line(&self, place: Place) -> &Line {
-        let found = self.lines.iter().find(|(at, _)| *at == place);
-        &found.expect("every node of the plan has a line").1
+    fn link(&self, place: Place) -> &Link {
+        let found = self.links.iter().find(|(at, _)| *at == place);
+        &found.expect("every node of the plan has a link").1
     }
 
     /// No node may end by itself, whatever is done to it.

@@ -66,7 +66,7 @@ impl Traffic {
         traffic.enter(&district, 8)?;
         traffic.replicate(&district, &fresh)?;
         let frames: Vec<_> = traffic.up.iter().filter_map(|bytes| ChildFrame::decode(bytes).ok()).collect();
-        ensure!(frames.iter().any(|frame| matches!(frame, ChildFrame::Piece { .. })), "no piece of a transfer went over the line");
+        ensure!(frames.iter().any(|frame| matches!(frame, ChildFrame::Piece { .. })), "no piece of a transfer went over the link");
         Ok(traffic)
     }
 
@@ -118,21 +118,21 @@ impl Traffic {
         let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, identity, Arc::clone(&register), signed, SiteLeader::ThisNode, now);
         uplink.handle(UplinkInput::RegisterChanged(register), now);
         uplink.handle(UplinkInput::BecameLeader { streams: vec![child.position()?], recorded: vec![] }, now);
-        let mut line = LinkId(0);
+        let mut current_link = LinkId(0);
         for _ in 0..STEPS_MAX {
             if let Some(action) = uplink.poll_action() {
-                self.child_acts(child, action, &mut uplink, &mut intake, &mut line)?;
+                self.child_acts(child, action, &mut uplink, &mut intake, &mut current_link)?;
             } else if let Some(action) = intake.poll_action() {
-                self.parent_acts(parent, action, &mut uplink, &mut intake, line)?;
+                self.parent_acts(parent, action, &mut uplink, &mut intake, current_link)?;
             } else {
                 let held =
                     |site: &Site| anyhow::Ok(site.warehouse.origin(ORIGIN)?.map(|state| (state.next, state.chain, state.sum.digest())));
                 ensure!(held(child)? == held(parent)?, "the parent does not hold what the child does");
                 self.images.push(parent.warehouse.image().context("it is in memory")?);
-                // The child records at leisure what it was told.
+                // The child records later what the parent acknowledged.
                 uplink.handle(UplinkInput::Tick, now.after_ms(5_000));
                 while let Some(action) = uplink.poll_action() {
-                    self.child_acts(child, action, &mut uplink, &mut intake, &mut line)?;
+                    self.child_acts(child, action, &mut uplink, &mut intake, &mut current_link)?;
                 }
                 return Ok(());
             }
@@ -146,12 +146,12 @@ impl Traffic {
         action: UplinkAction,
         uplink: &mut Uplink,
         intake: &mut Intake,
-        line: &mut LinkId,
+        current_link: &mut LinkId,
     ) -> anyhow::Result<()> {
         let now = LinkTime(0);
         match action {
             UplinkAction::Dial { link, .. } => {
-                *line = link;
+                *current_link = link;
                 uplink.handle(UplinkInput::LinkOpened { link }, now);
             }
             UplinkAction::SendFrame { frame, .. } => {
@@ -172,7 +172,7 @@ impl Traffic {
             }
             UplinkAction::RecordParent { parent, cursors } => drop(self.apply(child, Command::RecordParent { parent, cursors })?),
             UplinkAction::AdoptRegister(_) | UplinkAction::Probe { .. } => {}
-            UplinkAction::Disconnect { reason, .. } => bail!("the child hangs up: {reason}"),
+            UplinkAction::Disconnect { reason, .. } => bail!("the child disconnects: {reason}"),
             UplinkAction::RaiseAlarm(alarm) => bail!("the child raises an alarm: {alarm}"),
         }
         Ok(())
@@ -198,7 +198,7 @@ impl Traffic {
                 uplink.handle(UplinkInput::FrameReceived { link, frame: ParentFrame::decode(&bytes)? }, now);
                 self.down.push(bytes);
             }
-            IntakeAction::Close { reason } => bail!("the parent hangs up: {reason}"),
+            IntakeAction::Close { reason } => bail!("the parent closes the link: {reason}"),
             IntakeAction::KeepEvidence(evidence) => bail!("the parent refuses: {}", evidence.refusal),
             IntakeAction::RaiseAlarm(alarm) => bail!("the parent raises an alarm: {alarm}"),
         }

@@ -1,4 +1,4 @@
-//! A line to the parent on which anything may be said: frames go out as they are given, answers come back as what they mean.
+//! A link to the parent on which anything may be said: frames go out as they are given, answers come back as what they mean.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -38,7 +38,7 @@ pub enum Answer {
 }
 
 /// A connection as a node of the province. Every answer is waited for before the next frame.
-pub struct HostileLine {
+pub struct HostileLink {
     connection: Connection,
     sender: FrameSender,
     receiver: FrameReceiver,
@@ -47,7 +47,7 @@ pub struct HostileLine {
     cursors: Vec<(OriginId, Cursor)>,
 }
 
-impl HostileLine {
+impl HostileLink {
     /// Dials a node of `parent`; nothing is said yet.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl HostileLine {
     /// Says hello and takes the welcome.
     ///
     /// # Errors
-    /// When the line is lost.
+    /// When the link is lost.
     pub async fn greet(&mut self, hello: Hello) -> anyhow::Result<Answer> {
         self.say(&ChildFrame::Hello(hello)).await?;
         loop {
@@ -92,7 +92,7 @@ impl HostileLine {
     /// Sends a segment under the next number.
     ///
     /// # Errors
-    /// When the line is lost without a word.
+    /// When the link is lost without a word.
     pub async fn segment(&mut self, segment: &Segment) -> anyhow::Result<Answer> {
         self.packed_segment(segment.origin(), Compressed::pack(segment, SEGMENT_PLAIN_BYTES_MAX)?).await
     }
@@ -100,7 +100,7 @@ impl HostileLine {
     /// Sends what claims to be a segment.
     ///
     /// # Errors
-    /// When the line is lost without a word.
+    /// When the link is lost without a word.
     pub async fn packed_segment(&mut self, origin: OriginId, segment: Compressed<Segment>) -> anyhow::Result<Answer> {
         let id = self.next_id();
         self.ask(&ChildFrame::Segment { id, origin, segment }).await
@@ -109,7 +109,7 @@ impl HostileLine {
     /// Begins a transfer.
     ///
     /// # Errors
-    /// When the line is lost without a word.
+    /// When the link is lost without a word.
     pub async fn transfer_start(&mut self, start: TransferStart) -> anyhow::Result<Answer> {
         let id = self.next_id();
         self.ask(&ChildFrame::TransferStart { id, start }).await
@@ -118,13 +118,13 @@ impl HostileLine {
     /// Sends a piece of a transfer.
     ///
     /// # Errors
-    /// When the line is lost without a word.
+    /// When the link is lost without a word.
     pub async fn piece(&mut self, piece: &TransferPiece) -> anyhow::Result<Answer> {
         let id = self.next_id();
         self.ask(&ChildFrame::Piece { id, origin: piece.origin, piece: Compressed::pack(piece, PIECE_PLAIN_BYTES_MAX)? }).await
     }
 
-    /// Sends a frame and waits for the answer to it, or for the end of the line.
+    /// Sends a frame and waits for the answer to it, or for the end of the link.
     ///
     /// # Errors
     /// When the parent says nothing for long.
@@ -183,7 +183,7 @@ impl HostileLine {
         bail!("the parent says much and answers nothing")
     }
 
-    /// The next frame, or how the line ended.
+    /// The next frame, or how the link ended.
     async fn hear(&mut self) -> anyhow::Result<Result<ParentFrame, Answer>> {
         let heard = tokio::time::timeout(ANSWER_TIMEOUT, self.receiver.recv()).await.context("the parent does not answer")?;
         Ok(match heard {
