@@ -1,16 +1,16 @@
-//! A province that lies: it has the keys and the certificate of a real one, holds its districts' real data, and does with them
-//! what no honest site does. This module keeps one sentence true: *what a attack sends is good in everything but the lie*, so
-//! that a parent which refuses it has seen the lie and not a clumsy forgery.
+//! A hostile province. It has the keys and the certificate of a real province and holds the real data of its districts, and it attacks
+//! its parent with them. This module keeps one sentence true: *what an attack sends is valid in everything but the attack*. A parent
+//! that refuses it has therefore detected the attack, and not some other mistake.
 //!
 //! ```text
 //!  folder of a stopped node ──copy──► HonestData ──forge──► Attack ──HostileLink──► the parent ──► Answer ──► is it the Ending that the
-//!  (keys, certificate, data)          honest segments   one lie                                        attack must come to?
+//!  (keys, certificate, data)          honest segments   one forgery                                        attack must come to?
 //! ```
-//! Reading order: [`Attack`] (what is done, and what must come of it), [`forge`] (the lies themselves, pure), [`HostileProvince`]
-//! (who does them), [`HostileLink`] (how they are told).
+//! Reading order: [`Attack`] (the attacks, and the result that each must have), [`forge`] (the forgeries, pure), [`HostileProvince`]
+//! (carries attacks out), [`HostileLink`] (sends them).
 //!
-//! The node's own folder is only read. A attack leaves nothing behind but what the parent keeps: evidence, alarms, a transfer that
-//! was begun. `kho-hostile-province` does attacks by hand against any tree made for tests.
+//! The node's own folder is only read. An attack leaves nothing behind but what the parent keeps: evidence, alarms, and a transfer that
+//! was begun. `kho-hostile-province` carries out attacks by hand against any tree that was made for tests.
 
 mod attack;
 pub mod forge;

@@ -1,6 +1,6 @@
-//! `kho-hostile-province`: does, by hand, what no honest province does, and tells whether the parent saw through it.
+//! `kho-hostile-province`: attacks a parent by hand, as no honest province does, and reports whether the parent refused each attack.
 //!
-//! Exit code 0 when every attack came to what it must come to, 1 when the parent answered otherwise or could not be asked.
+//! Exit code 0 when every attack ended as it must, 1 when the parent answered otherwise or could not be reached.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -13,19 +13,19 @@ Example, on the tree of a demonstration (`./ops/scripts/demo`), after the provin
   kho-hostile-province local-tree/site-3/node-1 --origin 4 --attack edit-row --attack transfer-extra-row
 
 Most attacks need at least three batches of the origin that the parent lacks: stop the parent, enter some, stop the province, start
-the parent. The node's folder is only read. Evidence and alarms stay at the parent: never use it on a tree that serves anybody.";
+the parent. The node's folder is only read. Evidence and alarms stay at the parent: never use it on a tree that is in use.";
 
-/// Lie to a parent with the keys and the data of a stopped node, and see what the parent makes of it.
+/// Attack a parent with the keys and the data of a stopped node, and check how the parent answers.
 #[derive(Debug, Parser)]
 #[command(name = "kho-hostile-province", version, after_help = EXAMPLES)]
 struct HostileArgs {
     /// Folder of the stopped node: khod.toml, its keys and its data
     dir: PathBuf,
-    /// Origin to lie about
+    /// Origin to attack
     #[arg(long, value_name = "ORIGIN")]
     origin: OriginId,
-    /// What to do; may be repeated
-    #[arg(long = "attack", value_enum, value_name = "ATTACKS", required = true)]
+    /// Attack to carry out; may be repeated
+    #[arg(long = "attack", value_enum, value_name = "ATTACK", required = true)]
     attacks: Vec<Attack>,
     /// Where the parent answers [default: its first address in the register]
     #[arg(long, value_name = "HOST:PORT")]
@@ -34,7 +34,7 @@ struct HostileArgs {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match lie(&HostileArgs::parse()).await {
+    match attack(&HostileArgs::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -44,8 +44,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Does all attacks; false when one came to another end than it must.
-async fn lie(args: &HostileArgs) -> anyhow::Result<bool> {
+/// Carries out all attacks. Returns false when one ended otherwise than it must.
+async fn attack(args: &HostileArgs) -> anyhow::Result<bool> {
     let province = HostileProvince::open(&args.dir, args.at)?;
     let mut as_expected = true;
     for attack in &args.attacks {

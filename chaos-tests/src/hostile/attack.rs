@@ -1,11 +1,11 @@
-//! What a hostile province can do, and what must come of each attack.
+//! The attacks of a hostile province, and the result that each must have.
 
 use clap::ValueEnum;
 use kho_storage::command::Refusal;
 
 use super::Answer;
 
-/// One lie. The texts are shown by `kho-hostile-province --help`.
+/// One attack. `kho-hostile-province --help` shows these texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum Attack {
     /// Changes a name in a batch that the parent lacks; the head stays the author's
@@ -28,7 +28,7 @@ pub enum Attack {
     SkipBatches,
     /// Serves the head that the parent holds, as if there were nothing newer
     WithholdNewest,
-    /// Sends again, true, what the parent has long had
+    /// Sends again, unchanged, what the parent already holds
     ReplayOld,
     /// Edits a row and signs the head anew with its own key, as if it were the author
     ResignAsAuthor,
@@ -36,10 +36,10 @@ pub enum Attack {
     ResignAsSelf,
     /// Adds a batch behind the newest and signs a head over it as if it were the author
     InventBatch,
-    /// Speaks of an origin that stands in no register
+    /// Names an origin that is in no register
     InventOrigin,
-    /// Sends a segment of an origin about which it never asked
-    SendUnasked,
+    /// Sends a segment of an origin whose cursor it never requested
+    SendUnrequested,
     /// Calls the stream another epoch
     ClaimOtherEpoch,
     /// Claims to hold far more than there is
@@ -56,31 +56,31 @@ pub enum Attack {
     TransferWrongChain,
     /// … in another epoch
     TransferOtherEpoch,
-    /// … that is not needed, for the batches kept go on from what the parent holds
+    /// … that is not needed, because the kept batches continue what the parent holds
     TransferUnneeded,
     /// … with rows in the wrong order
     TransferOutOfOrder,
     /// Begins a transfer of an origin and calls it empty, to stand in the way of the stream
     BlockByTransfer,
-    /// Sends a segment that unfolds to more than a gigabyte and says that it is small
+    /// Sends a segment that decompresses to more than a gigabyte and declares that it is small
     Bomb,
-    /// Sends a segment that says itself how large it is: larger than any may be
+    /// Sends a segment that declares itself larger than any may be
     BombDeclared,
     /// Sends a frame longer than any may be
     LongFrame,
-    /// Announces a frame longer than the link carries
+    /// Announces a frame longer than the transport allows
     EndlessFrame,
     /// Sends bytes that are no frame
     Garbage,
     /// Numbers its frames backwards
     FramesOutOfOrder,
-    /// Sends a segment before it has said who it is
+    /// Sends a segment before its Hello
     SpeakBeforeHello,
-    /// Says that it is the district itself
+    /// Claims to be the district itself
     ImpersonateAuthor,
 }
 
-/// What a attack comes to.
+/// How an attack must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// Taken, and nothing was new in it.
@@ -103,12 +103,12 @@ pub enum Ending {
     TransferBegun,
     /// The parent ended the connection, for the protocol was broken.
     Misbehaved,
-    /// Anything else, which no attack may come to.
+    /// Anything else. No attack may end so.
     Other,
 }
 
 impl Ending {
-    /// What the last answer to a attack was.
+    /// The ending that the last answer to an attack means.
     pub fn of(answer: &Answer) -> Self {
         match answer {
             Answer::Adopted { moved: false } | Answer::Welcomed => Self::NothingNew,
@@ -133,7 +133,7 @@ impl Ending {
 /// Where the parent keeps what it refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// Nothing dishonest was seen, or nothing worth keeping.
+    /// Nothing forged was detected, or nothing worth keeping.
     Nowhere,
     /// In the site's state: `kho fork list` shows it.
     InState,
@@ -173,7 +173,7 @@ impl Attack {
             }
             Self::TransferUnneeded | Self::TransferOutOfOrder => Ending::Transfer,
             Self::BlockByTransfer => Ending::TransferBegun,
-            Self::SendUnasked
+            Self::SendUnrequested
             | Self::LongFrame
             | Self::EndlessFrame
             | Self::Garbage

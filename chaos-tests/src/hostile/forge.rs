@@ -1,7 +1,7 @@
-//! The lies themselves: true segments and pieces in, forged ones out. No link and no disk here.
+//! The forgeries: honest segments and pieces go in, forged ones come out. There is no link and no disk here.
 //!
-//! Every forgery is well formed and canonical, numbered and sized as it should be, unless that is the lie: what refuses it must
-//! be the check that the lie is aimed at.
+//! Every forgery is well formed, canonical, and numbered and sized as it should be, unless that is what is forged. So the check that
+//! refuses it must be the one at which the attack is aimed.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use kho_storage::{
     stream::{Batch, BatchBody, Change, Segment, SignedHead, chain_next},
 };
 
-/// What forged rows say where the true ones have a text.
+/// The text that forged rows have in place of the honest one.
 const FORGED_TEXT: &str = "Nguyễn Văn Giả";
 
 /// Gives the first person of the first batch another name.
@@ -73,7 +73,7 @@ pub fn leave_out_batch(segment: &mut Segment) {
     segment.batches.remove(segment.batches.len() / 2);
 }
 
-/// Leaves out the first batch, and says so.
+/// Leaves out the first batch, and numbers the segment accordingly.
 pub fn skip_batch(segment: &mut Segment) {
     segment.batches.remove(0);
     segment.first = segment.first.next();
@@ -172,7 +172,7 @@ fn other_cells(cells: &Blob) -> anyhow::Result<Blob> {
         forged.push(column, &value);
     }
     let forged = Blob(forged.finish());
-    ensure!(forged != *cells, "the row says already what it was to be forged to");
+    ensure!(forged != *cells, "the row already has the forged text");
     Ok(forged)
 }
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forgery_is_well_formed_in_everything_but_the_lie() {
+    fn a_forgery_is_well_formed_in_everything_but_what_is_forged() {
         let forgeries: [fn(&mut Segment) -> anyhow::Result<()>; 6] =
             [edit_first_row, cut_row, add_row, |s| swap_batches(s, true), invent_batch, claim_other_epoch];
         for forge in forgeries {

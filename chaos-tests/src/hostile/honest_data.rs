@@ -1,4 +1,4 @@
-//! What a stopped node really holds, read from a copy of its state: what every lie is made of.
+//! The real data of a stopped node, read from a copy of its state. Every forgery is made from it.
 
 use std::{path::Path, sync::Arc};
 
@@ -74,7 +74,7 @@ impl HonestData {
         self.warehouse.origin(origin)?.with_context(|| format!("nothing of origin {origin} is held"))
     }
 
-    /// The true batches from `from` on, up to the newest head that fits `bytes_max` (or the next head).
+    /// The honest batches from `from` on, up to the newest head that fits `bytes_max` (or the next head).
     ///
     /// # Errors
     /// When there are none.
@@ -82,7 +82,7 @@ impl HonestData {
         self.warehouse.segment(origin, from, bytes_max)?.with_context(|| format!("no batches of origin {origin} from {from} on are kept"))
     }
 
-    /// All the true batches that a parent at `cursor` lacks: at least three, of which something can be left out in the middle.
+    /// All honest batches that a parent at `cursor` lacks: at least three, of which something can be left out in the middle.
     ///
     /// # Errors
     /// When there are fewer.
@@ -108,7 +108,7 @@ impl HonestData {
         Ok(TransferStart { origin, epoch: state.epoch, kept_after: cursor.next, kept_after_chain: chain_next(before, first) })
     }
 
-    /// The true rows from `from` on.
+    /// The honest rows from `from` on.
     ///
     /// # Errors
     /// When nothing of the origin is held.

@@ -1,4 +1,4 @@
-//! A link to the parent on which anything may be said: frames go out as they are given, answers come back as what they mean.
+//! A link to the parent over which any frame can be sent. Frames are sent as they are given; answers are returned as what they mean.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,10 +16,10 @@ use kho_storage::{
 
 /// How long the parent may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// What a parent says between an answer and its end is little.
+/// A parent sends few other frames before it answers or closes the link.
 const FRAMES_PASSED_OVER_MAX: usize = 64;
 
-/// What the parent said to a lie.
+/// The parent's answer to an attack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It named its own cursors.
@@ -31,24 +31,24 @@ pub enum Answer {
     Wants(TransferStatus),
     Refused(Refusal),
     Busy,
-    /// It ended the connection, for the protocol was broken; in its own words, when they arrived.
+    /// It ended the connection because the protocol was broken. Holds its reason, when that arrived.
     Misbehaved(Option<String>),
-    /// It ended the connection for another reason, or without a word.
+    /// It ended the connection for another reason, or without one.
     Left(String),
 }
 
-/// A connection as a node of the province. Every answer is waited for before the next frame.
+/// A link as a node of the province. Every answer is awaited before the next frame is sent.
 pub struct HostileLink {
     connection: Connection,
     sender: FrameSender,
     receiver: FrameReceiver,
     last_id: FrameId,
-    /// Where the parent said that it stands with the streams of the Hello.
+    /// The cursors that the parent named for the streams of the Hello.
     cursors: Vec<(OriginId, Cursor)>,
 }
 
 impl HostileLink {
-    /// Dials a node of `parent`; nothing is said yet.
+    /// Dials a node of `parent`. Nothing is sent yet.
     ///
     /// # Errors
     /// When it does not answer.
@@ -58,14 +58,14 @@ impl HostileLink {
         Ok(Self { connection, sender, receiver, last_id: FrameId(0), cursors: vec![] })
     }
 
-    /// Says hello and takes the welcome.
+    /// Sends a Hello and receives the welcome.
     ///
     /// # Errors
     /// When the link is lost.
     pub async fn greet(&mut self, hello: Hello) -> anyhow::Result<Answer> {
-        self.say(&ChildFrame::Hello(hello)).await?;
+        self.send(&ChildFrame::Hello(hello)).await?;
         loop {
-            match self.hear().await? {
+            match self.receive().await? {
                 Ok(ParentFrame::Welcome(welcome)) => {
                     self.cursors = welcome.cursors.iter().map(|cursor| (cursor.origin, Cursor::of(cursor))).collect();
                     return Ok(Answer::Welcomed);
@@ -80,19 +80,19 @@ impl HostileLink {
         }
     }
 
-    /// Where the parent stands with a stream of the Hello.
+    /// The parent's cursor of a stream of the Hello.
     ///
     /// # Errors
-    /// When it did not say.
+    /// When it named none.
     pub fn cursor(&self, origin: OriginId) -> anyhow::Result<Cursor> {
         let found = self.cursors.iter().find(|(of, _)| *of == origin);
-        Ok(found.with_context(|| format!("the parent says nothing of origin {origin}"))?.1)
+        Ok(found.with_context(|| format!("the parent named no cursor of origin {origin}"))?.1)
     }
 
     /// Sends a segment under the next number.
     ///
     /// # Errors
-    /// When the link is lost without a word.
+    /// When the link is lost without a reason.
     pub async fn segment(&mut self, segment: &Segment) -> anyhow::Result<Answer> {
         self.packed_segment(segment.origin(), Compressed::pack(segment, SEGMENT_PLAIN_BYTES_MAX)?).await
     }
@@ -100,53 +100,53 @@ impl HostileLink {
     /// Sends what claims to be a segment.
     ///
     /// # Errors
-    /// When the link is lost without a word.
+    /// When the link is lost without a reason.
     pub async fn packed_segment(&mut self, origin: OriginId, segment: Compressed<Segment>) -> anyhow::Result<Answer> {
         let id = self.next_id();
-        self.ask(&ChildFrame::Segment { id, origin, segment }).await
+        self.request(&ChildFrame::Segment { id, origin, segment }).await
     }
 
     /// Begins a transfer.
     ///
     /// # Errors
-    /// When the link is lost without a word.
+    /// When the link is lost without a reason.
     pub async fn transfer_start(&mut self, start: TransferStart) -> anyhow::Result<Answer> {
         let id = self.next_id();
-        self.ask(&ChildFrame::TransferStart { id, start }).await
+        self.request(&ChildFrame::TransferStart { id, start }).await
     }
 
     /// Sends a piece of a transfer.
     ///
     /// # Errors
-    /// When the link is lost without a word.
+    /// When the link is lost without a reason.
     pub async fn piece(&mut self, piece: &TransferPiece) -> anyhow::Result<Answer> {
         let id = self.next_id();
-        self.ask(&ChildFrame::Piece { id, origin: piece.origin, piece: Compressed::pack(piece, PIECE_PLAIN_BYTES_MAX)? }).await
+        self.request(&ChildFrame::Piece { id, origin: piece.origin, piece: Compressed::pack(piece, PIECE_PLAIN_BYTES_MAX)? }).await
     }
 
     /// Sends a frame and waits for the answer to it, or for the end of the link.
     ///
     /// # Errors
-    /// When the parent says nothing for long.
-    pub async fn ask(&mut self, frame: &ChildFrame) -> anyhow::Result<Answer> {
-        self.say(frame).await?;
+    /// When the parent does not answer in time.
+    pub async fn request(&mut self, frame: &ChildFrame) -> anyhow::Result<Answer> {
+        self.send(frame).await?;
         self.answer().await
     }
 
     /// Sends bytes as one frame, whatever they are, and waits for what comes of it.
     ///
     /// # Errors
-    /// When the parent says nothing for long.
-    pub async fn ask_raw(&mut self, frame: &[u8]) -> anyhow::Result<Answer> {
-        // A parent that has seen enough stops reading before all is sent; what it says is heard below.
+    /// When the parent does not answer in time.
+    pub async fn request_raw(&mut self, frame: &[u8]) -> anyhow::Result<Answer> {
+        // A parent that has read enough stops reading before all is sent. Its answer is received below.
         let _ = self.sender.send(frame).await;
         self.answer().await
     }
 
-    /// Says goodbye.
+    /// Sends a goodbye and closes the link.
     pub async fn leave(mut self) {
         // The parent may have left before.
-        let _ = self.say(&ChildFrame::Goodbye(Goodbye::Stopping)).await;
+        let _ = self.send(&ChildFrame::Goodbye(Goodbye::Stopping)).await;
         self.connection.close(CloseCode::SHUTDOWN, "done");
     }
 
@@ -155,13 +155,13 @@ impl HostileLink {
         self.last_id = id;
     }
 
-    async fn say(&mut self, frame: &ChildFrame) -> anyhow::Result<()> {
+    async fn send(&mut self, frame: &ChildFrame) -> anyhow::Result<()> {
         Ok(self.sender.send(&frame.encode()?).await?)
     }
 
     async fn answer(&mut self) -> anyhow::Result<Answer> {
         for _ in 0..FRAMES_PASSED_OVER_MAX {
-            let frame = match self.hear().await? {
+            let frame = match self.receive().await? {
                 Ok(frame) => frame,
                 Err(left) => return Ok(left),
             };
@@ -176,17 +176,17 @@ impl HostileLink {
                 ParentFrame::Refused { refusal, .. } => Answer::Refused(refusal),
                 ParentFrame::Busy { .. } => Answer::Busy,
                 ParentFrame::Goodbye(reason) => ended(reason),
-                // A newer register, cursors that were asked for: no answer to what was sent.
+                // A newer register, cursors that were requested: no answer to what was sent.
                 _ => continue,
             });
         }
-        bail!("the parent says much and answers nothing")
+        bail!("the parent sends frames and no answer")
     }
 
     /// The next frame, or how the link ended.
-    async fn hear(&mut self) -> anyhow::Result<Result<ParentFrame, Answer>> {
-        let heard = tokio::time::timeout(ANSWER_TIMEOUT, self.receiver.recv()).await.context("the parent does not answer")?;
-        Ok(match heard {
+    async fn receive(&mut self) -> anyhow::Result<Result<ParentFrame, Answer>> {
+        let received = tokio::time::timeout(ANSWER_TIMEOUT, self.receiver.recv()).await.context("the parent does not answer")?;
+        Ok(match received {
             Ok(Some(bytes)) => Ok(ParentFrame::decode(&bytes)?),
             Ok(None) => Err(Answer::Left("the parent ended the stream".into())),
             Err(FrameIoError::CancelledByPeer { code }) if code == CloseCode::MISBEHAVED => Err(Answer::Misbehaved(None)),

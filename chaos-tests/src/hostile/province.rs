@@ -1,4 +1,4 @@
-//! Who does the attacks: a node's keys and certificate, its data, and a link to the parent for each attack.
+//! Carries out attacks with a node's keys and certificate and its data, each attack over a link of its own to the parent.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -37,7 +37,7 @@ const TRANSFER_STEPS_MAX: usize = 1000;
 /// How a piece of a transfer is altered.
 type AlterPiece<'a> = &'a mut dyn FnMut(&mut TransferPiece) -> anyhow::Result<()>;
 
-/// A province's node that lies. See the module.
+/// A hostile node of a province. See the module.
 pub struct HostileProvince {
     site: SiteId,
     node: NodeId,
@@ -58,7 +58,7 @@ impl HostileProvince {
         let Checked { config, credentials, signing_key, .. } = check(NodeConfig::load(&dir.join("khod.toml"))?)?;
         let honest_data = HonestData::copied_from(&config)?;
         let parent =
-            honest_data.register().active_parent(config.site).with_context(|| format!("site {} has no parent to lie to", config.site))?;
+            honest_data.register().active_parent(config.site).with_context(|| format!("site {} has no parent to attack", config.site))?;
         let parent_at = match parent_at {
             Some(at) => at,
             None => {
@@ -67,7 +67,7 @@ impl HostileProvince {
                 address.parse().with_context(|| format!("{address} is no address with a port; give one with --at"))?
             }
         };
-        // Its own transport lets through what the parent's must stop.
+        // This transport sends what the parent's transport must refuse.
         let limits = TransportLimits { frame_bytes_max: u32::MAX, ..TransportLimits::default() };
         let endpoint = Endpoint::bind(([127, 0, 0, 1], 0).into(), &credentials, CertificateClock::system(), limits)?;
         Ok(Self { site: config.site, node: config.node, parent, parent_at, signing_key, endpoint, honest_data })
@@ -77,10 +77,10 @@ impl HostileProvince {
         &self.honest_data
     }
 
-    /// Does one attack to `origin` on a link of its own and gives the parent's last answer.
+    /// Carries out one attack on `origin` over a link of its own and returns the parent's last answer.
     ///
     /// # Errors
-    /// When the parent can't be reached, says nothing, or the data do not allow the attack; not when it refuses.
+    /// When the parent can't be reached or does not answer, or when the data do not allow the attack. A refusal is no error.
     pub async fn perform(&self, attack: Attack, origin: OriginId) -> anyhow::Result<Answer> {
         let mut link = HostileLink::dial(&self.endpoint, self.parent, self.parent_at).await?;
         let answer = match attack {
@@ -101,9 +101,9 @@ impl HostileProvince {
                     next: StreamSeq(9),
                     oldest_kept: StreamSeq(1),
                 };
-                link.ask(&ChildFrame::Streams(vec![invented])).await?
+                link.request(&ChildFrame::Streams(vec![invented])).await?
             }
-            Attack::SendUnasked => {
+            Attack::SendUnrequested => {
                 link.greet(self.hello(vec![])).await?;
                 let segment = self.honest_data.segment_within(origin, StreamSeq(1), 1)?;
                 link.segment(&segment).await?
@@ -112,14 +112,14 @@ impl HostileProvince {
                 let welcome = link.greet(self.hello(self.honest_data.streams()?)).await?;
                 ensure!(welcome == Answer::Welcomed, "the parent does not let the province in: {welcome:?}");
                 let cursor = link.cursor(origin)?;
-                self.lie(&mut link, attack, origin, cursor).await?
+                self.attack(&mut link, attack, origin, cursor).await?
             }
         };
         link.leave().await;
         Ok(answer)
     }
 
-    /// What an honest province would do: carries the next batches of `origin` up to a head, as many as fit `bytes_max`.
+    /// Does what an honest province does: carries the next batches of `origin` up to a head, as many as fit `bytes_max`.
     ///
     /// # Errors
     /// When the parent can't be reached or does not adopt them.
@@ -131,7 +131,7 @@ impl HostileProvince {
         link.leave().await;
         ensure!(
             matches!(answer, Answer::Adopted { .. }),
-            "a true segment of origin {origin} from {} on was answered with {answer:?}",
+            "an honest segment of origin {origin} from {} on was answered with {answer:?}",
             segment.first
         );
         Ok(())
@@ -147,16 +147,28 @@ impl HostileProvince {
         }
     }
 
-    /// The attacks that begin on a link like any other.
-    async fn lie(&self, link: &mut HostileLink, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+    /// The attacks that begin with an honest Hello.
+    async fn attack(&self, link: &mut HostileLink, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
         match attack {
             Attack::EditRow => self.forged(link, origin, cursor, forge::edit_first_row).await,
             Attack::CutRow => self.forged(link, origin, cursor, forge::cut_row).await,
             Attack::AddRow => self.forged(link, origin, cursor, forge::add_row).await,
             Attack::ReorderBatches => self.forged(link, origin, cursor, |segment| forge::swap_batches(segment, false)).await,
             Attack::RenumberBatches => self.forged(link, origin, cursor, |segment| forge::swap_batches(segment, true)).await,
-            Attack::LeaveOutBatch => self.forged(link, origin, cursor, |segment| Ok(forge::leave_out_batch(segment))).await,
-            Attack::SkipBatches => self.forged(link, origin, cursor, |segment| Ok(forge::skip_batch(segment))).await,
+            Attack::LeaveOutBatch => {
+                self.forged(link, origin, cursor, |segment| {
+                    forge::leave_out_batch(segment);
+                    Ok(())
+                })
+                .await
+            }
+            Attack::SkipBatches => {
+                self.forged(link, origin, cursor, |segment| {
+                    forge::skip_batch(segment);
+                    Ok(())
+                })
+                .await
+            }
             Attack::InventBatch => {
                 self.forged(link, origin, cursor, |segment| {
                     forge::invent_batch(segment).and_then(|()| self.resign(segment, cursor, Some(origin)))
@@ -182,13 +194,13 @@ impl HostileProvince {
                 .await
             }
             Attack::EditHeldRow | Attack::EditHeldRowAndGoOn | Attack::ReplayOld | Attack::WithholdNewest => {
-                self.show_old(link, attack, origin, cursor).await
+                self.send_old(link, attack, origin, cursor).await
             }
             Attack::FramesOutOfOrder => {
                 link.count_from(FrameId(7));
-                self.show_old(link, Attack::WithholdNewest, origin, cursor).await?;
+                self.send_old(link, Attack::WithholdNewest, origin, cursor).await?;
                 link.count_from(FrameId(3));
-                self.show_old(link, Attack::WithholdNewest, origin, cursor).await
+                self.send_old(link, Attack::WithholdNewest, origin, cursor).await
             }
             Attack::Bomb => {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
@@ -199,9 +211,9 @@ impl HostileProvince {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
                 link.packed_segment(origin, Compressed::received(2 * SEGMENT_PLAIN_BYTES_MAX as u32, layer.zstd)).await
             }
-            Attack::LongFrame => link.ask_raw(&vec![0; CHILD_FRAME_BYTES_MAX + 1]).await,
-            Attack::EndlessFrame => link.ask_raw(&vec![0; ENDLESS_FRAME_BYTES]).await,
-            Attack::Garbage => link.ask_raw(&[0xff; 100]).await,
+            Attack::LongFrame => link.request_raw(&vec![0; CHILD_FRAME_BYTES_MAX + 1]).await,
+            Attack::EndlessFrame => link.request_raw(&vec![0; ENDLESS_FRAME_BYTES]).await,
+            Attack::Garbage => link.request_raw(&[0xff; 100]).await,
             _ => self.forged_transfer(link, attack, origin, cursor).await,
         }
     }
@@ -226,8 +238,8 @@ impl HostileProvince {
         forge::sign_anew(segment, before, author, self.node, &self.signing_key)
     }
 
-    /// What the parent has long had: as it was, altered, or its head alone.
-    async fn show_old(&self, link: &mut HostileLink, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
+    /// Sends what the parent already holds: unchanged, altered, or its head alone.
+    async fn send_old(&self, link: &mut HostileLink, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
         ensure!(cursor.next.0 > 2, "the parent holds too little of origin {origin} for this attack");
         let mut old = self.honest_data.segment_within(origin, StreamSeq(1), 1)?;
         match attack {
@@ -260,7 +272,7 @@ impl HostileProvince {
 
     async fn forged_transfer(&self, link: &mut HostileLink, attack: Attack, origin: OriginId, cursor: Cursor) -> anyhow::Result<Answer> {
         let mut start = self.honest_data.transfer_start(origin, cursor)?;
-        // Of what a later batch writes again, a lie would heal by itself.
+        // A later batch would overwrite a forged row that it writes again.
         let for_good = start.kept_after;
         let mut done = false;
         match attack {
@@ -325,7 +337,7 @@ impl HostileProvince {
         }
     }
 
-    /// A whole-origin transfer to its end, every piece altered, every batch true.
+    /// A whole-origin transfer to its end, in which every piece is altered and every batch is honest.
     async fn transfer(&self, link: &mut HostileLink, start: TransferStart, alter: AlterPiece<'_>) -> anyhow::Result<Answer> {
         let origin = start.origin;
         let mut answer = link.transfer_start(start).await?;
