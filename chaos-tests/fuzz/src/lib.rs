@@ -16,13 +16,13 @@
 //! | `targets/identities.rs` | certificates' names, requests to sign |
 //! | `targets/bundles.rs` | bundles, also around any body |
 //! | `targets/entry.rs` | batches as NDJSON and CSV, plain and with gzip |
-//! | `targets/site.rs` | what nodes of a site say, and their log |
+//! | `targets/site.rs` | what nodes of a site send each other, and their log |
 //! | `targets/stored.rs` | keys and values of the state, as `kho inspect` shows them |
 //!
 //! Where a signature or a checksum stands before a decoder, the target puts a good one around the bytes, so that it gets further
 //! than the first check. Memory is bounded from outside: `-malloc_limit_mb`, `-rss_limit_mb`.
 //!
-//! A crash is mended in the product, and its bytes become a test of the crate they broke.
+//! A crash is fixed in the product, and its bytes become a test of the crate that they broke.
 
 pub mod seeds;
 pub mod survives;

@@ -48,7 +48,7 @@ counted! {
         AuthorRolledBack = "the disks of an author's site came back older",
         ClockAhead = "a clock went ahead",
         ClockBehind = "a clock went behind",
-        ClockFarAhead = "a clock jumped further ahead than a head may lie",
+        ClockFarAhead = "a clock jumped further ahead than a head may be",
         ProposalLost = "a proposal was lost before it was committed",
         ProposalSurvived = "a proposal was committed by its leader's successor",
         ProposalsReordered = "proposals of one stream were committed in another order than made",

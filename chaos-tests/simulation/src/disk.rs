@@ -103,7 +103,7 @@ impl Disk {
         self.images.iter()
     }
 
-    /// A majority of the site's disks comes back with an older image. What the log said since is gone.
+    /// A majority of the site's disks comes back with an older image. The entries of the log since then are gone.
     pub fn roll_back(&mut self, image: &Image) -> Result<(), String> {
         self.log.truncate(image.entries);
         self.images.retain(|kept| kept.entries <= image.entries);

@@ -16,8 +16,8 @@ fn main() -> ExitCode {
         _ => Err(anyhow::anyhow!("give a folder for the seeds, --list, or --replay TARGET FILE…")),
     };
     match done {
-        Ok(said) => {
-            println!("{said}");
+        Ok(report) => {
+            println!("{report}");
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -40,7 +40,7 @@ pub fn adoption(bytes: &[u8]) {
     let rows = rows_left(&changes);
     let batch = Batch { origin: ORIGIN, epoch: WORLD.epoch(), seq: StreamSeq(1), site_time, body: BatchBody::Rows { requests, changes } };
     let Ok(batch) = batch.encode() else { return };
-    // The author knows its digest; here the adopter's own evidence tells it.
+    // The author knows its digest; here the adopter's own evidence shows it.
     let guessed = segment(&batch, Hash32::ZERO, rows);
     if ReceivedSegment::new(guessed.clone()).verify(&WORLD.register).is_err() {
         return;

@@ -1,4 +1,4 @@
-//! What a child and a parent say to each other, and the transport's own frames.
+//! What a child and a parent send to each other, and the transport's own frames.
 
 use kho_replication::{
     frames::{ADDRESSES_MAX, ChildFrame, Compressed, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, STREAMS_MAX},

@@ -32,7 +32,7 @@ pub fn certificate(bytes: &[u8]) {
     }
 }
 
-/// A request as PEM, or as what a PEM of it holds: what is signed bears the asked name and is no root.
+/// A request as PEM, or as what a PEM of it holds: what is signed bears the requested name and is no root.
 pub fn certificate_request(bytes: &[u8]) {
     let Some((what, rest)) = choice(bytes) else { return };
     let pem = if what % 2 == 0 {

@@ -47,7 +47,7 @@ pub fn register(bytes: &[u8]) {
     assert_eq!(again.bytes.0, codec::encode(&register).expect("it was read"));
 }
 
-/// Bodies of requests: a register to apply, a site to found, a node to add.
+/// Bodies of requests: a register to apply, a site to create, a node to add.
 pub fn request_json(bytes: &[u8]) {
     let Some((what, body)) = choice(bytes) else { return };
     match what % 4 {

@@ -1,4 +1,4 @@
-//! What nodes of a site say to each other, and what lies in their log.
+//! What nodes of a site send to each other, and what is in their log.
 
 use kho_node::consensus::fuzzing::SiteValue;
 use kho_storage::fuzzing::{log_content, log_value as framed};

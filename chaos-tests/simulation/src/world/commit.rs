@@ -30,7 +30,7 @@ pub struct AppliedEntry<'a> {
 }
 
 impl World {
-    /// Has a site agree on a command at once, as when it is founded.
+    /// Commits a command at a site at once, as when the site is created.
     pub(super) fn commit_now(&mut self, id: SiteId, command: &Command) -> Outcome {
         let entry = codec::encode(command).unwrap_or_else(|error| self.violated(format!("a command can't be encoded: {error}")));
         self.site(id).disk.append(entry);
@@ -183,7 +183,7 @@ impl World {
                 // An author that was set back contradicts what it signed before, even before it writes on.
                 let stopped = self.site(site).disk.origin(*origin).is_some_and(|state| state.stopped.is_some());
                 if !self.ledger.rolled_back.contains(&SiteId(origin.0)) || stopped {
-                    self.violated(format!("{}: origin {origin} has one history and is told to have two: {refusal}", tree::name(site)));
+                    self.violated(format!("{}: origin {origin} has one history and is reported to have two: {refusal}", tree::name(site)));
                 }
                 self.ledger.note_alarm(*origin, HistoryAlarm::Refused);
                 self.counts.step(Step::ForkRefused);

@@ -43,7 +43,7 @@ pub fn intake_action(action: &IntakeAction) -> String {
 fn child_frame(frame: &ChildFrame) -> String {
     match frame {
         ChildFrame::Hello(hello) => format!("Hello {}", streams(&hello.streams)),
-        ChildFrame::Streams(asked) => format!("Streams {}", streams(asked)),
+        ChildFrame::Streams(requested) => format!("Streams {}", streams(requested)),
         ChildFrame::Segment { id, segment: packed, .. } => {
             let segment = packed.unpack(SEGMENT_PLAIN_BYTES_MAX).map_or_else(|error| error.to_string(), |unpacked| segment(&unpacked));
             format!("Segment {id} {segment}")

@@ -61,7 +61,7 @@ impl World {
             }
             IntakeAction::Propose { id, command } => self.propose(parent, Proposer::Intake { link: number, id }, &command),
             IntakeAction::Close { .. } => self.parent_closes(number),
-            IntakeAction::KeepEvidence(evidence) => self.violated(format!("honest bytes were taken for a lie: {}", evidence.refusal)),
+            IntakeAction::KeepEvidence(evidence) => self.violated(format!("honest bytes were taken for an attack: {}", evidence.refusal)),
             IntakeAction::RaiseAlarm(alarm) => self.intake_alarms(parent, &alarm),
         }
     }
@@ -74,7 +74,7 @@ impl World {
                 ..
             } => self.ledger.note_alarm(*origin, HistoryAlarm::Refused),
             IntakeAlarm::StreamRefused { .. } | IntakeAlarm::PeerMisbehaved { .. } | IntakeAlarm::OutcomeOutOfPlace { .. } => {
-                self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(parent)));
+                self.violated(format!("honest sites disagree: {}: {alarm}", tree::name(parent)));
             }
         }
     }

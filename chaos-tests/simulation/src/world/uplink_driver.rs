@@ -54,7 +54,7 @@ impl World {
             }
         }
         let config = &self.plan.uplink;
-        // A load reserves what it asks for; a segment is longer where its heads lie further apart.
+        // A load reserves the bytes that it requests. A segment is longer where its heads are further apart.
         let load_bytes = config.segment_bytes_max.min(config.piece_bytes_max);
         let longest = config.segment_bytes_max.max(2 * config.piece_bytes_max).max(self.longest_segment);
         if after.in_flight_bytes > longest * (config.in_flight_bytes_max / load_bytes + 1) {
@@ -172,7 +172,7 @@ impl World {
             | UplinkAlarm::LocalStorage { .. }
             | UplinkAlarm::StreamRefused { .. }
             | UplinkAlarm::NoCommonCursor { .. }
-            | UplinkAlarm::Forked { .. } => self.violated(format!("honest sites fell out: {}: {alarm}", tree::name(id))),
+            | UplinkAlarm::Forked { .. } => self.violated(format!("honest sites disagree: {}: {alarm}", tree::name(id))),
         }
     }
 
