@@ -1,4 +1,4 @@
-//! Records on their way in while things break: an import as an operator runs it, and small requests all the time.
+//! Entry of records during faults: an import as an operator runs it, and small requests all the time.
 
 use std::{
     ops::Range,
@@ -56,16 +56,16 @@ impl Import {
     /// When the import failed or refused anything.
     pub async fn rows(self) -> anyhow::Result<u64> {
         let Output { status, stdout, stderr } = self.child.wait_with_output().await?;
-        let (out, told) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-        ensure!(status.success(), "the import ended with {status}:\n{out}\n{told}");
+        let (out, errors) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        ensure!(status.success(), "the import ended with {status}:\n{out}\n{errors}");
         let summary: serde_json::Value =
-            serde_json::from_str(&out).with_context(|| format!("the import's summary can't be read:\n{out}\n{told}"))?;
+            serde_json::from_str(&out).with_context(|| format!("the import's summary can't be read:\n{out}\n{errors}"))?;
         let count = |name: &str| summary["total"][name].as_u64().with_context(|| format!("the summary has no {name}: {summary}"));
         Ok(count("rows")? + count("repeated_rows")?)
     }
 }
 
-/// How a [`SteadyEntry`] goes on.
+/// How fast a [`SteadyEntry`] enters requests, and how long it waits for each.
 #[derive(Debug, Clone, Copy)]
 pub struct EntryRate {
     /// Rows of one request.
@@ -96,21 +96,21 @@ pub struct SteadyEntry {
 
 impl SteadyEntry {
     /// Enters `people` of `origin` from number 0 on.
-    pub fn start(client: NodeClient, origin: u32, people: People, pace: EntryRate) -> Self {
+    pub fn start(client: NodeClient, origin: u32, people: People, rate: EntryRate) -> Self {
         let (acknowledged, ledger, stopping) = (Arc::new(AtomicU64::new(0)), Arc::default(), Arc::new(AtomicBool::new(false)));
         let task = {
             let (people, acknowledged, stopping, ledger) =
                 (people.clone(), Arc::clone(&acknowledged), Arc::clone(&stopping), Arc::clone(&ledger));
             tokio::spawn(async move {
-                let mut numbers = 0..pace.rows;
+                let mut numbers = 0..rate.rows;
                 while !stopping.load(Ordering::Relaxed) {
-                    let record = enter_recorded(&client, origin, &people, numbers.clone(), pace.timeout).await?;
+                    let record = enter_recorded(&client, origin, &people, numbers.clone(), rate.timeout).await?;
                     if let EntryOutcome::Acknowledged { .. } = record.outcome {
-                        acknowledged.fetch_add(pace.rows, Ordering::Relaxed);
+                        acknowledged.fetch_add(rate.rows, Ordering::Relaxed);
                     }
                     locked(&ledger).push(record);
-                    numbers = numbers.end..numbers.end + pace.rows;
-                    tokio::time::sleep(pace.pause).await;
+                    numbers = numbers.end..numbers.end + rate.rows;
+                    tokio::time::sleep(rate.pause).await;
                 }
                 Ok(())
             })
@@ -128,7 +128,7 @@ impl SteadyEntry {
         locked(&self.ledger).clone()
     }
 
-    /// Ends after the request under way; gives who was entered and how many rows were acknowledged. With a pace that has no
+    /// Ends after the request under way; gives who was entered and how many rows were acknowledged. With a rate that has no
     /// timeout nothing is left in doubt: the row under way is entered until it is acknowledged.
     ///
     /// # Errors
@@ -141,7 +141,7 @@ impl SteadyEntry {
     /// Ends after the request under way; gives what became of every request.
     ///
     /// # Errors
-    /// When a request was refused and the pace has no timeout.
+    /// When a request was refused and the rate has no timeout.
     pub async fn end_with_records(mut self) -> anyhow::Result<Vec<EntryRecord>> {
         self.finish().await?;
         let records = std::mem::take(&mut *locked(&self.ledger));
@@ -183,7 +183,7 @@ async fn enter(client: &NodeClient, people: &People, numbers: &Range<u64>, timeo
     };
     match tokio::time::timeout(timeout, entering).await {
         Ok(Ok(accepted)) => taken(accepted, numbers),
-        // An earlier attempt of the same request may have arrived, whatever the last one was told.
+        // An earlier attempt of the same request may have arrived, whatever the last one was answered.
         Ok(Err(error)) => Ok(EntryOutcome::Unknown { why: error.to_string() }),
         Err(_) => Ok(EntryOutcome::Unknown { why: format!("no answer within {} ms", timeout.as_millis()) }),
     }

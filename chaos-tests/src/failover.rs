@@ -21,8 +21,9 @@ use tokio::task::JoinHandle;
 
 use crate::{
     people::People,
-    stage::{Place, Stage},
-    watch::{TIMEOUT, until},
+    place::Place,
+    stage::Stage,
+    wait::{TIMEOUT, until},
 };
 
 /// A write is wanted within this time in all but one of 300 rounds.
@@ -60,11 +61,11 @@ pub fn plan(nodes: u64) -> TreePlan {
     TreePlan { tree: "failover".into(), sites: vec![PlannedSite::new(SITE.0, "Huyện", Tier::District, &[], nodes).with_area("731")] }
 }
 
-/// Kills the leader `rounds` times and measures. `tell` hears of each round's time.
+/// Kills the leader `rounds` times and measures. `report_round` receives the time of each round.
 ///
 /// # Errors
 /// When a write never comes through again, or an acknowledged row is missing or doubled afterwards.
-pub async fn measure(stage: &mut Stage, rounds: usize, mut tell: impl FnMut(usize, Duration)) -> anyhow::Result<FailoverReport> {
+pub async fn measure(stage: &mut Stage, rounds: usize, mut report_round: impl FnMut(usize, Duration)) -> anyhow::Result<FailoverReport> {
     ensure!(rounds > 0, "no round is to be played");
     stage.tree.start().await?;
     let writers = Writers::start(stage)?;
@@ -72,7 +73,7 @@ pub async fn measure(stage: &mut Stage, rounds: usize, mut tell: impl FnMut(usiz
     let mut times = Vec::with_capacity(rounds);
     for round in 0..rounds {
         let time = play_round(stage, &writers).await.with_context(|| format!("round {}", round + 1))?;
-        tell(round + 1, time);
+        report_round(round + 1, time);
         times.push(time);
     }
     let rows = writers.end().await?;
@@ -148,12 +149,12 @@ impl FailoverReport {
     }
 }
 
-/// Where writers tell of acknowledgements.
+/// Where writers record acknowledgements.
 #[derive(Debug, Default)]
-struct Board(Mutex<Round>);
+struct Board(Mutex<RoundTimes>);
 
 #[derive(Debug, Default)]
-struct Round {
+struct RoundTimes {
     /// Writes begun from here on count.
     since: Option<Instant>,
     first: Option<Instant>,
@@ -161,7 +162,7 @@ struct Round {
 
 impl Board {
     fn arm(&self, since: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Round { since: Some(since), first: None };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = RoundTimes { since: Some(since), first: None };
     }
 
     fn acknowledged(&self, begun: Instant, now: Instant) {

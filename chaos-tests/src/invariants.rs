@@ -34,7 +34,7 @@ use anyhow::ensure;
 
 use crate::recording::{Recording, Sighting};
 
-/// Findings beyond these say nothing more.
+/// More findings than these are only counted.
 const FINDINGS_MAX: usize = 20;
 
 type Invariant = fn(&Recording) -> Vec<String>;
@@ -65,12 +65,12 @@ pub fn check_all(recording: &Recording) -> anyhow::Result<()> {
         "no site was seen whose parent had acknowledged anything"
     );
     let broken: Vec<String> =
-        ALL.iter().map(|(name, invariant)| (name, invariant(recording))).filter(|(_, findings)| !findings.is_empty()).map(told).collect();
+        ALL.iter().map(|(name, invariant)| (name, invariant(recording))).filter(|(_, findings)| !findings.is_empty()).map(report).collect();
     ensure!(broken.is_empty(), "{}", broken.join("\n"));
     Ok(())
 }
 
-fn told((name, findings): (&&str, Vec<String>)) -> String {
+fn report((name, findings): (&&str, Vec<String>)) -> String {
     let shown = findings.iter().take(FINDINGS_MAX).map(|finding| format!("  {finding}")).collect::<Vec<_>>().join("\n");
     let more = findings.len().saturating_sub(FINDINGS_MAX);
     format!("broken: {name}\n{shown}{}", if more > 0 { format!("\n  and {more} more") } else { String::new() })
@@ -98,7 +98,7 @@ mod tests {
     fn what_is_broken_is_named() {
         let mut recording = sample::good();
         recording.held[0].digest = "other".into();
-        let told = check_all(&recording).expect_err("digests differ").to_string();
-        assert!(told.contains("digests are equal"), "{told}");
+        let report = check_all(&recording).expect_err("digests differ").to_string();
+        assert!(report.contains("digests are equal"), "{report}");
     }
 }

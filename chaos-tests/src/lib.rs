@@ -5,19 +5,19 @@
 //! ```text
 //! Stage ─► LocalTree (keys, register, khod processes)      play() runs one scene on a tree of its own
 //!   ├── Link        a UDP proxy before a node: cut, resumed, delayed, lossy, out of order, slow
-//!   ├── SmallDisk, LoopDisk, ShiftedClock   what else can be broken: a disk filled up, its power cut, a clock set wrong
+//!   ├── SmallDisk, LoopDisk, ShiftedClock   other faults: a full disk, a power cut, a clock that is set wrong
 //!   ├── People      records to enter, by number: the same number is the same row
 //!   ├── Import      a `kho import` process under way
-//!   ├── SteadyEntry small requests entered all the time; knows which were acknowledged
-//!   ├── CursorWatch looks at cursors all the time; knows whether one went back
+//!   ├── SteadyEntry enters small requests all the time and records which were acknowledged
+//!   ├── CursorWatch polls cursors all the time and detects one that went back
 //!   └── Recorder    both, for a whole tree, and what all nodes hold in the end ─► Recording ─► invariants
 //! ```
-//! Beside it [`hostile`]: a province that lies, and what must come of each lie.
+//! Beside it [`hostile`]: a province that attacks its parent, and the result that each attack must have.
 //!
-//! Reading order: [`stage`], [`proxy`], [`people`], [`entry`], [`watch`], [`recording`], [`invariants`], [`recorder`], then the
+//! Reading order: [`place`], [`wait`], [`stage`], [`proxy`], [`people`], [`entry`], [`watch`], [`recording`], [`invariants`], [`recorder`], then the
 //! [`scenes`], and [`failover`], which measures.
 //!
-//! Nothing here asserts on how fast the machine is: waits end when what is waited for is seen, or after a long bound.
+//! Nothing here asserts how fast the machine is. A wait ends when its condition holds, or after a long timeout.
 
 pub mod entry;
 pub mod failover;
@@ -28,6 +28,7 @@ pub mod loop_disk;
 pub mod mounting;
 mod network_conditions;
 pub mod people;
+pub mod place;
 pub mod preload;
 pub mod proxy;
 pub mod recorder;
@@ -38,6 +39,7 @@ pub mod small_disk;
 pub mod soak;
 pub mod stage;
 pub mod trees;
+pub mod wait;
 pub mod watch;
 
 pub use entry::{Import, SteadyEntry};
@@ -46,4 +48,5 @@ pub use people::People;
 pub use proxy::Link;
 pub use recorder::{Recorder, Source};
 pub use stage::{Stage, play};
-pub use watch::{CursorWatch, TIMEOUT, until};
+pub use wait::{TIMEOUT, until};
+pub use watch::CursorWatch;

@@ -2,7 +2,7 @@
 //! whichever node answers, while leaders are killed, paused and cut off.
 //!
 //! ```text
-//! clients on every node ─► History: who asked what from when to when, and what came back ─► judge ─► an order that explains all,
+//! clients on every node ─► History: who called what from when to when, and the answer ─► judge ─► an order that explains all,
 //!                                                                                                    or the calls that none can
 //! ```
 //! A write without an answer stays open: it may take effect at any later time, or never.

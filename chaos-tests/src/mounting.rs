@@ -73,16 +73,16 @@ pub fn may_mount() -> Result<(), String> {
     TRIED.get_or_init(|| tried().map_err(|error| format!("{error:#}"))).clone()
 }
 
-/// Tells that a scene was not played. It goes past the test program's capture: what was not run must never look as if it was.
+/// Reports that a scene was not played. The report goes past the test program's capture: what was not run must never seem to have run.
 pub fn not_run(scene: &str, why: &str) {
-    // Without an output there is nobody to be told.
+    // Without an output there is nobody to read it.
     let _ = writeln!(std::io::stdout(), "not run: {scene}: {why}");
 }
 
 /// Runs a command of the system to its end and gives its output.
 ///
 /// # Errors
-/// When it is missing or fails, with what it said.
+/// When it is missing or fails, with its error output.
 pub(crate) fn run<'a>(program: &str, arguments: impl IntoIterator<Item = &'a std::ffi::OsStr>) -> anyhow::Result<String> {
     let output = Command::new(program).args(arguments).output().with_context(|| format!("`{program}` can't be run"))?;
     if !output.status.success() {

@@ -1,7 +1,7 @@
-//! What becomes of a packet on a link: lost, doubled, late, out of order, or all at once no faster than so many bytes a second.
+//! What happens to a packet on a link: it is lost, duplicated, delayed or reordered, and all packets share a bandwidth.
 //!
-//! Pure: it is told the time and a packet's size and answers when copies of it arrive. Chance comes from a seed, so the same
-//! packets at the same times meet the same fate.
+//! This code is pure: the time and the size of a packet go in, and the times at which copies of it arrive come out. Chance comes from
+//! a seed, so the same packets at the same times have the same result.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 
-/// A slow link holds back so much and loses the rest, as a router's queue does.
+/// A slow link queues packets for this long and loses further ones, as a router's queue does.
 const QUEUE_MAX: Duration = Duration::from_secs(1);
 
 /// How good a link is.
@@ -22,24 +22,24 @@ pub struct Quality {
     /// Of a thousand packets so many are lost.
     pub lost_permille: u16,
     /// Of a thousand packets so many arrive twice.
-    pub doubled_permille: u16,
+    pub duplicated_permille: u16,
     /// Of each direction. None: as many as the machine carries.
     pub bytes_per_second: Option<u64>,
 }
 
 impl Quality {
-    /// A link that does nothing to packets.
+    /// A link that passes every packet at once and once.
     pub const WHOLE: Self =
-        Self { delay: Duration::ZERO, jitter: Duration::ZERO, lost_permille: 0, doubled_permille: 0, bytes_per_second: None };
+        Self { delay: Duration::ZERO, jitter: Duration::ZERO, lost_permille: 0, duplicated_permille: 0, bytes_per_second: None };
 
-    /// A bad link: of all faults a little, drawn from `seed`.
+    /// A bad link: some of every fault, drawn from `seed`.
     pub fn bad(seed: u64) -> Self {
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
         Self {
             delay: Duration::from_millis(chance.random_range(0..40)),
             jitter: Duration::from_millis(chance.random_range(0..30)),
             lost_permille: chance.random_range(0..80),
-            doubled_permille: chance.random_range(0..80),
+            duplicated_permille: chance.random_range(0..80),
             bytes_per_second: chance.random_bool(0.5).then(|| chance.random_range(50_000..2_000_000)),
         }
     }
@@ -82,7 +82,7 @@ impl NetworkConditions {
                 done
             }
         };
-        let copies = if self.happens(quality.doubled_permille) { 2 } else { 1 };
+        let copies = if self.happens(quality.duplicated_permille) { 2 } else { 1 };
         (0..copies).map(|_| sent_at + quality.delay + self.up_to(quality.jitter)).collect()
     }
 
@@ -116,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn packets_are_lost_and_doubled_as_often_as_asked_and_the_same_seed_does_the_same() {
-        let quality = Quality { lost_permille: 100, doubled_permille: 200, ..Quality::WHOLE };
+    fn packets_are_lost_and_duplicated_as_often_as_configured_and_the_same_seed_does_the_same() {
+        let quality = Quality { lost_permille: 100, duplicated_permille: 200, ..Quality::WHOLE };
         let met = arrivals(quality, 7, 10_000);
         assert_eq!(met, arrivals(quality, 7, 10_000));
         assert_ne!(met, arrivals(quality, 8, 10_000));
         let of = |copies: usize| met.iter().filter(|met| met.len() == copies).count();
-        assert!((800..1_200).contains(&of(0)) && (1_600..2_000).contains(&of(2)), "{} lost, {} doubled", of(0), of(2));
+        assert!((800..1_200).contains(&of(0)) && (1_600..2_000).contains(&of(2)), "{} lost, {} duplicated", of(0), of(2));
     }
 
     #[test]

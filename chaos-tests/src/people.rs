@@ -1,4 +1,4 @@
-//! Records to enter: persons by number, so that the same number is the same row wherever it is entered or looked up.
+//! Records to enter: persons by number, so that the same number is the same row wherever it is entered or read.
 
 use std::{
     fmt::Write as _,
@@ -101,7 +101,7 @@ impl People {
     }
 
     fn add_row(&self, text: &mut String, number: u64) {
-        let sex = if number % 2 == 0 { "female" } else { "male" };
+        let sex = if number.is_multiple_of(2) { "female" } else { "male" };
         let (year, month, day) = (1930 + number % 89, 1 + number % 12, 1 + number % 28);
         let (key, full_name) = (self.key(number), self.full_name(number));
         // Writing to a String never fails.

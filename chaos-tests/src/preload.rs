@@ -1,4 +1,4 @@
-//! A small library that a node's process loads before libc, to change what the system tells it.
+//! A small library that a node's process loads before libc, to change what the system returns to it.
 
 use std::path::{Path, PathBuf};
 

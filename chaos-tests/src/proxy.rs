@@ -1,11 +1,11 @@
-//! A link that can be cut and spoiled: a UDP proxy on loopback before a node.
+//! A link that can be cut and degraded: a UDP proxy on loopback before a node.
 //!
 //! ```text
 //!   child ──► front socket ──► one socket a child ──► parent          "child" and "parent" may also be two nodes of a site:
 //!   child ◄── front socket ◄── one socket a child ◄── parent          whoever dials, and whoever is dialled
 //! ```
 //! The register, or the site's membership, gives the proxy's address as the node's. A cut link drops every packet in both
-//! directions and says nothing, as a broken cable does; [`Quality`] says what else becomes of packets. It reads no packet: QUIC is
+//! directions and sends no error, as a broken cable does; [`Quality`] states what else happens to packets. It reads no packet: QUIC is
 //! encrypted from end to end.
 
 use std::{
@@ -27,19 +27,19 @@ use tokio::{
 
 use crate::network_conditions::{Direction, NetworkConditions, Quality};
 
-/// Children that one link serves; further ones are not heard.
+/// Children that one link serves. Packets of further ones are dropped.
 const CHILDREN_MAX: usize = 64;
-/// Packets under way in a delay; further ones are lost, as on a real link.
+/// Delayed packets in flight. Further ones are lost, as on a real link.
 const PACKETS_MAX: usize = 16_384;
 const PACKET_BYTES_MAX: usize = 65_536;
 /// Wanted size of each socket's buffers; the system may give less.
 const BUFFER_BYTES_WANTED: usize = 4 << 20;
 
-/// How the link is now.
+/// The current state of the link.
 #[derive(Debug, Clone)]
 struct Condition {
     cut: bool,
-    /// Those who are cut off although others are not.
+    /// Addresses that are cut off although others are not.
     cut_from: Vec<SocketAddr>,
     quality: Quality,
 }
@@ -63,7 +63,7 @@ struct Packet {
 }
 
 impl Link {
-    /// A link to `parent`, whole and without delay.
+    /// A link to `parent`, without loss and without delay.
     ///
     /// # Errors
     /// When no port is free.
@@ -79,10 +79,10 @@ impl Link {
         let front = Arc::new(bound()?);
         let address = front.local_addr()?;
         let (condition, now) = watch::channel(Condition { cut: false, cut_from: vec![], quality: Quality::WHOLE });
-        let (packets, under_way) = mpsc::channel(PACKETS_MAX);
+        let (packets, in_flight) = mpsc::channel(PACKETS_MAX);
         let passage =
             Passage { packets, condition: now, network_conditions: Arc::new(Mutex::new(NetworkConditions::new(seed))), child: address };
-        let tasks = [tokio::spawn(carry_up(front, parent, passage)), tokio::spawn(deliver(under_way))];
+        let tasks = [tokio::spawn(carry_up(front, parent, passage)), tokio::spawn(deliver(in_flight))];
         Ok(Self { address, condition, tasks })
     }
 
@@ -111,8 +111,8 @@ impl Link {
         self.condition.send_modify(|condition| condition.quality.delay = delay);
     }
 
-    /// This becomes of packets from now on.
-    pub fn spoil(&self, quality: Quality) {
+    /// Packets pass with this quality from now on.
+    pub fn degrade(&self, quality: Quality) {
         self.condition.send_modify(|condition| condition.quality = quality);
     }
 }
@@ -137,7 +137,7 @@ async fn carry_up(front: Arc<UdpSocket>, parent: SocketAddr, passage: Passage) {
     let mut children: HashMap<SocketAddr, (Arc<UdpSocket>, Passage, AbortOnDrop)> = HashMap::new();
     let mut bytes = vec![0; PACKET_BYTES_MAX];
     loop {
-        // An error tells of an earlier packet that nobody took.
+        // An error is about an earlier packet that was not received.
         let Ok((length, child)) = front.recv_from(&mut bytes).await else { continue };
         if !children.contains_key(&child) && children.len() < CHILDREN_MAX {
             let Ok(through) = open_to(parent).await else { continue };
@@ -161,13 +161,13 @@ async fn carry_down(through: Arc<UdpSocket>, front: Arc<UdpSocket>, passage: Pas
     loop {
         match through.recv(&mut bytes).await {
             Ok(length) => passage.pass(Direction::ToChild, &front, Some(passage.child), &bytes[..length]).await,
-            // Nobody listens at the parent now: told once for each packet sent there.
+            // No socket is open at the parent now. The error comes once for each packet that was sent there.
             Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
         }
     }
 }
 
-/// One child's way over the link, in both directions.
+/// The passage of one child over the link, in both directions.
 #[derive(Clone)]
 struct Passage {
     packets: mpsc::Sender<Packet>,
@@ -198,7 +198,7 @@ impl Passage {
     }
 }
 
-/// Sends one packet. An error tells of an earlier one that nobody took.
+/// Sends one packet. An error is about an earlier one that was not received.
 async fn send(through: &UdpSocket, to: Option<SocketAddr>, bytes: &[u8]) {
     let _ = match to {
         Some(to) => through.send_to(bytes, to).await,
@@ -207,13 +207,13 @@ async fn send(through: &UdpSocket, to: Option<SocketAddr>, bytes: &[u8]) {
 }
 
 /// Sends delayed packets when they are due.
-async fn deliver(mut under_way: mpsc::Receiver<Packet>) {
+async fn deliver(mut in_flight: mpsc::Receiver<Packet>) {
     let mut waiting: BinaryHeap<Reverse<Packet>> = BinaryHeap::new();
     let mut number = 0;
     loop {
         let due = waiting.peek().map(|Reverse(packet)| packet.due);
         tokio::select! {
-            arrived = under_way.recv(), if waiting.len() < PACKETS_MAX => match arrived {
+            arrived = in_flight.recv(), if waiting.len() < PACKETS_MAX => match arrived {
                 Some(packet) => {
                     number += 1;
                     waiting.push(Reverse(Packet { number, ..packet }));
@@ -317,11 +317,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_spoiled_link_loses_some_and_doubles_some() {
+    async fn a_degraded_link_loses_some_and_duplicates_some() {
         let parent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let child = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let link = Link::with_seed(parent.local_addr().expect("bound"), 5).expect("a port");
-        link.spoil(Quality { lost_permille: 300, doubled_permille: 300, jitter: Duration::from_millis(2), ..Quality::WHOLE });
+        link.degrade(Quality { lost_permille: 300, duplicated_permille: 300, jitter: Duration::from_millis(2), ..Quality::WHOLE });
         for number in 0..200u8 {
             child.send_to(&[number], link.address()).await.expect("loopback");
         }

@@ -1,12 +1,12 @@
-//! The workload that all fault scenes share: entry through every node of some sites, eyes on every node of the tree, and in the
-//! end everything that is held, read back batch by batch and checked.
+//! The workload that all fault scenes share: entry through every node of some sites, and a watch on every node of the tree. In the
+//! end everything that is held is read back batch by batch and checked.
 //!
 //! ```text
 //! Recorder::start ─► SteadyEntry × nodes of the sources     CursorWatch on every node
-//!        … the scene breaks things, and mends them …
+//!        … the scene injects faults, and ends them …
 //! Recorder::conclude ─► all nodes stand at one place ─► every stream of every node as a bundle ─► invariants ─► rows ─► kho verify
 //! ```
-//! A request without an acknowledgement is unknown: it is never asked for again, and never counted as lost.
+//! A request without an acknowledgement is unknown: it is never repeated, and never counted as lost.
 
 use std::{collections::BTreeMap, io::Cursor, ops::Range, time::Duration};
 
@@ -27,17 +27,19 @@ use crate::{
     entry::{EntryRate, SteadyEntry, enter_recorded},
     invariants::{acknowledged_kept, check_all},
     people::{COLUMNS, People},
+    place::Place,
     recording::{EntryOutcome, EntryRecord, HeldBatch, HeldStream, Recording},
-    stage::{Place, Stage},
-    watch::{CursorWatch, until},
+    stage::Stage,
+    wait::until,
+    watch::CursorWatch,
 };
 
 /// After this long without an answer a request's outcome counts as unknown.
 const TIMEOUT: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(5);
 const ROWS_PER_REQUEST: u64 = 3;
-/// So many acknowledged rows are asked for by key, spread over all.
-const ROWS_ASKED: usize = 60;
+/// So many acknowledged rows are read by key, spread over all.
+const ROWS_READ: usize = 60;
 
 /// A site at which records are entered, of one commune.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +67,7 @@ pub struct Recorded {
 }
 
 impl Recorder {
-    /// Begins to enter at `sources`, through each of their nodes, and to look at every node of the tree.
+    /// Begins to enter at `sources`, through each of their nodes, and to watch every node of the tree.
     ///
     /// # Errors
     /// When an identity can't be loaded.
@@ -87,8 +89,8 @@ impl Recorder {
                 ));
             }
         }
-        let eyes = stage.places().into_iter().map(|(site, node)| stage.tree.client(&[stage.tree.url(site, node)], "operator"));
-        Ok(Self { sources: sources.to_vec(), entry, watch: CursorWatch::start(eyes.collect::<Result<_, _>>()?), besides: vec![] })
+        let watched = stage.places().into_iter().map(|(site, node)| stage.tree.client(&[stage.tree.url(site, node)], "operator"));
+        Ok(Self { sources: sources.to_vec(), entry, watch: CursorWatch::start(watched.collect::<Result<_, _>>()?), besides: vec![] })
     }
 
     /// Rows acknowledged so far.
@@ -114,7 +116,7 @@ impl Recorder {
         until(&format!("{rows} more rows are acknowledged"), async || Ok((self.acknowledged() >= wanted).then_some(()))).await
     }
 
-    /// Reads the sources' streams back from one node and looks whether everything that was acknowledged so far is held.
+    /// Reads the sources' streams back from one node and checks whether everything that was acknowledged so far is held.
     ///
     /// # Errors
     /// When something is not.
@@ -147,7 +149,7 @@ impl Recorder {
     }
 
     /// Ends the workload, waits until these nodes stand at the same place, reads everything back from them and checks it. Whatever
-    /// the scene broke must be mended by now.
+    /// the scene broke must be whole again by now.
     ///
     /// # Errors
     /// When they never meet, or an invariant is broken.
@@ -185,7 +187,7 @@ async fn until_settled(stage: &Stage, sources: &[Source], at: &[Place]) -> anyho
             let first = &streams[0];
             let met =
                 streams.iter().all(|stream| (stream.seq, &stream.digest) == (first.seq, &first.digest) && !stream.state.is_transferring());
-            // A request that its client gave up may still be committed: the place must be the same at two looks.
+            // A request that its client gave up may still be committed: the place must be the same at two polls.
             let stood = before.replace(first.seq) == first.seq;
             tokio::time::sleep(Duration::from_millis(if met { 500 } else { 0 })).await;
             Ok((met && stood).then_some(first.seq))
@@ -256,10 +258,10 @@ fn row_text(change: &Change) -> anyhow::Result<String> {
     Ok(texts.join(","))
 }
 
-/// Asks the site that authors them for some of the acknowledged rows, as a client does.
+/// Reads some of the acknowledged rows from the site that authors them, as a client does.
 async fn ensure_rows_answer(stage: &Stage, recording: &Recording) -> anyhow::Result<()> {
     let acknowledged: Vec<_> = recording.acknowledged().collect();
-    for entry in acknowledged.iter().step_by(acknowledged.len().div_ceil(ROWS_ASKED).max(1)) {
+    for entry in acknowledged.iter().step_by(acknowledged.len().div_ceil(ROWS_READ).max(1)) {
         let client = stage.tree.client(&stage.tree.urls(SiteId(entry.origin)), &format!("client-{}", entry.origin))?;
         let EntryOutcome::Acknowledged { seq, .. } = entry.outcome else { continue };
         for row in entry.rows.iter().filter_map(|row| row.split(',').next()) {

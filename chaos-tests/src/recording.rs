@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kho_storage::ids::SiteTime;
 
-use crate::stage::Place;
+use crate::place::Place;
 
 /// All that a scene recorded.
 #[derive(Debug, Default, Clone)]
@@ -27,7 +27,7 @@ pub struct EntryRecord {
     pub outcome: EntryOutcome,
 }
 
-/// What a client was told in the end.
+/// What a client knows of its request in the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryOutcome {
     /// Promised for ever.
@@ -40,9 +40,9 @@ pub enum EntryOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
     pub at: Place,
-    pub asked_at: Duration,
+    pub requested_at: Duration,
     pub answered_at: Duration,
-    /// The node had applied, when it was asked, everything that its site ever acknowledged.
+    /// The node had applied, when its status was requested, everything that its site ever acknowledged.
     pub ready: bool,
     pub origin: u32,
     pub epoch: String,

@@ -1,5 +1,5 @@
 //! Scenes: one fault each, on a tree under the recorded workload, ended by all checks. The tests play each once with a fixed seed,
-//! `kho-soak-faults` plays them at random for as long as it is told.
+//! `kho-soak-faults` plays them at random, as many rounds as wanted.
 
 pub mod byte_flipped;
 pub mod clocks_set;
@@ -21,7 +21,7 @@ use crate::{
     trees::{self, BIEN_HOA, CENTRE, DISTRICT},
 };
 
-/// Whoever is entered in the scenes of this folder is entered here.
+/// Where the scenes of this folder enter records.
 pub const SOURCES: [Source; 1] = [Source { site: DISTRICT, commune: BIEN_HOA.commune }];
 
 /// One kind of scene.
@@ -89,11 +89,11 @@ impl Scene {
         }
     }
 
-    /// Plays it on a tree that is founded by [`Self::plan`] and not started. `length` says how many faults follow each other, in
+    /// Plays it on a tree that is created from [`Self::plan`] and not started. `length` says how many faults follow each other, in
     /// scenes that can be longer or shorter.
     ///
     /// # Errors
-    /// Whatever is broken, with the tree's own words.
+    /// Whatever is broken.
     pub async fn play(self, stage: &mut Stage, seed: u64, length: usize) -> anyhow::Result<Recorded> {
         match self {
             Self::Storm => storm::play(stage, seed, length).await,

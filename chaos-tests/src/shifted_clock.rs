@@ -9,7 +9,7 @@ use std::{
 
 use kho_local_tree::LocalTree;
 
-use crate::{preload::build_library, stage::Place};
+use crate::{place::Place, preload::build_library};
 
 const SOURCE: &str = include_str!("../preload/shifted_clock.c");
 

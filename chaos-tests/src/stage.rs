@@ -14,11 +14,11 @@ use kho_storage::ids::{NodeId, SiteId};
 use tempfile::TempDir;
 use tokio::{process::Command, sync::Mutex};
 
-use crate::{entry::Import, people::People, proxy::Link, watch::until};
+use crate::{entry::Import, people::People, place::Place, proxy::Link, wait::until};
 
-/// A scene that is not over by then never ends.
+/// A scene that is not over after this time counts as one that never ends.
 const SCENE_TIMEOUT: Duration = Duration::from_secs(600);
-/// Of one look whether a node is ready.
+/// The timeout of one poll whether a node is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Scenes share the machine, one at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -30,21 +30,13 @@ pub struct Stage {
     dir: TempDir,
 }
 
-/// A node by site and number.
-pub type Place = (SiteId, NodeId);
-
-/// A node of a scene.
-pub fn place(site: u32, node: u64) -> Place {
-    (SiteId(site), NodeId(node))
-}
-
-/// Plays one scene on a tree that is founded and not yet started.
+/// Plays one scene on a tree that is created and not yet started.
 ///
 /// # Panics
 /// When the scene fails or takes too long; the ends of the nodes' logs are printed then.
 pub async fn play(plan: TreePlan, scene: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>) {
     let _alone = ALONE.lock().await;
-    let mut stage = Stage::found(plan).expect("the tree can be founded");
+    let mut stage = Stage::create(plan).expect("the tree can be created");
     let started = Instant::now();
     let ended = tokio::time::timeout(SCENE_TIMEOUT, scene(&mut stage)).await;
     let took = started.elapsed().as_secs_f64();
@@ -56,11 +48,11 @@ pub async fn play(plan: TreePlan, scene: impl AsyncFnOnce(&mut Stage) -> anyhow:
 }
 
 impl Stage {
-    /// Founds a tree in a temporary folder, on free ports. Nothing is started.
+    /// Creates a tree in a temporary folder, on free ports. Nothing is started.
     ///
     /// # Errors
     /// When the programs are not built, or the disk fails.
-    pub fn found(plan: TreePlan) -> anyhow::Result<Self> {
+    pub fn create(plan: TreePlan) -> anyhow::Result<Self> {
         let (khod, kho) = (program("khod")?, program("kho")?);
         let dir = TempDir::with_prefix("kho-scene-")?;
         let tree = LocalTree::create(&dir.path().join("tree"), &khod, plan, None)?;
@@ -91,11 +83,11 @@ impl Stage {
     /// Runs the command line to its end; succeeds only with exit code 0.
     ///
     /// # Errors
-    /// Any other end, with what was said.
+    /// Any other end, with the output of the command.
     pub async fn run_kho(&self, identity: &str, arguments: &[&str], urls: &[String]) -> anyhow::Result<String> {
         let Output { status, stdout, stderr } = self.kho(identity, arguments, urls).output().await?;
-        let (out, told) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-        ensure!(status.success(), "`kho {}` ended with {status}:\n{out}\n{told}", arguments.join(" "));
+        let (out, errors) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        ensure!(status.success(), "`kho {}` ended with {status}:\n{out}\n{errors}", arguments.join(" "));
         Ok(out.into_owned())
     }
 
@@ -128,7 +120,7 @@ impl Stage {
         process.kill()
     }
 
-    /// Lets a node do nothing, until [`Self::resume`].
+    /// Pauses a node until [`Self::resume`].
     ///
     /// # Errors
     /// When it does not run.
@@ -136,7 +128,7 @@ impl Stage {
         self.tree.process(site, node).with_context(|| format!("node {node} of site {site} was never started"))?.pause()
     }
 
-    /// Lets a paused node go on.
+    /// Resumes a paused node.
     ///
     /// # Errors
     /// When it does not run.
@@ -149,7 +141,7 @@ impl Stage {
         self.tree.process(site, node).is_some_and(NodeProcess::runs)
     }
 
-    /// Puts a link before every node of a site: for its children and for the other nodes of the site. Before the site is founded.
+    /// Puts a link before every node of a site: for its children and for the other nodes of the site. To be called before the tree is started.
     ///
     /// # Errors
     /// When no port is free, or the register can't be issued.
@@ -163,7 +155,7 @@ impl Stage {
         Ok(links)
     }
 
-    /// Waits until a node that was started takes part again: it hears a leader.
+    /// Waits until a node that was started takes part again, which means that it knows a leader.
     ///
     /// # Errors
     /// When it never does.
@@ -202,7 +194,7 @@ impl Stage {
         Ok(std::fs::write(&path, text.replacen(old, new, 1))?)
     }
 
-    /// Status as one node tells it.
+    /// The status of one node.
     ///
     /// # Errors
     /// When it does not answer.

@@ -4,8 +4,9 @@ use kho_local_tree::{PlannedSite, TreePlan};
 use kho_storage::ids::{SiteId, Tier};
 
 use crate::{
+    place::{Place, place},
     proxy::Link,
-    stage::{Place, Stage, place},
+    stage::Stage,
 };
 
 /// A unit to enter records of.

@@ -57,8 +57,8 @@ async fn import_refused(stage: &Stage, bytes: &[u8], why: &str) -> anyhow::Resul
     let file = stage.folder("damaged.kho");
     std::fs::write(&file, bytes)?;
     let output = stage.kho("operator", ["bundle", "import", text(&file)], &stage.tree.urls(id(CENTRE))).output().await?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    anyhow::ensure!(output.status.code() == Some(1), "{why}, and the import ended with {}: {said}", output.status);
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    anyhow::ensure!(output.status.code() == Some(1), "{why}, and the import ended with {}: {printed}", output.status);
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! Real processes under faults: one scene each, under the recorded workload, ended by every check of `kho_chaos_tests::invariants`
-//! and by `kho verify`. `kho-soak-faults` plays them at random for as long as it is told.
+//! and by `kho verify`. `kho-soak-faults` plays them at random, as many rounds as wanted.
 
 use kho_chaos_tests::{
     mounting::not_run,
@@ -10,8 +10,8 @@ use kho_chaos_tests::{
 
 /// Any other seed is another scene.
 const SEED: u64 = 20_261_125;
-/// Rounds of `kho-soak-faults` that found something once. The ninth: a leader that had been cut off handed what its parent had
-/// acknowledged to its successor, and it took the place of a newer word.
+/// Rounds of `kho-soak-faults` that found something once. The ninth: a leader that had been cut off handed the parent's
+/// acknowledgement to its successor, where it replaced a newer one.
 const ROUNDS_THAT_FOUND: [u64; 1] = [9];
 
 async fn played(scene: Scene, seed: u64, length: usize) {
@@ -22,7 +22,7 @@ async fn played(scene: Scene, seed: u64, length: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_1_3_5_nodes_are_killed_and_links_spoiled_at_every_tier_and_nothing_is_lost() {
+async fn promise_1_3_5_nodes_are_killed_and_links_degraded_at_every_tier_and_nothing_is_lost() {
     played(Scene::Storm, SEED, 14).await;
 }
 
@@ -39,20 +39,20 @@ async fn promise_1_what_was_acknowledged_outlasts_a_power_cut_of_the_whole_site(
     played(Scene::PowerCut, SEED, 3).await;
 }
 
-/// If this were not noticed, the test before it would show nothing.
+/// If this were not detected, the test before it would show nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_power_cut_on_disks_that_lie_about_their_syncs_is_noticed() {
+async fn a_power_cut_on_disks_that_lie_about_their_syncs_is_detected() {
     if let Err(why) = Scene::PowerCut.may_be_played().and_then(|()| may_build()) {
         return not_run("a power cut on disks that lie", &why);
     }
     play(Scene::PowerCut.plan(), async |stage| {
-        let noticed = power_cut::play_on_lying_disks(stage, SEED)
+        let detected = power_cut::play_on_lying_disks(stage, SEED)
             .await
-            .expect_err("rows were acknowledged without a sync, the power was cut, and nothing was noticed");
-        let noticed = format!("{noticed:#}");
-        println!("noticed: {noticed}");
-        let names_a_loss = ["acknowledged", "lost:", "forgot its site"].iter().any(|loss| noticed.contains(loss));
-        anyhow::ensure!(names_a_loss, "it ended for another reason: {noticed}");
+            .expect_err("rows were acknowledged without a sync, the power was cut, and nothing was detected");
+        let detected = format!("{detected:#}");
+        println!("detected: {detected}");
+        let names_a_loss = ["acknowledged", "lost:", "forgot its site"].iter().any(|loss| detected.contains(loss));
+        anyhow::ensure!(names_a_loss, "it ended for another reason: {detected}");
         Ok(())
     })
     .await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kho_chaos_tests::{People, play, stage::place, until};
+use kho_chaos_tests::{People, place::place, play, until};
 use kho_storage::ids::NodeId;
 
 use crate::trees::{BIEN_HOA, CENTRE, district, id, nodes, plan};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kho_chaos_tests::{Import, People, Stage, SteadyEntry, entry::EntryRate, play, stage::place, until};
+use kho_chaos_tests::{Import, People, Stage, SteadyEntry, entry::EntryRate, place::place, play, until};
 
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
 

@@ -1,4 +1,4 @@
-//! Promises 2 and 9: a parent without a majority acknowledges nothing, its child keeps everything, and both say that something
+//! Promises 2 and 9: a parent without a majority acknowledges nothing, its child keeps everything, and both report that something
 //! is wrong.
 
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ async fn promise_2_parent_acknowledges_only_what_it_committed() {
             let first = BEFORE + batch * BATCH_ROWS;
             client.enter(people.batch(first..first + BATCH_ROWS)).await?;
         }
-        until("promise 9: the leader that was left over says at once that it has no majority", async || {
+        until("promise 9: the leader that was left over reports at once that it has no majority", async || {
             Ok(matches!(stage.status(left_over[0]).await?.health, Health::NoMajority { .. }).then_some(()))
         })
         .await?;
@@ -56,7 +56,7 @@ async fn promise_2_parent_acknowledges_only_what_it_committed() {
         }
         assert_eq!(stage.stream(child, DISTRICT).await?.rows, rows, "entry at the child goes on");
         for place in [left_over[0], child] {
-            until(&format!("promise 9: site {} tells that a checkpoint does not move", place.0), async || {
+            until(&format!("promise 9: site {} reports that a checkpoint does not move", place.0), async || {
                 Ok((!stage.status(place).await?.health.is_healthy()).then_some(()))
             })
             .await?;

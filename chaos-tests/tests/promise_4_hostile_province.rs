@@ -1,5 +1,5 @@
-//! Promise 4: a province with valid keys tells every lie it can about its districts. The centre refuses each for what it is, keeps
-//! the proof, blames no district, takes what is true beside it, and says what is withheld. Then an honest province starts again,
+//! Promise 4: a province with valid keys makes every attack that it can on its districts. The centre refuses each attack for what it is,
+//! keeps the evidence, blames no district, adopts the honest data, and names what is withheld. Then an honest province starts again,
 //! and everything converges.
 
 use std::{ops::Range, path::PathBuf, process::Stdio};
@@ -9,8 +9,9 @@ use clap::ValueEnum as _;
 use kho_chaos_tests::{
     People, Stage,
     hostile::{Alarmed, Answer, Attack, Ending, HostileProvince, Kept},
+    place::Place,
     play,
-    stage::{Place, program},
+    stage::program,
     until,
 };
 use kho_local_tree::PlannedSite;
@@ -21,16 +22,16 @@ use kho_storage::ids::{OriginId, StreamSeq, Tier};
 use crate::trees::{BIEN_HOA, CENTRE, District, LONG_KHANH, TAN_PHU, centre, district, id, nodes, plan};
 
 const PROVINCE: u32 = 2;
-/// The centre holds the first of its batches; the others stand at the province.
-const HALF_TOLD: u32 = 3;
-/// The same; the province carries it honestly, batch by batch, beside its lies.
+/// The centre holds the first of its batches. The province holds the others.
+const PARTLY_DELIVERED: u32 = 3;
+/// The same; the province carries it honestly, batch by batch, beside its attacks.
 const HONEST: u32 = 4;
-/// The centre never heard of it.
-const UNTOLD: u32 = 5;
-const DISTRICTS: [(u32, District); 3] = [(HALF_TOLD, BIEN_HOA), (HONEST, LONG_KHANH), (UNTOLD, TAN_PHU)];
+/// The centre holds nothing of it.
+const UNDELIVERED: u32 = 5;
+const DISTRICTS: [(u32, District); 3] = [(PARTLY_DELIVERED, BIEN_HOA), (HONEST, LONG_KHANH), (UNDELIVERED, TAN_PHU)];
 
 /// Batches that the centre gets while the province is honest, and afterwards only the province.
-const TOLD: u64 = 4;
+const DELIVERED: u64 = 4;
 const KEPT_BACK: u64 = 5;
 const BATCH_ROWS: u64 = 60;
 /// Every attack is followed by a batch of the honest stream.
@@ -47,26 +48,26 @@ async fn promise_4_a_hostile_province_is_refused_and_what_it_withholds_shows() {
     play(plan(sites), async |stage| {
         fill(stage).await?;
         let province = HostileProvince::open(&stage.tree.node_dir(id(PROVINCE), nodes(PROVINCE, 1)[0].1), None)?;
-        let mut centre = Centre::look(stage).await?;
+        let mut centre = Centre::read(stage).await?;
         let memory = peak_memory_kib(stage)?;
 
         for attack in Attack::value_variants() {
-            let origin = if needs_nothing_held(*attack) { UNTOLD } else { HALF_TOLD };
-            centre.suffers(stage, &province, *attack, origin).await.with_context(|| format!("the attack {}", attack.name()))?;
+            let origin = if needs_nothing_held(*attack) { UNDELIVERED } else { PARTLY_DELIVERED };
+            centre.withstands(stage, &province, *attack, origin).await.with_context(|| format!("the attack {}", attack.name()))?;
         }
         let grown = peak_memory_kib(stage)?.saturating_sub(memory);
-        ensure!(grown < MEMORY_GROWTH_MAX_KIB, "the lies made the centre take {} MiB more", grown >> 10);
+        ensure!(grown < MEMORY_GROWTH_MAX_KIB, "the attacks made the centre take {} MiB more", grown >> 10);
         by_hand(stage, Attack::EditRow).await?;
         withheld_shows(stage, &province).await?;
         // What was begun to stand in its way is no longer there once the stream has passed it.
-        province.carry_honestly(OriginId(HALF_TOLD), usize::MAX).await?;
+        province.carry_honestly(OriginId(PARTLY_DELIVERED), usize::MAX).await?;
         drop(province);
         converges(stage).await
     })
     .await;
 }
 
-/// These are told of an origin of which the centre holds nothing: its first whole transfer.
+/// These attack an origin of which the centre holds nothing: its first whole transfer.
 fn needs_nothing_held(attack: Attack) -> bool {
     matches!(
         attack,
@@ -86,16 +87,16 @@ fn people((site, unit): &(u32, District)) -> People {
 async fn fill(stage: &mut Stage) -> anyhow::Result<()> {
     stage.tree.start().await?;
     let (top, province) = (nodes(CENTRE, 1)[0], nodes(PROVINCE, 1)[0]);
-    for told in &DISTRICTS[..2] {
-        enter(stage, told, 0..TOLD).await?;
-        stage.until_equal(told.0, TOLD * BATCH_ROWS, &[top, province, nodes(told.0, 1)[0]]).await?;
+    for delivered in &DISTRICTS[..2] {
+        enter(stage, delivered, 0..DELIVERED).await?;
+        stage.until_equal(delivered.0, DELIVERED * BATCH_ROWS, &[top, province, nodes(delivered.0, 1)[0]]).await?;
     }
     stage.kill(top)?;
     for more in &DISTRICTS {
         let (first, batches) = match more.0 {
-            HONEST => (TOLD, HONEST_BATCHES),
-            UNTOLD => (0, TOLD + KEPT_BACK),
-            _ => (TOLD, KEPT_BACK),
+            HONEST => (DELIVERED, HONEST_BATCHES),
+            UNDELIVERED => (0, DELIVERED + KEPT_BACK),
+            _ => (DELIVERED, KEPT_BACK),
         };
         enter(stage, more, first..first + batches).await?;
         stage.until_equal(more.0, (first + batches) * BATCH_ROWS, &[province, nodes(more.0, 1)[0]]).await?;
@@ -121,39 +122,39 @@ async fn enter(stage: &Stage, district: &(u32, District), batches: Range<u64>) -
 /// The centre as it was before the next attack.
 struct Centre {
     at: Place,
-    seen: Seen,
+    state: CentreState,
     /// Where the stream stands that the province carries honestly.
     honest_seq: u64,
 }
 
-/// What no lie may change.
+/// What no attack may change.
 #[derive(Debug, Clone, PartialEq)]
-struct Seen {
+struct CentreState {
     /// Origin, sequence, rows, digest, and whether it is stopped.
     streams: Vec<(u32, u64, u64, String, bool)>,
     persons: Option<f64>,
 }
 
 impl Centre {
-    async fn look(stage: &Stage) -> anyhow::Result<Self> {
+    async fn read(stage: &Stage) -> anyhow::Result<Self> {
         let at = nodes(CENTRE, 1)[0];
         let honest_seq = stage.stream(at, HONEST).await?.seq;
-        Ok(Self { at, seen: seen(stage).await?, honest_seq })
+        Ok(Self { at, state: centre_state(stage).await?, honest_seq })
     }
 
-    /// One attack and all that must, and must not, come of it.
-    async fn suffers(&mut self, stage: &Stage, province: &HostileProvince, attack: Attack, origin: u32) -> anyhow::Result<()> {
+    /// Carries out one attack and checks all results that it must have, and those that it must not have.
+    async fn withstands(&mut self, stage: &Stage, province: &HostileProvince, attack: Attack, origin: u32) -> anyhow::Result<()> {
         let (states, files) = (kept_in_state(stage, origin).await?, kept_as_files(stage)?.len());
         let answer = province.perform(attack, OriginId(origin)).await?;
         ensure!(Ending::of(&answer) == attack.ending(), "it was answered with {answer:?}, and not with {:?}", attack.ending());
 
-        let after = seen(stage).await?;
-        ensure!(after == self.seen, "it changed what the centre holds:\n{:?}\n{after:?}", self.seen);
+        let after = centre_state(stage).await?;
+        ensure!(after == self.state, "it changed what the centre holds:\n{:?}\n{after:?}", self.state);
         true_at_the_centre(stage).await?;
         let (new_states, new_files) = (kept_in_state(stage, origin).await? - states, kept_as_files(stage)?.len() - files);
         let expected = match attack.kept() {
             Kept::Nowhere => (0, 0),
-            // Lies about rows end in the same true segment: it is kept once.
+            // Attacks on rows end in the same honest segment: it is kept once.
             Kept::InState if needs_nothing_held(attack) => (usize::from(states == 0), 0),
             Kept::InState => (1, 0),
             Kept::AsFile => (0, 1),
@@ -168,7 +169,7 @@ impl Centre {
         province.carry_honestly(OriginId(HONEST), 1).await?;
         let honest = stage.stream(self.at, HONEST).await?.seq;
         ensure!(honest == self.honest_seq + 1, "the honest stream stands at {honest}, and not at {}", self.honest_seq + 1);
-        (self.honest_seq, self.seen) = (honest, seen(stage).await?);
+        (self.honest_seq, self.state) = (honest, centre_state(stage).await?);
         Ok(())
     }
 }
@@ -177,21 +178,21 @@ impl Centre {
 /// something else. Nobody says that a district has two histories.
 async fn alarmed(stage: &Stage, centre: Place, answer: &Answer, attack: Attack, origin: u32) -> anyhow::Result<()> {
     // Whether the alarm is of the origin or of the carrier, and what it says.
-    let (of_origin, said) = match (attack.alarmed(), answer) {
+    let (of_origin, reason_sent) = match (attack.alarmed(), answer) {
         (Alarmed::Origin, Answer::Refused(refusal)) => (true, Some(refusal.to_string())),
-        (Alarmed::Carrier, Answer::Misbehaved(said)) => (false, said.clone()),
+        (Alarmed::Carrier, Answer::Misbehaved(reason)) => (false, reason.clone()),
         (Alarmed::Nobody, _) => return nobody_is_blamed(&stage.status(centre).await?),
-        (_, answer) => bail!("an alarm should tell of {answer:?}"),
+        (_, answer) => bail!("an alarm should name {answer:?}"),
     };
-    let status = until("the alarm tells of it", async || {
+    let status = until("the alarm names it", async || {
         let status = stage.status(centre).await?;
         let reason = |kind: &AlarmKind| if of_origin { refused_of(kind, origin) } else { misbehaved(kind) };
         let mut reasons = status.alarms.iter().filter_map(|alarm| reason(&alarm.kind));
-        let tells = reasons.any(|reason| said.as_ref().is_none_or(|said| reason.contains(said)));
-        Ok(tells.then_some(status))
+        let names_it = reasons.any(|reason| reason_sent.as_ref().is_none_or(|sent| reason.contains(sent)));
+        Ok(names_it.then_some(status))
     })
     .await
-    .with_context(|| format!("an alarm should say {said:?}"))?;
+    .with_context(|| format!("an alarm should name {reason_sent:?}"))?;
     nobody_is_blamed(&status)
 }
 
@@ -218,13 +219,13 @@ fn nobody_is_blamed(status: &StatusReport) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn seen(stage: &Stage) -> anyhow::Result<Seen> {
+async fn centre_state(stage: &Stage) -> anyhow::Result<CentreState> {
     let status = stage.status(nodes(CENTRE, 1)[0]).await?;
     let streams = status.streams.iter().filter(|stream| stream.seq > 0);
     let streams =
         streams.map(|stream| (stream.origin, stream.seq, stream.rows, stream.digest.clone(), stream.state.is_stopped())).collect();
     let answer = population(stage).await?;
-    Ok(Seen { streams, persons: answer.rows.first().and_then(|row| row.values.first().copied().flatten()) })
+    Ok(CentreState { streams, persons: answer.rows.first().and_then(|row| row.values.first().copied().flatten()) })
 }
 
 async fn population(stage: &Stage) -> anyhow::Result<IndicatorAnswer> {
@@ -272,7 +273,7 @@ fn peak_memory_kib(stage: &mut Stage) -> anyhow::Result<u64> {
     let (site, node) = nodes(CENTRE, 1)[0];
     let process = stage.tree.process(site, node).and_then(|process| process.id()).context("the centre runs")?;
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no peak")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel shows no peak")?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }
 
@@ -282,18 +283,18 @@ async fn by_hand(stage: &Stage, attack: Attack) -> anyhow::Result<()> {
     let mut command = tokio::process::Command::new(program("kho-hostile-province")?);
     command
         .arg(stage.tree.node_dir(site, node))
-        .args(["--attack", &attack.name(), "--origin", &HALF_TOLD.to_string()])
+        .args(["--attack", &attack.name(), "--origin", &PARTLY_DELIVERED.to_string()])
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = command.output().await?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     ensure!(
         output.status.success(),
-        "`kho-hostile-province` ended with {}: {said}{}",
+        "`kho-hostile-province` ended with {}: {printed}{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    ensure!(said.contains(&attack.name()) && said.contains("BadChain"), "it says: {said}");
+    ensure!(printed.contains(&attack.name()) && printed.contains("BadChain"), "it printed: {printed}");
 
     let listed = stage.kho("operator", ["fork", "list", "--json"], &stage.tree.urls(id(CENTRE))).output().await?;
     ensure!(listed.status.code() == Some(1), "`kho fork list` ends with 1 when there is evidence, not with {}", listed.status);
@@ -310,13 +311,13 @@ async fn by_hand(stage: &Stage, attack: Attack) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the province does not pass on, it can't hide: the district it is silent about is named as the oldest, the one of which
+/// What the province does not pass on, it can't hide: the district whose data it withholds is named as the oldest, the one of which
 /// nothing ever came as missing.
 async fn withheld_shows(stage: &Stage, province: &HostileProvince) -> anyhow::Result<()> {
     province.carry_honestly(OriginId(HONEST), usize::MAX).await?;
     let answer = until("the answer says that the withheld district is old", async || {
         // Serving the old head again and again makes it no younger.
-        province.perform(Attack::WithholdNewest, OriginId(HALF_TOLD)).await?;
+        province.perform(Attack::WithholdNewest, OriginId(PARTLY_DELIVERED)).await?;
         let answer = population(stage).await?;
         let old = answer.completeness.oldest.as_ref().is_some_and(|oldest| oldest.age_seconds >= OLD_SECONDS);
         Ok(old.then_some(answer))
@@ -325,12 +326,12 @@ async fn withheld_shows(stage: &Stage, province: &HostileProvince) -> anyhow::Re
     let completeness = answer.completeness;
     let oldest = completeness.oldest.clone().expect("it was just seen");
     ensure!(
-        oldest.site == HALF_TOLD && completeness.complete_up_to.as_ref() == Some(&oldest.up_to),
+        oldest.site == PARTLY_DELIVERED && completeness.complete_up_to.as_ref() == Some(&oldest.up_to),
         "the oldest is {oldest:?}: {:?}",
         completeness.complete_up_to
     );
     let missing: Vec<u32> = completeness.missing.iter().map(|missing| missing.site).collect();
-    ensure!(missing == [UNTOLD] && (completeness.included, completeness.expected) == (2, 3), "{:?}", completeness.missing);
+    ensure!(missing == [UNDELIVERED] && (completeness.included, completeness.expected) == (2, 3), "{:?}", completeness.missing);
     Ok(())
 }
 
@@ -348,7 +349,7 @@ async fn converges(stage: &mut Stage) -> anyhow::Result<()> {
     let everywhere: Vec<Place> =
         [CENTRE, PROVINCE].into_iter().chain(DISTRICTS.iter().map(|(site, _)| *site)).map(|site| nodes(site, 1)[0]).collect();
     for district in &DISTRICTS {
-        let batches = if district.0 == HONEST { TOLD + HONEST_BATCHES } else { TOLD + KEPT_BACK };
+        let batches = if district.0 == HONEST { DELIVERED + HONEST_BATCHES } else { DELIVERED + KEPT_BACK };
         let (rows, holders) = (batches * BATCH_ROWS, [everywhere[0], province, nodes(district.0, 1)[0]]);
         stage.until_equal(district.0, rows, &holders).await?;
         // No stream is stuck: what is entered now arrives.

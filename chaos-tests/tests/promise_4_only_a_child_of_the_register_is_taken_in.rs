@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use kho_chaos_tests::{People, Stage, play, stage::Place};
+use kho_chaos_tests::{People, Stage, place::Place, play};
 use kho_node::api::AlarmKind;
 use kho_replication::{
     frames::{ChildFrame, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, StreamHeld},
@@ -22,8 +22,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 async fn promise_4_only_a_child_of_the_register_is_taken_in() {
     let sites = vec![centre(1), region(), district(DISTRICT, &BIEN_HOA, &[CENTRE], 1), district(GRANDCHILD, &LONG_KHANH, &[REGION], 1)];
     play(plan(sites), async |stage| {
-        let (parent, child, stranger) = (nodes(CENTRE, 1)[0], nodes(DISTRICT, 1)[0], nodes(GRANDCHILD, 1)[0]);
-        // The stranger's own process never runs: the scene speaks with its certificate.
+        let (parent, child, foreigner) = (nodes(CENTRE, 1)[0], nodes(DISTRICT, 1)[0], nodes(GRANDCHILD, 1)[0]);
+        // The foreigner's own process never runs: the scene uses its certificate.
         for place in [parent, child] {
             stage.tree.start_node(place.0, place.1)?;
             stage.tree.bootstrap_site(place.0).await?;
@@ -34,20 +34,20 @@ async fn promise_4_only_a_child_of_the_register_is_taken_in() {
         stage.until_equal(DISTRICT, 500, &[parent, child]).await?;
         let before = stage.status(parent).await?;
 
-        match greet(stage, stranger, parent, stranger).await? {
+        match greet(stage, foreigner, parent, foreigner).await? {
             ParentFrame::Goodbye(Goodbye::NotParent { parent, child, .. }) => assert_eq!((parent, child), (id(CENTRE), id(GRANDCHILD))),
             other => bail!("a site that is no child was answered with {other:?}"),
         }
-        match greet(stage, child, parent, stranger).await? {
+        match greet(stage, child, parent, foreigner).await? {
             ParentFrame::Goodbye(Goodbye::PeerMisbehaved(_)) => {}
             other => bail!("a child that calls itself another site was answered with {other:?}"),
         }
 
         let after = stage.status(parent).await?;
-        assert_eq!(after.streams.len(), before.streams.len(), "nothing of a stranger is held");
+        assert_eq!(after.streams.len(), before.streams.len(), "nothing of a foreigner is held");
         assert!(
             after.alarms.iter().any(|alarm| matches!(alarm.kind, AlarmKind::ChildMisbehaved { child: DISTRICT, .. })),
-            "a node that lies about itself raises an alarm: {:?}",
+            "a node that names another site as itself raises an alarm: {:?}",
             after.alarms
         );
         client.enter(people.batch(500..600)).await?;
@@ -56,7 +56,7 @@ async fn promise_4_only_a_child_of_the_register_is_taken_in() {
     .await;
 }
 
-/// Dials `parent` with the certificate of `bearer`, says hello as `claimed`, and gives the answer.
+/// Dials `parent` with the certificate of `bearer`, sends a Hello as `claimed`, and returns the answer.
 async fn greet(stage: &Stage, bearer: Place, parent: Place, claimed: Place) -> anyhow::Result<ParentFrame> {
     let dir = stage.tree.node_dir(bearer.0, bearer.1);
     let files = CredentialFiles { root_ca: dir.join("root.crt"), certificate_chain: dir.join("tls.crt"), key: dir.join("tls.key") };
@@ -74,5 +74,5 @@ async fn greet(stage: &Stage, bearer: Place, parent: Place, claimed: Place) -> a
     let hello = Hello { versions: PROTOCOL_VERSIONS, site: SiteId(site), node: NodeId(node), register_version: 1, streams: vec![stream] };
     sender.send(&ChildFrame::Hello(hello).encode()?).await?;
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, receiver.recv()).await.context("no answer came")??;
-    Ok(ParentFrame::decode(&answer.context("the link was closed without a word")?)?)
+    Ok(ParentFrame::decode(&answer.context("the link was closed without an answer")?)?)
 }

@@ -31,7 +31,7 @@ async fn promise_7_link_cut_and_resumed() {
         import.ensure_under_way()?;
         assert_eq!(import.rows().await?, IMPORTED, "entry goes on without the parent");
         let at_cut = steady.acknowledged();
-        until("the child tells that its link is down", async || {
+        until("the child reports that its link is down", async || {
             let status = stage.status(child).await?;
             Ok((!status.health.is_healthy() && status.uplink.state.is_down()).then_some(()))
         })

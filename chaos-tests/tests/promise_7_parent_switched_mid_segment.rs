@@ -12,7 +12,7 @@ async fn promise_7_parent_switched_mid_segment() {
     play(plan(vec![centre(1), region(), district(DISTRICT, &BIEN_HOA, &[REGION, CENTRE], 1)]), async |stage| {
         stage.tree.start().await?;
         let (top, middle, child) = (nodes(CENTRE, 1)[0], nodes(REGION, 1)[0], nodes(DISTRICT, 1)[0]);
-        // Only what is held: what is acknowledged is told of the active parent.
+        // Only the parents are watched: what a child shows as acknowledged is about its active parent.
         let watch = CursorWatch::start(vec![stage.tree.operator(id(CENTRE))?, stage.tree.operator(id(REGION))?]);
         let people = People::new("imported", BIEN_HOA.commune);
         let mut import = stage.import(DISTRICT, &people, IMPORTED, 100, 1)?;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kho_chaos_tests::{People, Stage, SteadyEntry, entry::EntryRate, play, stage::Place, until};
+use kho_chaos_tests::{People, Stage, SteadyEntry, entry::EntryRate, place::Place, play, until};
 
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
 

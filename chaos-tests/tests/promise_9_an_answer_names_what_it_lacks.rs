@@ -1,4 +1,4 @@
-//! Promise 9: an answer names the site that is oldest, and sites of which nothing was ever heard.
+//! Promise 9: an answer names the site that is oldest, and sites of which nothing ever arrived.
 
 use kho_chaos_tests::{People, play, until};
 use kho_node::api::{IndicatorAnswer, IndicatorRow};
@@ -33,17 +33,18 @@ async fn promise_9_an_answer_names_what_it_lacks() {
             stage.until_equal(site, rows, &[nodes(CENTRE, 1)[0], nodes(site, 1)[0]]).await?;
         }
         let centre = stage.tree.operator(id(CENTRE))?;
-        let ask = async || -> anyhow::Result<IndicatorAnswer> { Ok(centre.indicator("population", &IndicatorQuestion::default()).await?) };
+        let query =
+            async || -> anyhow::Result<IndicatorAnswer> { Ok(centre.indicator("population", &IndicatorQuestion::default()).await?) };
 
-        let whole = ask().await?;
+        let whole = query().await?;
         assert_eq!(total(&whole.rows), 500.0);
         assert_eq!((whole.completeness.included, whole.completeness.expected), (2, 3), "{:?}", whole.completeness);
         let missing = &whole.completeness.missing;
-        assert!(missing.len() == 1 && missing[0].site == NEVER_STARTED, "a site never heard of is named: {missing:?}");
+        assert!(missing.len() == 1 && missing[0].site == NEVER_STARTED, "a site of which nothing ever arrived is named: {missing:?}");
 
         link.cut();
         let answer = until("the answer says that its oldest site is old", async || {
-            let answer = ask().await?;
+            let answer = query().await?;
             let old = answer.completeness.oldest.as_ref().is_some_and(|oldest| oldest.age_seconds >= OLD_SECONDS);
             Ok(old.then_some(answer))
         })
@@ -54,7 +55,7 @@ async fn promise_9_an_answer_names_what_it_lacks() {
         assert_eq!(total(&answer.rows), 500.0, "what is held still counts");
 
         link.resume();
-        until("no site is old any more", async || Ok(ask().await?.completeness.oldest.filter(|oldest| oldest.age_seconds < OLD_SECONDS)))
+        until("no site is old any more", async || Ok(query().await?.completeness.oldest.filter(|oldest| oldest.age_seconds < OLD_SECONDS)))
             .await?;
         Ok(())
     })

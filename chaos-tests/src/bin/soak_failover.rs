@@ -1,4 +1,4 @@
-//! `kho-soak-failover`: kills the leader of a site under load many times and tells how long no write went through.
+//! `kho-soak-failover`: kills the leader of a site under load many times and reports how long no write went through.
 //!
 //! Exit code 0 when at most one of 300 rounds took longer than 2 s, 1 when more did or a row was lost or doubled.
 
@@ -11,7 +11,7 @@ use kho_chaos_tests::{
     soak,
 };
 
-/// Kill the leader of a site under load many times; tell how long it takes until the next write is acknowledged.
+/// Kill the leader of a site under load many times; report how long it takes until the next write is acknowledged.
 #[derive(Debug, Parser)]
 #[command(name = "kho-soak-failover", version, after_help = "Example:\n  kho-soak-failover --rounds 300 --json")]
 struct SoakArgs {
@@ -29,17 +29,17 @@ struct SoakArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = SoakArgs::parse();
-    soak::exit_code(run(&args).await.and_then(|report| told(&report, args.json)))
+    soak::exit_code(run(&args).await.and_then(|measured| report(&measured, args.json)))
 }
 
 async fn run(args: &SoakArgs) -> anyhow::Result<FailoverReport> {
     anyhow::ensure!(args.nodes % 2 == 1, "a site has 3 or 5 nodes, not {}", args.nodes);
-    let mut stage = Stage::found(plan(args.nodes))?;
+    let mut stage = Stage::create(plan(args.nodes))?;
     let rounds = usize::try_from(args.rounds)?;
     measure(&mut stage, rounds, |round, time| eprintln!("round {round} of {rounds}: {} ms", time.as_millis())).await
 }
 
-fn told(report: &FailoverReport, json: bool) -> anyhow::Result<bool> {
-    println!("{}", if json { serde_json::to_string_pretty(report)? } else { report.text() });
-    Ok(report.holds)
+fn report(measured: &FailoverReport, json: bool) -> anyhow::Result<bool> {
+    println!("{}", if json { serde_json::to_string_pretty(measured)? } else { measured.text() });
+    Ok(measured.holds)
 }

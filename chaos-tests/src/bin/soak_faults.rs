@@ -13,7 +13,7 @@ use kho_chaos_tests::{
 };
 use serde::Serialize;
 
-/// Play fault scenes at random on real processes: kills, cut and spoiled links, full disks, clocks, flipped bits, power cuts.
+/// Play fault scenes at random on real processes: kills, cut and degraded links, full disks, clocks, flipped bits, power cuts.
 #[derive(Debug, Parser)]
 #[command(
     name = "kho-soak-faults",
@@ -39,7 +39,7 @@ struct FaultsReport {
     rounds: u32,
     held: BTreeMap<Scene, u32>,
     not_run: BTreeMap<Scene, u32>,
-    /// Over all scenes: requests acknowledged and unknown, looks at nodes, batches read back and compared.
+    /// Over all scenes: requests acknowledged and unknown, sightings of nodes, batches read back and compared.
     acknowledged: usize,
     unknown: usize,
     sightings: usize,
@@ -59,8 +59,8 @@ struct FailedScene {
 async fn main() -> ExitCode {
     let args = SoakArgs::parse();
     let report = soak(&args).await;
-    let told = if args.json { serde_json::to_string_pretty(&report).unwrap_or_default() } else { report.text() };
-    println!("{told}");
+    let text = if args.json { serde_json::to_string_pretty(&report).unwrap_or_default() } else { report.text() };
+    println!("{text}");
     if report.holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -100,9 +100,9 @@ async fn soak(args: &SoakArgs) -> FaultsReport {
     report
 }
 
-/// What failed is told with the ends of the nodes' logs.
+/// Plays one round. A failure comes with the ends of the nodes' logs.
 async fn play(round: Round) -> Result<Recorded, String> {
-    let mut stage = Stage::found(round.scene.plan()).map_err(|error| format!("{error:#}"))?;
+    let mut stage = Stage::create(round.scene.plan()).map_err(|error| format!("{error:#}"))?;
     let outcome = round.play(&mut stage).await;
     outcome.map_err(|error| format!("{error:#}\n{}", stage.logs()))
 }
@@ -116,7 +116,7 @@ impl FaultsReport {
             text.push_str(&format!("not run: {}\n", counts(&self.not_run)));
         }
         text.push_str(&format!(
-            "{} requests acknowledged and kept, {} of unknown outcome, {} looks at nodes, {} batches read back\n",
+            "{} requests acknowledged and kept, {} of unknown outcome, {} sightings of nodes, {} batches read back\n",
             self.acknowledged, self.unknown, self.sightings, self.batches_read_back
         ));
         for failed in &self.failed {

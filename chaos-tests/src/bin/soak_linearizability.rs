@@ -37,23 +37,23 @@ struct SoakArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = SoakArgs::parse();
-    soak::exit_code(run(&args).await.and_then(|report| told(&report, args.json)))
+    soak::exit_code(run(&args).await.and_then(|measured| report(&measured, args.json)))
 }
 
 async fn run(args: &SoakArgs) -> anyhow::Result<LinearizabilityReport> {
     let seed = args.seed.unwrap_or_else(rand::random);
     eprintln!("seed {seed}");
     let read = if args.read_local { ReadMode::Local } else { ReadMode::Linearizable };
-    let mut stage = Stage::found(plan())?;
+    let mut stage = Stage::create(plan())?;
     let histories = usize::try_from(args.histories)?;
     measure(&mut stage, histories, seed, read, |number, disturbance| eprintln!("history {number} of {histories}: {disturbance:?}")).await
 }
 
-fn told(report: &LinearizabilityReport, json: bool) -> anyhow::Result<bool> {
+fn report(measured: &LinearizabilityReport, json: bool) -> anyhow::Result<bool> {
     if json {
-        println!("{}", serde_json::to_string_pretty(report)?)
+        println!("{}", serde_json::to_string_pretty(measured)?)
     } else {
-        print!("{}", report.text())
+        print!("{}", measured.text())
     }
-    Ok(report.holds)
+    Ok(measured.holds)
 }

@@ -35,7 +35,8 @@ fn wrong_in(stream: &HeldStream, entered: &BTreeMap<(u32, &str), &EntryRecord>) 
             }
         }
         let mut put: Vec<&str> = batch.rows.iter().map(String::as_str).collect();
-        (expected.sort_unstable(), put.sort_unstable());
+        expected.sort_unstable();
+        put.sort_unstable();
         if put != expected {
             findings.push(format!(
                 "batch {} puts {} rows, its requests brought {}, and they are not the same",

@@ -2,13 +2,13 @@
 //!
 //! A node that was just started has yet to apply what its log holds, and a follower may lag: what such a node shows is true of
 //! some earlier moment and binds nobody. What a node shows that is ready binds: it had applied everything that its site ever
-//! acknowledged, so nothing that *any* node of the site showed before it was asked may be missing.
+//! acknowledged, so nothing that *any* node of the site showed before its status was requested may be missing.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::recording::{Recording, Sighting};
 
-/// Ready nodes that show less than their site had shown before they were asked.
+/// Ready nodes that show less than their site had shown before their status was requested.
 pub fn cursors_forward(recording: &Recording) -> Vec<String> {
     let mut by_stream: BTreeMap<(u32, u32), Vec<&Sighting>> = BTreeMap::new();
     for sighting in &recording.sightings {
@@ -33,14 +33,14 @@ fn went_back(sightings: &[&Sighting], what: &str, of: impl Fn(&Sighting) -> Opti
     }
     for sighting in sightings.iter().filter(|sighting| sighting.ready) {
         let Some(now) = of(sighting) else { continue };
-        let answered_before = by_answer.partition_point(|(answered_at, _)| *answered_at <= sighting.asked_at);
+        let answered_before = by_answer.partition_point(|(answered_at, _)| *answered_at <= sighting.requested_at);
         let before = answered_before.checked_sub(1).map_or(0, |last| by_answer[last].1);
         if now < before {
             findings.push(format!(
                 "site {}, origin {}: {what} {before} before second {:.3}, and node {} then {now}",
                 sighting.at.0,
                 sighting.origin,
-                sighting.asked_at.as_secs_f64(),
+                sighting.requested_at.as_secs_f64(),
                 sighting.at.1
             ));
         }
@@ -53,7 +53,7 @@ mod tests {
         super::sample::{good, sighting},
         *,
     };
-    use crate::stage::place;
+    use crate::place::place;
 
     #[test]
     fn promise_7_a_ready_node_that_shows_less_than_its_site_showed_is_found() {
@@ -70,10 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_not_ready_and_an_answer_to_an_older_question_bind_nobody() {
+    fn a_node_that_is_not_ready_and_an_answer_to_an_older_request_bind_nobody() {
         let mut recording = good();
         recording.sightings.push(Sighting { ready: false, ..sighting(1, 1, 9, 0) });
-        recording.sightings.push(Sighting { asked_at: Duration::from_secs(4), ..sighting(1, 1, 9, 3) });
+        recording.sightings.push(Sighting { requested_at: Duration::from_secs(4), ..sighting(1, 1, 9, 3) });
         assert!(cursors_forward(&recording).is_empty(), "{:?}", cursors_forward(&recording));
     }
 }

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{recording::Recording, stage::Place};
+use crate::{place::Place, recording::Recording};
+
+/// A node, and its digest and number of rows.
+type NodeState<'a> = (Place, (&'a str, u64));
 
 /// Two nodes that differ at the same place, or that stand at different places in the end.
 pub fn digests_equal(recording: &Recording) -> Vec<String> {
@@ -13,7 +16,7 @@ pub fn digests_equal(recording: &Recording) -> Vec<String> {
         .iter()
         .filter_map(|seen| Some((seen.at, (seen.origin, seen.epoch.as_str(), seen.seq), (seen.digest.as_deref()?, seen.rows))));
     let held = recording.held.iter().map(|held| (held.at, (held.origin, held.epoch.as_str(), held.seq), (held.digest.as_str(), held.rows)));
-    let mut first: BTreeMap<(u32, &str, u64), (Place, (&str, u64))> = BTreeMap::new();
+    let mut first: BTreeMap<(u32, &str, u64), NodeState<'_>> = BTreeMap::new();
     for (at, place, state) in shown.chain(held) {
         let (other, known) = *first.entry(place).or_insert((at, state));
         if known != state {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use kho_storage::ids::SiteTime;
 
 use crate::{
+    place::place,
     recording::{EntryOutcome, EntryRecord, HeldBatch, HeldStream, Recording, Sighting},
-    stage::place,
 };
 
 const ORIGIN: u32 = 3;
@@ -34,7 +34,7 @@ pub(super) fn sighting(site: u32, seq: u64, second: u64, acknowledged: u64) -> S
     let at = Duration::from_secs(second);
     Sighting {
         at: place(site, 1),
-        asked_at: at,
+        requested_at: at,
         answered_at: at + Duration::from_millis(5),
         ready: true,
         origin: ORIGIN,

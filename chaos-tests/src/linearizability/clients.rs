@@ -1,4 +1,4 @@
-//! Clients that use rows as registers: each asks one node, all the time, and notes when and what.
+//! Clients that use rows as registers. Each calls one node all the time and records when, what and the answer.
 
 use std::{
     sync::{
@@ -22,7 +22,7 @@ use crate::stage::Stage;
 pub(super) const CLIENTS_PER_NODE: usize = 3;
 /// Few enough that they meet, and so many that no key's part grows out of hand.
 const KEYS: usize = 6;
-/// An answer that takes longer is not waited for: a write stays open, a read says nothing.
+/// No answer is awaited longer: a write stays open then, and a read is dropped.
 const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Between two calls of a client that has made enough of them and waits for the end of a fault.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -32,7 +32,7 @@ const WRITES_PERCENT: u32 = 40;
 /// How rows are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadMode {
-    /// As everybody reads who says nothing: through a read index, at any node.
+    /// The default: through a read index, at any node.
     Linearizable,
     /// From what the node has applied. It promises no order, and the judge must find that out.
     Local,

@@ -9,10 +9,7 @@ use kho_storage::ids::{NodeId, SiteId};
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{
-    proxy::Link,
-    stage::{Place, Stage},
-};
+use crate::{place::Place, proxy::Link, stage::Stage};
 
 /// Clients have begun before anything is done to the site.
 const BEGIN_MS_MAX: u64 = 60;
@@ -25,10 +22,10 @@ pub enum Disturbance {
     /// kill -9, and started again at once.
     LeaderKilled,
     FollowerKilled,
-    /// It does nothing for a while, and then goes on believing that it leads.
+    /// It is paused for a while, and afterwards still takes itself for the leader.
     LeaderPaused,
     FollowerPaused,
-    /// The others don't hear it and it doesn't hear them; clients reach it.
+    /// It and the other nodes can't reach each other. Clients still reach it.
     LeaderCutOff,
     FollowerCutOff,
 }
@@ -50,7 +47,7 @@ impl Disturbance {
         Self::ALL[chance.random_range(0..Self::ALL.len())]
     }
 
-    /// Does it to the site, holds it for a while, and takes it back. Says when it was done, if anything was.
+    /// Does it to the site, holds it for a while, and takes it back. Returns when it was done, if anything was.
     ///
     /// # Errors
     /// When the site has no leader for long, or a node ended by itself.
@@ -66,7 +63,7 @@ impl Disturbance {
         let follower = (site, followers[chance.random_range(0..followers.len())]);
         let leader = (site, leader);
         tokio::time::sleep(Duration::from_millis(chance.random_range(0..BEGIN_MS_MAX))).await;
-        // Around the time after which a leader is missed, so that some pauses are noticed and some are not.
+        // Around the time after which a leader is missed, so that some pauses are detected and some are not.
         let held = Duration::from_millis(chance.random_range(100..1_600));
         let done = Instant::now();
         match self {

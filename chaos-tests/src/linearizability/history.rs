@@ -1,8 +1,8 @@
-//! What clients of a register asked and were answered.
+//! The calls of the clients of a register, and their answers.
 
 use std::time::Duration;
 
-/// What was asked, and what came of it.
+/// What was called, and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
     /// Every write of a history has a value of its own.

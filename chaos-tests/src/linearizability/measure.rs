@@ -21,7 +21,8 @@ use super::{
     judge::judge,
 };
 use crate::{
-    stage::{Place, Stage},
+    place::Place,
+    stage::Stage,
     trees::{self, BIEN_HOA, DISTRICT},
 };
 
@@ -45,7 +46,7 @@ pub struct LinearizabilityReport {
     pub concurrency_min: usize,
     /// Calls that ended after the site was disturbed, in the history where those were fewest.
     pub met_min: usize,
-    /// Writes whose outcome nobody was told.
+    /// Writes whose outcome is unknown.
     pub unanswered_writes: usize,
     pub disturbances: BTreeMap<Disturbance, usize>,
     pub not_linearizable: usize,
@@ -59,7 +60,7 @@ pub fn plan() -> TreePlan {
     trees::plan(vec![trees::district(DISTRICT, &BIEN_HOA, &[], 3)])
 }
 
-/// Records and judges so many histories; `tell` hears of each. Rows are read as `read` says.
+/// Records and judges so many histories; `report_history` is called after each. Rows are read as `read` says.
 ///
 /// # Errors
 /// When the site never answers again after a disturbance.
@@ -68,7 +69,7 @@ pub async fn measure(
     histories: usize,
     seed: u64,
     read: ReadMode,
-    mut tell: impl FnMut(usize, Disturbance),
+    mut report_history: impl FnMut(usize, Disturbance),
 ) -> anyhow::Result<LinearizabilityReport> {
     let links = stage.links_before(SITE, seed)?;
     stage.tree.start().await?;
@@ -115,7 +116,7 @@ pub async fn measure(
                 report.findings.push(format!("history {number}, {disturbance:?}: {error}"));
             }
         }
-        tell(number, disturbance);
+        report_history(number, disturbance);
         until_all_answer(stage, &nodes).await?;
     }
     // A fault that met few calls proves little.

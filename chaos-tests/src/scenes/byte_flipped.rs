@@ -1,4 +1,4 @@
-//! A bit flips in a database file of a node that stands still. The node must not spread it: it refuses to start, or stops, or
+//! A bit flips in a database file of a stopped node. The node must not spread it: it refuses to start, or stops, or
 //! `kho verify` finds it, and the file or its folder is named; or the bit lay where it hurts nothing. The site goes on meanwhile.
 
 use std::{
@@ -17,8 +17,9 @@ use rand_chacha::ChaCha8Rng;
 use super::SOURCES;
 use crate::{
     mounting::run,
+    place::Place,
     recorder::{Recorded, Recorder},
-    stage::{Place, Stage},
+    stage::Stage,
     trees::{CENTRE, DISTRICT},
 };
 
@@ -28,7 +29,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Which file is hit. The first four in turn, and then any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Target {
+enum FlipTarget {
     /// The newest part of the log: what was acknowledged last stands only there.
     LogEnd,
     LogManifest,
@@ -37,11 +38,11 @@ enum Target {
     AnyFile,
 }
 
-const IN_TURN: [Target; 4] = [Target::LogEnd, Target::StateTable, Target::LogManifest, Target::StateManifest];
+const IN_TURN: [FlipTarget; 4] = [FlipTarget::LogEnd, FlipTarget::StateTable, FlipTarget::LogManifest, FlipTarget::StateManifest];
 
-/// What came of it.
+/// The result of a flipped bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
+enum FlipOutcome {
     /// The node ended by itself before it took part.
     Refused,
     /// The node ended by itself, or `kho verify` found it.
@@ -71,9 +72,9 @@ pub async fn play(stage: &mut Stage, seed: u64, flips: usize) -> anyhow::Result<
     stage.tree.start().await?;
     let recorder = Recorder::start(stage, &SOURCES)?;
     recorder.until_more(600).await?;
-    let mut met: BTreeMap<(Target, Outcome), usize> = BTreeMap::new();
+    let mut met: BTreeMap<(FlipTarget, FlipOutcome), usize> = BTreeMap::new();
     for flip in 0..flips {
-        let target = IN_TURN.get(flip).copied().unwrap_or(Target::AnyFile);
+        let target = IN_TURN.get(flip).copied().unwrap_or(FlipTarget::AnyFile);
         // Now and then the leader.
         let victim = nodes[chance.random_range(0..nodes.len())];
         let outcome = hit(stage, victim, target, &mut chance).await.with_context(|| format!("{target:?} of node {}", victim.1))?;
@@ -81,18 +82,18 @@ pub async fn play(stage: &mut Stage, seed: u64, flips: usize) -> anyhow::Result<
         recorder.until_more(100).await?;
     }
     eprintln!("{met:?}");
-    for target in [Target::LogEnd, Target::LogManifest, Target::StateTable, Target::StateManifest] {
-        ensure!(!met.contains_key(&(target, Outcome::Harmless)), "damage to {target:?} was noticed by nobody");
+    for target in [FlipTarget::LogEnd, FlipTarget::LogManifest, FlipTarget::StateTable, FlipTarget::StateManifest] {
+        ensure!(!met.contains_key(&(target, FlipOutcome::Harmless)), "damage to {target:?} was not detected");
     }
     recorder.conclude(stage, &stage.places()).await
 }
 
 /// Stops the node, flips a bit, starts it, sees what comes of it, and puts the bit back.
-async fn hit(stage: &mut Stage, victim: Place, target: Target, chance: &mut ChaCha8Rng) -> anyhow::Result<Outcome> {
+async fn hit(stage: &mut Stage, victim: Place, target: FlipTarget, chance: &mut ChaCha8Rng) -> anyhow::Result<FlipOutcome> {
     let data = stage.tree.node_dir(victim.0, victim.1).join("data");
     let process = stage.tree.process(victim.0, victim.1).context("it was started")?;
     // A stop in order flushes the state; a kill leaves it behind the log.
-    if target == Target::StateTable || chance.random_bool(0.5) {
+    if target == FlipTarget::StateTable || chance.random_bool(0.5) {
         process.stop()?
     } else {
         process.kill()?
@@ -101,14 +102,14 @@ async fn hit(stage: &mut Stage, victim: Place, target: Target, chance: &mut ChaC
     run("cp", ["-a".as_ref(), data.as_os_str(), whole.as_os_str()])?;
     let flipped = flip(&target.file(&data, chance)?, target, chance)?;
     eprintln!("{target:?}: bit at {} of {}", flipped.offset, flipped.file.display());
-    let (outcome, told) = judged(stage, victim).await?;
-    ensure!(!told.contains("panicked"), "bytes from a disk made the node panic:\n{told}");
-    if outcome != Outcome::Harmless {
+    let (outcome, log) = judged(stage, victim).await?;
+    ensure!(!log.contains("panicked"), "bytes from a disk made the node panic:\n{log}");
+    if outcome != FlipOutcome::Harmless {
         let file_name = flipped.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let folder = flipped.file.parent().unwrap_or(Path::new("/"));
         ensure!(
-            told.contains(file_name) || told.contains(&*folder.to_string_lossy()) || told.contains(&*data.to_string_lossy()),
-            "nobody named {}: {told}",
+            log.contains(file_name) || log.contains(&*folder.to_string_lossy()) || log.contains(&*data.to_string_lossy()),
+            "nobody named {}: {log}",
             flipped.file.display()
         );
     }
@@ -117,12 +118,12 @@ async fn hit(stage: &mut Stage, victim: Place, target: Target, chance: &mut ChaC
     }
     match outcome {
         // It never took part, so its disk may be put back as it was: it has promised nothing since.
-        Outcome::Refused => {
+        FlipOutcome::Refused => {
             std::fs::remove_dir_all(&data)?;
             std::fs::rename(&whole, &data)?;
         }
         // It may have acknowledged entries since: only the bit is put back, if its file is still there.
-        Outcome::Found | Outcome::Harmless => {
+        FlipOutcome::Found | FlipOutcome::Harmless => {
             std::fs::remove_dir_all(&whole)?;
             flipped.put_back()?;
         }
@@ -132,30 +133,30 @@ async fn hit(stage: &mut Stage, victim: Place, target: Target, chance: &mut ChaC
     Ok(outcome)
 }
 
-/// Starts the node and gives what came of it, with everything that was said.
-async fn judged(stage: &mut Stage, victim: Place) -> anyhow::Result<(Outcome, String)> {
-    let said_before = stage.tree.process(victim.0, victim.1).map_or(0, |process| process.log().len());
+/// Starts the node and gives what came of it, with everything that it logged.
+async fn judged(stage: &mut Stage, victim: Place) -> anyhow::Result<(FlipOutcome, String)> {
+    let log_before = stage.tree.process(victim.0, victim.1).map_or(0, |process| process.log().len());
     stage.tree.start_node(victim.0, victim.1)?;
-    let said = |stage: &mut Stage| {
+    let log_since = |stage: &mut Stage| {
         stage
             .tree
             .process(victim.0, victim.1)
-            .map(|process| process.log().get(said_before..).unwrap_or_default().to_string())
+            .map(|process| process.log().get(log_before..).unwrap_or_default().to_string())
             .unwrap_or_default()
     };
     let deadline = Instant::now() + JUDGED_WITHIN;
     loop {
         if !stage.runs(victim) {
-            let told = said(stage);
-            let outcome = if took_part(&told) { Outcome::Found } else { Outcome::Refused };
-            return Ok((outcome, told));
+            let log = log_since(stage);
+            let outcome = if took_part(&log) { FlipOutcome::Found } else { FlipOutcome::Refused };
+            return Ok((outcome, log));
         }
         let answers = matches!(stage.status(victim).await, Ok(status) if status.consensus.leader.is_some());
         if answers {
             break;
         }
         if Instant::now() > deadline {
-            bail!("the node neither takes part nor ends; its log:\n{}", said(stage));
+            bail!("the node neither takes part nor ends; its log:\n{}", log_since(stage));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -164,9 +165,9 @@ async fn judged(stage: &mut Stage, victim: Place) -> anyhow::Result<(Outcome, St
         .map(|(site, node)| stage.tree.url(*site, kho_storage::ids::NodeId(*node)))
         .collect();
     match stage.run_kho("operator", &["verify"], &urls).await {
-        Ok(_) if stage.runs(victim) => Ok((Outcome::Harmless, said(stage))),
-        Ok(_) => Ok((Outcome::Found, said(stage))),
-        Err(error) => Ok((Outcome::Found, format!("{}\n{error:#}", said(stage)))),
+        Ok(_) if stage.runs(victim) => Ok((FlipOutcome::Harmless, log_since(stage))),
+        Ok(_) => Ok((FlipOutcome::Found, log_since(stage))),
+        Err(error) => Ok((FlipOutcome::Found, format!("{}\n{error:#}", log_since(stage)))),
     }
 }
 
@@ -175,14 +176,14 @@ fn took_part(log: &str) -> bool {
     log.contains("\"message\":\"running\"")
 }
 
-impl Target {
+impl FlipTarget {
     fn file(self, data: &Path, chance: &mut ChaCha8Rng) -> anyhow::Result<PathBuf> {
         let (folder, fits): (&str, fn(&str) -> bool) = match self {
             Self::LogEnd => ("consensus/log", |name| name.ends_with(".log")),
             Self::LogManifest => ("consensus/log", |name| name.starts_with("MANIFEST")),
             Self::StateTable => ("warehouse", |name| name.ends_with(".sst")),
             Self::StateManifest => ("warehouse", |name| name.starts_with("MANIFEST")),
-            // RocksDB's own words about what it did are no data.
+            // RocksDB's own log is no data.
             Self::AnyFile => ("", |name| !name.starts_with("LOG") && name != "LOCK"),
         };
         let mut found = Vec::new();
@@ -210,11 +211,11 @@ fn files_under(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> anyhow::Result
     Ok(())
 }
 
-fn flip(file: &Path, target: Target, chance: &mut ChaCha8Rng) -> anyhow::Result<Flipped> {
+fn flip(file: &Path, target: FlipTarget, chance: &mut ChaCha8Rng) -> anyhow::Result<Flipped> {
     let open = File::options().read(true).write(true).open(file)?;
     let bytes = open.metadata()?.len();
-    // The last record of a log may never have been synced, and behind a table's data lie parts that are read by nobody.
-    let end = if target == Target::AnyFile { bytes } else { bytes.div_ceil(2) };
+    // The last record of a log may never have been synced, and parts behind a table's data are never read.
+    let end = if target == FlipTarget::AnyFile { bytes } else { bytes.div_ceil(2) };
     let offset = chance.random_range(0..end);
     let mut byte = [0];
     open.read_exact_at(&mut byte, offset)?;

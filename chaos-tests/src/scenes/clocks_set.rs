@@ -1,5 +1,5 @@
 //! Clocks that are set wrong while a site works: back by hours and by decades, forward by hours, on the leader and on a follower,
-//! while running and over a restart. Rows flow on, site time never goes back, and a parent does not believe a time that lies
+//! while running and over a restart. Rows flow on, site time never goes back, and a parent does not accept a time that lies
 //! ahead of its own clock.
 
 use std::time::Duration;
@@ -10,16 +10,17 @@ use kho_storage::ids::SiteId;
 
 use super::SOURCES;
 use crate::{
+    place::place,
     recorder::{Recorded, Recorder},
     shifted_clock::ClockLibrary,
-    stage::{Stage, place},
+    stage::Stage,
     trees::{CENTRE, DISTRICT},
-    watch::until,
+    wait::until,
 };
 
 const HOUR: i64 = 3_600;
 const YEAR: i64 = 365 * 24 * HOUR;
-/// A parent's watermark may lie ahead of its clock by no more than this (`HEAD_AHEAD_MS_MAX`), with room for the looks.
+/// A parent's watermark may lie ahead of its clock by no more than this (`HEAD_AHEAD_MS_MAX`), with room for the time between two polls.
 const AHEAD: Duration = Duration::from_secs(5 * 60 + 5);
 
 /// # Errors

@@ -1,5 +1,5 @@
-//! A disk that runs full: below its reserve a node refuses and says so; with no room at all it stops and says so. Nothing that was
-//! acknowledged is lost, and when there is room again the node goes on from its own disk.
+//! A disk that runs full: below its reserve a node refuses entry and names the reason; with no room at all it stops and names the reason. Nothing that was
+//! acknowledged is lost, and when there is room again the node continues from its own disk.
 
 use std::time::Instant;
 
@@ -11,11 +11,12 @@ use kho_storage::ids::SiteId;
 use super::SOURCES;
 use crate::{
     people::People,
+    place::{Place, place},
     recorder::{Recorded, Recorder},
     small_disk::SmallDisk,
-    stage::{Place, Stage, place},
+    stage::Stage,
     trees::{BIEN_HOA, CENTRE, DISTRICT},
-    watch::until,
+    wait::until,
 };
 
 const DISK_BYTES: u64 = 96 << 20;
@@ -24,7 +25,7 @@ const BULK_ROWS: u64 = 2_000;
 /// More than enough: RocksDB takes the room of a log file in advance, and all of it must be used up first.
 const BULK_BATCHES_MAX: u64 = 200;
 
-/// The reserve: the centre's disk fills up, its children are told to wait and lose nothing; a district's node refuses entry with a
+/// The reserve: the centre's disk fills up, its children are asked to retry later and lose nothing; a district's node refuses entry with a
 /// clear error while the others take it. Both go on by themselves.
 ///
 /// # Errors
@@ -77,7 +78,7 @@ pub async fn reserve_reached(stage: &mut Stage) -> anyhow::Result<Recorded> {
 /// # Errors
 /// Whatever is broken.
 pub async fn log_disk_full(stage: &mut Stage) -> anyhow::Result<Recorded> {
-    full_in_the_middle(stage, "data/consensus", Role::Follower).await
+    full_in_the_middle(stage, "data/consensus", Victim::Follower).await
 }
 
 /// The leader's state finds no room in the middle of a flush: the node stops, another leads; with room it comes back.
@@ -85,20 +86,21 @@ pub async fn log_disk_full(stage: &mut Stage) -> anyhow::Result<Recorded> {
 /// # Errors
 /// Whatever is broken.
 pub async fn state_disk_full(stage: &mut Stage) -> anyhow::Result<Recorded> {
-    full_in_the_middle(stage, "data/warehouse", Role::Leader).await
+    full_in_the_middle(stage, "data/warehouse", Victim::Leader).await
 }
 
+/// The node whose disk is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum Victim {
     Leader,
     Follower,
 }
 
-async fn full_in_the_middle(stage: &mut Stage, folder: &str, role: Role) -> anyhow::Result<Recorded> {
+async fn full_in_the_middle(stage: &mut Stage, folder: &str, victim: Victim) -> anyhow::Result<Recorded> {
     let nodes: Vec<Place> = stage.places().into_iter().filter(|at| at.0 == SiteId(DISTRICT)).collect();
     let mut disks = Vec::new();
     for at in &nodes {
-        // No reserve: the disk is to be full before the node notices. Small buffers, so that the state is flushed often.
+        // No reserve: the disk is to be full before the node detects it. Small buffers, so that the state is flushed often.
         stage.configure(*at, "idle_head_seconds = 5\n", "idle_head_seconds = 5\ndisk_reserve_mib = 0\n")?;
         stage.configure(*at, "write_buffer_mib = 64", "write_buffer_mib = 2")?;
         disks.push((*at, small_disk(stage, *at, folder)?));
@@ -108,7 +110,7 @@ async fn full_in_the_middle(stage: &mut Stage, folder: &str, role: Role) -> anyh
     recorder.until_more(200).await?;
 
     let leader = stage.tree.leader(SiteId(DISTRICT)).await?;
-    let (at, disk) = disks.iter().find(|((_, node), _)| (*node == leader) == (role == Role::Leader)).expect("a site of three");
+    let (at, disk) = disks.iter().find(|((_, node), _)| (*node == leader) == (victim == Victim::Leader)).expect("a site of three");
     disk.fill(64 << 10)?;
     // Large requests beside the small ones, through the other nodes: there is something to write.
     let urls: Vec<String> = nodes.iter().filter(|other| *other != at).map(|(site, node)| stage.tree.url(*site, *node)).collect();
@@ -127,7 +129,11 @@ async fn full_in_the_middle(stage: &mut Stage, folder: &str, role: Role) -> anyh
     let process = stage.tree.process(at.0, at.1).expect("it was started");
     let (ended, log) = (process.ended(), process.log());
     ensure!(ended.is_some_and(|status| status.code() == Some(1)), "a node without room ends with code 1, not with {ended:?}");
-    ensure!(log.contains("No space left on device"), "the node does not say why it ended; its log ends:\n{}", process.log_tail());
+    ensure!(
+        log.contains("No space left on device"),
+        "the node does not name the reason why it ended; its log ends:\n{}",
+        process.log_tail()
+    );
     recorder.until_more(200).await?;
 
     disk.make_room()?;

@@ -11,9 +11,10 @@ use rand_chacha::ChaCha8Rng;
 use super::SOURCES;
 use crate::{
     loop_disk::LoopDisk,
+    place::Place,
     preload::build_library,
     recorder::{Recorded, Recorder},
-    stage::{Place, Stage},
+    stage::Stage,
     trees::DISTRICT,
 };
 
@@ -64,9 +65,9 @@ pub async fn play(stage: &mut Stage, seed: u64, cuts: usize) -> anyhow::Result<R
             stage.tree.wait_for_answer(at.0, at.1).await?;
             ensure!(!stage.status(*at).await?.consensus.nodes.is_empty(), "node {} of site {} forgot its site", at.1, at.0);
         }
-        let eye = nodes[cut % nodes.len()];
-        stage.until_ready(eye).await?;
-        recorder.ensure_kept_so_far(stage, eye).await.with_context(|| format!("after cut {}", cut + 1))?;
+        let observer = nodes[cut % nodes.len()];
+        stage.until_ready(observer).await?;
+        recorder.ensure_kept_so_far(stage, observer).await.with_context(|| format!("after cut {}", cut + 1))?;
     }
     recorder.until_more(200).await?;
     let recorded = recorder.conclude(stage, &stage.places()).await;
@@ -77,7 +78,7 @@ pub async fn play(stage: &mut Stage, seed: u64, cuts: usize) -> anyhow::Result<R
     recorded
 }
 
-/// The same on disks that do nothing when they are told to sync: what was acknowledged is lost then, and this must say so.
+/// The same on disks that do nothing when they are asked to sync: what was acknowledged is lost then, and the checks must find that.
 ///
 /// # Errors
 /// What was lost; that is what this is for.

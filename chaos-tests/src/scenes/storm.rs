@@ -1,5 +1,5 @@
-//! Everything that processes and links can do, at random, at every tier: nodes and whole sites killed and started again, nodes
-//! paused, links cut, nodes cut off from their own site, links that lose, double, reorder and delay. Up to two at a time.
+//! Random faults of processes and links at every tier: nodes and whole sites are killed and started again, nodes are paused, links
+//! are cut, nodes are cut off from their site, and links lose, duplicate, reorder and delay packets. Up to two faults at a time.
 
 use std::{
     net::SocketAddr,
@@ -16,9 +16,10 @@ use rand_chacha::ChaCha8Rng;
 use super::SOURCES;
 use crate::{
     network_conditions::Quality,
+    place::Place,
     proxy::Link,
     recorder::{Recorded, Recorder},
-    stage::{Place, Stage},
+    stage::Stage,
     trees::{self, BIEN_HOA, CENTRE, DISTRICT, REGION},
 };
 
@@ -33,19 +34,19 @@ pub fn plan() -> TreePlan {
     trees::plan(vec![trees::centre(1), middle, trees::district(DISTRICT, &BIEN_HOA, &[REGION], 3)])
 }
 
-/// A fault that stands until it is mended.
+/// A fault that stands until the scene ends it.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+enum StandingFault {
     Killed(Place),
     SiteKilled(SiteId),
     Paused(Place),
     LinkCut(Place),
     /// From its site, and from everybody who dials it.
     CutOff(Place),
-    LinkSpoiled(Place, Quality),
+    LinkDegraded(Place, Quality),
 }
 
-/// Lets `faults` faults come and go under the recorded workload, mends everything, and checks everything.
+/// Lets `faults` faults come and go under the recorded workload, ends all of them, and checks everything.
 ///
 /// # Errors
 /// Whatever is broken; the seed is printed.
@@ -67,7 +68,7 @@ pub async fn play(stage: &mut Stage, seed: u64, faults: usize) -> anyhow::Result
             left -= 1;
             storm.begin(stage).await?;
         } else {
-            storm.mend(stage)?;
+            storm.end(stage)?;
         }
         let pause = storm.chance.random_range(50..STEP_MS_MAX);
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -83,70 +84,70 @@ pub async fn play(stage: &mut Stage, seed: u64, faults: usize) -> anyhow::Result
 struct Storm {
     chance: ChaCha8Rng,
     links: Vec<(Place, Link)>,
-    standing: Vec<Fault>,
+    standing: Vec<StandingFault>,
     begun: Instant,
 }
 
 impl Storm {
     async fn begin(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
         let fault = self.drawn(stage).await;
-        self.tell("begins", fault);
+        self.report("begins", fault);
         match fault {
-            Fault::Killed(place) => stage.kill(place)?,
-            Fault::SiteKilled(site) => {
+            StandingFault::Killed(place) => stage.kill(place)?,
+            StandingFault::SiteKilled(site) => {
                 for node in stage.tree.nodes(site) {
                     if stage.runs((site, node)) {
                         stage.kill((site, node))?;
                     }
                 }
             }
-            Fault::Paused(place) => stage.pause(place)?,
-            Fault::LinkCut(place) => self.link(place).cut(),
-            Fault::CutOff(place) => {
+            StandingFault::Paused(place) => stage.pause(place)?,
+            StandingFault::LinkCut(place) => self.link(place).cut(),
+            StandingFault::CutOff(place) => {
                 let itself: SocketAddr = stage.tree.quic_address(place.0, place.1);
                 for (at, link) in &self.links {
                     if *at == place { link.cut() } else { link.cut_from(itself) }
                 }
             }
-            Fault::LinkSpoiled(place, quality) => self.link(place).spoil(quality),
+            StandingFault::LinkDegraded(place, quality) => self.link(place).degrade(quality),
         }
         self.standing.push(fault);
         Ok(())
     }
 
-    fn mend(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
+    fn end(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
         let fault = self.standing.swap_remove(self.chance.random_range(0..self.standing.len()));
-        self.tell("ends", fault);
+        self.report("ends", fault);
         match fault {
-            Fault::Killed((site, node)) => stage.tree.start_node(site, node)?,
-            Fault::SiteKilled(site) => {
+            StandingFault::Killed((site, node)) => stage.tree.start_node(site, node)?,
+            StandingFault::SiteKilled(site) => {
                 for node in stage.tree.nodes(site) {
                     stage.tree.start_node(site, node)?;
                 }
             }
             // It may have been killed with its site meanwhile.
-            Fault::Paused(place) if !stage.runs(place) => {}
-            Fault::Paused(place) => stage.resume(place)?,
-            // Two cuts at a time are both over with the first that ends: one link more is whole a moment earlier.
-            Fault::LinkCut(_) | Fault::CutOff(_) => self.links.iter().for_each(|(_, link)| link.resume()),
-            Fault::LinkSpoiled(place, _) => self.link(place).spoil(Quality::WHOLE),
+            StandingFault::Paused(place) if !stage.runs(place) => {}
+            StandingFault::Paused(place) => stage.resume(place)?,
+            // Two cuts at a time are both over with the first that ends: one more link is whole a moment earlier.
+            StandingFault::LinkCut(_) | StandingFault::CutOff(_) => self.links.iter().for_each(|(_, link)| link.resume()),
+            StandingFault::LinkDegraded(place, _) => self.link(place).degrade(Quality::WHOLE),
         }
         Ok(())
     }
 
-    async fn drawn(&mut self, stage: &mut Stage) -> Fault {
+    async fn drawn(&mut self, stage: &mut Stage) -> StandingFault {
         let places = stage.places();
         // Only what runs and is not paused can be killed or paused.
         let whole: Vec<Place> = places.iter().copied().filter(|place| stage.runs(*place) && !self.is_paused(*place)).collect();
         let place = whole[self.chance.random_range(0..whole.len())];
         match self.chance.random_range(0..12) {
-            0..=3 => Fault::Killed(self.author_s_leader(stage, &whole).await.unwrap_or(place)),
-            4..=5 => Fault::Killed(place),
-            6 => Fault::SiteKilled(place.0),
-            7 => Fault::Paused(place),
-            8 => Fault::LinkCut(place),
-            9 => Fault::CutOff(place),
-            _ => Fault::LinkSpoiled(place, Quality::bad(self.chance.next_u64())),
+            0..=3 => StandingFault::Killed(self.author_s_leader(stage, &whole).await.unwrap_or(place)),
+            4..=5 => StandingFault::Killed(place),
+            6 => StandingFault::SiteKilled(place.0),
+            7 => StandingFault::Paused(place),
+            8 => StandingFault::LinkCut(place),
+            9 => StandingFault::CutOff(place),
+            _ => StandingFault::LinkDegraded(place, Quality::bad(self.chance.next_u64())),
         }
     }
 
@@ -161,7 +162,7 @@ impl Storm {
     }
 
     fn is_paused(&self, place: Place) -> bool {
-        self.standing.iter().any(|fault| matches!(fault, Fault::Paused(paused) if *paused == place))
+        self.standing.iter().any(|fault| matches!(fault, StandingFault::Paused(paused) if *paused == place))
     }
 
     fn link(&self, place: Place) -> &Link {
@@ -173,8 +174,8 @@ impl Storm {
     fn ensure_all_run(&self, stage: &mut Stage) -> anyhow::Result<()> {
         for place in stage.places() {
             let killed = self.standing.iter().any(|fault| match fault {
-                Fault::Killed(at) => *at == place,
-                Fault::SiteKilled(site) => *site == place.0,
+                StandingFault::Killed(at) => *at == place,
+                StandingFault::SiteKilled(site) => *site == place.0,
                 _ => false,
             });
             ensure!(killed || stage.runs(place), "node {} of site {} ended by itself", place.1, place.0);
@@ -182,7 +183,7 @@ impl Storm {
         Ok(())
     }
 
-    fn tell(&self, what: &str, fault: Fault) {
+    fn report(&self, what: &str, fault: StandingFault) {
         eprintln!("{:7.3} s: {what} {fault:?}", self.begun.elapsed().as_secs_f64());
     }
 }
