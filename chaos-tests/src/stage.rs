@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use kho_local_tree::{LocalTree, NodeProcess, TreePlan};
 use kho_node::api::{StatusReport, StreamReport, text};
-use kho_storage::ids::{NodeId, SiteId};
+use kho_storage::ids::SiteId;
 use tempfile::TempDir;
 use tokio::{process::Command, sync::Mutex};
 
