@@ -1,10 +1,5 @@
-//! HTTPS on every node: entry, answers, and what operators do. Mutual TLS; the certificate's name decides what one may do.
-//!
-//! | who | may |
-//! |---|---|
-//! | client of this site | enter batches, read rows and indicators |
-//! | operator (of the tree, or of this site) | everything but rows: an operator sees no personal data |
-//! | any certificate of the tree | health, readiness, metrics, the description |
+//! HTTPS on every node: entry, answers, and what operators do. Mutual TLS; the role in the certificate decides what its bearer may
+//! do (`access.rs`; as a table in `docs/register-and-rights.md`).
 //!
 //! Invariant: the description served at `/v1/openapi.json` names every route (test `the_description_names_every_route`).
 
