@@ -55,10 +55,10 @@ mod tests {
 
     use super::*;
 
-    /// Routes as `http/mod.rs` writes them.
+    /// Routes as `http.rs` writes them.
     #[test]
     fn the_description_names_every_route() {
-        let source = include_str!("mod.rs");
+        let source = include_str!("../http.rs");
         let served: BTreeSet<&str> = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         let description = description();
         let described: BTreeSet<&str> = description.paths.paths.keys().map(String::as_str).collect();
