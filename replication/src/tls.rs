@@ -167,7 +167,7 @@ mod tests {
             assert_eq!(met.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
         }
         assert!(shake_hands(client(&operator), &server, "10.0.0.6").is_err());
-        // An operator's certificate is no server's: who steals one can't pose as a node.
+        // An operator's certificate is not a server's: who steals one can't pose as a node.
         let posing = server_config(&operator, &[ALPN_HTTP], ClientCertificate::Required, clock()).expect("usable");
         assert!(shake_hands(client(&operator), &posing, "127.0.0.1").is_err());
     }

@@ -33,6 +33,7 @@ mod link;
 mod parent_probe;
 mod parents;
 mod park;
+mod progress;
 mod status;
 mod stream;
 

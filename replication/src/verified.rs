@@ -51,7 +51,7 @@ impl ReceivedSegment {
     /// Checks everything that needs no state.
     ///
     /// # Errors
-    /// [`Refusal`] with the first thing that is wrong; [`crate::frames::refusal_fault`] tells whose fault it is.
+    /// [`Refusal`] with the first thing that is wrong; [`crate::frames::refusal_fault`] says whose fault it is.
     pub fn verify(self, register: &VerifiedRegister) -> Result<VerifiedSegment, Refusal> {
         let segment = &self.0;
         // BEFORE the signature: sizes and numbers are cheap to refuse, and later sums rely on them.

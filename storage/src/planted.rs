@@ -33,7 +33,7 @@ pub enum Bug {
     /// A parent's cursor counts as its acknowledgement.
     CursorAcknowledges,
     /// An answer of an old line is taken for one of the new line.
-    OldLineAnswers,
+    OldLinkAnswers,
     /// After a line broke, sending goes on where it had stopped.
     NotSentAgain,
     /// A register that the own site could not take is forgotten.
@@ -57,7 +57,7 @@ impl Bug {
         Self::RecordedBeforeCommitted,
         Self::UnknownTakenForCommitted,
         Self::CursorAcknowledges,
-        Self::OldLineAnswers,
+        Self::OldLinkAnswers,
         Self::NotSentAgain,
         Self::RegisterNotOfferedAgain,
         Self::BeyondTakenForCompared,

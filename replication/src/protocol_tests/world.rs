@@ -178,7 +178,7 @@ impl World {
 
     fn cut_wire(&mut self) -> Option<LinkId> {
         let wire = self.wire.take()?;
-        // What was proposed may still be committed: only nobody hears of it.
+        // What was proposed may still be committed: only nobody is notified.
         self.parent(wire.site).intake = None;
         Some(wire.link)
     }
@@ -250,7 +250,7 @@ impl World {
         }
     }
 
-    /// Commits a parent's oldest proposal. With a failure, the intake hears that instead of the outcome.
+    /// Commits a parent's oldest proposal. With a failure, the intake receives that instead of the outcome.
     pub fn commit(&mut self, site: SiteId, failure: Option<ProposeFailure>) -> Option<Outcome> {
         let (link, id, command) = self.parent(site).proposals.pop_front()?;
         let is_absent = matches!(failure, Some(ProposeFailure::Busy { .. } | ProposeFailure::NotLeader { .. }));

@@ -16,7 +16,7 @@ const FIRST_ALLOCATION_BYTES_MAX: usize = 64 * 1024;
 
 /// The sending half of a stream.
 ///
-/// Dropped after whole frames, it ends the stream in good order; dropped inside one, it tells the peer that the frame
+/// Dropped after whole frames, it ends the stream in good order; dropped inside one, it signals to the peer that the frame
 /// was abandoned.
 #[derive(Debug)]
 pub struct FrameSender {

@@ -16,7 +16,7 @@ use crate::identity::{PeerIdentity, Role};
 
 /// How long a root lasts.
 pub const ROOT_VALIDITY_DAYS: u32 = 3653;
-/// How long a certificate lasts unless told otherwise.
+/// How long a certificate lasts unless another length is given.
 pub const NODE_VALIDITY_DAYS: u32 = 825;
 
 const DAY_MS: i64 = 86_400_000;
@@ -111,7 +111,7 @@ impl Authority {
     pub fn sign(&self, request: &VerifiedRequest, now: SiteTime, days: u32) -> Result<Issued, IssueError> {
         let identity = request.identity().clone();
         if identity.tree() != self.tree {
-            return Err(IssueError::ForeignTree { asked: identity.tree().to_owned(), root: self.tree.clone() });
+            return Err(IssueError::ForeignTree { requested: identity.tree().to_owned(), root: self.tree.clone() });
         }
         let not_before = SiteTime(now.0.saturating_sub(BACKDATED_MS).max(self.validity.not_before.0));
         let not_after = after_days(now, days);

@@ -149,7 +149,7 @@ impl Credentials {
         self.validity
     }
 
-    /// A secret that stays the same as long as the private key does, and tells nothing of it. `context` is one fixed
+    /// A secret that stays the same as long as the private key does, and reveals nothing of it. `context` is one fixed
     /// text per use.
     pub(crate) fn derived_secret(&self, context: &'static str) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(blake3::derive_key(context, &*self.seed))
@@ -232,7 +232,7 @@ fn check_chain(
         .map_err(|e| CredentialsError::NotSigned { part: name.to_owned(), reason: e.to_string() })
 }
 
-/// A key that others on the machine may read is no secret; containers sometimes leave no choice, so it is a warning.
+/// A key that others on the machine may read is not a secret; containers sometimes leave no choice, so it is a warning.
 fn warn_of_readable_key(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     if let Ok(metadata) = path.metadata()
@@ -273,10 +273,10 @@ mod tests {
         let other = Authority::create("vn", NOW).expect("well formed");
         let foreign = Authority::create("test", NOW).expect("well formed");
         let (certificate, request) = signed(&root, "vn");
-        let (_, stranger) = signed(&root, "vn");
+        let (_, unrelated) = signed(&root, "vn");
         let load = |root: &str, certificate: &str, key: &str| Credentials::from_pem(root, certificate, key).expect_err("they don't fit");
 
-        assert!(matches!(load(root.certificate_pem(), &certificate, &stranger.key_pem), CredentialsError::KeyMismatch { .. }));
+        assert!(matches!(load(root.certificate_pem(), &certificate, &unrelated.key_pem), CredentialsError::KeyMismatch { .. }));
         assert!(matches!(load(other.certificate_pem(), &certificate, &request.key_pem), CredentialsError::NotSigned { .. }));
         assert!(matches!(load(foreign.certificate_pem(), &certificate, &request.key_pem), CredentialsError::ForeignTree { .. }));
         assert!(matches!(load(&certificate, &certificate, &request.key_pem), CredentialsError::Bad { .. }));

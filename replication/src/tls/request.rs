@@ -1,7 +1,7 @@
-//! What is asked to be signed: made where the key stays, checked where the root stands.
+//! What is to be signed: made where the key stays, checked where the root stands.
 //!
 //! A request carries a public key, one `kho://` name and, for a node, the names and addresses it is reached under.
-//! Everything else a request might ask for (to be a root, other usages, another subject) is refused or not carried over:
+//! Everything else a request might contain (to be a root, other usages, another subject) is refused or not carried over:
 //! the root writes those parts itself.
 
 use std::net::IpAddr;
@@ -32,8 +32,8 @@ pub enum IssueError {
     TooManyServerNames(usize),
     #[error("the request is refused: {0}; make a new one with `kho pki request` or `kho pki client`")]
     BadRequest(String),
-    #[error("the request is of tree `{asked}`, this root of tree `{root}`; use that tree's root")]
-    ForeignTree { asked: String, root: String },
+    #[error("the request is of tree `{requested}`, this root of tree `{root}`; use that tree's root")]
+    ForeignTree { requested: String, root: String },
     #[error("the root's files are not usable: {0}; check them with `kho pki show`")]
     BadRoot(String),
     #[error("{days} days would outlive the root, which ends on {root_ends}; give fewer --days")]
@@ -123,20 +123,20 @@ impl VerifiedRequest {
         }
         let der =
             CertificateSigningRequestDer::from_pem_slice(csr_pem.as_bytes()).map_err(|e| bad(format!("it is not a PEM request ({e})")))?;
-        let asked = CertificateSigningRequestParams::from_der(&der).map_err(|e| match e {
+        let csr = CertificateSigningRequestParams::from_der(&der).map_err(|e| match e {
             rcgen::Error::InvalidCertificationRequestSignature => bad("its signature does not fit its key; it was altered".into()),
             other => bad(other.to_string()),
         })?;
-        if matches!(asked.params.is_ca, IsCa::Ca(_)) {
+        if matches!(csr.params.is_ca, IsCa::Ca(_)) {
             return Err(bad("it asks to be a root".into()));
         }
-        let raw_key: &[u8] = rcgen::PublicKeyData::der_bytes(&asked.public_key);
+        let raw_key: &[u8] = rcgen::PublicKeyData::der_bytes(&csr.public_key);
         if !PUBLIC_KEY_BYTES.contains(&raw_key.len()) {
             return Err(bad("its key is neither ECDSA P-256 nor Ed25519".into()));
         }
-        let (identity, server_names) = split_names(asked.params.subject_alt_names)?;
+        let (identity, server_names) = split_names(csr.params.subject_alt_names)?;
         check_server_names(&identity, &server_names)?;
-        Ok(Self { identity, server_names, public_key: asked.public_key })
+        Ok(Self { identity, server_names, public_key: csr.public_key })
     }
 
     pub fn identity(&self) -> &PeerIdentity {

@@ -70,7 +70,7 @@ impl AckRecorder {
         Some(AckRecord { parent, cursors })
     }
 
-    /// Forgets what was gathered: another node leads, and hears of it from the parent.
+    /// Forgets what was gathered: the next leader learns it from the parent.
     pub fn clear(&mut self) {
         self.unrecorded.clear();
     }

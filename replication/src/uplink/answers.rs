@@ -22,7 +22,7 @@ const BUSY_MS_MAX: u64 = 300_000;
 
 impl Uplink {
     pub(super) fn frame_received(&mut self, link: LinkId, frame: ParentFrame, now: LinkTime) {
-        if self.link.id() != Some(link) && !planted(Bug::OldLineAnswers) {
+        if self.link.id() != Some(link) && !planted(Bug::OldLinkAnswers) {
             return;
         }
         if let LinkState::Open(open) = &mut self.link {

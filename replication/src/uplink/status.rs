@@ -10,7 +10,8 @@ use kho_storage::{
 use super::{
     LinkFailure, ParkReason, Uplink,
     link::LinkState,
-    stream::{Progress, Step, Stream},
+    progress::{Progress, Step},
+    stream::Stream,
 };
 use crate::{frames::Cursor, link_time::LinkTime};
 

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use kho_storage::{
     command::{Refusal, RowPlace, TransferStatus},
-    ids::{Epoch, SiteId, SiteTime},
+    ids::{Epoch, SiteId},
     planted::{Bug, planted},
     stream::KEY_BYTES_MAX,
 };
@@ -25,6 +25,7 @@ use super::{
     input::{LoadFailure, StreamPosition},
     link::{Sent, Unanswered},
     park::{ParkReason, RestartCause},
+    progress::{Progress, Step},
 };
 use crate::{
     frames::{Cursor, Fault, refusal_fault},
@@ -48,57 +49,6 @@ pub(super) struct Stream {
     compared: Option<Cursor>,
     /// The last reason that raised an alarm, so that a retry without success does not raise it again.
     alarmed: Option<ParkReason>,
-}
-
-#[derive(Debug)]
-pub(super) enum Progress {
-    /// Where the parent stands is not known and not requested yet.
-    Unqueried,
-    /// The request for the parent's cursor is under way.
-    CursorRequested {
-        until: LinkTime,
-    },
-    Sending(SendWindow),
-    /// The parent was busy; afterwards things go on with `then`.
-    Waiting {
-        until: LinkTime,
-        then: Box<Progress>,
-    },
-    Parked {
-        reason: ParkReason,
-        since: LinkTime,
-        retry_at: LinkTime,
-    },
-    /// The parent holds more than this site. When it does so in the same epoch, it is shown this site's newest head: two histories
-    /// must not stay undetected because one is shorter.
-    Ahead {
-        cursor: Cursor,
-        comparable: bool,
-    },
-    Transferring(Step),
-}
-
-/// Segments are sent one after another, from the parent's cursor on.
-#[derive(Debug)]
-pub(super) struct SendWindow {
-    /// First batch not sent yet.
-    pub sent: Cursor,
-    /// First batch that the parent has not acknowledged.
-    pub acknowledged: Cursor,
-    /// Segments of this placement without an answer.
-    unanswered: usize,
-    loading: bool,
-    /// Newest head time that the parent acknowledged on this link.
-    time_acknowledged: Option<SiteTime>,
-}
-
-/// A whole-origin transfer's next step. While a read or an answer is awaited: under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
-    Start,
-    StartUnderWay,
-    Piece { from: RowPlace },
-    PieceUnderWay { from: RowPlace },
 }
 
 /// What a stream wants to happen next.
@@ -428,25 +378,5 @@ impl Stream {
             // A transfer of another epoch, or one whose batches are no longer kept here, starts over.
             _ => Progress::Transferring(Step::Start),
         }
-    }
-}
-
-impl Progress {
-    fn sending(sent: Cursor, acknowledged: Cursor) -> Self {
-        Self::Sending(SendWindow { sent, acknowledged, unanswered: 0, loading: false, time_acknowledged: None })
-    }
-}
-
-impl SendWindow {
-    fn wants(&self, held: &StreamPosition, in_flight_segments_max: usize) -> bool {
-        let has_more = self.sent < held.cursor();
-        // One idle head at a time, and only when nothing else speaks for the stream.
-        let has_newer_time = self.sent == held.cursor() && self.unanswered == 0 && self.time_acknowledged < Some(held.head_time);
-        !self.loading && self.unanswered < in_flight_segments_max && (has_more || has_newer_time)
-    }
-
-    /// Whether the parent holds everything up to `held`.
-    pub fn is_caught_up(&self, held: &StreamPosition) -> bool {
-        self.acknowledged >= held.cursor()
     }
 }

@@ -1,0 +1,78 @@
+//! How far a stream has come with the current parent: one variant for each state, with its own fields.
+
+use kho_storage::{command::RowPlace, ids::SiteTime};
+
+use super::{input::StreamPosition, park::ParkReason};
+use crate::{frames::Cursor, link_time::LinkTime};
+
+/// The state of a stream towards the current parent. Its transitions stand in `stream.rs`.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// Where the parent stands is not known and not requested yet.
+    Unqueried,
+    /// The request for the parent's cursor is under way.
+    CursorRequested {
+        until: LinkTime,
+    },
+    Sending(SendWindow),
+    /// The parent was busy; afterwards things go on with `then`.
+    Waiting {
+        until: LinkTime,
+        then: Box<Progress>,
+    },
+    Parked {
+        reason: ParkReason,
+        since: LinkTime,
+        retry_at: LinkTime,
+    },
+    /// The parent holds more than this site. When it does so in the same epoch, it is shown this site's newest head: two histories
+    /// must not stay undetected because one is shorter.
+    Ahead {
+        cursor: Cursor,
+        comparable: bool,
+    },
+    Transferring(Step),
+}
+
+/// Segments are sent one after another, from the parent's cursor on.
+#[derive(Debug)]
+pub(super) struct SendWindow {
+    /// First batch not sent yet.
+    pub sent: Cursor,
+    /// First batch that the parent has not acknowledged.
+    pub acknowledged: Cursor,
+    /// Segments of this placement without an answer.
+    pub unanswered: usize,
+    pub loading: bool,
+    /// Newest head time that the parent acknowledged on this link.
+    pub time_acknowledged: Option<SiteTime>,
+}
+
+/// A whole-origin transfer's next step. While a read or an answer is awaited: under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Start,
+    StartUnderWay,
+    Piece { from: RowPlace },
+    PieceUnderWay { from: RowPlace },
+}
+
+impl Progress {
+    pub fn sending(sent: Cursor, acknowledged: Cursor) -> Self {
+        Self::Sending(SendWindow { sent, acknowledged, unanswered: 0, loading: false, time_acknowledged: None })
+    }
+}
+
+impl SendWindow {
+    pub fn wants(&self, held: &StreamPosition, in_flight_segments_max: usize) -> bool {
+        let has_more = self.sent < held.cursor();
+        // One idle head at a time, and only when nothing else speaks for the stream.
+        let has_newer_time = self.sent == held.cursor() && self.unanswered == 0 && self.time_acknowledged < Some(held.head_time);
+        !self.loading && self.unanswered < in_flight_segments_max && (has_more || has_newer_time)
+    }
+
+    /// Whether the parent holds everything up to `held`.
+    pub fn is_caught_up(&self, held: &StreamPosition) -> bool {
+        self.acknowledged >= held.cursor()
+    }
+}
