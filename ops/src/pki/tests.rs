@@ -146,7 +146,7 @@ fn a_request_of_another_tree_site_or_node_is_not_signed() {
         ("--csr {}/o/client.csr --expect-node 3", "node 3 was expected"),
         ("--csr {}/n/tls.csr --days 4000", "outlive the root"),
         ("--csr {}/n/tls.csr --days 0", "--days"),
-        ("--csr {}/n/tls.key", "no PEM request"),
+        ("--csr {}/n/tls.key", "not a PEM request"),
         ("--csr {}/n/missing.csr", "missing.csr"),
     ] {
         let error = format!("{:#}", pki(&folder, &format!("sign --ca {{}}/ca --out {{}}/x.crt {line}")).expect_err(line));
