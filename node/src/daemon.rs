@@ -13,7 +13,7 @@ use kho_storage::{
     error::StorageError,
     schema::Schema,
     signature::SigningKey,
-    warehouse::{Applied, Warehouse, WarehouseConfig},
+    warehouse::{Warehouse, WarehouseConfig, WarehouseEvent},
 };
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -142,9 +142,9 @@ async fn start(
     let (wake, noted) = (Arc::clone(&own_batch), Arc::clone(&changes));
     warehouse.listen(move |applied| {
         match applied {
-            Applied::OwnBatch(_) => wake.notify_one(),
-            Applied::Register | Applied::Everything => register_changed.send_modify(|count| *count += 1),
-            Applied::StreamMoved(_) => {}
+            WarehouseEvent::OwnBatchWritten(_) => wake.notify_one(),
+            WarehouseEvent::RegisterChanged | WarehouseEvent::EverythingChanged => register_changed.send_modify(|count| *count += 1),
+            WarehouseEvent::StreamMoved(_) => {}
         }
         noted.note(applied);
     });

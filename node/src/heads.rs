@@ -34,8 +34,7 @@ pub async fn sign_heads(node: Arc<Node>, key: SigningKey, batch_applied: Arc<Not
         if !node.leads() || node.stopping.run_until_cancelled(tokio::time::sleep_until(next_head)).await.is_none() {
             continue;
         }
-        let register = node.warehouse.register();
-        let Some(register) = register.as_ref().as_ref() else { continue };
+        let Some(register) = node.warehouse.register() else { continue };
         for origin in register.origins_of(node.site()).collect::<Vec<_>>() {
             match commit_due_head(&node, &key, origin).await {
                 Ok(()) => {

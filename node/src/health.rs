@@ -35,7 +35,7 @@ const STILL_SECONDS_MAX: u64 = 120;
 /// A fault of the local disk.
 pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let register = node.warehouse.register();
-    let register = register.as_ref().as_ref();
+    let register = register.as_deref();
     let site = register.and_then(|register| register.site(node.site()));
     let now = node.clock.now();
     let consensus = consensus(node);

@@ -66,9 +66,9 @@ fn note_child(node: &Node, connection: &Connection) {
 type Registers = (Arc<kho_storage::register::VerifiedRegister>, Arc<kho_storage::register::SignedRegister>);
 
 fn register(node: &Node) -> Option<Registers> {
-    let verified = node.warehouse.register().as_ref().clone()?;
+    let verified = node.warehouse.register()?;
     let signed = node.warehouse.signed_register().ok().flatten()?;
-    Some((Arc::new(verified), Arc::new(signed)))
+    Some((verified, Arc::new(signed)))
 }
 
 fn leader(node: &Node) -> SiteLeader {

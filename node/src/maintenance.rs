@@ -76,8 +76,7 @@ fn end_silent(node: &Node, member: NodeId) {
 
 /// Whether a stream is longer than what is to be kept and its parent holds the start of it: an idle site writes no entries.
 fn something_to_trim(node: &Node, keep_bytes: u64) -> Result<bool, kho_storage::error::StorageError> {
-    let register = node.warehouse.register();
-    let parent = register.as_ref().as_ref().and_then(|register| register.active_parent(node.site()));
+    let parent = node.warehouse.register().and_then(|register| register.active_parent(node.site()));
     let Some(parent) = parent else { return Ok(false) };
     let acknowledged = node.warehouse.read(|reading| reading.parent_cursors(parent))?;
     let held = |origin, oldest_kept| acknowledged.iter().any(|cursor| cursor.origin == origin && cursor.next > oldest_kept);

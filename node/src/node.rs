@@ -77,8 +77,7 @@ impl Node {
         if let Some(state) = self.warehouse.origin(origin)? {
             return Ok(Some(state));
         }
-        let register = self.warehouse.register();
-        let known = register.as_ref().as_ref().filter(|register| register.author(origin).is_some());
+        let known = self.warehouse.register().filter(|register| register.author(origin).is_some());
         Ok(known.map(|register| OriginState::empty(origin, register.first_epoch(origin))))
     }
 

@@ -8,7 +8,7 @@ use kho_replication::{
 use kho_storage::{
     command::Refusal,
     ids::{OriginId, StreamSeq},
-    warehouse::Stopped,
+    warehouse::StoppedOrigin,
 };
 
 use crate::api::Reason;
@@ -40,8 +40,8 @@ pub fn refusal(refusal: &Refusal) -> Reason {
 }
 
 /// Why an origin is adopted no more.
-pub fn stopped(stopped: &Stopped) -> Reason {
-    Reason::new("stop", "digest_mismatch", vec![("seq", Argument::name(stopped.seq))], &stopped.why)
+pub fn stopped(stopped: &StoppedOrigin) -> Reason {
+    Reason::new("stop", stopped.reason.code(), vec![("seq", Argument::name(stopped.seq))], stopped.reason)
 }
 
 /// Why a stream does not go to the parent for now.

@@ -94,8 +94,8 @@ pub async fn run_uplink(node: Arc<Node>, events: Arc<WarehouseEvents>) {
 }
 
 fn notify_register(node: &Node, uplink: &mut Uplink) {
-    if let Some(register) = node.warehouse.register().as_ref() {
-        uplink.handle(UplinkInput::RegisterChanged(Arc::new(register.clone())), node.clock.link_time());
+    if let Some(register) = node.warehouse.register() {
+        uplink.handle(UplinkInput::RegisterChanged(register), node.clock.link_time());
     }
 }
 
@@ -133,8 +133,7 @@ fn position(node: &Node, origin: OriginId) -> Option<StreamPosition> {
 fn became_leader(node: &Node) -> UplinkInput {
     let streams = held_origins(node).into_iter().filter_map(|origin| position(node, origin)).collect();
     let register = node.warehouse.register();
-    let parents =
-        register.as_ref().as_ref().and_then(|register| register.site(node.site())).map(|site| site.parents.clone()).unwrap_or_default();
+    let parents = register.and_then(|register| Some(register.site(node.site())?.parents.clone())).unwrap_or_default();
     let recorded = parents
         .into_iter()
         .map(|parent| (parent, node.warehouse.read(|reading| reading.parent_cursors(parent)).unwrap_or_default()))
@@ -287,7 +286,7 @@ impl Driver {
     /// Judged BEFORE it is proposed: nothing unsigned takes a place in the site's log.
     fn adopt_register(&self, signed: SignedRegister) {
         let node = Arc::clone(&self.node);
-        let held = node.warehouse.register().as_ref().as_ref().map_or(0, |register| register.version());
+        let held = node.warehouse.register().map_or(0, |register| register.version());
         match signed.verify(node.warehouse.register_key(), node.warehouse.tree()) {
             Ok(verified) if verified.version() > held => {
                 let inputs = self.inputs.clone();

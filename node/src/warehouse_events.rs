@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use kho_storage::{ids::OriginId, warehouse::Applied};
+use kho_storage::{ids::OriginId, warehouse::WarehouseEvent};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -29,14 +29,14 @@ pub struct WarehouseEvents {
 
 impl WarehouseEvents {
     /// Never blocks.
-    pub fn note(&self, applied: Applied) {
+    pub fn note(&self, event: WarehouseEvent) {
         let mut changes = self.changes.lock();
-        match applied {
-            Applied::StreamMoved(origin) => drop(changes.moved.insert(origin)),
-            Applied::Register => changes.register = true,
-            Applied::Everything => changes.everything = true,
+        match event {
+            WarehouseEvent::StreamMoved(origin) => drop(changes.moved.insert(origin)),
+            WarehouseEvent::RegisterChanged => changes.register = true,
+            WarehouseEvent::EverythingChanged => changes.everything = true,
             // Nothing leaves the site before its head.
-            Applied::OwnBatch(_) => return,
+            WarehouseEvent::OwnBatchWritten(_) => return,
         }
         drop(changes);
         self.changed.notify_one();
@@ -65,15 +65,15 @@ mod tests {
         let events = WarehouseEvents::default();
         assert_eq!(events.take().now_or_never(), None);
         for _ in 0..1_000 {
-            events.note(Applied::StreamMoved(OriginId(3)));
-            events.note(Applied::StreamMoved(OriginId(1)));
-            events.note(Applied::OwnBatch(OriginId(9)));
+            events.note(WarehouseEvent::StreamMoved(OriginId(3)));
+            events.note(WarehouseEvent::StreamMoved(OriginId(1)));
+            events.note(WarehouseEvent::OwnBatchWritten(OriginId(9)));
         }
-        events.note(Applied::Register);
+        events.note(WarehouseEvent::RegisterChanged);
         let changes = events.take().now_or_never().expect("there are some");
         assert_eq!(changes, Changes { moved: [OriginId(1), OriginId(3)].into(), register: true, everything: false });
         assert_eq!(events.take().now_or_never(), None, "taken once");
-        events.note(Applied::OwnBatch(OriginId(9)));
+        events.note(WarehouseEvent::OwnBatchWritten(OriginId(9)));
         assert_eq!(events.take().now_or_never(), None);
     }
 }

@@ -12,13 +12,13 @@
 //! (test `promise_4_the_carrier_is_nobody_and_the_author_is_everything`).
 
 use kho_storage::{
-    command::{PieceRow, Refusal, RowPlace, TransferPiece},
+    checks::{check_author, check_change, check_piece},
+    command::{PieceRow, Refusal, TransferPiece},
     ids::StreamSeq,
     register::VerifiedRegister,
-    row::RowCells,
     stream::{
-        BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, EpochBase, KEY_BYTES_MAX, REQUEST_KEY_BYTES_MAX, RequestMark,
-        SEGMENT_BYTES_MAX, Segment,
+        BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, EpochBase, REQUEST_KEY_BYTES_MAX, RequestMark, SEGMENT_BYTES_MAX,
+        Segment,
     },
 };
 
@@ -56,7 +56,7 @@ impl ReceivedSegment {
         let segment = &self.0;
         // BEFORE the signature: sizes and numbers are cheap to refuse, and later sums rely on them.
         check_numbers(segment)?;
-        check_author(segment, register)?;
+        check_author(&segment.head, register)?;
         for (place, bytes) in (segment.first.0..).zip(&segment.batches) {
             check_batch(segment, StreamSeq(place), bytes)?;
         }
@@ -96,22 +96,7 @@ impl ReceivedPiece {
         if piece.read_at > STREAM_SEQ_MAX {
             return Err(refused(format!("the piece was read at {}, beyond any stream", piece.read_at)));
         }
-        let mut last: Option<RowPlace> = None;
-        for row in &piece.rows {
-            let at = RowPlace { table: row.table, key: row.key.clone() };
-            if at < piece.from || piece.next.as_ref().is_some_and(|next| at >= *next) {
-                return Err(refused(format!("a row of table {} lies outside the piece's range", row.table)));
-            }
-            if last.as_ref().is_some_and(|last| *last >= at) {
-                return Err(refused(format!("the rows of table {} are not in ascending order", row.table)));
-            }
-            check_piece_row(piece, row).map_err(refused)?;
-            last = Some(at);
-        }
-        // Otherwise a sender could keep a transfer going round for ever.
-        if piece.next.as_ref().is_some_and(|next| *next <= piece.from) {
-            return Err(refused("the next range does not lie behind this one".into()));
-        }
+        check_piece(piece).map_err(refused)?;
         Ok(VerifiedPiece(self.0))
     }
 }
@@ -124,15 +109,6 @@ impl VerifiedPiece {
 
 fn row_bytes(row: &PieceRow) -> usize {
     row.key.len() + row.cells.len()
-}
-
-fn check_piece_row(piece: &TransferPiece, row: &PieceRow) -> Result<(), String> {
-    check_key(&row.key)?;
-    RowCells::check(&row.cells).map_err(|e| e.to_string())?;
-    if row.seq > piece.read_at {
-        return Err(format!("a row of batch {} was read at {}", row.seq, piece.read_at));
-    }
-    Ok(())
 }
 
 fn check_numbers(segment: &Segment) -> Result<(), Refusal> {
@@ -151,17 +127,6 @@ fn check_numbers(segment: &Segment) -> Result<(), Refusal> {
         return refused(format!("a batch has {} bytes, at most {BATCH_BYTES_MAX} are taken", batch.len()));
     }
     Ok(())
-}
-
-fn check_author(segment: &Segment, register: &VerifiedRegister) -> Result<(), Refusal> {
-    let signed = &segment.head;
-    let head = &signed.head;
-    if register.author(head.origin).is_none() {
-        return Err(Refusal::UnknownOrigin(head.origin));
-    }
-    let refused = || Refusal::BadSignature { origin: head.origin, seq: head.seq };
-    let pinned = register.head_key(head.origin, signed.site, signed.node, head.epoch.number, head.seq).ok_or_else(refused)?;
-    signed.verify(pinned).map_err(|_| refused())
 }
 
 fn check_batch(segment: &Segment, seq: StreamSeq, bytes: &[u8]) -> Result<(), Refusal> {
@@ -186,10 +151,7 @@ fn check_rows(requests: &[RequestMark], changes: &[Change]) -> Result<(), String
         return Err(format!("a request key has {} bytes, at most {REQUEST_KEY_BYTES_MAX} are taken", mark.key.len()));
     }
     for (index, change) in changes.iter().enumerate() {
-        check_key(&change.key).map_err(|why| format!("change {index}: {why}"))?;
-        if let Some(cells) = &change.cells {
-            RowCells::check(cells).map_err(|e| format!("change {index}: {e}"))?;
-        }
+        check_change(change).map_err(|e| format!("change {index}: {e}"))?;
     }
     Ok(())
 }
@@ -199,13 +161,6 @@ fn check_base(batch: &Batch, base: &EpochBase) -> Result<(), String> {
         return Err(format!("it opens epoch {} on batch {} of epoch {}", batch.epoch, base.seq, base.epoch));
     }
     Ok(())
-}
-
-fn check_key(key: &[u8]) -> Result<(), String> {
-    match key.len() {
-        1..=KEY_BYTES_MAX => Ok(()),
-        bytes => Err(format!("a key has {bytes} bytes, 1 to {KEY_BYTES_MAX} are taken")),
-    }
 }
 
 #[cfg(test)]

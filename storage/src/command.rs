@@ -171,8 +171,8 @@ pub enum Refusal {
         "the rows of origin {origin} at {seq} do not have the digest that the head claims; none of them is taken and the evidence is kept: see `kho fork list` and run `kho verify`"
     )]
     DigestMismatch { origin: OriginId, seq: StreamSeq },
-    #[error("origin {origin} was stopped at {seq} ({why}); run `kho verify`, then `kho origin resume`")]
-    Stopped { origin: OriginId, seq: StreamSeq, why: String },
+    #[error("origin {origin} was stopped at {seq} ({reason}); run `kho verify`, then `kho origin resume`")]
+    Stopped { origin: OriginId, seq: StreamSeq, reason: StopReason },
     #[error("batch {seq} of origin {origin} is malformed: {why}")]
     Malformed { origin: OriginId, seq: StreamSeq, why: String },
     #[error("the register was refused: {0}")]
@@ -181,6 +181,45 @@ pub enum Refusal {
     Transfer { origin: OriginId, why: String },
     #[error("this site has no register yet; give it one with `kho register apply`")]
     NoRegister,
+}
+
+impl Refusal {
+    /// The stable name of the refusal, for programs and message files.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownOrigin(_) => "unknown_origin",
+            Self::OtherEpoch { .. } => "other_epoch",
+            Self::Gap { .. } => "gap",
+            Self::BadSignature { .. } => "bad_signature",
+            Self::BadChain { .. } => "bad_chain",
+            Self::Forked { .. } => "forked",
+            Self::DigestMismatch { .. } => "digest_mismatch",
+            Self::Stopped { .. } => "stopped",
+            Self::Malformed { .. } => "malformed",
+            Self::Register(_) => "register",
+            Self::Transfer { .. } => "transfer",
+            Self::NoRegister => "no_register",
+        }
+    }
+}
+
+/// Why an origin is adopted no more. Variants are only appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum StopReason {
+    /// The rows do not have the digest of a head that the author signed.
+    #[error("digest mismatch")]
+    DigestMismatch,
+}
+
+impl StopReason {
+    pub const ALL: [Self; 1] = [Self::DigestMismatch];
+
+    /// The stable name of the reason, for programs and message files.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::DigestMismatch => "digest_mismatch",
+        }
+    }
 }
 
 /// Progress of a whole-origin transfer.

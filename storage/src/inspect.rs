@@ -19,7 +19,7 @@ use crate::{
     row::RowCells,
     schema::{Cube, DimensionSource, PartialDate, Schema, Table},
     stream::{Batch, BatchBody, SignedHead},
-    warehouse::{AppliedMark, Evidence, OriginState, RequestRecord, Transfer},
+    warehouse::{AppliedMark, OriginState, RequestRecord, StoredEvidence, Transfer},
 };
 
 /// Bytes of an unreadable value that are shown.
@@ -212,12 +212,12 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
             Ok(format!("parent site={parent} origin={origin} epoch={} next={}", cursor.epoch, cursor.next))
         }
         Meta::Evidence(origin, seq, hash) => {
-            let evidence: Evidence = read(value)?;
+            let evidence: StoredEvidence = read(value)?;
             let (first, batches) = (evidence.segment.first, evidence.segment.batches.len());
             Ok(format!(
-                "evidence origin={origin} seq={seq} hash={hash:016x} found={} why={:?} first={first} batches={batches} ours={:?}",
+                "evidence origin={origin} seq={seq} hash={hash:016x} found={} reason={} first={first} batches={batches} ours={:?}",
                 evidence.found_at.to_rfc3339(),
-                evidence.why,
+                evidence.reason.code(),
                 evidence.ours
             ))
         }
@@ -232,7 +232,8 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
 }
 
 fn origin_line(origin: OriginId, state: &OriginState) -> String {
-    let stopped = state.stopped.as_ref().map_or_else(String::new, |stopped| format!(" stopped at={} why={:?}", stopped.seq, stopped.why));
+    let stopped =
+        state.stopped.as_ref().map_or_else(String::new, |stopped| format!(" stopped at={} reason={}", stopped.seq, stopped.reason.code()));
     format!(
         "origin {origin} epoch={} next={} generation={} rows={} chain={} digest={} kept from={} bytes={} head={} watermark={}{stopped}",
         state.epoch,

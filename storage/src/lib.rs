@@ -6,6 +6,7 @@
 //! No network and no consensus here: commands come in, outcomes go out.
 
 pub mod catalogue;
+pub mod checks;
 pub mod codec;
 pub mod command;
 pub mod db;

@@ -8,7 +8,7 @@ use kho_storage::{
     db::MemoryImage,
     error::StorageError,
     ids::{OriginId, SiteId},
-    warehouse::{Applied, AppliedMark, OriginState, Warehouse},
+    warehouse::{AppliedMark, OriginState, Warehouse, WarehouseEvent},
 };
 use parking_lot::Mutex;
 
@@ -30,7 +30,7 @@ pub struct Disk {
     applied: usize,
     pub warehouse: Warehouse,
     /// What the warehouse reported to its listener since the last [`Self::take_applied_events`].
-    events: Arc<Mutex<Vec<Applied>>>,
+    events: Arc<Mutex<Vec<WarehouseEvent>>>,
     images: VecDeque<Image>,
 }
 
@@ -67,7 +67,7 @@ impl Disk {
     }
 
     /// What the warehouse reported since the last call.
-    pub fn take_applied_events(&self) -> Vec<Applied> {
+    pub fn take_applied_events(&self) -> Vec<WarehouseEvent> {
         std::mem::take(&mut self.events.lock())
     }
 
@@ -122,7 +122,7 @@ impl Disk {
     }
 }
 
-type Opened = (Warehouse, Arc<Mutex<Vec<Applied>>>);
+type Opened = (Warehouse, Arc<Mutex<Vec<WarehouseEvent>>>);
 
 fn open(site: SiteId, image: MemoryImage) -> Result<Opened, StorageError> {
     let warehouse = Warehouse::in_memory(image, tree::warehouse_config(site))?;

@@ -148,6 +148,6 @@ impl Site {
 
     /// The register that the site has adopted.
     pub fn register_version(&self) -> u64 {
-        self.disk.warehouse.register().as_ref().as_ref().map_or(0, |register| register.version())
+        self.disk.warehouse.register().map_or(0, |register| register.version())
     }
 }

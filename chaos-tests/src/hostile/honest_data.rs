@@ -23,7 +23,7 @@ const PIECE_BYTES_WANTED: usize = 1 << 20;
 /// The streams and rows of a stopped node. See the module.
 pub struct HonestData {
     warehouse: Warehouse,
-    register: VerifiedRegister,
+    register: Arc<VerifiedRegister>,
     /// Holds the copy; goes with it.
     _copy: TempDir,
 }
@@ -46,7 +46,7 @@ impl HonestData {
         };
         let warehouse = Warehouse::open(copy.path(), settings)
             .with_context(|| format!("the copy of {} can't be opened; stop the node first", place.display()))?;
-        let register = warehouse.register().as_ref().clone().context("the node never had a register")?;
+        let register = warehouse.register().context("the node never had a register")?;
         Ok(Self { warehouse, register, _copy: copy })
     }
 

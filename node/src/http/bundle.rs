@@ -94,8 +94,7 @@ fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamS
         None => None,
         Some(text) => Some(text.split(',').map(|id| id.parse().map_err(|_| malformed(id))).collect::<Result<_, _>>()?),
     };
-    let register = node.warehouse.register();
-    let parent = register.as_ref().as_ref().and_then(|register| register.active_parent(node.site()));
+    let parent = node.warehouse.register().and_then(|register| register.active_parent(node.site()));
     let acknowledged = match parent {
         Some(parent) => node.warehouse.read(|reading| reading.parent_cursors(parent))?,
         None => vec![],
@@ -153,11 +152,9 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
     let register = node
         .warehouse
         .register()
-        .as_ref()
-        .clone()
         .ok_or_else(|| refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`"))?;
     let opened = {
-        let register = register.clone();
+        let register = Arc::clone(&register);
         tokio::task::spawn_blocking(move || BundleReader::open(BufReader::new(file), &register))
     };
     let unfit = |error: BundleError| refused(400, "bundle_refused", error.to_string(), "export it again with `kho bundle export`");

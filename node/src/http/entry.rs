@@ -146,8 +146,7 @@ fn request_key(headers: &HeaderMap) -> Result<String, HttpError> {
 
 /// The origin that this site writes, and the units whose records it may author.
 fn scope(node: &Node) -> Result<(OriginId, EntryScope), HttpError> {
-    let register = node.warehouse.register();
-    let Some(register) = register.as_ref() else {
+    let Some(register) = node.warehouse.register() else {
         return Err(refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`"));
     };
     let areas: Vec<AreaScope> = register.site(node.site()).map(|site| site.areas.clone()).unwrap_or_default();

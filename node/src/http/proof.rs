@@ -16,7 +16,7 @@ use kho_storage::{
     command::{Command, Outcome},
     error::StorageError,
     ids::{OriginId, StreamSeq, TableId},
-    warehouse::{Evidence, KeyBucket},
+    warehouse::{KeyBucket, StoredEvidence},
 };
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -109,11 +109,11 @@ pub async fn stood_at(
 pub async fn evidence(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Reply<Vec<EvidenceKept>> {
     check(&node, &who, Right::Operate)?;
     let mut told = Vec::new();
-    let mut tell = |evidence: Evidence| {
+    let mut tell = |evidence: StoredEvidence| {
         told.push(EvidenceKept {
             origin: evidence.segment.origin().0,
             seq: evidence.segment.head.head.seq.0,
-            why: evidence.why,
+            why: evidence.reason.to_string(),
             found_at: evidence.found_at.to_rfc3339(),
             signed_by: format!("node {} of site {}", evidence.segment.head.node, evidence.segment.head.site),
             batches: evidence.segment.batches.len() as u64,

@@ -1,6 +1,9 @@
 //! The promises between tiers, as logs. `3:` is the child, `2:` its parent, `4:` the stand-in.
 
-use kho_storage::{command::Refusal, ids::StreamSeq};
+use kho_storage::{
+    command::{Refusal, StopReason},
+    ids::StreamSeq,
+};
 
 use super::{
     compare::assert_trace,
@@ -291,11 +294,11 @@ fn promise_7_a_refused_stream_does_not_hold_up_the_other() {
 #[test]
 fn promise_7_a_stopped_stream_is_tried_again_until_it_goes_on() {
     let mut world = linked();
-    let refusal = Refusal::Stopped { origin: OWN, seq: StreamSeq(3), why: "its digest differs".into() };
+    let refusal = Refusal::Stopped { origin: OWN, seq: StreamSeq(3), reason: StopReason::DigestMismatch };
     world.trace();
     world.alter_down = Some(|frame| match frame {
         ParentFrame::Adopted { id, cursor } if cursor.origin == OWN => {
-            let refusal = Refusal::Stopped { origin: OWN, seq: StreamSeq(3), why: "its digest differs".into() };
+            let refusal = Refusal::Stopped { origin: OWN, seq: StreamSeq(3), reason: StopReason::DigestMismatch };
             ParentFrame::Refused { id: Some(id), origin: OWN, refusal }
         }
         other => other,

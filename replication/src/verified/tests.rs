@@ -1,9 +1,9 @@
 use kho_storage::{
     codec::Blob,
-    command::PieceRow,
+    command::{PieceRow, RowPlace},
     ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, TableId},
     register::Revocation,
-    stream::{Head, SignedHead},
+    stream::{Head, KEY_BYTES_MAX, SignedHead},
 };
 use proptest::prelude::*;
 

@@ -2,56 +2,38 @@
 //! is written, and what does not fit is kept as evidence instead.
 
 use super::{
-    Decided, Warehouse,
-    origin::{Evidence, OriginState, Stopped, StreamRecord, Transfer, UNKNOWN_DIGEST},
-    put_meta, read_meta, read_origin,
+    Decided, EvidenceReason, Warehouse,
+    evidence::Witness,
+    meta::{put_meta, put_origin, read_meta, read_origin},
+    origin::{OriginState, StoppedOrigin, StreamRecord, Transfer, UNKNOWN_DIGEST},
     rows::{Replay, RowsChange},
     value::decode_stream_record,
     write::advance,
 };
 use crate::{
-    codec,
-    command::{Outcome, Refusal},
+    checks,
+    command::{Outcome, Refusal, StopReason},
     db::{Db, WriteSet},
     error::StorageError,
     ids::{Hash32, OriginId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
     planted::{Bug, planted},
-    register::VerifiedRegister,
-    row::RowCells,
-    stream::{Batch, BatchBody, Change, Segment, SignedHead, chain_next},
+    stream::{Batch, BatchBody, Segment, SignedHead, chain_next},
 };
-
-/// Evidence kept of one origin at most: the first of many like it are what a review needs, and a hostile carrier must not
-/// fill the disk.
-const EVIDENCE_MAX: usize = 16;
-/// How much of it may be what a carrier could have made up. The rest is left for what an author signed: a second history must not
-/// be thrown away because somebody filled the room with inventions.
-const INVENTED_EVIDENCE_MAX: usize = EVIDENCE_MAX / 2;
-
-/// Who stands behind a piece of evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Witness {
-    /// The head that the author signed contradicts what is held.
-    Author,
-    /// The author's head is good, what came with it is not: any carrier could have made that up.
-    Carrier,
-}
 
 impl Warehouse {
     pub(super) fn adopt_segment(&self, db: &Db, site_time: SiteTime, segment: &Segment, set: &mut WriteSet) -> Decided {
         let origin = segment.origin();
-        let register = self.register.load();
-        let Some(register) = register.as_ref().as_ref() else { return Ok(Err(Refusal::NoRegister)) };
-        if let Err(refusal) = self.check_claim(register, segment) {
+        let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
+        if let Err(refusal) = checks::check_author(&segment.head, &register) {
             return Ok(Err(refusal));
         }
         let state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));
         if state.epoch != segment.head.head.epoch && !planted(Bug::EpochNotChecked) {
             return Ok(Err(Refusal::OtherEpoch { origin, ours: state.epoch, theirs: segment.head.head.epoch }));
         }
-        if let Some(Stopped { seq, why }) = &state.stopped {
-            return Ok(Err(Refusal::Stopped { origin, seq: *seq, why: why.clone() }));
+        if let Some(StoppedOrigin { seq, reason }) = state.stopped {
+            return Ok(Err(Refusal::Stopped { origin, seq, reason }));
         }
         let transfer: Option<Transfer> = read_meta(db, &Meta::Transfer(origin))?;
         if let Some(transfer) = &transfer
@@ -81,14 +63,7 @@ impl Warehouse {
                 Witness::Author => self.keep_fork(site_time, &state, segment, seq, set),
                 Witness::Carrier => {
                     let ours = Some((state.chain, state.sum.digest()));
-                    self.keep_evidence(
-                        site_time,
-                        segment,
-                        Witness::Carrier,
-                        "batches that are held were altered: they do not lead to the head's chain hash",
-                        ours,
-                        set,
-                    )?;
+                    self.keep_evidence(site_time, segment, EvidenceReason::HeldBatchesAltered, ours, set)?;
                     Ok(Err(Refusal::BadChain { origin, seq: segment.head.head.seq }))
                 }
             };
@@ -97,17 +72,6 @@ impl Warehouse {
             return self.adopt_known_head(db, site_time, state, segment, set);
         }
         self.adopt_batches(db, site_time, state, segment, set)
-    }
-
-    /// What the register alone decides: origin, author, key.
-    fn check_claim(&self, register: &VerifiedRegister, segment: &Segment) -> Result<(), Refusal> {
-        let (origin, head) = (segment.origin(), &segment.head.head);
-        if register.author(origin).is_none() {
-            return Err(Refusal::UnknownOrigin(origin));
-        }
-        let key = register.head_key(origin, segment.head.site, segment.head.node, head.epoch.number, head.seq);
-        let good = key.is_some_and(|key| segment.head.verify(key).is_ok());
-        if good { Ok(()) } else { Err(Refusal::BadSignature { origin, seq: head.seq }) }
     }
 
     /// Applies the batches not yet held. All of it is decided before anything is written.
@@ -129,14 +93,7 @@ impl Warehouse {
             advance(&mut state, &batch, bytes, &mut adopted);
         }
         if (state.chain != head.chain || state.last() != head.seq) && !planted(Bug::ChainNotChecked) {
-            self.keep_evidence(
-                site_time,
-                segment,
-                Witness::Carrier,
-                "the batches do not lead to the head's chain hash",
-                Some((state.chain, state.sum.digest())),
-                set,
-            )?;
+            self.keep_evidence(site_time, segment, EvidenceReason::ChainMismatch, Some((state.chain, state.sum.digest())), set)?;
             return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
         }
         if state.sum.digest() != head.digest || state.rows != head.rows {
@@ -145,9 +102,8 @@ impl Warehouse {
         *set = adopted;
         rows.finish(set);
         self.adopt_head(site_time, &mut state, segment, set)?;
-        let cursor = state.cursor(origin);
-        put_meta(set, &Meta::Origin(origin), &state)?;
-        Ok(Ok(Outcome::Adopted(cursor)))
+        put_origin(set, &before.cursor(origin), &state)?;
+        Ok(Ok(Outcome::Adopted(state.cursor(origin))))
     }
 
     /// A head over batches that are all held: an idle head, or a redelivery.
@@ -166,8 +122,9 @@ impl Warehouse {
             return self.keep_fork(site_time, &state, segment, head.seq, set);
         }
         if head.seq == state.last() && head.site_time > state.watermark {
+            let cursor = state.cursor(origin);
             self.adopt_head(site_time, &mut state, segment, set)?;
-            put_meta(set, &Meta::Origin(origin), &state)?;
+            put_origin(set, &cursor, &state)?;
         }
         Ok(Ok(Outcome::Adopted(state.cursor(origin))))
     }
@@ -193,64 +150,18 @@ impl Warehouse {
     fn stop_on_digest(&self, site_time: SiteTime, mut state: OriginState, segment: &Segment, ours: Hash32, set: &mut WriteSet) -> Decided {
         let (origin, seq) = (segment.origin(), segment.head.head.seq);
         let refusal = Refusal::DigestMismatch { origin, seq };
-        self.keep_evidence(
-            site_time,
-            segment,
-            Witness::Author,
-            "the rows do not have the digest that the head claims",
-            Some((state.chain, ours)),
-            set,
-        )?;
-        state.stopped = Some(Stopped { seq, why: "digest mismatch".into() });
-        put_meta(set, &Meta::Origin(origin), &state)?;
+        self.keep_evidence(site_time, segment, EvidenceReason::DigestMismatch, Some((state.chain, ours)), set)?;
+        let cursor = state.cursor(origin);
+        state.stopped = Some(StoppedOrigin { seq, reason: StopReason::DigestMismatch });
+        put_origin(set, &cursor, &state)?;
         Ok(Err(refusal))
     }
 
     fn keep_fork(&self, site_time: SiteTime, state: &OriginState, segment: &Segment, seq: StreamSeq, set: &mut WriteSet) -> Decided {
         let origin = segment.origin();
-        self.keep_evidence(
-            site_time,
-            segment,
-            Witness::Author,
-            "another history of this origin",
-            Some((state.chain, state.sum.digest())),
-            set,
-        )?;
+        self.keep_evidence(site_time, segment, EvidenceReason::AnotherHistory, Some((state.chain, state.sum.digest())), set)?;
         Ok(Err(Refusal::Forked { origin, seq }))
     }
-
-    pub(super) fn keep_evidence(
-        &self,
-        site_time: SiteTime,
-        segment: &Segment,
-        witness: Witness,
-        why: &str,
-        ours: Option<(Hash32, Hash32)>,
-        set: &mut WriteSet,
-    ) -> Result<(), StorageError> {
-        let room = match witness {
-            Witness::Author => EVIDENCE_MAX,
-            Witness::Carrier => INVENTED_EVIDENCE_MAX,
-        };
-        if evidence_kept(&self.db.load(), segment.origin())? >= room {
-            return Ok(());
-        }
-        let name = if planted(Bug::EvidenceOverwritten) { 0 } else { keys::evidence_hash(&codec::encode(segment)?) };
-        let evidence = Evidence { why: why.into(), found_at: site_time, segment: segment.clone(), ours };
-        put_meta(set, &Meta::Evidence(segment.origin(), segment.head.head.seq, name), &evidence)
-    }
-}
-
-/// Pieces of evidence kept of one origin.
-fn evidence_kept(db: &Db, origin: OriginId) -> Result<usize, StorageError> {
-    let from = Meta::Evidence(origin, StreamSeq(0), 0).encode();
-    let to = Meta::Evidence(OriginId(origin.0.saturating_add(1)), StreamSeq(0), 0).encode();
-    let mut kept = 0;
-    db.view().scan(Space::Meta, &from, &to, |_, _| {
-        kept += 1;
-        Ok(true)
-    })?;
-    Ok(kept)
 }
 
 /// Decodes a batch and checks that it is the next of its origin and holds canonical rows.
@@ -261,21 +172,11 @@ pub(super) fn readable_batch(state: &OriginState, origin: OriginId, bytes: &[u8]
         return Err(malformed(format!("it is batch {} of origin {} in epoch {}", batch.seq, batch.origin, batch.epoch)));
     }
     if let BatchBody::Rows { changes, .. } = &batch.body {
-        check_changes(changes).map_err(malformed)?;
+        for change in changes {
+            checks::check_change(change).map_err(|e| malformed(e.to_string()))?;
+        }
     }
     Ok(batch)
-}
-
-fn check_changes(changes: &[Change]) -> Result<(), String> {
-    for change in changes {
-        if change.key.is_empty() || change.key.len() > crate::stream::KEY_BYTES_MAX {
-            return Err(format!("a key of {} bytes", change.key.len()));
-        }
-        if let Some(cells) = &change.cells {
-            RowCells::check(cells).map_err(|e| e.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 /// The first batch of the segment that differs from one that is held and kept.

@@ -3,8 +3,8 @@
 use super::{
     Decided, Warehouse,
     adopt::{kept_batch, stood_at},
+    meta::{decode_meta, put_meta, put_origin, read_meta, read_origin},
     origin::OriginState,
-    put_meta, read_meta, read_origin,
 };
 use crate::{
     command::{Outcome, ParentCursor, Refusal},
@@ -25,8 +25,7 @@ impl Warehouse {
     pub(super) fn commit_head(&self, db: &Db, signed: &SignedHead, set: &mut WriteSet) -> Decided {
         let head = &signed.head;
         let (origin, seq) = (head.origin, head.seq);
-        let register = self.register.load();
-        let Some(register) = register.as_ref().as_ref() else { return Ok(Err(Refusal::NoRegister)) };
+        let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
         let key = register.head_key(origin, signed.site, signed.node, head.epoch.number, seq);
         if signed.site != self.site() || !key.is_some_and(|key| signed.verify(key).is_ok()) {
             return Ok(Err(Refusal::BadSignature { origin, seq }));
@@ -47,7 +46,7 @@ impl Warehouse {
             state.head_seq = Some(seq);
             state.bytes_since_head = bytes_after(db, origin, &state, seq)?;
             put_meta(set, &Meta::Head(origin, head.epoch.number, seq), signed)?;
-            put_meta(set, &Meta::Origin(origin), &state)?;
+            put_origin(set, &state.cursor(origin), &state)?;
         }
         Ok(Ok(Outcome::HeadCommitted))
     }
@@ -58,7 +57,7 @@ impl Warehouse {
             Ok(verified) => verified,
             Err(error) => return Ok(Err(Refusal::Register(error.to_string()))),
         };
-        let held = self.register.load().as_ref().as_ref().map_or(0, |register| register.version());
+        let held = self.register().map_or(0, |register| register.version());
         if verified.version() > held {
             put_meta(set, &Meta::Register, signed)?;
         }
@@ -78,17 +77,17 @@ impl Warehouse {
     pub(super) fn resume_origin(&self, db: &Db, origin: OriginId, set: &mut WriteSet) -> Decided {
         let Some(mut state) = read_origin(db, origin)? else { return Ok(Err(Refusal::UnknownOrigin(origin))) };
         state.stopped = None;
-        put_meta(set, &Meta::Origin(origin), &state)?;
+        put_origin(set, &state.cursor(origin), &state)?;
         Ok(Ok(Outcome::Recorded))
     }
 
     /// Forgets batches that the active parent holds, but keeps the newest `keep_bytes` of every stream and everything after
     /// the oldest head that can still end a segment. A site without a parent forgets nothing.
     pub(super) fn trim(&self, db: &Db, keep_bytes: u64, set: &mut WriteSet) -> Decided {
-        let register = self.register.load();
-        let mut parent = register.as_ref().as_ref().and_then(|register| register.active_parent(self.site()));
+        let register = self.register();
+        let mut parent = register.as_ref().and_then(|register| register.active_parent(self.site()));
         if planted(Bug::TrimmedByStandIn) {
-            parent = register.as_ref().as_ref().and_then(|register| register.site(self.site())?.parents.last().copied());
+            parent = register.as_ref().and_then(|register| register.site(self.site())?.parents.last().copied());
         }
         let mut trimmed = 0;
         if let Some(parent) = parent {
@@ -128,7 +127,7 @@ pub(super) fn origins(db: &Db) -> Result<Vec<(OriginId, OriginState)>, StorageEr
     let mut found = Vec::new();
     db.view().scan(Space::Meta, &from, &to, |key, value| {
         if let Some(meta @ Meta::Origin(origin)) = Meta::decode(key) {
-            found.push((origin, super::decode_meta(&meta, value)?));
+            found.push((origin, decode_meta(&meta, value)?));
         }
         Ok(true)
     })?;
@@ -166,12 +165,12 @@ fn trim_stream(
         Ok(true)
     })?;
     let Some((seq, chain, kept_bytes, count)) = last else { return Ok(0) };
-    let end = StreamSeq(seq.0 + 1);
+    let end = seq.next();
     set.delete_range(Space::Streams, keys::stream(origin, epoch, state.oldest_kept), keys::stream(origin, epoch, end));
     // The newest head stays, even when all batches are gone: it vouches for the rows.
     let last_head = state.head_seq.unwrap_or(seq).min(seq);
     set.delete_range(Space::Meta, Meta::Head(origin, epoch, StreamSeq(0)).encode(), Meta::Head(origin, epoch, last_head).encode());
     (state.oldest_kept, state.before_oldest_chain, state.kept_bytes) = (end, chain, kept_bytes);
-    put_meta(set, &Meta::Origin(origin), &state)?;
+    put_origin(set, &state.cursor(origin), &state)?;
     Ok(count)
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    command::{ParentCursor, RowPlace, TransferStart, TransferStatus},
+    command::{ParentCursor, RowPlace, StopReason, TransferStart, TransferStatus},
     digest::DigestSum,
     ids::{Epoch, Generation, Hash32, OriginId, SiteTime, StreamSeq},
     stream::{Head, chain_start},
@@ -37,14 +37,16 @@ pub struct OriginState {
     pub head_seq: Option<StreamSeq>,
     /// The replica is known complete up to here: time of the newest head, never beyond this site's own clock.
     pub watermark: SiteTime,
-    pub stopped: Option<Stopped>,
+    /// Set while the origin is stopped; `kho origin resume` takes it away.
+    pub stopped: Option<StoppedOrigin>,
 }
 
-/// An origin that this site adopts no more until an operator looked at the evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stopped {
+/// An origin that this site adopts no more until an operator has reviewed the evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedOrigin {
+    /// Last batch of the head at which the origin was stopped.
     pub seq: StreamSeq,
-    pub why: String,
+    pub reason: StopReason,
 }
 
 impl OriginState {
@@ -75,8 +77,21 @@ impl OriginState {
         self.next.previous()
     }
 
+    /// The cursor that a child is told of `origin`: the first batch not yet held, half-open as all cursors are.
     pub fn cursor(&self, origin: OriginId) -> ParentCursor {
         ParentCursor { origin, epoch: self.epoch, next: self.next }
+    }
+
+    /// The first invariant that does not hold, if there is one.
+    pub(super) fn broken_invariant(&self) -> Option<&'static str> {
+        let invariants = [
+            (self.oldest_kept >= StreamSeq(1), "batches are kept from before the first one"),
+            (self.oldest_kept <= self.next, "the cursor lies before the oldest batch that is kept"),
+            (self.head_seq.is_none_or(|seq| seq < self.next), "the newest head covers batches that are not held"),
+            (self.bytes_since_head <= self.kept_bytes, "more bytes stand without a head than are kept"),
+            (self.generation < self.next_generation, "the next generation's number is taken"),
+        ];
+        invariants.into_iter().find_map(|(holds, broken)| (!holds).then_some(broken))
     }
 }
 
@@ -116,9 +131,9 @@ pub struct Transfer {
     pub next: StreamSeq,
     pub chain: Hash32,
     pub kept_bytes: u64,
-    /// The batch of the first row that the replica which is read does not hold alike, though it holds that batch: a row of another
-    /// history, if the head vouches for it.
-    pub stranger: Option<StreamSeq>,
+    /// The batch of the first divergent row: one that the replica which is read does not hold alike, though it holds that batch. It
+    /// is a row of another history, if the head vouches for it.
+    pub divergent_row: Option<StreamSeq>,
     /// The newest batch that a row of the pieces names, and its time.
     pub newest: (StreamSeq, SiteTime),
 }
@@ -138,15 +153,4 @@ impl Transfer {
             None => TransferStatus::WantsBatches { origin, epoch, next: self.next, until: self.until },
         }
     }
-}
-
-/// What was refused and must not be lost: a second history, or rows that do not match their head.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    pub why: String,
-    pub found_at: SiteTime,
-    /// The segment as it came.
-    pub segment: crate::stream::Segment,
-    /// What this site had computed or held at the same place.
-    pub ours: Option<(Hash32, Hash32)>,
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Evidence, OriginState, StoredRow, StreamRecord, Transfer, Warehouse, decode_meta, maintenance, put_meta,
+    OriginState, StoredEvidence, StoredRow, StreamRecord, Transfer, Warehouse, maintenance,
+    meta::{decode_meta, put_meta, read_meta, read_origin},
     value::{decode_row_value, decode_stream_record},
 };
 use crate::{
@@ -43,20 +44,20 @@ pub struct CubeCell {
 /// A consistent picture of the warehouse at one moment.
 pub struct ReadView<'a> {
     view: View<'a>,
-    register: Arc<Option<VerifiedRegister>>,
+    register: Option<Arc<VerifiedRegister>>,
 }
 
 impl Warehouse {
     /// Runs `read` over a consistent picture. Keep it short: a picture pins old data on disk.
     pub fn read<T>(&self, read: impl FnOnce(&ReadView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let db = self.db.load_full();
-        let reading = ReadView { view: db.view(), register: self.register() };
-        read(&reading)
+        let view = ReadView { view: db.view(), register: self.register() };
+        read(&view)
     }
 
     /// An origin's state by itself; cheaper than a whole picture.
     pub fn origin(&self, origin: OriginId) -> Result<Option<OriginState>, StorageError> {
-        super::read_origin(&self.db.load(), origin)
+        read_origin(&self.db.load(), origin)
     }
 
     /// Every origin held, in order.
@@ -66,25 +67,25 @@ impl Warehouse {
 
     /// Transfers under way at this site.
     pub fn transfers(&self) -> Result<Vec<Transfer>, StorageError> {
-        self.read(|reading| reading.transfers())
+        self.read(|view| view.transfers())
     }
 
     /// The adopted register with its signature, to be handed down.
     pub fn signed_register(&self) -> Result<Option<SignedRegister>, StorageError> {
-        super::read_meta(&self.db.load(), &Meta::Register)
+        read_meta(&self.db.load(), &Meta::Register)
     }
 
     /// The next segment of `origin` from `from` on: as many batches as fit `bytes_max`, at least up to the next head; an idle
     /// head when every batch was read. `None` when no head ends a segment there, or the batches are no longer kept.
     pub fn segment(&self, origin: OriginId, from: StreamSeq, bytes_max: usize) -> Result<Option<Segment>, StorageError> {
-        self.read(|reading| reading.segment(origin, from, bytes_max))
+        self.read(|view| view.segment(origin, from, bytes_max))
     }
 
     /// Damages nothing but tells: writes a row behind the digest's back, so that tests of `verify` have something to find.
     #[doc(hidden)]
     pub fn tamper_with_row(&self, origin: OriginId, table: TableId, key: &[u8], cells: &[u8]) -> Result<(), StorageError> {
         let db: Arc<Db> = self.db.load_full();
-        let state = super::read_origin(&db, origin)?.ok_or_else(|| StorageError::damaged(origin, "no such origin"))?;
+        let state = read_origin(&db, origin)?.ok_or_else(|| StorageError::damaged(origin, "no such origin"))?;
         let mut set = WriteSet::default();
         let row = StoredRow { seq: state.last(), time: state.batch_time, cells };
         set.put(Space::Rows, keys::row(table, origin, state.generation, key), super::value::encode_row_value(&row));
@@ -96,7 +97,7 @@ impl Warehouse {
 
 impl ReadView<'_> {
     pub fn register(&self) -> Option<&VerifiedRegister> {
-        self.register.as_ref().as_ref()
+        self.register.as_deref()
     }
 
     pub fn origin(&self, origin: OriginId) -> Result<Option<OriginState>, StorageError> {
@@ -123,7 +124,7 @@ impl ReadView<'_> {
     }
 
     /// Visits what was refused and kept, one piece at a time: each may be as long as a segment.
-    pub fn evidence(&self, mut visit: impl FnMut(Evidence)) -> Result<(), StorageError> {
+    pub fn evidence(&self, mut visit: impl FnMut(StoredEvidence)) -> Result<(), StorageError> {
         let (from, to) = Meta::kind_range(0x09);
         self.scan_meta(&from, &to, |_, evidence| visit(evidence))
     }

@@ -71,8 +71,8 @@ pub type RecomputeProgress<'a> = &'a mut dyn FnMut(u64, u64);
 impl Warehouse {
     /// Recomputes one origin from its rows on disk. `None` when it is not held.
     pub fn recompute(&self, origin: OriginId, progress: RecomputeProgress<'_>) -> Result<Option<OriginProof>, StorageError> {
-        self.read(|reading| {
-            let Some(state) = reading.origin(origin)? else { return Ok(None) };
+        self.read(|view| {
+            let Some(state) = view.origin(origin)? else { return Ok(None) };
             let mut sum = DigestSum::default();
             let mut by_table = BTreeMap::new();
             let mut cells: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
@@ -80,7 +80,7 @@ impl Warehouse {
             for table in 0..=u8::MAX {
                 let table = TableId(table);
                 let cubes = self.compiled.cubes(table);
-                reading.rows(origin, &state, table, &[], |key, row| {
+                view.rows(origin, &state, table, &[], |key, row| {
                     sum.add(&logical(origin, table, key, &row));
                     rows += 1;
                     *by_table.entry(table.0).or_default() += 1;
@@ -97,7 +97,7 @@ impl Warehouse {
                 })?;
             }
             progress(rows, state.rows);
-            let cube_differences = self.compare_cubes(reading, origin, &state, cells)?;
+            let cube_differences = self.compare_cubes(view, origin, &state, cells)?;
             Ok(Some(OriginProof {
                 origin,
                 epoch: state.epoch,
@@ -115,7 +115,7 @@ impl Warehouse {
 
     fn compare_cubes(
         &self,
-        reading: &ReadView<'_>,
+        view: &ReadView<'_>,
         origin: OriginId,
         state: &OriginState,
         mut recomputed: BTreeMap<Vec<u8>, i64>,
@@ -127,7 +127,7 @@ impl Warehouse {
             }
         };
         for cube in &self.schema().cubes {
-            reading.cube_cells(cube.id, origin, state, |cell| {
+            view.cube_cells(cube.id, origin, state, |cell| {
                 let mut key = keys::cube_prefix(cube.id, origin, state.generation).to_vec();
                 key.extend((cell.catalogue << 24 | cell.area).to_be_bytes());
                 cell.dimensions.iter().for_each(|number| key.extend(number.to_be_bytes()));
@@ -167,10 +167,10 @@ impl Warehouse {
     }
 
     fn visit_rows(&self, origin: OriginId, mut visit: impl FnMut(TableId, &[u8], super::StoredRow<'_>)) -> Result<(), StorageError> {
-        self.read(|reading| {
-            let Some(state) = reading.origin(origin)? else { return Ok(()) };
+        self.read(|view| {
+            let Some(state) = view.origin(origin)? else { return Ok(()) };
             for table in 0..=u8::MAX {
-                reading.rows(origin, &state, TableId(table), &[], |key, row| {
+                view.rows(origin, &state, TableId(table), &[], |key, row| {
                     visit(TableId(table), key, row);
                     Ok(true)
                 })?;

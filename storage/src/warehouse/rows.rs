@@ -105,7 +105,7 @@ impl<'w> RowsChange<'w> {
                 continue;
             }
             if let Some(old) = old {
-                self.remove(change.table, &change.key, &old);
+                self.remove(change.table, &change.key, &old)?;
             }
             let new = change.cells.as_ref().map(|cells| StoredRow { seq, time, cells });
             if let Some(new) = &new {
@@ -140,10 +140,14 @@ impl<'w> RowsChange<'w> {
         (self.sum, self.rows)
     }
 
-    fn remove(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {
+    fn remove(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) -> Result<(), StorageError> {
         self.sum.subtract(&logical(self.origin, table, key, row));
-        self.rows -= 1;
+        self.rows = self
+            .rows
+            .checked_sub(1)
+            .ok_or_else(|| StorageError::damaged(format!("origin {}", self.origin), "it holds more rows than it counts"))?;
         self.count(table, row, -1);
+        Ok(())
     }
 
     fn insert(&mut self, table: TableId, key: &[u8], row: &StoredRow<'_>) {

@@ -14,14 +14,15 @@
 //! history has since changed or taken away every row in which the two differ, nothing is left to tell them apart.
 
 use super::{
-    Decided, Warehouse,
-    adopt::{Witness, readable_batch},
+    Decided, EvidenceReason, Warehouse,
+    adopt::readable_batch,
+    meta::{put_meta, put_origin, read_meta, read_origin},
     origin::{OriginState, StreamRecord, Transfer, UNKNOWN_DIGEST},
-    put_meta, read_meta, read_origin,
     rows::{Replay, RowsChange},
     value::{StoredRow, decode_row_value, encode_stream_record},
 };
 use crate::{
+    checks,
     command::{Outcome, PieceRow, Refusal, RowPlace, TransferPiece, TransferStart},
     db::{Db, WriteSet},
     digest::DigestSum,
@@ -29,7 +30,6 @@ use crate::{
     ids::{Generation, OriginId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
     planted::{Bug, planted},
-    row::RowCells,
     stream::{BatchBody, Segment, chain_next},
 };
 
@@ -37,8 +37,7 @@ impl Warehouse {
     /// Starts building a new generation, or answers where the one under way stands.
     pub(super) fn begin_transfer(&self, db: &Db, start: &TransferStart, set: &mut WriteSet) -> Decided {
         let origin = start.origin;
-        let register = self.register.load();
-        let Some(register) = register.as_ref().as_ref() else { return Ok(Err(Refusal::NoRegister)) };
+        let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
         if register.author(origin).is_none() {
             return Ok(Err(Refusal::UnknownOrigin(origin)));
         }
@@ -66,11 +65,11 @@ impl Warehouse {
             next: start.kept_after.next(),
             chain: start.kept_after_chain,
             kept_bytes: 0,
-            stranger: None,
+            divergent_row: None,
             newest: Default::default(),
         };
         state.next_generation = Generation(state.next_generation.0 + 1);
-        put_meta(set, &Meta::Origin(origin), &state)?;
+        put_origin(set, &state.cursor(origin), &state)?;
         put_meta(set, &Meta::Transfer(origin), &transfer)?;
         Ok(Ok(Outcome::Transfer(transfer.status())))
     }
@@ -92,11 +91,11 @@ impl Warehouse {
             self.drop_transfer(&transfer, transfer.start.kept_after.next(), set);
             return Ok(Err(Refusal::Transfer { origin, why: "the piece was read before the batches that follow it start".into() }));
         }
-        if let Err(why) = check_piece(piece) {
+        if let Err(why) = checks::check_piece(piece) {
             return Ok(Err(Refusal::Transfer { origin, why }));
         }
-        if let (None, Some(held)) = (transfer.stranger, read_origin(db, origin)?) {
-            transfer.stranger = first_stranger(db, &held, piece)?;
+        if let (None, Some(held)) = (transfer.divergent_row, read_origin(db, origin)?) {
+            transfer.divergent_row = first_divergent_row(db, &held, piece)?;
         }
         let mut rows = RowsChange::new(self, db, origin, transfer.generation, transfer.sum, transfer.rows);
         for row in &piece.rows {
@@ -174,41 +173,21 @@ impl Warehouse {
             replayed.put(Space::Streams, keys::stream(origin, batch.epoch.number, batch.seq), encode_stream_record(&record));
         }
         if at.chain != head.chain || at.last() != head.seq {
-            self.keep_evidence(
-                site_time,
-                segment,
-                Witness::Carrier,
-                "the batches of a transfer do not lead to the head's chain hash",
-                None,
-                set,
-            )?;
+            self.keep_evidence(site_time, segment, EvidenceReason::TransferChainMismatch, None, set)?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
         }
         let (sum, count) = (rows.sum.clone(), rows.rows);
         let decides = head.seq >= transfer.until || planted(Bug::SwitchedBeforeHeadDecides);
         if decides && !planted(Bug::SwitchedBeforeHeadDecides) && (sum.digest() != head.digest || count != head.rows) {
-            self.keep_evidence(
-                site_time,
-                segment,
-                Witness::Carrier,
-                "the rows of a transfer do not have the digest that the head claims",
-                Some((at.chain, sum.digest())),
-                set,
-            )?;
+            self.keep_evidence(site_time, segment, EvidenceReason::TransferDigestMismatch, Some((at.chain, sum.digest())), set)?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::DigestMismatch { origin, seq: head.seq }));
         }
         // AFTER the digest: only rows that the author vouches for are another history; any others are a carrier's invention.
-        if let (true, Some(seq)) = (decides, transfer.stranger) {
-            self.keep_evidence(
-                site_time,
-                segment,
-                Witness::Author,
-                "the rows of a transfer belong to another history than those held",
-                Some((state.chain, state.sum.digest())),
-                set,
-            )?;
+        if let (true, Some(seq)) = (decides, transfer.divergent_row) {
+            let ours = Some((state.chain, state.sum.digest()));
+            self.keep_evidence(site_time, segment, EvidenceReason::TransferOfAnotherHistory, ours, set)?;
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::Forked { origin, seq }));
         }
@@ -262,7 +241,7 @@ impl Warehouse {
             ..at
         };
         self.adopt_head(site_time, &mut state, segment, set)?;
-        put_meta(set, &Meta::Origin(origin), &state)?;
+        put_origin(set, &old.cursor(origin), &state)?;
         Ok(Ok(Outcome::Adopted(state.cursor(origin))))
     }
 
@@ -282,7 +261,7 @@ impl Warehouse {
 }
 
 /// The batch of the first row of the piece that was last written by a batch held here and is not held here alike.
-fn first_stranger(db: &Db, held: &OriginState, piece: &TransferPiece) -> Result<Option<StreamSeq>, StorageError> {
+fn first_divergent_row(db: &Db, held: &OriginState, piece: &TransferPiece) -> Result<Option<StreamSeq>, StorageError> {
     let old: Vec<&PieceRow> = piece.rows.iter().filter(|row| row.seq < held.next).collect();
     let stored_keys: Vec<Vec<u8>> = old.iter().map(|row| keys::row(row.table, piece.origin, held.generation, &row.key)).collect();
     let values = db.values(Space::Rows, stored_keys.iter().map(Vec::as_slice))?;
@@ -294,40 +273,4 @@ fn first_stranger(db: &Db, held: &OriginState, piece: &TransferPiece) -> Result<
         }
     }
     Ok(None)
-}
-
-/// A piece's rows lie in its range, in order, each once, and are canonical.
-fn check_piece(piece: &TransferPiece) -> Result<(), String> {
-    let mut last: Option<(crate::ids::TableId, &[u8])> = None;
-    let start = (piece.from.table, &piece.from.key[..]);
-    for row in &piece.rows {
-        let place = (row.table, &row.key[..]);
-        if place < start
-            || last.is_some_and(|last| place <= last)
-            || piece.next.as_ref().is_some_and(|next| place >= (next.table, &next.key[..]))
-        {
-            return Err("its rows are not in the order of its range".into());
-        }
-        if row.seq > piece.read_at || row.key.is_empty() || row.key.len() > crate::stream::KEY_BYTES_MAX {
-            return Err("it holds a row that its state can't hold".into());
-        }
-        RowCells::check(&row.cells).map_err(|e| e.to_string())?;
-        last = Some(place);
-    }
-    if piece.next.as_ref().is_some_and(|next| *next <= piece.from) {
-        return Err("its range ends before it starts".into());
-    }
-    Ok(())
-}
-
-/// The cursor-like place that [`Transfer::wanted`] starts from sorts before every row.
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_range_starts_before_every_row() {
-        let first = RowPlace { table: crate::ids::TableId(0), key: vec![0].into() };
-        assert!(RowPlace::default() < first);
-    }
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use super::{
     REQUEST_KEPT_MS, Warehouse,
+    meta::{put_meta, put_origin, read_meta, read_origin},
     origin::{OriginState, RequestRecord, StreamRecord},
-    put_meta, read_meta, read_origin,
     rows::{Replay, RowsChange},
     value::encode_stream_record,
 };
@@ -13,7 +13,7 @@ use crate::{
     command::{WriteOutcome, WriteRequest},
     db::{Db, WriteSet},
     error::StorageError,
-    ids::{OriginId, SiteTime, StreamSeq},
+    ids::{OriginId, SiteTime},
     keys::{self, Meta, Space},
     planted::{Bug, planted},
     stream::{Batch, BatchBody, Change, HEADLESS_BYTES_MAX, RequestMark, chain_next},
@@ -32,8 +32,7 @@ impl Warehouse {
         requests: &[WriteRequest],
         set: &mut WriteSet,
     ) -> Result<Vec<WriteOutcome>, StorageError> {
-        let register = self.register.load();
-        let Some(register) = register.as_ref().as_ref().filter(|register| register.author(origin) == Some(self.site())) else {
+        let Some(register) = self.register().filter(|register| register.author(origin) == Some(self.site())) else {
             return Ok(vec![WriteOutcome::NotAuthor; requests.len()]);
         };
         let mut state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));
@@ -86,8 +85,9 @@ impl Warehouse {
             Batch { origin, epoch: state.epoch, seq: state.next, site_time: time, body: BatchBody::Rows { requests: marks, changes } };
         let bytes = batch.encode()?;
         (state.sum, state.rows) = rows.finish(set);
+        let before = state.cursor(origin);
         advance(&mut state, &batch, &bytes, set);
-        put_meta(set, &Meta::Origin(origin), &state)?;
+        put_origin(set, &before, &state)?;
         Ok(outcomes)
     }
 
@@ -139,7 +139,7 @@ pub(super) fn advance<C>(state: &mut OriginState, batch: &Batch<C>, bytes: &[u8]
     state.chain = chain_next(state.chain, bytes);
     let record = StreamRecord { chain: state.chain, digest: state.sum.digest(), rows: state.rows, batch: bytes };
     set.put(Space::Streams, keys::stream(batch.origin, batch.epoch.number, batch.seq), encode_stream_record(&record));
-    state.next = StreamSeq(batch.seq.0 + 1);
+    state.next = batch.seq.next();
     state.kept_bytes += bytes.len() as u64;
     state.bytes_since_head += bytes.len() as u64;
     state.batch_time = batch.site_time;

@@ -7,7 +7,7 @@ use kho_storage::{
     keys::{self, Meta, Space},
     schema::population,
     stream::SignedHead,
-    warehouse::{AppliedMark, Evidence, OriginState, RequestRecord, Transfer},
+    warehouse::{AppliedMark, OriginState, RequestRecord, StoredEvidence, Transfer},
 };
 
 use super::choice;
@@ -68,7 +68,7 @@ fn meta(key: &[u8], value: &[u8]) {
         Meta::Head(..) => drop(decoded::<SignedHead>(value)),
         Meta::Request(..) => drop(decoded::<RequestRecord>(value)),
         Meta::Parent(..) => drop(decoded::<ParentCursor>(value)),
-        Meta::Evidence(..) => drop(decoded::<Evidence>(value)),
+        Meta::Evidence(..) => drop(decoded::<StoredEvidence>(value)),
         Meta::Transfer(_) => drop(decoded::<Transfer>(value)),
         Meta::Identity | Meta::Register | Meta::RequestAge(..) | Meta::Cubes => {}
     }

@@ -160,7 +160,7 @@ fn record_is_true(world: &World, child: SiteId, parent: SiteId, cursor: &ParentC
 /// Promise 2: what is forgotten, the active parent committed in the same history.
 fn trimmed_is_held(world: &World, applied: &AppliedEntry<'_>) -> Result<(), String> {
     let register = world.sites()[applied.site.0 as usize - 1].disk.warehouse.register();
-    let parent = register.as_ref().as_ref().and_then(|register| register.active_parent(applied.site));
+    let parent = register.and_then(|register| register.active_parent(applied.site));
     let parent = parent.ok_or("a site without a parent forgets batches")?;
     for (origin, after) in applied.after {
         let (Some(before), Some(after)) = (&applied.before[origin], after) else { continue };

@@ -49,8 +49,7 @@ impl World {
 
     fn knows_a_parent(&mut self, id: SiteId) -> bool {
         let register = self.site(id).disk.warehouse.register();
-        let known =
-            register.as_ref().as_ref().and_then(|register| register.site(id)).map(|entry| entry.parents.clone()).unwrap_or_default();
+        let known = register.and_then(|register| Some(register.site(id)?.parents.clone())).unwrap_or_default();
         known.iter().any(|parent| self.parents.of(id).contains(parent))
     }
 

@@ -132,9 +132,9 @@ impl World {
     /// The register as a site has it, with its signature.
     pub(super) fn registers_of(&mut self, id: SiteId) -> (Arc<VerifiedRegister>, Arc<SignedRegister>) {
         let warehouse = &self.site(id).disk.warehouse;
-        let verified = warehouse.register().as_ref().clone().expect("every site got one by hand");
+        let verified = warehouse.register().expect("every site got one by hand");
         let signed = warehouse.signed_register().expect("a memory does not fail").expect("every site got one by hand");
-        (Arc::new(verified), Arc::new(signed))
+        (verified, Arc::new(signed))
     }
 
     /// Notifies the intakes of a site's nodes of a newer register.

@@ -5,7 +5,7 @@ use kho_storage::{
     command::Command,
     ids::{Epoch, OriginId, SiteId, SiteTime},
     stream::{Head, SignedHead},
-    warehouse::{Applied, OriginState},
+    warehouse::{OriginState, WarehouseEvent},
 };
 
 use super::{TICK_MS, World};
@@ -53,7 +53,7 @@ impl World {
         }
         site.trim_at = again;
         let register = site.disk.warehouse.register();
-        let Some(parent) = register.as_ref().as_ref().and_then(|register| register.active_parent(id)) else { return };
+        let Some(parent) = register.and_then(|register| register.active_parent(id)) else { return };
         let acknowledged = site.disk.warehouse.read(|reading| reading.parent_cursors(parent)).expect("a memory does not fail");
         let held = |origin, oldest_kept| acknowledged.iter().any(|cursor| cursor.origin == origin && cursor.next > oldest_kept);
         let origins = site.disk.warehouse.origins().expect("a memory does not fail");
@@ -73,20 +73,20 @@ impl World {
 
     pub(super) fn notify_applied(&mut self, id: SiteId) {
         let events = self.site(id).disk.take_applied_events();
-        let register_changed = events.iter().any(|event| matches!(event, Applied::Register | Applied::Everything));
+        let register_changed = events.iter().any(|event| matches!(event, WarehouseEvent::RegisterChanged | WarehouseEvent::EverythingChanged));
         // Whoever leads: intakes may stand at any node.
         if register_changed {
             self.notify_intakes_of_register(id);
         }
         let Some(term) = self.site(id).term() else { return };
-        if events.iter().any(|event| matches!(event, Applied::OwnBatch(_))) {
+        if events.iter().any(|event| matches!(event, WarehouseEvent::OwnBatchWritten(_))) {
             // More batches may follow before the signer has its turn.
             let ms = self.dice.between(1, 150);
             self.after(ms, Event::SignHeads { site: id, term });
         }
         let mut moved: Vec<OriginId> =
-            events.iter().filter_map(|event| if let Applied::StreamMoved(origin) = event { Some(*origin) } else { None }).collect();
-        if events.contains(&Applied::Everything) {
+            events.iter().filter_map(|event| if let WarehouseEvent::StreamMoved(origin) = event { Some(*origin) } else { None }).collect();
+        if events.contains(&WarehouseEvent::EverythingChanged) {
             moved.extend(self.site(id).origins());
         }
         moved.sort_unstable();

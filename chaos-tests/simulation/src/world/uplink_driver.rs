@@ -1,7 +1,5 @@
 //! The child's side of a link: carries out what an uplink decides, as `node/src/uplink_driver.rs` does.
 
-use std::sync::Arc;
-
 use kho_replication::{
     frames::{ChildFrame, Goodbye},
     uplink::{LinkId, LinkStatus, LoadFailure, UplinkAction, UplinkAlarm, UplinkInput, UplinkStatus},
@@ -235,16 +233,14 @@ impl World {
         let site = self.site(id);
         let streams = site.origins().into_iter().filter_map(|origin| site.position(origin)).collect();
         let register = site.disk.warehouse.register();
-        let parents =
-            register.as_ref().as_ref().and_then(|register| register.site(id)).map(|entry| entry.parents.clone()).unwrap_or_default();
+        let parents = register.and_then(|register| Some(register.site(id)?.parents.clone())).unwrap_or_default();
         let recorded = |parent| site.disk.warehouse.read(|reading| reading.parent_cursors(parent)).expect("a memory does not fail");
         UplinkInput::BecameLeader { streams, recorded: parents.into_iter().map(|parent| (parent, recorded(parent))).collect() }
     }
 
     pub(super) fn notify_register(&mut self, id: SiteId, term: Term) {
-        let register = self.site(id).disk.warehouse.register();
-        if let Some(register) = register.as_ref() {
-            self.notify_uplink(id, term, UplinkInput::RegisterChanged(Arc::new(register.clone())));
+        if let Some(register) = self.site(id).disk.warehouse.register() {
+            self.notify_uplink(id, term, UplinkInput::RegisterChanged(register));
         }
     }
 

@@ -1,15 +1,9 @@
 //! Whole-origin transfers on real databases: what ends equal, and what redelivery, overlap and hostile carriers must not do.
 
-use super::{
-    tests::{DISTRICT, Node, Tree, gone, person, request},
-    *,
-};
+use super::*;
 use crate::{
     command::{ParentCursor, RowPlace, TransferPiece, TransferStart, TransferStatus},
-    ids::{Epoch, Generation, Hash32, SiteTime, StreamSeq},
-    row::RowBuilder,
-    schema::{PartialDate, Value},
-    stream::{Change, Segment},
+    ids::Generation,
 };
 
 /// A district that holds eight batches with heads but keeps only those after the fifth. Whatever it is called, they are the same.
@@ -218,11 +212,11 @@ fn promise_4_a_signed_row_with_values_that_no_entry_lets_in_is_adopted_counted_a
     let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
     let mut wild = person("w", 1, 0, "2000");
     let mut row = RowBuilder::default();
-    row.push(crate::ids::ColumnId(1), &Value::Text("w".into()));
-    row.push(crate::ids::ColumnId(7), &Value::Date(PartialDate { year: u16::MAX, month: 12, day: 31 }));
-    row.push(crate::ids::ColumnId(8), &Value::Code(u32::MAX));
-    row.push(crate::ids::ColumnId(14), &Value::Area(u32::MAX));
-    row.push(crate::ids::ColumnId(15), &Value::Code(u32::MAX));
+    row.push(ColumnId(1), &Value::Text("w".into()));
+    row.push(ColumnId(7), &Value::Date(PartialDate { year: u16::MAX, month: 12, day: 31 }));
+    row.push(ColumnId(8), &Value::Code(u32::MAX));
+    row.push(ColumnId(14), &Value::Area(u32::MAX));
+    row.push(ColumnId(15), &Value::Code(u32::MAX));
     wild.cells = Some(row.finish().into());
     district.write(10, vec![request("1", vec![wild])]);
     tree.head(&mut district, 11);

@@ -1,10 +1,6 @@
 //! How long request keys are remembered.
 
-use super::{
-    tests::{DISTRICT, Node, Tree, person, request},
-    *,
-};
-use crate::{command::WriteOutcome, ids::SiteTime};
+use super::*;
 
 #[test]
 fn promise_3_a_request_key_is_remembered_for_thirty_days() {

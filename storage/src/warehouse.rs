@@ -14,28 +14,25 @@
 //! Not here: when to sign, what to send, whom to trust beyond the register.
 
 mod adopt;
-#[cfg(test)]
-mod carrier_tests;
+mod event;
+mod evidence;
 mod maintenance;
+mod meta;
 mod origin;
 mod read;
 mod recompute;
-#[cfg(test)]
-mod request_tests;
 mod rows;
-#[cfg(test)]
-mod schema_tests;
-#[cfg(test)]
-mod tests;
+mod state_dir;
 mod transfer;
-#[cfg(test)]
-mod transfer_tests;
 pub(crate) mod value;
 mod write;
 
-pub use origin::{Evidence, OriginState, RequestRecord, Stopped, StreamRecord, Transfer};
+pub use event::WarehouseEvent;
+pub use evidence::{EvidenceReason, StoredEvidence};
+pub use origin::{OriginState, RequestRecord, StoppedOrigin, StreamRecord, Transfer};
 pub use read::{CubeCell, ReadView, Row};
 pub use recompute::{CubeDifference, KeyBucket, OriginProof, RecomputeProgress};
+pub use state_dir::state_place;
 pub use value::StoredRow;
 
 use std::{
@@ -47,21 +44,26 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::{Deserialize, Serialize};
 
+use self::{
+    event::Listener,
+    meta::{decode_meta, put_meta, read_meta, read_origin},
+    rows::CompiledSchema,
+    state_dir::{current_state, next_state, point_to, remove_other_states, sync_dir},
+};
 use crate::{
-    codec::{self, Blob},
+    codec::Blob,
     command::{Command, Outcome, Refusal},
     db::{Db, DbLimits, MemoryImage, WriteSet},
     error::StorageError,
-    ids::{Hash32, OriginId, SiteId},
+    ids::{Hash32, SiteId},
     keys::{Meta, Space},
     register::{SignedRegister, VerifiedRegister},
     schema::{Schema, population},
     signature::PublicKey,
 };
-use rows::CompiledSchema;
 
 /// Request keys are remembered for so long, in milliseconds of site time: 30 days.
 pub const REQUEST_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
@@ -84,28 +86,13 @@ pub struct WarehouseConfig {
     pub limits: DbLimits,
 }
 
-/// What has just been applied, for those who wait for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Applied {
-    /// A batch of this site's own origin, not yet under a head.
-    OwnBatch(OriginId),
-    /// A stream's newest head, or what is kept of it, moved.
-    StreamMoved(OriginId),
-    /// A newer register was adopted.
-    Register,
-    /// Anything may have changed: the state was replaced, or streams were trimmed.
-    Everything,
-}
-
-type Listener = Box<dyn Fn(Applied) + Send + Sync>;
-
 /// One node's copy of what its site holds.
 pub struct Warehouse {
     config: WarehouseConfig,
     compiled: CompiledSchema,
     dir: PathBuf,
     db: ArcSwap<Db>,
-    register: ArcSwap<Option<VerifiedRegister>>,
+    register: ArcSwapOption<VerifiedRegister>,
     /// One command at a time.
     applying: parking_lot::Mutex<()>,
     /// A lower bound of the site times of all request keys, in milliseconds: while it is young enough no write looks for old keys.
@@ -152,7 +139,7 @@ impl Warehouse {
             compiled: CompiledSchema::new(&config.schema),
             dir: dir.into(),
             db: ArcSwap::from_pointee(db),
-            register: ArcSwap::from_pointee(None),
+            register: ArcSwapOption::empty(),
             applying: parking_lot::Mutex::new(()),
             oldest_request: AtomicI64::new(i64::MIN),
             written_bytes: AtomicU64::new(0),
@@ -182,13 +169,13 @@ impl Warehouse {
     }
 
     /// The adopted register, if the site has one.
-    pub fn register(&self) -> Arc<Option<VerifiedRegister>> {
+    pub fn register(&self) -> Option<Arc<VerifiedRegister>> {
         self.register.load_full()
     }
 
     /// How far the log is applied, in memory.
     pub fn applied(&self) -> Result<Option<AppliedMark>, StorageError> {
-        self.db.load().value(Space::Meta, &Meta::Applied.encode())?.map(|bytes| decode_meta(&Meta::Applied, &bytes)).transpose()
+        read_meta(&self.db.load(), &Meta::Applied)
     }
 
     /// How far the log would be applied after a crash now.
@@ -212,20 +199,20 @@ impl Warehouse {
             self.load_register()?;
         }
         if let (Some(command), Some(outcome)) = (command, &outcome)
-            && let Some(applied) = noticed(command, outcome)
+            && let Some(event) = WarehouseEvent::of(command, outcome)
         {
-            self.tell(applied);
+            self.notify_listeners(event);
         }
         Ok(outcome)
     }
 
-    /// Calls `listener` after every change, on the thread that applied it: it must not block.
-    pub fn listen(&self, listener: impl Fn(Applied) + Send + Sync + 'static) {
+    /// Calls `listener` after every [`WarehouseEvent`], on the thread that applied the command: it must not block.
+    pub fn listen(&self, listener: impl Fn(WarehouseEvent) + Send + Sync + 'static) {
         self.listeners.write().push(Box::new(listener));
     }
 
-    fn tell(&self, applied: Applied) {
-        self.listeners.read().iter().for_each(|listener| listener(applied));
+    fn notify_listeners(&self, event: WarehouseEvent) {
+        self.listeners.read().iter().for_each(|listener| listener(event));
     }
 
     fn decide(&self, db: &Db, command: &Command, set: &mut WriteSet) -> Result<Outcome, StorageError> {
@@ -250,8 +237,7 @@ impl Warehouse {
     pub fn checkpoint(&self, target: &Path) -> Result<AppliedMark, StorageError> {
         self.db.load().checkpoint(target)?;
         let copy = Db::open_read_only(target)?;
-        let mark = copy.value(Space::Meta, &Meta::Applied.encode())?.map(|bytes| decode_meta(&Meta::Applied, &bytes)).transpose()?;
-        Ok(mark.unwrap_or_default())
+        Ok(read_meta(&copy, &Meta::Applied)?.unwrap_or_default())
     }
 
     /// Makes a received checkpoint the state database. `source` is moved away. A crash at any point leaves either the old or
@@ -276,7 +262,7 @@ impl Warehouse {
         }
         self.check_identity()?;
         self.load_register()?;
-        self.tell(Applied::Everything);
+        self.notify_listeners(WarehouseEvent::EverythingChanged);
         Ok(())
     }
 
@@ -297,9 +283,7 @@ impl Warehouse {
 
     fn check_identity(&self) -> Result<(), StorageError> {
         let db = self.db.load();
-        let key = Meta::Identity.encode();
-        if let Some(bytes) = db.value(Space::Meta, &key)? {
-            let (tree, site): (String, SiteId) = decode_meta(&Meta::Identity, &bytes)?;
+        if let Some((tree, site)) = read_meta::<(String, SiteId)>(&db, &Meta::Identity)? {
             if site != self.config.site || tree != self.config.tree {
                 return Err(StorageError::OtherSite { place: self.dir.display().to_string(), found: site, configured: self.config.site });
             }
@@ -329,102 +313,17 @@ impl Warehouse {
     }
 
     fn load_register(&self) -> Result<(), StorageError> {
-        let stored = self
-            .db
-            .load()
-            .value(Space::Meta, &Meta::Register.encode())?
-            .map(|bytes| decode_meta::<SignedRegister>(&Meta::Register, &bytes))
-            .transpose()?;
+        let stored: Option<SignedRegister> = read_meta(&self.db.load(), &Meta::Register)?;
         let verified = stored
             .map(|signed| signed.verify(&self.config.register_key, &self.config.tree).map_err(|e| StorageError::damaged("register", e)))
             .transpose()?;
-        self.register.store(Arc::new(verified));
+        self.register.store(verified.map(Arc::new));
         Ok(())
-    }
-}
-
-/// What of a command others wait for.
-fn noticed(command: &Command, outcome: &Outcome) -> Option<Applied> {
-    match (command, outcome) {
-        (Command::Write { origin, .. }, Outcome::Written(_)) => Some(Applied::OwnBatch(*origin)),
-        (Command::CommitHead { signed }, Outcome::HeadCommitted) => Some(Applied::StreamMoved(signed.head.origin)),
-        (Command::AdoptSegment { segment, .. }, Outcome::Adopted(_)) => Some(Applied::StreamMoved(segment.origin())),
-        (Command::AdoptRegister { .. }, Outcome::RegisterAdopted { .. }) => Some(Applied::Register),
-        (Command::Trim { .. }, Outcome::Trimmed { batches: 1.. }) => Some(Applied::Everything),
-        _ => None,
     }
 }
 
 /// What a decision by state alone comes to; an error around it stops the node.
 type Decided = Result<Result<Outcome, Refusal>, StorageError>;
 
-fn decode_meta<T: serde::de::DeserializeOwned>(meta: &Meta, bytes: &[u8]) -> Result<T, StorageError> {
-    codec::decode(bytes).map_err(|e| StorageError::damaged(format!("{meta:?}"), e))
-}
-
-fn read_meta<T: serde::de::DeserializeOwned>(db: &Db, meta: &Meta) -> Result<Option<T>, StorageError> {
-    db.value(Space::Meta, &meta.encode())?.map(|bytes| decode_meta(meta, &bytes)).transpose()
-}
-
-fn put_meta<T: Serialize>(set: &mut WriteSet, meta: &Meta, value: &T) -> Result<(), StorageError> {
-    set.put(Space::Meta, meta.encode(), codec::encode(value)?);
-    Ok(())
-}
-
-fn read_origin(db: &Db, origin: OriginId) -> Result<Option<OriginState>, StorageError> {
-    read_meta(db, &Meta::Origin(origin))
-}
-
-const POINTER: &str = "CURRENT-STATE";
-
-/// The state directory that the pointer file names, `state-1` before there is one.
-fn current_state(dir: &Path) -> Result<PathBuf, StorageError> {
-    let pointer = dir.join(POINTER);
-    match fs::read_to_string(&pointer) {
-        Ok(name) if name.trim().strip_prefix("state-").is_some_and(|n| n.parse::<u64>().is_ok()) => Ok(dir.join(name.trim())),
-        Ok(name) => Err(StorageError::damaged(pointer.display(), format!("`{}` names no state directory", name.trim()))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(dir.join("state-1")),
-        Err(error) => Err(StorageError::file(&pointer, error)),
-    }
-}
-
-/// Where the newest state lies, for tools that open a stopped node's data.
-pub fn state_place(dir: &Path) -> Result<PathBuf, StorageError> {
-    current_state(dir)
-}
-
-fn state_number(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_prefix("state-")?.parse().ok()
-}
-
-fn states(dir: &Path) -> Result<Vec<PathBuf>, StorageError> {
-    let entries = fs::read_dir(dir).map_err(|e| StorageError::file(dir, e))?;
-    Ok(entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| state_number(path).is_some()).collect())
-}
-
-fn next_state(dir: &Path) -> Result<PathBuf, StorageError> {
-    let newest = states(dir)?.iter().filter_map(|path| state_number(path)).max().unwrap_or(0);
-    Ok(dir.join(format!("state-{}", newest + 1)))
-}
-
-/// Removes what a replaced or half-done replacement left behind.
-fn remove_other_states(dir: &Path, current: &Path) -> Result<(), StorageError> {
-    for place in states(dir)? {
-        if place != current {
-            fs::remove_dir_all(&place).map_err(|e| StorageError::file(&place, e))?;
-        }
-    }
-    Ok(())
-}
-
-fn point_to(dir: &Path, place: &Path) -> Result<(), StorageError> {
-    let name = place.file_name().and_then(|name| name.to_str()).expect("a state directory has a name");
-    let (pointer, fresh) = (dir.join(POINTER), dir.join("CURRENT-STATE.new"));
-    fs::write(&fresh, name).and_then(|()| fs::File::open(&fresh)?.sync_all()).map_err(|e| StorageError::file(&fresh, e))?;
-    fs::rename(&fresh, &pointer).map_err(|e| StorageError::file(&pointer, e))?;
-    sync_dir(dir)
-}
-
-fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| StorageError::file(dir, e))
-}
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,6 @@
 //! Cubes are state: a state is read only under the cubes that it counts.
 
-use std::sync::Arc;
-
-use super::{tests::Tree, *};
+use super::*;
 
 /// The config of a site whose schema declares no cube.
 fn without_cubes(tree: &Tree) -> WarehouseConfig {

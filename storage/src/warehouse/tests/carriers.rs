@@ -1,14 +1,8 @@
 //! What a carrier alters is told from what an author did: no author is taken for a forger, and no forgery takes the room of what
 //! an author signed.
 
-use super::{
-    tests::{DISTRICT, Node, Tree, person, request},
-    *,
-};
-use crate::{
-    ids::StreamSeq,
-    stream::{Batch, BatchBody, Segment},
-};
+use super::*;
+use crate::stream::{Batch, BatchBody};
 
 /// A district with `batches` batches, each under a head of its own.
 fn district(tree: &Tree, name: &str, batches: i64, born: &str) -> Node {

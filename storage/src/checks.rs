@@ -1,0 +1,109 @@
+//! What can be checked of bytes from outside without any state: the author of a head, the form of a change, the form of a piece.
+//! A site checks it when the bytes arrive, and again when they are applied, by these same functions.
+//!
+//! Not here: sizes of whole segments and pieces (the protocol's limits), the chain and the digest (they need state).
+
+use crate::{
+    command::{PieceRow, Refusal, RowPlace, TransferPiece},
+    register::VerifiedRegister,
+    row::{RowCells, RowError},
+    stream::{Change, KEY_BYTES_MAX, SignedHead},
+};
+
+/// Why a change, or a row of a piece, does not have the form of one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    #[error("a key has {bytes} bytes, 1 to {KEY_BYTES_MAX} are taken")]
+    KeyLength { bytes: usize },
+    #[error(transparent)]
+    Cells(#[from] RowError),
+}
+
+/// Checks a head by the register alone: its origin is known, and its signature is by a key that the register pins for a node of
+/// the origin's author.
+///
+/// # Errors
+/// [`Refusal::UnknownOrigin`] or [`Refusal::BadSignature`]; whoever sent the head is at fault.
+pub fn check_author(signed: &SignedHead, register: &VerifiedRegister) -> Result<(), Refusal> {
+    let head = &signed.head;
+    if register.author(head.origin).is_none() {
+        return Err(Refusal::UnknownOrigin(head.origin));
+    }
+    let pinned = register.head_key(head.origin, signed.site, signed.node, head.epoch.number, head.seq);
+    let is_good = pinned.is_some_and(|pinned| signed.verify(pinned).is_ok());
+    if is_good { Ok(()) } else { Err(Refusal::BadSignature { origin: head.origin, seq: head.seq }) }
+}
+
+/// Checks the form of a change: the length of its key, and canonical cells where the row stays.
+///
+/// # Errors
+/// [`ChangeError`]; whoever made the change is at fault.
+pub fn check_change(change: &Change) -> Result<(), ChangeError> {
+    check_row(&change.key, change.cells.as_ref().map(|cells| &cells[..]))
+}
+
+/// Checks the form of a piece: its rows have the form of rows, lie inside its range in ascending order, each once, and were
+/// written by no batch later than the state at which the piece was read. The range does not end before it starts.
+///
+/// # Errors
+/// The first thing that is wrong, as a part of a sentence; whoever sent the piece is at fault.
+pub fn check_piece(piece: &TransferPiece) -> Result<(), String> {
+    let mut last: Option<RowPlace> = None;
+    for row in &piece.rows {
+        let place = RowPlace { table: row.table, key: row.key.clone() };
+        if place < piece.from || piece.next.as_ref().is_some_and(|next| place >= *next) {
+            return Err(format!("a row of table {} lies outside the piece's range", row.table));
+        }
+        if last.as_ref().is_some_and(|last| *last >= place) {
+            return Err(format!("the rows of table {} are not in ascending order", row.table));
+        }
+        check_piece_row(piece, row)?;
+        last = Some(place);
+    }
+    // Otherwise a sender could keep a transfer going round for ever.
+    if piece.next.as_ref().is_some_and(|next| *next <= piece.from) {
+        return Err("the next range does not lie behind this one".into());
+    }
+    Ok(())
+}
+
+fn check_piece_row(piece: &TransferPiece, row: &PieceRow) -> Result<(), String> {
+    check_row(&row.key, Some(&row.cells)).map_err(|e| e.to_string())?;
+    if row.seq > piece.read_at {
+        return Err(format!("a row of batch {} was read at {}", row.seq, piece.read_at));
+    }
+    Ok(())
+}
+
+fn check_row(key: &[u8], cells: Option<&[u8]>) -> Result<(), ChangeError> {
+    if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
+        return Err(ChangeError::KeyLength { bytes: key.len() });
+    }
+    if let Some(cells) = cells {
+        RowCells::check(cells)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TableId;
+
+    #[test]
+    fn a_change_needs_a_key_within_the_bound_and_canonical_cells() {
+        let change =
+            |key: usize, cells: Option<Vec<u8>>| Change { table: TableId(1), key: vec![b'k'; key].into(), cells: cells.map(Into::into) };
+        assert_eq!(check_change(&change(KEY_BYTES_MAX, Some(vec![]))), Ok(()));
+        assert_eq!(check_change(&change(1, None)), Ok(()));
+        for bytes in [0, KEY_BYTES_MAX + 1] {
+            assert_eq!(check_change(&change(bytes, None)), Err(ChangeError::KeyLength { bytes }));
+        }
+        assert!(matches!(check_change(&change(1, Some(vec![0xff]))), Err(ChangeError::Cells(_))));
+    }
+
+    #[test]
+    fn the_first_range_starts_before_every_row() {
+        assert!(RowPlace::default() < RowPlace { table: TableId(0), key: vec![0].into() });
+    }
+}

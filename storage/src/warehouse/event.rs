@@ -1,0 +1,35 @@
+//! What others in the node wait for: events that a warehouse gives to its listeners after a command was applied.
+
+use crate::{
+    command::{Command, Outcome},
+    ids::OriginId,
+};
+
+/// What has just changed. An event says where to look, never what stands there: listeners read the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarehouseEvent {
+    /// A batch of this site's own origin was written. No head covers it yet.
+    OwnBatchWritten(OriginId),
+    /// A stream's newest head moved.
+    StreamMoved(OriginId),
+    /// A newer register was adopted.
+    RegisterChanged,
+    /// Anything may have changed: the state was replaced, or streams were trimmed.
+    EverythingChanged,
+}
+
+pub(super) type Listener = Box<dyn Fn(WarehouseEvent) + Send + Sync>;
+
+impl WarehouseEvent {
+    /// The event of an applied command; `None` when nobody waits for it.
+    pub(super) fn of(command: &Command, outcome: &Outcome) -> Option<Self> {
+        match (command, outcome) {
+            (Command::Write { origin, .. }, Outcome::Written(_)) => Some(Self::OwnBatchWritten(*origin)),
+            (Command::CommitHead { signed }, Outcome::HeadCommitted) => Some(Self::StreamMoved(signed.head.origin)),
+            (Command::AdoptSegment { segment, .. }, Outcome::Adopted(_)) => Some(Self::StreamMoved(segment.origin())),
+            (Command::AdoptRegister { .. }, Outcome::RegisterAdopted { .. }) => Some(Self::RegisterChanged),
+            (Command::Trim { .. }, Outcome::Trimmed { batches: 1.. }) => Some(Self::EverythingChanged),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What was refused and must not be lost: a second history, or rows that do not match their signed head.
+//!
+//! Invariant: what a carrier made up never takes the room of what an author signed (test
+//! `promise_6_what_carriers_make_up_leaves_room_for_the_second_history_that_an_author_signed`).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Warehouse, meta::put_meta};
+use crate::{
+    codec,
+    db::{Db, WriteSet},
+    error::StorageError,
+    ids::{Hash32, OriginId, SiteTime, StreamSeq},
+    keys::{self, Meta, Space},
+    planted::{Bug, planted},
+    stream::Segment,
+};
+
+/// Pieces of evidence kept of one origin at most. The first of many like it are what a review needs, and a hostile carrier must
+/// not fill the disk.
+const EVIDENCE_MAX: usize = 16;
+/// How many of them may be what a carrier could have made up. The rest is left for what an author signed: a second history must
+/// not be thrown away because somebody filled the room with inventions.
+const INVENTED_EVIDENCE_MAX: usize = EVIDENCE_MAX / 2;
+
+/// A refused segment as it is kept for review. It is never removed by machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredEvidence {
+    pub reason: EvidenceReason,
+    /// Site time of the command that brought the segment.
+    pub found_at: SiteTime,
+    /// The segment as it came.
+    pub segment: Segment,
+    /// Chain hash and digest that this site held, or had computed, at the same place; `None` when it knows neither.
+    pub ours: Option<(Hash32, Hash32)>,
+}
+
+/// Why a segment was refused and kept. Variants are only appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum EvidenceReason {
+    #[error("another history of this origin")]
+    AnotherHistory,
+    #[error("the rows do not have the digest that the head claims")]
+    DigestMismatch,
+    #[error("the batches do not lead to the head's chain hash")]
+    ChainMismatch,
+    #[error("batches that are held were altered: they do not lead to the head's chain hash")]
+    HeldBatchesAltered,
+    #[error("the rows of a transfer belong to another history than those held")]
+    TransferOfAnotherHistory,
+    #[error("the rows of a transfer do not have the digest that the head claims")]
+    TransferDigestMismatch,
+    #[error("the batches of a transfer do not lead to the head's chain hash")]
+    TransferChainMismatch,
+}
+
+impl EvidenceReason {
+    pub const ALL: [Self; 7] = [
+        Self::AnotherHistory,
+        Self::DigestMismatch,
+        Self::ChainMismatch,
+        Self::HeldBatchesAltered,
+        Self::TransferOfAnotherHistory,
+        Self::TransferDigestMismatch,
+        Self::TransferChainMismatch,
+    ];
+
+    /// The stable name of the reason, for programs and message files.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::AnotherHistory => "another_history",
+            Self::DigestMismatch => "digest_mismatch",
+            Self::ChainMismatch => "chain_mismatch",
+            Self::HeldBatchesAltered => "held_batches_altered",
+            Self::TransferOfAnotherHistory => "transfer_of_another_history",
+            Self::TransferDigestMismatch => "transfer_digest_mismatch",
+            Self::TransferChainMismatch => "transfer_chain_mismatch",
+        }
+    }
+
+    fn witness(self) -> Witness {
+        match self {
+            Self::AnotherHistory | Self::DigestMismatch | Self::TransferOfAnotherHistory => Witness::Author,
+            Self::ChainMismatch | Self::HeldBatchesAltered | Self::TransferDigestMismatch | Self::TransferChainMismatch => Witness::Carrier,
+        }
+    }
+}
+
+/// Who stands behind a piece of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Witness {
+    /// The head that the author signed contradicts what is held.
+    Author,
+    /// The author's head is good, what came with it is not: any carrier could have made that up.
+    Carrier,
+}
+
+impl Warehouse {
+    /// Keeps `segment` as evidence as long as there is room for its kind. `ours`: see [`StoredEvidence::ours`].
+    pub(super) fn keep_evidence(
+        &self,
+        found_at: SiteTime,
+        segment: &Segment,
+        reason: EvidenceReason,
+        ours: Option<(Hash32, Hash32)>,
+        set: &mut WriteSet,
+    ) -> Result<(), StorageError> {
+        let kept_max = match reason.witness() {
+            Witness::Author => EVIDENCE_MAX,
+            Witness::Carrier => INVENTED_EVIDENCE_MAX,
+        };
+        if evidence_kept(&self.db.load(), segment.origin())? >= kept_max {
+            return Ok(());
+        }
+        let name = if planted(Bug::EvidenceOverwritten) { 0 } else { keys::evidence_hash(&codec::encode(segment)?) };
+        let evidence = StoredEvidence { reason, found_at, segment: segment.clone(), ours };
+        put_meta(set, &Meta::Evidence(segment.origin(), segment.head.head.seq, name), &evidence)
+    }
+}
+
+/// Pieces of evidence kept of one origin.
+fn evidence_kept(db: &Db, origin: OriginId) -> Result<usize, StorageError> {
+    let from = Meta::Evidence(origin, StreamSeq(0), 0).encode();
+    let to = Meta::Evidence(OriginId(origin.0.saturating_add(1)), StreamSeq(0), 0).encode();
+    let mut kept = 0;
+    db.view().scan(Space::Meta, &from, &to, |_, _| {
+        kept += 1;
+        Ok(true)
+    })?;
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_code_of_its_own() {
+        let codes: BTreeSet<_> = EvidenceReason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), EvidenceReason::ALL.len());
+    }
+}
