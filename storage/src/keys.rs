@@ -5,7 +5,7 @@
 //! | rows | table u8 · origin u32 · generation u32 · row key | format u8 · seq varint · time varint · cells |
 //! | streams | origin u32 · epoch u32 · seq u64 | format u8 · chain 32 · digest 32 · rows varint · batch |
 //! | cubes | cube u16 · origin u32 · generation u32 · area u32 · dimensions u16… | format u8 · amount zigzag varint |
-//! | meta | kind u8 · … (see [`Meta`]) | `codec` value |
+//! | meta | kind u8 ([`MetaKind`]) · parts ([`Meta`]) | `codec` value |
 //!
 //! Invariant: these bytes never change their meaning (test `golden_bytes_of_every_key`).
 
@@ -37,75 +37,123 @@ impl Space {
     }
 }
 
-/// Keys of the space `meta`.
+/// The kind of a key of the space `meta`: its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum MetaKind {
+    Applied = 0x01,
+    Identity = 0x02,
+    Register = 0x03,
+    Origin = 0x04,
+    Head = 0x05,
+    Request = 0x06,
+    RequestAge = 0x07,
+    Parent = 0x08,
+    Evidence = 0x09,
+    Transfer = 0x0a,
+    Cubes = 0x0b,
+}
+
+impl MetaKind {
+    pub const ALL: [Self; 11] = [
+        Self::Applied,
+        Self::Identity,
+        Self::Register,
+        Self::Origin,
+        Self::Head,
+        Self::Request,
+        Self::RequestAge,
+        Self::Parent,
+        Self::Evidence,
+        Self::Transfer,
+        Self::Cubes,
+    ];
+
+    /// The byte with which every key of this kind starts.
+    pub fn byte(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind that a first byte stands for.
+    pub fn of_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.byte() == byte)
+    }
+
+    /// Bounds of all keys of this kind; half-open.
+    pub fn range(self) -> (Vec<u8>, Vec<u8>) {
+        (vec![self.byte()], vec![self.byte() + 1])
+    }
+}
+
+/// Keys of the space `meta`. Each starts with the byte of its [`MetaKind`]; the parts named here follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Meta {
-    /// 0x01: how far the site's log is applied, with the membership then.
+    /// How far the site's log is applied, with the membership then.
     Applied,
-    /// 0x02: whose data these are.
+    /// Whose data these are: the tree's name and the site.
     Identity,
-    /// 0x03: the adopted register.
+    /// The adopted register with its signature.
     Register,
-    /// 0x04 · origin: where an origin stands.
+    /// origin: where an origin stands.
     Origin(OriginId),
-    /// 0x05 · origin · epoch · seq: a signed head.
+    /// origin · epoch · seq: a signed head.
     Head(OriginId, u32, StreamSeq),
-    /// 0x06 · origin · request key: an applied request.
+    /// origin · request key: an applied request.
     Request(OriginId, String),
-    /// 0x07 · time · origin · request key: the same requests by age.
+    /// time · origin · request key: the same requests by age.
     RequestAge(SiteTime, OriginId, String),
-    /// 0x08 · parent · origin: what a parent acknowledged.
+    /// parent · origin: what a parent acknowledged.
     Parent(SiteId, OriginId),
-    /// 0x09 · origin · seq · hash of the evidence (first 8 bytes).
+    /// origin · seq · hash of the evidence (first 8 bytes).
     Evidence(OriginId, StreamSeq, u64),
-    /// 0x0a · origin: a whole-origin transfer under way.
+    /// origin: a whole-origin transfer under way.
     Transfer(OriginId),
-    /// 0x0b: the fingerprint of the cubes that the state counts, see [`crate::schema::Schema::cubes_fingerprint`].
+    /// The fingerprint of the cubes that the state counts, see [`crate::schema::Schema::cubes_fingerprint`].
     Cubes,
 }
 
 impl Meta {
+    pub fn kind(&self) -> MetaKind {
+        match self {
+            Self::Applied => MetaKind::Applied,
+            Self::Identity => MetaKind::Identity,
+            Self::Register => MetaKind::Register,
+            Self::Origin(_) => MetaKind::Origin,
+            Self::Head(..) => MetaKind::Head,
+            Self::Request(..) => MetaKind::Request,
+            Self::RequestAge(..) => MetaKind::RequestAge,
+            Self::Parent(..) => MetaKind::Parent,
+            Self::Evidence(..) => MetaKind::Evidence,
+            Self::Transfer(_) => MetaKind::Transfer,
+            Self::Cubes => MetaKind::Cubes,
+        }
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut key = Vec::with_capacity(24);
+        key.push(self.kind().byte());
         match self {
-            Self::Applied => key.push(0x01),
-            Self::Identity => key.push(0x02),
-            Self::Register => key.push(0x03),
-            Self::Origin(origin) => {
-                key.push(0x04);
-                key.extend(origin.0.to_be_bytes());
-            }
-            Self::Head(origin, epoch, seq) => {
-                key.push(0x05);
-                key.extend(stream(*origin, *epoch, *seq));
-            }
+            Self::Applied | Self::Identity | Self::Register | Self::Cubes => {}
+            Self::Origin(origin) | Self::Transfer(origin) => key.extend(origin.0.to_be_bytes()),
+            Self::Head(origin, epoch, seq) => key.extend(stream(*origin, *epoch, *seq)),
             Self::Request(origin, request) => {
-                key.push(0x06);
                 key.extend(origin.0.to_be_bytes());
                 key.extend(request.as_bytes());
             }
             Self::RequestAge(time, origin, request) => {
-                key.push(0x07);
                 key.extend(time.0.to_be_bytes());
                 key.extend(origin.0.to_be_bytes());
                 key.extend(request.as_bytes());
             }
             Self::Parent(parent, origin) => {
-                key.push(0x08);
                 key.extend(parent.0.to_be_bytes());
                 key.extend(origin.0.to_be_bytes());
             }
             Self::Evidence(origin, seq, hash) => {
-                key.push(0x09);
                 key.extend(origin.0.to_be_bytes());
                 key.extend(seq.0.to_be_bytes());
                 key.extend(hash.to_be_bytes());
             }
-            Self::Transfer(origin) => {
-                key.push(0x0a);
-                key.extend(origin.0.to_be_bytes());
-            }
-            Self::Cubes => key.push(0x0b),
         }
         key
     }
@@ -114,34 +162,20 @@ impl Meta {
     pub fn decode(key: &[u8]) -> Option<Self> {
         let (&kind, rest) = key.split_first()?;
         let mut rest = Reader(rest);
-        let meta = match kind {
-            0x01 => Self::Applied,
-            0x02 => Self::Identity,
-            0x03 => Self::Register,
-            0x04 => Self::Origin(OriginId(rest.u32()?)),
-            0x05 => Self::Head(OriginId(rest.u32()?), rest.u32()?, StreamSeq(rest.u64()?)),
-            0x06 => Self::Request(OriginId(rest.u32()?), rest.text()?),
-            0x07 => Self::RequestAge(SiteTime(rest.u64()? as i64), OriginId(rest.u32()?), rest.text()?),
-            0x08 => Self::Parent(SiteId(rest.u32()?), OriginId(rest.u32()?)),
-            0x09 => Self::Evidence(OriginId(rest.u32()?), StreamSeq(rest.u64()?), rest.u64()?),
-            0x0a => Self::Transfer(OriginId(rest.u32()?)),
-            0x0b => Self::Cubes,
-            _ => return None,
+        let meta = match MetaKind::of_byte(kind)? {
+            MetaKind::Applied => Self::Applied,
+            MetaKind::Identity => Self::Identity,
+            MetaKind::Register => Self::Register,
+            MetaKind::Origin => Self::Origin(OriginId(rest.u32()?)),
+            MetaKind::Head => Self::Head(OriginId(rest.u32()?), rest.u32()?, StreamSeq(rest.u64()?)),
+            MetaKind::Request => Self::Request(OriginId(rest.u32()?), rest.text()?),
+            MetaKind::RequestAge => Self::RequestAge(SiteTime(rest.u64()? as i64), OriginId(rest.u32()?), rest.text()?),
+            MetaKind::Parent => Self::Parent(SiteId(rest.u32()?), OriginId(rest.u32()?)),
+            MetaKind::Evidence => Self::Evidence(OriginId(rest.u32()?), StreamSeq(rest.u64()?), rest.u64()?),
+            MetaKind::Transfer => Self::Transfer(OriginId(rest.u32()?)),
+            MetaKind::Cubes => Self::Cubes,
         };
         rest.0.is_empty().then_some(meta)
-    }
-
-    /// Bounds of all keys of one kind byte.
-    pub fn kind_range(kind: u8) -> (Vec<u8>, Vec<u8>) {
-        (vec![kind], vec![kind + 1])
-    }
-
-    /// Bounds of the heads of one epoch of an origin from `seq` on.
-    pub fn heads_from(origin: OriginId, epoch: u32, seq: StreamSeq) -> (Vec<u8>, Vec<u8>) {
-        let mut end = vec![0x05];
-        end.extend(origin.0.to_be_bytes());
-        end.extend(epoch.to_be_bytes());
-        (Self::Head(origin, epoch, seq).encode(), successor(&end))
     }
 }
 
@@ -286,6 +320,8 @@ mod tests {
         ];
         for (meta, golden) in metas {
             assert_eq!(hex(&meta.encode()), golden, "{meta:?}");
+            let (from, to) = meta.kind().range();
+            assert!((from..to).contains(&meta.encode()), "{meta:?}");
             assert_eq!(Meta::decode(&meta.encode()), Some(meta));
         }
     }
@@ -301,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_key_are_refused() {
+    fn bytes_that_are_not_a_key_are_refused() {
         for bytes in [&[][..], &[0x04, 1], &[0x05, 0, 0, 0, 1], &[0xee], &[0x01, 0]] {
             assert_eq!(Meta::decode(bytes), None);
         }

@@ -1,16 +1,16 @@
-//! The site's agreed log on this node's disk: entries by index, and the few words a consensus must not forget.
+//! The site's agreed log on this node's disk: entries by index, and the hard state that a consensus must not forget.
 //!
 //! ```text
 //! key                     value (behind format byte and checksum)
 //! 'e' index (u64, BE)     bytes of all entries up to this one (u64, LE), entry
-//! 'm' name                opaque bytes: vote, committed, purged (the last behind the purged index, u64, LE)
+//! 'm' name                log metadata, opaque bytes: vote, committed, purged (the last behind the purged index, u64, LE)
 //! ```
 //!
-//! All bytes are the consensus' own; this file knows indexes and sizes only. Entries and words are two families of one database and
-//! go through one write-ahead log, so whatever [`LogDb::sync`] makes durable, it makes durable together with all that was written
-//! before.
+//! All bytes are the consensus' own; this file knows indexes and sizes only. Entries and metadata are two column families of one
+//! database and go through one write-ahead log. So whatever [`LogDb::sync`] makes durable, it makes durable together with
+//! everything that was written before.
 //!
-//! Entries up to the purged index may lie on the disk still; they count for nothing.
+//! Entries up to the purged index may still be on the disk; they are never read.
 //!
 //! Invariants: entries are consecutive (test `an_entry_that_leaves_a_hole_is_refused`); a purged entry is never read again (test
 //! `truncated_and_purged_entries_stay_away_after_a_restart`); a damaged entry is never handed out
@@ -48,9 +48,11 @@ pub struct LogRecord {
     pub bytes: Vec<u8>,
 }
 
-/// What of the log is there. Half-open: `first..next`. One that was purged to its end is empty behind what was purged.
+/// Which entries are there: the half-open range `first..next`. A log that was purged to its end is empty, and goes on behind what
+/// was purged.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct LogExtent {
+    /// First index held, or the next one when the log is empty.
     pub first: u64,
     /// First index not held; equal to `first` when the log is empty.
     pub next: u64,
@@ -61,12 +63,13 @@ impl LogExtent {
         self.first == self.next
     }
 
+    /// Last index held; `None` when the log is empty.
     pub fn last(self) -> Option<u64> {
         (!self.is_empty()).then(|| self.next - 1)
     }
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Tail {
     extent: LogExtent,
     /// Bytes of all entries ever appended up to the last one. Only differences mean something.
@@ -108,7 +111,6 @@ impl LogDb {
         if found < wanted {
             return Err(LogDbError::TailLost { dir: dir.to_owned(), wanted: wanted.0, found: found.0 });
         }
-        log.move_metas()?;
         let tail = log.read_tail()?;
         *log.tail.lock() = tail;
         Ok(log)
@@ -122,6 +124,7 @@ impl LogDb {
         self.db.cf_handle(name).expect("every family is opened with the database")
     }
 
+    /// Which entries are there now.
     pub fn extent(&self) -> LogExtent {
         self.tail.lock().extent
     }
@@ -131,7 +134,8 @@ impl LogDb {
     /// # Errors
     /// [`LogDbError::NotConsecutive`] before anything is written, or [`LogDbError::Io`].
     pub fn append<B: AsRef<[u8]>>(&self, entries: impl IntoIterator<Item = (u64, B)>) -> Result<(), LogDbError> {
-        let mut after = *self.tail.lock();
+        let before = *self.tail.lock();
+        let mut after = before;
         let mut batch = WriteBatch::default();
         for (index, bytes) in entries {
             let bytes = bytes.as_ref();
@@ -146,9 +150,8 @@ impl LogDb {
             batch.put(key, framed(&key, &after.total_bytes.to_le_bytes(), bytes));
         }
         self.db.write(batch).map_err(|e| self.io("written", &e))?;
-        let mut tail = self.tail.lock();
-        self.written_bytes.fetch_add(after.total_bytes - tail.total_bytes, Ordering::Relaxed);
-        *tail = after;
+        self.written_bytes.fetch_add(after.total_bytes - before.total_bytes, Ordering::Relaxed);
+        self.move_tail(before, after);
         Ok(())
     }
 
@@ -157,7 +160,7 @@ impl LogDb {
     /// # Errors
     /// [`LogDbError::Io`]; what was written since the last success may be lost then.
     pub fn sync(&self) -> Result<(), LogDbError> {
-        // Asked BEFORE the sync: what is written during it may not be covered by it.
+        // Read BEFORE the sync: what is written during it may not be covered by it.
         let written = self.written();
         self.db.flush_wal(true).map_err(|e| self.io("synced", &e))?;
         self.note_synced(written)
@@ -187,7 +190,7 @@ impl LogDb {
         self.written_bytes.load(Ordering::Relaxed)
     }
 
-    /// Puts what is in memory in files. It promises nothing of what outlasts a power failure: [`Self::sync`] does.
+    /// Writes what is in memory to files. Only [`Self::sync`] promises that something outlasts a power failure.
     ///
     /// # Errors
     /// [`LogDbError::Io`].
@@ -213,7 +216,7 @@ impl LogDb {
             let (key, value) = item.map_err(|e| self.io("read", &e))?;
             let index = self.index_of(&key)?;
             if index != wanted {
-                // A purge beside the read took the front away; the reader finds out as it would have a moment later.
+                // A purge during the read removed the front. The reader learns it as it would have a moment later.
                 if wanted < self.extent().first {
                     return Ok(records);
                 }
@@ -227,14 +230,14 @@ impl LogDb {
             records.push(LogRecord { index, bytes: entry.to_vec() });
             wanted += 1;
         }
-        // A truncation beside the read may have shortened the log; a hole inside it may not.
+        // A truncation during the read may have shortened the log; a hole inside it may not.
         if wanted < end.min(self.extent().next) {
             return Err(self.damaged(format!("entry {wanted}"), "it is missing"));
         }
         Ok(records)
     }
 
-    /// Takes away `index` and all that follow; durable on return, so that a cut-off entry never comes back.
+    /// Removes the entry `index` and all that follow. Durable on return, so that a removed entry never comes back.
     ///
     /// # Errors
     /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
@@ -250,7 +253,7 @@ impl LogDb {
         let mut batch = WriteBatch::default();
         batch.delete_range(entry_key(index), entry_key(before.extent.next));
         self.write_synced(batch)?;
-        *self.tail.lock() = after;
+        self.move_tail(before, after);
         Ok(())
     }
 
@@ -265,10 +268,8 @@ impl LogDb {
         }
         // Durable BEFORE files go, which is durable at once: a log whose front is missing without a mark can't be read.
         self.write_synced(self.purge_mark(index, purged))?;
-        {
-            let mut tail = self.tail.lock();
-            *tail = tail.purged_to(index);
-        }
+        let before = *self.tail.lock();
+        self.move_tail(before, before.purged_to(index));
         // Files below the first level that hold nothing else go at once. Other purged entries go with their files later.
         self.db.delete_file_in_range(entry_key(0), entry_key(index)).map_err(|e| self.io("written", &e))
     }
@@ -284,6 +285,19 @@ impl LogDb {
         }
         let before = if index > tail.extent.first { self.total_at(index - 1)? } else { self.total_before_first(tail.extent.first)? };
         Ok(tail.total_bytes.saturating_sub(before))
+    }
+
+    /// Notes where the log begins and ends after a write. Writes are ordered by their caller, so nothing moved it meanwhile.
+    fn move_tail(&self, before: Tail, after: Tail) {
+        let mut tail = self.tail.lock();
+        assert_eq!(*tail, before, "two writes of the log at {} at a time", self.dir.display());
+        assert!(after.extent.first <= after.extent.next, "the log at {} ends before it starts", self.dir.display());
+        assert!(
+            before.extent.is_empty() || after.extent.first >= before.extent.first,
+            "purged entries of {} come back",
+            self.dir.display()
+        );
+        *tail = after;
     }
 
     fn read_tail(&self) -> Result<Tail, LogDbError> {
@@ -331,7 +345,7 @@ impl LogDb {
 
     fn index_of(&self, key: &[u8]) -> Result<u64, LogDbError> {
         let index = key.get(1..).and_then(|index| <[u8; 8]>::try_from(index).ok());
-        index.map(u64::from_be_bytes).ok_or_else(|| self.damaged("a key".into(), "it is no index"))
+        index.map(u64::from_be_bytes).ok_or_else(|| self.damaged("a key".into(), "it is not an index"))
     }
 
     fn io(&self, verb: &'static str, error: &rocksdb::Error) -> LogDbError {

@@ -49,7 +49,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     event::Listener,
-    meta::{decode_meta, put_meta, read_meta, read_origin},
+    meta::{decode_meta, put_meta, read_meta},
     rows::CompiledSchema,
     state_dir::{current_state, next_state, point_to, remove_other_states, sync_dir},
 };

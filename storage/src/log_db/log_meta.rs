@@ -1,12 +1,12 @@
-//! The few words of the log, in a family of their own, and the mark of the last purge among them.
+//! The log's metadata, in a column family of its own: the hard state of the consensus, and the mark of the last purge.
 
 use rocksdb::{ColumnFamily, WriteBatch};
 
-use super::{LogDb, LogDbError, framed, opened, options::WORDS};
+use super::{LogDb, LogDbError, framed, opened, options::LOG_META};
 
-const WORD: u8 = b'm';
+const META: u8 = b'm';
 
-/// A word that is kept beside the entries.
+/// A value of the hard state that is kept beside the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogMeta {
     /// Whom this node voted for last.
@@ -16,12 +16,12 @@ pub enum LogMeta {
 }
 
 /// Written by a purge alone, with the purged index in front.
-pub(super) const PURGED: [u8; 2] = [WORD, b'p'];
+pub(super) const PURGED: [u8; 2] = [META, b'p'];
 
 impl LogMeta {
     pub(super) fn key(self) -> [u8; 2] {
         [
-            WORD,
+            META,
             match self {
                 Self::Vote => b'v',
                 Self::Committed => b'c',
@@ -40,6 +40,8 @@ impl std::fmt::Display for LogMeta {
 }
 
 impl LogDb {
+    /// What was kept of `meta` last; `None` when nothing was.
+    ///
     /// # Errors
     /// [`LogDbError::Io`] or [`LogDbError::Damaged`].
     pub fn meta(&self, meta: LogMeta) -> Result<Option<Vec<u8>>, LogDbError> {
@@ -62,7 +64,7 @@ impl LogDb {
         Ok(self.purge_record()?.map(|(_, mark)| mark))
     }
 
-    /// Keeps `bytes`; with `durable`, also through a power failure when this returns.
+    /// Keeps `bytes` as the value of `meta`. With `durable` they outlast a power failure from the return on.
     ///
     /// # Errors
     /// [`LogDbError::Io`].
@@ -92,19 +94,7 @@ impl LogDb {
         batch
     }
 
-    /// Puts words in their place that lie among the entries: before words had a family of their own they were written there.
-    pub(super) fn move_metas(&self) -> Result<(), LogDbError> {
-        let mut batch = WriteBatch::default();
-        for key in [LogMeta::Vote.key(), LogMeta::Committed.key(), PURGED] {
-            if let Some(value) = self.db.get_pinned(key).map_err(|e| self.io("read", &e))? {
-                batch.put_cf(self.metas(), key, &value);
-                batch.delete(key);
-            }
-        }
-        if batch.is_empty() { Ok(()) } else { self.write_synced(batch) }
-    }
-
     pub(super) fn metas(&self) -> &ColumnFamily {
-        self.family(WORDS)
+        self.family(LOG_META)
     }
 }

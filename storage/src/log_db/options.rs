@@ -17,17 +17,17 @@ const WAL_BYTES_MAX: u64 = 64 << 20;
 /// alone; of a fresh one also for the file system's own log, which all that is written on this disk shares.
 const WALS_KEPT_MAX: usize = 3;
 
-/// The family of words. They are written again and again beside all entries: in one family with them every file would overlap every
-/// other, and be rewritten each time files are merged. Files of entries alone follow one another: they are moved as they are, and go
-/// whole when what they hold is purged.
-pub(super) const WORDS: &str = "words";
+/// The column family of the log's metadata. Metadata are written again and again beside all entries. In one family with them every
+/// file would overlap every other, and be rewritten each time files are merged. Files of entries alone follow one another: they are
+/// moved as they are, and are deleted whole when what they hold is purged.
+pub(super) const LOG_META: &str = "log_meta";
 
 /// The options for a log in `dir`, which may not exist yet.
 pub(super) fn options(dir: &Path) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    // Words leave memory with the entries, so that no write-ahead log is kept for their sake.
+    // Metadata leave memory with the entries, so that no write-ahead log is kept for their sake.
     options.set_atomic_flush(true);
     // What leaves memory is hardly read again: it need not pass through the system's cache.
     options.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(dir));
@@ -40,10 +40,10 @@ pub(super) fn options(dir: &Path) -> Options {
     options
 }
 
-/// Entries, in RocksDB's default family, and words.
+/// Entries, in RocksDB's default column family, and metadata.
 pub(super) fn families() -> [ColumnFamilyDescriptor; 2] {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-    [DEFAULT_COLUMN_FAMILY_NAME, WORDS].map(|name| ColumnFamilyDescriptor::new(name, family_options(&cache)))
+    [DEFAULT_COLUMN_FAMILY_NAME, LOG_META].map(|name| ColumnFamilyDescriptor::new(name, family_options(&cache)))
 }
 
 fn family_options(cache: &Cache) -> Options {

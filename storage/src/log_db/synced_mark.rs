@@ -1,4 +1,4 @@
-//! How far the log was synced, in a file of its own, so that a log that lost its end is noticed.
+//! How far the log was synced, in a file of its own, so that a log that lost its tail is detected.
 //!
 //! After a crash RocksDB takes its write-ahead log up to the first record that is not whole, because what was never synced may be
 //! there in part. A record that *was* synced and is damaged later would end the log in the same way, silently: acknowledged
@@ -7,7 +7,7 @@
 //!
 //! The file is written after each sync and never synced itself, so it costs no second wait. Invariant: whatever a power failure
 //! leaves of it names no write that was not durable before; it may lag, it never runs ahead (test
-//! `a_log_that_was_never_synced_may_lose_its_end`).
+//! `a_log_that_was_never_synced_may_lose_its_tail`).
 
 use std::{
     fs::File,
@@ -46,7 +46,7 @@ impl SyncedMark {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(error) => return Err(error),
         };
-        // A mark that is no mark proves nothing about the log: the next sync writes it anew.
+        // A damaged mark proves nothing about the log: the next sync writes it anew.
         Ok(Self { file, noted: Mutex::new(noted.unwrap_or_default()) })
     }
 
@@ -73,7 +73,7 @@ pub(super) fn mark_path(dir: &Path) -> PathBuf {
     dir.join(MARK_FILE)
 }
 
-/// The number, and behind it the number's hash: a torn or damaged mark is none.
+/// The number, and behind it the number's hash: a torn or damaged mark counts as none.
 fn encode(WriteNumber(number): WriteNumber) -> [u8; MARK_BYTES] {
     let number = number.to_le_bytes();
     let mut bytes = [0; MARK_BYTES];

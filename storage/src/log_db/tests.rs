@@ -1,4 +1,6 @@
-use super::{log_meta::PURGED, *};
+//! Tests of the log on real disks: restarts, crashes, damage.
+
+use super::*;
 
 fn entries(range: Range<u64>) -> impl Iterator<Item = (u64, Vec<u8>)> {
     range.map(|index| (index, vec![index as u8; 100]))
@@ -9,7 +11,7 @@ fn indexes(log: &LogDb, range: Range<u64>, bytes_max: usize) -> Vec<u64> {
 }
 
 #[test]
-fn a_log_opened_again_has_its_entries_its_extent_and_its_words() {
+fn a_log_opened_again_has_its_entries_its_extent_and_its_hard_state() {
     let dir = tempfile::tempdir().expect("temporary directory");
     {
         let log = LogDb::open(dir.path()).expect("fresh directory");
@@ -290,28 +292,7 @@ fn files_of_purged_entries_leave_the_disk_and_none_is_written_twice_before() {
 }
 
 #[test]
-fn words_that_an_earlier_build_wrote_among_the_entries_are_found() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    {
-        let mut options = rocksdb::Options::default();
-        options.create_if_missing(true);
-        let earlier = DB::open(&options, dir.path()).expect("fresh directory");
-        for (index, total) in [(7u64, 3u64), (8, 6)] {
-            earlier.put(entry_key(index), framed(&entry_key(index), &total.to_le_bytes(), b"abc")).expect("writable");
-        }
-        earlier.put(LogMeta::Vote.key(), framed(&LogMeta::Vote.key(), &[], b"seven")).expect("writable");
-        earlier.put(PURGED, framed(&PURGED, &7u64.to_le_bytes(), b"purged at 7")).expect("writable");
-    }
-    for start in 0..2 {
-        let log = LogDb::open(dir.path()).expect("an earlier log");
-        assert_eq!(log.meta(LogMeta::Vote), Ok(Some(b"seven".to_vec())), "start {start}");
-        assert_eq!((log.meta(LogMeta::Committed), log.purged()), (Ok(None), Ok(Some(b"purged at 7".to_vec()))));
-        assert_eq!(log.extent(), LogExtent { first: 8, next: 9 });
-    }
-}
-
-#[test]
-fn a_log_that_was_never_synced_may_lose_its_end() {
+fn a_log_that_was_never_synced_may_lose_its_tail() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let synced_bytes = *synced_log(dir.path()).last().expect("four records");
     // As after a power failure: of two more writes that were not synced, one is there in part.

@@ -11,7 +11,7 @@ use crate::{
     db::{Db, WriteSet},
     error::StorageError,
     ids::{OriginId, SiteId, SiteTime, StreamSeq},
-    keys::{self, Meta, Space},
+    keys::{self, Meta, MetaKind, Space},
     planted::{Bug, planted},
     register::SignedRegister,
     stream::{Batch, Head, SignedHead},
@@ -123,7 +123,7 @@ fn bytes_after(db: &Db, origin: OriginId, state: &OriginState, seq: StreamSeq) -
 
 /// Every origin held, in order.
 pub(super) fn origins(db: &Db) -> Result<Vec<(OriginId, OriginState)>, StorageError> {
-    let (from, to) = Meta::kind_range(0x04);
+    let (from, to) = MetaKind::Origin.range();
     let mut found = Vec::new();
     db.view().scan(Space::Meta, &from, &to, |key, value| {
         if let Some(meta @ Meta::Origin(origin)) = Meta::decode(key) {

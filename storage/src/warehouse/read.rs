@@ -13,7 +13,7 @@ use crate::{
     db::{Db, View, WriteSet, amount},
     error::StorageError,
     ids::{CubeId, Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
-    keys::{self, Meta, Space},
+    keys::{self, Meta, MetaKind, Space},
     register::{SignedRegister, VerifiedRegister},
     stream::{Segment, SignedHead},
 };
@@ -106,7 +106,7 @@ impl ReadView<'_> {
 
     /// Every origin held, in order.
     pub fn origins(&self) -> Result<Vec<(OriginId, OriginState)>, StorageError> {
-        let (from, to) = Meta::kind_range(0x04);
+        let (from, to) = MetaKind::Origin.range();
         let mut found = Vec::new();
         self.scan_meta(&from, &to, |meta, state| {
             if let Meta::Origin(origin) = meta {
@@ -117,7 +117,7 @@ impl ReadView<'_> {
     }
 
     pub fn transfers(&self) -> Result<Vec<Transfer>, StorageError> {
-        let (from, to) = Meta::kind_range(0x0a);
+        let (from, to) = MetaKind::Transfer.range();
         let mut found = Vec::new();
         self.scan_meta(&from, &to, |_, transfer| found.push(transfer))?;
         Ok(found)
@@ -125,7 +125,7 @@ impl ReadView<'_> {
 
     /// Visits what was refused and kept, one piece at a time: each may be as long as a segment.
     pub fn evidence(&self, mut visit: impl FnMut(StoredEvidence)) -> Result<(), StorageError> {
-        let (from, to) = Meta::kind_range(0x09);
+        let (from, to) = MetaKind::Evidence.range();
         self.scan_meta(&from, &to, |_, evidence| visit(evidence))
     }
 

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
+    codec,
     command::{WriteOutcome, WriteRequest},
     db::DbLimits,
-    ids::{ColumnId, Epoch, Hash32, NodeId, SiteTime, StreamSeq, TableId, Tier},
+    ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteTime, StreamSeq, TableId, Tier},
     register::{NodeEntry, OriginEntry, Register, SiteEntry},
     row::RowBuilder,
     schema::{PartialDate, Value, population},

@@ -14,7 +14,7 @@ use crate::{
     db::{Db, WriteSet},
     error::StorageError,
     ids::{OriginId, SiteTime},
-    keys::{self, Meta, Space},
+    keys::{self, Meta, MetaKind, Space},
     planted::{Bug, planted},
     stream::{Batch, BatchBody, Change, HEADLESS_BYTES_MAX, RequestMark, chain_next},
 };
@@ -97,7 +97,7 @@ impl Warehouse {
         if self.oldest_request.fetch_min(now.0, Ordering::Relaxed) >= kept_from {
             return Ok(());
         }
-        let (from, to) = Meta::kind_range(0x07);
+        let (from, to) = MetaKind::RequestAge.range();
         let (mut forgotten, mut oldest) = (0, now.0);
         db.view().scan(Space::Meta, &from, &to, |key, _| {
             let Some(Meta::RequestAge(time, origin, request)) = Meta::decode(key) else { return Ok(true) };

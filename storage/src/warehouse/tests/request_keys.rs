@@ -1,6 +1,7 @@
 //! How long request keys are remembered.
 
 use super::*;
+use crate::keys::MetaKind;
 
 #[test]
 fn promise_3_a_request_key_is_remembered_for_thirty_days() {
@@ -28,7 +29,7 @@ fn promise_3_all_nodes_forget_the_same_request_keys_whatever_each_knows_of_the_o
     let [mut one, mut forgetful] = ["one", "forgetful"].map(|name| tree.node_under(&register, name, 3));
     let keys = |node: &Node| {
         let mut keys = Vec::new();
-        let (from, to) = (Meta::kind_range(0x06).0, Meta::kind_range(0x07).1);
+        let (from, to) = (MetaKind::Request.range().0, MetaKind::RequestAge.range().1);
         node.warehouse
             .db
             .load()
