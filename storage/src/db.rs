@@ -192,6 +192,9 @@ impl Deref for DbValue<'_> {
     }
 }
 
+/// A key and its value, as read.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// A consistent view of the whole database at one moment.
 pub enum View<'a> {
     #[doc(hidden)]
@@ -223,7 +226,7 @@ impl View<'_> {
     }
 
     /// The last key and value before `to` that is not before `from`.
-    pub fn last_before(&self, space: Space, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError> {
+    pub fn last_before(&self, space: Space, from: &[u8], to: &[u8]) -> Result<Option<Entry>, StorageError> {
         match self {
             Self::Rocks(view) => view.last_before(space, from, to),
             Self::Memory(image) => Ok(image.last_before(space, from, to)),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A name that could not be read: what was given and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no {wanted}; give a whole number")]
+#[error("`{given}` is not a valid {wanted}; give a whole number")]
 pub struct IdError {
     given: String,
     wanted: &'static str,
@@ -75,7 +75,8 @@ id!(
     "cube number"
 );
 id!(
-    /// Milliseconds since 1970-01-01 UTC, stamped by a leader into a command; never goes back within a site.
+    /// Milliseconds since 1970-01-01 UTC. The node that takes a request stamps its clock into the command; applying the command
+    /// makes the time monotonic, so that it never goes back within an origin's stream.
     SiteTime(i64),
     "site time in milliseconds"
 );

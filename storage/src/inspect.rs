@@ -1,7 +1,7 @@
-//! Keys and values of the state database as text: one line an entry, the same in `kho inspect` and in tests.
+//! Keys and values of the state database as text: one line for each entry, the same in `kho inspect` and in tests.
 //!
 //! Bytes are read here as `keys` and `codec` document them, by nothing but their public form, so that an inspector
-//! notices when a writer departs from it. What can't be read is shown as it lies, in hexadecimal, with the reason.
+//! shows when a writer departs from it. What can't be read is shown as it lies, in hexadecimal, with the reason.
 //!
 //! Invariant: any bytes give a line, never a panic (test `any_bytes_give_one_line_without_a_panic`).
 
@@ -54,7 +54,7 @@ fn unreadable(why: impl fmt::Display) -> Unreadable {
 }
 
 fn row_line(schema: &Schema, key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
-    let (table, origin, generation, row_key) = keys::decode_row(key).ok_or_else(|| unreadable("no key of a row"))?;
+    let (table, origin, generation, row_key) = keys::decode_row(key).ok_or_else(|| unreadable("not a key of a row"))?;
     let known = schema.table(table);
     let name = table_name(schema, table);
     let read = || {
@@ -62,7 +62,7 @@ fn row_line(schema: &Schema, key: &[u8], value: &[u8]) -> Result<String, Unreada
         let (seq, time) = (take_varint(&mut rest)?, take_varint(&mut rest)?);
         (format == FORMAT).then_some((StreamSeq(seq), SiteTime(unzigzag(time)), rest))
     };
-    let (seq, time, cells) = read().ok_or_else(|| unreadable("no value of a row"))?;
+    let (seq, time, cells) = read().ok_or_else(|| unreadable("not a value of a row"))?;
     let cells = RowCells::check(cells).map_err(unreadable)?;
     Ok(format!(
         "row {name} {} origin={origin} generation={generation} seq={seq} time={} {}",
@@ -87,7 +87,7 @@ fn cells_text(schema: &Schema, table: Option<&Table>, cells: &RowCells<'_>) -> S
 }
 
 fn stream_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
-    let (origin, epoch, seq) = keys::decode_stream(key).ok_or_else(|| unreadable("no key of a batch"))?;
+    let (origin, epoch, seq) = keys::decode_stream(key).ok_or_else(|| unreadable("not a key of a batch"))?;
     let read = || {
         let (&format, rest) = value.split_first()?;
         let (chain, rest) = rest.split_first_chunk::<32>()?;
@@ -95,7 +95,7 @@ fn stream_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
         let rows = take_varint(&mut rest)?;
         (format == FORMAT).then_some((Hash32(*chain), Hash32(*digest), rows, rest))
     };
-    let (chain, digest, rows, bytes) = read().ok_or_else(|| unreadable("no record of a batch"))?;
+    let (chain, digest, rows, bytes) = read().ok_or_else(|| unreadable("not a record of a batch"))?;
     let batch = Batch::decode(bytes).map_err(unreadable)?;
     let body = match &batch.body {
         BatchBody::Rows { requests, changes } => {
@@ -115,8 +115,8 @@ fn stream_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
 }
 
 fn cube_line(schema: &Schema, key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
-    let (cube, origin, generation, area, dimensions) = keys::decode_cube(key).ok_or_else(|| unreadable("no key of a cube's cell"))?;
-    let amount = db::amount(value).ok_or_else(|| unreadable("no amount"))?;
+    let (cube, origin, generation, area, dimensions) = keys::decode_cube(key).ok_or_else(|| unreadable("not a key of a cube's cell"))?;
+    let amount = db::amount(value).ok_or_else(|| unreadable("not an amount"))?;
     let known = schema.cube(cube);
     let name = known.map_or_else(|| format!("#{cube}"), |cube| cube.name.clone());
     let mut line = format!("cell {name} origin={origin} generation={generation} area={}", area_text(schema, known, area));
@@ -160,7 +160,7 @@ fn code_of(schema: &Schema, cube: &Cube, column: &str, number: u32) -> Option<St
 }
 
 fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
-    let meta = Meta::decode(key).ok_or_else(|| unreadable("no key of this space"))?;
+    let meta = Meta::decode(key).ok_or_else(|| unreadable("not a key of this space"))?;
     match meta {
         Meta::Applied => {
             let mark: AppliedMark = read(value)?;
@@ -257,7 +257,7 @@ fn table_name(schema: &Schema, table: TableId) -> String {
     schema.table(table).map_or_else(|| format!("#{table}"), |table| table.name.clone())
 }
 
-/// Text in quotes, or hexadecimal for bytes that are no text.
+/// Text in quotes, or hexadecimal for bytes that are not text.
 fn text_or_hex(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| hex(bytes), |text| format!("{text:?}"))
 }
@@ -341,7 +341,7 @@ mod tests {
         assert!(shown.starts_with(&format!("cell {} origin=7 generation=1 area=legacy-63/12345 ", cube.name)), "{shown}");
         assert!(shown.ends_with("=absent amount=-4"), "{shown}");
         let unknown = line(Space::Cubes, &keys::cube_prefix(CubeId(999), OriginId(7), Generation(1)), &db::amount_bytes(1));
-        assert!(unknown.contains("damaged (no key of a cube's cell)"), "{unknown}");
+        assert!(unknown.contains("damaged (not a key of a cube's cell)"), "{unknown}");
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
             line(Space::Meta, &key, &[9, 1]),
             "meta 0x02: damaged (the value has format 9, but this build reads format 1; a newer Kho wrote it: upgrade this node): 0x0901"
         );
-        assert!(line(Space::Rows, &[1], &[]).starts_with("rows 0x01: damaged (no key of a row)"));
+        assert!(line(Space::Rows, &[1], &[]).starts_with("rows 0x01: damaged (not a key of a row)"));
     }
 
     proptest! {

@@ -1,8 +1,10 @@
 //! What a site holds. This crate keeps one sentence true: *rows, cubes, digest and cursor of a batch change in one atomic
 //! write, or not at all.*
 //!
-//! Reading order: [`ids`] and [`codec`], then what is stored ([`schema`], [`row`], [`stream`], [`digest`], [`register`],
-//! [`catalogue`]), then how it changes ([`command`], [`warehouse`]), then where it lies ([`keys`], [`db`]).
+//! Reading order: [`ids`] and [`codec`]; what is stored ([`schema`], [`row`], [`stream`], [`digest`], [`register`],
+//! [`catalogue`]); how it changes ([`command`], [`checks`], [`warehouse`]); where it is stored ([`keys`], [`db`]). Beside them stand
+//! the site's log ([`log_db`]) and what prints any stored entry ([`inspect`]).
+//!
 //! No network and no consensus here: commands come in, outcomes go out.
 
 pub mod catalogue;

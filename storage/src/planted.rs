@@ -16,7 +16,7 @@ pub enum Bug {
     ChainNotChecked,
     /// A segment's epoch is not checked.
     EpochNotChecked,
-    /// A watermark is raised to the head's time, whatever the own clock says.
+    /// A watermark is raised to the head's time, whatever this site's clock says.
     WatermarkBeyondClock,
     /// A head may say "complete" beyond batches that were committed meanwhile.
     HeadClaimsTooMuch,
@@ -28,17 +28,17 @@ pub enum Bug {
     TrimmedByStandIn,
     /// What a parent holds is recorded when it is sent, before the parent committed it.
     RecordedBeforeCommitted,
-    /// A proposal without an answer is told to the child as adopted.
+    /// A proposal without an answer is reported to the child as adopted.
     UnknownTakenForCommitted,
     /// A parent's cursor counts as its acknowledgement.
     CursorAcknowledges,
-    /// An answer of an old line is taken for one of the new line.
+    /// An answer of an old link is taken for one of the new link.
     OldLinkAnswers,
-    /// After a line broke, sending goes on where it had stopped.
+    /// After a link broke, sending goes on where it had stopped.
     NotSentAgain,
-    /// A register that the own site could not take is forgotten.
+    /// A register that this site could not take is forgotten.
     RegisterNotOfferedAgain,
-    /// A parent that stands beyond a segment's end is believed to have compared it.
+    /// A parent whose cursor stands beyond a segment's end is believed to have compared it.
     BeyondTakenForCompared,
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{self, Blob},
-    ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq, Tier},
+    ids::{Epoch, NodeId, OriginId, SiteId, StreamSeq, Tier},
     signature::{PublicKey, Signature, SignatureError, SigningKey},
 };
 
@@ -213,7 +213,7 @@ impl VerifiedRegister {
         self.origins.iter().filter(move |(_, author)| **author == site).map(|(origin, _)| *origin)
     }
 
-    /// The epoch in which `origin` stands as far as the register alone tells.
+    /// The epoch in which `origin` stands as far as the register alone says.
     pub fn first_epoch(&self, origin: OriginId) -> Epoch {
         Epoch::first(&self.register.tree, origin)
     }
@@ -258,13 +258,6 @@ impl VerifiedRegister {
     }
 }
 
-/// When a register was adopted, for status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdoptedRegister {
-    pub signed: SignedRegister,
-    pub adopted_at: SiteTime,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,10 +294,10 @@ mod tests {
 
     #[test]
     fn a_register_of_another_key_or_an_older_version_is_refused() {
-        let (centre, stranger) = (key(), key());
+        let (centre, other) = (key(), key());
         let signed = SignedRegister::issue(&register(&key()), &centre).expect("whole");
         assert!(signed.verify(&centre.public_key(), "test").is_ok());
-        assert!(matches!(signed.verify(&stranger.public_key(), "test"), Err(RegisterError::Signature(_))));
+        assert!(matches!(signed.verify(&other.public_key(), "test"), Err(RegisterError::Signature(_))));
         assert!(matches!(signed.verify(&centre.public_key(), "vn"), Err(RegisterError::OtherTree { .. })));
         let mut altered = signed.clone();
         altered.bytes.0[10] ^= 1;

@@ -19,9 +19,9 @@ use crate::{
 /// The longest cells of one row. A row is small: long texts have no place in a population warehouse.
 pub const ROW_BYTES_MAX: usize = 16 << 10;
 
-/// Why bytes are no row.
+/// Why bytes are not a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the bytes at {at} are no cell of a row: {why}")]
+#[error("the bytes at {at} are not a cell of a row: {why}")]
 pub struct RowError {
     at: usize,
     why: &'static str,
@@ -104,7 +104,7 @@ impl<'a> RowCells<'a> {
         self.0
     }
 
-    /// Cells in column order; ends at the first byte that is no cell.
+    /// Cells in column order; ends at the first byte that does not start a cell.
     pub fn iter(&self) -> impl Iterator<Item = (ColumnId, Value<'a>)> + use<'a> {
         let mut rest = self.0;
         std::iter::from_fn(move || if rest.is_empty() { None } else { take_cell(&mut rest) })
@@ -124,7 +124,7 @@ impl<'a> RowCells<'a> {
     }
 }
 
-/// A cell whose content is not looked at yet.
+/// A cell whose content is not decoded yet.
 struct RawCell<'a> {
     form: u64,
     number: u64,

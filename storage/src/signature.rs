@@ -105,7 +105,7 @@ impl SigningKey {
         Self::from_pkcs8_der(document.as_ref())
     }
 
-    /// Reads a PKCS#8 document; the algorithm is told by the document itself.
+    /// Reads a PKCS#8 document; the document itself names the algorithm.
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, SignatureError> {
         let random = SystemRandom::new();
         let pair = match EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, der, &random) {

@@ -71,7 +71,7 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         if matches!(kind, ColumnKind::Integer { .. }) {
             self.fill(at, Cow::Owned(number.to_string()), log);
         } else {
-            let message = format!("the number {number} stands where {} is wanted", kind.word());
+            let message = format!("the number {number} stands where {} is wanted", kind.type_name());
             self.refuse(at, "wrong_type", message, "put it in quotes, with all its digits", log);
         }
     }

@@ -72,7 +72,7 @@ fn a_view_stays_as_it_was_taken_whatever_is_written_later() {
 }
 
 #[test]
-fn a_range_ends_before_its_end_and_a_scan_ends_when_told() {
+fn a_range_ends_before_its_end_and_a_scan_ends_when_its_visitor_says_so() {
     on_both(|which, db| {
         let mut set = WriteSet::default();
         (0..6u8).for_each(|n| set.put(Space::Rows, vec![n], vec![n]));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use parking_lot::RwLock;
 
-use super::{Operation, WriteSet, amount, amount_bytes};
+use super::{Entry, Operation, WriteSet, amount, amount_bytes};
 use crate::{error::StorageError, keys::Space};
 
 type Bytes = Arc<[u8]>;
@@ -40,7 +40,7 @@ impl MemoryImage {
         Ok(())
     }
 
-    pub(super) fn last_before(&self, space: Space, from: &[u8], to: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    pub(super) fn last_before(&self, space: Space, from: &[u8], to: &[u8]) -> Option<Entry> {
         if from >= to {
             return None;
         }

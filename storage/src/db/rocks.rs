@@ -7,7 +7,7 @@ use rocksdb::{
     MergeOperands, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions, checkpoint::Checkpoint,
 };
 
-use super::{DbLimits, Operation, WriteSet, amount, amount_bytes, failed};
+use super::{DbLimits, Entry, Operation, WriteSet, amount, amount_bytes, failed};
 use crate::{direct_writes::takes_direct_writes, error::StorageError, keys::Space};
 
 /// The fastest level: rows are compressed by it while the node has other things to do.
@@ -211,7 +211,7 @@ impl RocksView<'_> {
         iterator.status().map_err(|e| failed(&self.db.place, e))
     }
 
-    pub fn last_before(&self, space: Space, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError> {
+    pub fn last_before(&self, space: Space, from: &[u8], to: &[u8]) -> Result<Option<Entry>, StorageError> {
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(from.to_vec());
         options.set_iterate_upper_bound(to.to_vec());

@@ -95,7 +95,7 @@ impl Cube {
             wanted.push((column, "integer"));
         }
         for (name, kind) in wanted {
-            let fits = table.column_named(name).is_some_and(|c| c.kind.word() == kind);
+            let fits = table.column_named(name).is_some_and(|c| c.kind.type_name() == kind);
             if !fits {
                 return Err(format!("cube `{}` needs column `{}.{name}` of type {kind}", self.name, table.name));
             }
@@ -106,7 +106,7 @@ impl Cube {
 
 impl ColumnKind {
     /// The type's name, as messages and schema files use it.
-    pub fn word(&self) -> &'static str {
+    pub fn type_name(&self) -> &'static str {
         match self {
             Self::Text { .. } => "text",
             Self::Integer { .. } => "integer",

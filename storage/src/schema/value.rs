@@ -21,7 +21,7 @@ impl PartialDate {
         let bytes = text.as_bytes();
         let number = |from: usize, to: usize| -> Option<u16> {
             let digits = bytes.get(from..to)?;
-            digits.iter().all(u8::is_ascii_digit).then(|| digits.iter().fold(0u16, |n, d| n * 10 + u16::from(d - b'0')))
+            if digits.iter().all(u8::is_ascii_digit) { Some(digits.iter().fold(0u16, |n, d| n * 10 + u16::from(d - b'0'))) } else { None }
         };
         let dash = |at: usize| bytes.get(at) == Some(&b'-');
         let (year, month, day) = match bytes.len() {
@@ -113,7 +113,7 @@ pub enum Value<'a> {
     Area(u32),
 }
 
-/// Why text is no value of its column: an error word that programs may rely on, a sentence, and what to do.
+/// Why text is not a value of its column: a code that programs may rely on, a sentence, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}; {hint}")]
 pub struct ValueError {
@@ -139,7 +139,7 @@ impl Value<'_> {
             ColumnKind::Integer { min, max } => {
                 let number: i64 = text
                     .parse()
-                    .map_err(|_| ValueError::new("wrong_type", format!("{} is no whole number", shown(text)), "give digits only"))?;
+                    .map_err(|_| ValueError::new("wrong_type", format!("{} is not a whole number", shown(text)), "give digits only"))?;
                 if !(*min..=*max).contains(&number) {
                     return Err(ValueError::new("out_of_range", format!("{number} lies outside {min} to {max}"), "check the number"));
                 }
@@ -148,7 +148,7 @@ impl Value<'_> {
             ColumnKind::Date => PartialDate::parse(text).map(Value::Date).ok_or_else(|| {
                 ValueError::new(
                     "wrong_date",
-                    format!("{} is no date", shown(text)),
+                    format!("{} is not a date", shown(text)),
                     "give YYYY-MM-DD, or YYYY-MM or YYYY where the rest is unknown",
                 )
             }),
@@ -164,9 +164,11 @@ impl Value<'_> {
                 let fits = (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
                 match text.parse() {
                     Ok(code) if fits => Ok(Value::Area(code)),
-                    _ => {
-                        Err(ValueError::new("wrong_type", format!("{} is no unit code", shown(text)), "give the five digits of a commune"))
-                    }
+                    _ => Err(ValueError::new(
+                        "wrong_type",
+                        format!("{} is not a unit code", shown(text)),
+                        "give the five digits of a commune",
+                    )),
                 }
             }
         }
@@ -221,7 +223,7 @@ fn code_number(schema: &Schema, list: &str, text: &str) -> Result<u32, ValueErro
             .unwrap_or_default();
         ValueError::new(
             "unknown_code",
-            format!("{} is no code of `{list}`", shown(text)),
+            format!("{} is not a code of `{list}`", shown(text)),
             format!("use one of: {codes}{}", if schema.code_list(list).is_some_and(|l| l.codes.len() > 8) { ", …" } else { "" }),
         )
     })

@@ -117,8 +117,8 @@ impl Warehouse {
                 return self.stop_on_digest(site_time, state, segment, digest.unwrap_or_default(), set);
             }
         } else if newest_head_time(db, origin, &state)?.is_some_and(|newest| head.site_time > newest) {
-            // The batch to compare is forgotten here, but heads tell too: by this one nothing followed it up to its time, by the one
-            // that is held more did, and before that time. One author can't have meant both.
+            // The batch to compare is forgotten here, but the heads contradict each other. This one says that nothing followed
+            // up to its time; by the one that is held, more did follow before that time. One author can't have meant both.
             return self.keep_fork(site_time, &state, segment, head.seq, set);
         }
         if head.seq == state.last() && head.site_time > state.watermark {
@@ -198,8 +198,8 @@ fn first_difference(db: &Db, state: &OriginState, segment: &Segment) -> Result<O
 }
 
 /// Who is behind batches that differ from those held: the author, when its signed head contradicts what is held at the same place
-/// or the batches lead to it; otherwise whoever carried them. A fork before the segment's start can't be told from an alteration
-/// here: it shows at the head, by chain or by the next cursor.
+/// or the batches lead to it; otherwise whoever carried them. A fork before the segment's start can't be distinguished from an
+/// alteration here: it shows at the head, by chain or by the next cursor.
 fn witness_of_difference(db: &Db, state: &OriginState, segment: &Segment) -> Result<Witness, StorageError> {
     let (origin, head) = (segment.origin(), &segment.head.head);
     let vouched = if head.seq < state.next {

@@ -5,7 +5,7 @@ use crate::{
     ids::OriginId,
 };
 
-/// What has just changed. An event says where to look, never what stands there: listeners read the state.
+/// What has just changed. An event names the place, never the new value: listeners read the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WarehouseEvent {
     /// A batch of this site's own origin was written. No head covers it yet.

@@ -27,7 +27,7 @@ impl Warehouse {
         let (origin, seq) = (head.origin, head.seq);
         let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
         let key = register.head_key(origin, signed.site, signed.node, head.epoch.number, seq);
-        if signed.site != self.site() || !key.is_some_and(|key| signed.verify(key).is_ok()) {
+        if signed.site != self.site() || key.is_none_or(|key| signed.verify(key).is_err()) {
             return Ok(Err(Refusal::BadSignature { origin, seq }));
         }
         let mut state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));

@@ -77,7 +77,7 @@ impl OriginState {
         self.next.previous()
     }
 
-    /// The cursor that a child is told of `origin`: the first batch not yet held, half-open as all cursors are.
+    /// The cursor of `origin` that this site names to its children: the first batch not yet held.
     pub fn cursor(&self, origin: OriginId) -> ParentCursor {
         ParentCursor { origin, epoch: self.epoch, next: self.next }
     }

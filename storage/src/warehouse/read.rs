@@ -81,7 +81,7 @@ impl Warehouse {
         self.read(|view| view.segment(origin, from, bytes_max))
     }
 
-    /// Damages nothing but tells: writes a row behind the digest's back, so that tests of `verify` have something to find.
+    /// For tests of `verify` alone: writes a row without changing the digest.
     #[doc(hidden)]
     pub fn tamper_with_row(&self, origin: OriginId, table: TableId, key: &[u8], cells: &[u8]) -> Result<(), StorageError> {
         let db: Arc<Db> = self.db.load_full();
@@ -193,8 +193,8 @@ impl ReadView<'_> {
         let prefix = keys::cube_prefix(cube, origin, state.generation);
         self.view.scan(Space::Cubes, &prefix, &keys::successor(&prefix), |key, value| {
             let damaged = |why| StorageError::damaged(format!("cell {}", data_encoding::HEXLOWER.encode(key)), why);
-            let (_, _, _, area, dimensions) = keys::decode_cube(key).ok_or_else(|| damaged("no cell key"))?;
-            let amount = amount(value).ok_or_else(|| damaged("no amount"))?;
+            let (_, _, _, area, dimensions) = keys::decode_cube(key).ok_or_else(|| damaged("not a key of a cell"))?;
+            let amount = amount(value).ok_or_else(|| damaged("not an amount"))?;
             if amount != 0 {
                 visit(CubeCell { catalogue: area >> 24, area: area & 0x00ff_ffff, dimensions, amount });
             }

@@ -1,4 +1,4 @@
-//! Applying changes to rows: old row out, new row in, with digest, row count and cubes kept in step.
+//! Applying changes to rows: the old row is removed and the new one inserted, with digest, row count and cubes kept in step.
 
 use std::collections::HashMap;
 

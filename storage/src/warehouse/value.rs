@@ -32,7 +32,7 @@ pub(crate) fn decode_row_value<'a>(key: &[u8], value: &'a [u8]) -> Result<Stored
         let (seq, time) = (take_varint(&mut rest)?, take_varint(&mut rest)?);
         (format == FORMAT).then_some(StoredRow { seq: StreamSeq(seq), time: SiteTime(unzigzag(time)), cells: rest })
     };
-    read().ok_or_else(|| StorageError::damaged(format!("row {}", data_encoding::HEXLOWER.encode(key)), "no row value"))
+    read().ok_or_else(|| StorageError::damaged(format!("row {}", data_encoding::HEXLOWER.encode(key)), "not a value of a row"))
 }
 
 pub(crate) fn encode_stream_record<B: AsRef<[u8]>>(record: &StreamRecord<B>) -> Vec<u8> {
@@ -55,7 +55,7 @@ pub(crate) fn decode_stream_record(key: &[u8], value: &[u8]) -> Result<StreamRec
         let rows = take_varint(&mut rest)?;
         (format == FORMAT).then(|| StreamRecord { chain: Hash32(*chain), digest: Hash32(*digest), rows, batch: rest.to_vec() })
     };
-    read().ok_or_else(|| StorageError::damaged(format!("batch {}", data_encoding::HEXLOWER.encode(key)), "no batch record"))
+    read().ok_or_else(|| StorageError::damaged(format!("batch {}", data_encoding::HEXLOWER.encode(key)), "not a record of a batch"))
 }
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ fn a_refusal_is_written_as_the_api_returns_it() {
     let text = serde_json::to_string(&refusal).expect("a refusal always serializes");
     assert_eq!(
         text,
-        r#"{"error":"batch refused","errors":[{"row":1,"line":2,"column":"sex","code":"unknown_code","message":"`x` is no code of `sex`","hint":"use one of: male, female"}],"more":0}"#
+        r#"{"error":"batch refused","errors":[{"row":1,"line":2,"column":"sex","code":"unknown_code","message":"`x` is not a code of `sex`","hint":"use one of: male, female"}],"more":0}"#
     );
 }
 

@@ -62,7 +62,8 @@ fn promise_4_altered_reordered_cut_or_invented_batches_are_refused_and_change_no
     }
     tree.head(&mut district, 20);
     let good = district.segment(1);
-    let alter: [(&str, fn(&mut Segment)); 7] = [
+    type Alteration = (&'static str, fn(&mut Segment));
+    let alter: [Alteration; 7] = [
         ("a flipped bit", |s| *s.batches[1].0.last_mut().expect("not empty") ^= 1),
         ("two batches swapped", |s| s.batches.swap(1, 2)),
         ("one cut out of the middle", |s| drop(s.batches.remove(1))),
@@ -186,7 +187,7 @@ fn promise_6_another_history_shows_by_its_heads_when_the_batches_to_compare_are_
     tree.head(&mut two, 500);
     assert_eq!(adopt_idle(&mut province, &two), Outcome::Refused(Refusal::Forked { origin: DISTRICT, seq: StreamSeq(1) }));
     assert_eq!(province.evidence(), 1);
-    assert!(matches!(province.apply(&tree.adopt(old_head)), Outcome::Adopted(_)), "an old head of the same history is no news");
+    assert!(matches!(province.apply(&tree.adopt(old_head)), Outcome::Adopted(_)), "an old head of the same history changes nothing");
 }
 
 #[test]
@@ -203,7 +204,11 @@ fn promise_2_a_stream_is_trimmed_only_below_what_the_active_parent_acknowledged(
         cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(next) }],
     };
     district.apply(&acknowledge(1, 7));
-    assert_eq!(district.apply(&Command::Trim { keep_bytes: 0 }), Outcome::Trimmed { batches: 0 }, "a stand-in's word is not enough");
+    assert_eq!(
+        district.apply(&Command::Trim { keep_bytes: 0 }),
+        Outcome::Trimmed { batches: 0 },
+        "a stand-in's acknowledgement is not enough"
+    );
     district.apply(&acknowledge(2, 4));
     assert_eq!(district.apply(&Command::Trim { keep_bytes: 0 }), Outcome::Trimmed { batches: 3 });
     assert_eq!(district.state().oldest_kept, StreamSeq(4));

@@ -133,7 +133,7 @@ fn promise_3_a_redelivery_during_and_after_a_transfer_neither_ends_it_nor_stops_
     }
     assert_eq!((province.replica(), province.evidence()), (district.replica(), 0));
     let known = |seq| province.warehouse.read(|r| r.stood_at(DISTRICT, &province.state(), StreamSeq(seq))).expect("reads").is_some();
-    assert!(!known(6) && known(8), "what a mix of states adds up to is never told as a digest");
+    assert!(!known(6) && known(8), "what a mix of states adds up to is never given as a digest");
     province.prove();
 }
 
@@ -198,8 +198,8 @@ fn promise_7_a_transfer_of_what_its_author_has_lost_since_gives_way_to_a_new_one
         "the ninth batch may still come: {waits:?}"
     );
     tree.head(&mut set_back, 60);
-    let told = province.apply(&tree.adopt(set_back.segment(6)));
-    assert!(matches!(told, Outcome::Refused(Refusal::Transfer { .. })), "{told:?}");
+    let outcome = province.apply(&tree.adopt(set_back.segment(6)));
+    assert!(matches!(outcome, Outcome::Refused(Refusal::Transfer { .. })), "{outcome:?}");
     assert!(province.warehouse.transfers().expect("reads").is_empty());
     assert!(matches!(transfer_whole(&tree, &set_back, &mut province), Outcome::Adopted(_)));
     assert_eq!((province.replica(), province.evidence()), (set_back.replica(), 0));
