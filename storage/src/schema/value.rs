@@ -49,7 +49,7 @@ impl PartialDate {
 
     /// The date (day unknown) that [`Self::month_number`] stands for; `None` for 0.
     pub fn from_month_number(number: u16) -> Option<Self> {
-        (number != 0).then(|| Self { year: number / 13, month: (number % 13) as u8, day: 0 })
+        if number == 0 { None } else { Some(Self { year: number / 13, month: (number % 13) as u8, day: 0 }) }
     }
 
     /// Completed years from `birth` to `at`. What is unknown counts as the middle of its year or month; negative

@@ -131,7 +131,7 @@ impl ReadView<'_> {
 
     /// Origin and batch of every piece of evidence, by origin. Cheaper than reading the pieces.
     pub fn evidence_places(&self) -> Result<Vec<(OriginId, StreamSeq)>, StorageError> {
-        let (from, to) = Meta::kind_range(0x09);
+        let (from, to) = MetaKind::Evidence.range();
         let mut found = Vec::new();
         self.view.scan(Space::Meta, &from, &to, |key, _| {
             if let Some(Meta::Evidence(origin, seq, _)) = Meta::decode(key) {

@@ -73,7 +73,8 @@ impl World {
 
     pub(super) fn notify_applied(&mut self, id: SiteId) {
         let events = self.site(id).disk.take_applied_events();
-        let register_changed = events.iter().any(|event| matches!(event, WarehouseEvent::RegisterChanged | WarehouseEvent::EverythingChanged));
+        let register_changed =
+            events.iter().any(|event| matches!(event, WarehouseEvent::RegisterChanged | WarehouseEvent::EverythingChanged));
         // Whoever leads: intakes may stand at any node.
         if register_changed {
             self.notify_intakes_of_register(id);
