@@ -129,7 +129,7 @@ impl Default for LogConfig {
     }
 }
 
-/// Why a configuration was refused. The operator's to mend.
+/// Why a configuration was refused. The operator fixes it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("the configuration {path} can't be read: {source}; give its path as `khod --config FILE`")]

@@ -1,4 +1,4 @@
-//! Signed files for lines that are down: the same segments, carried by hand.
+//! Signed files for links that are down: the same segments, carried by hand.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -144,7 +144,7 @@ fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<F
     Ok(file)
 }
 
-/// Adopts a signed file's segments as if they had come over the line.
+/// Adopts a signed file's segments as if they had come over the link.
 #[utoipa::path(post, path = "/v1/bundle", request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 200, body = BundleImported), (status = 400, body = Problem), (status = 503, body = Problem)))]
 pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, body: Body) -> Reply<BundleImported> {
     check(&node, &who, Right::Operate)?;
