@@ -19,9 +19,9 @@ use crate::{
     stream::{Batch, BatchBody, Change, HEADLESS_BYTES_MAX, RequestMark, chain_next},
 };
 
-/// A write forgets at most so many aged request keys, or twice as many as it brings, whichever is more: no write is slow, and aged
-/// keys never pile up.
-const FORGOTTEN_MAX: usize = 64;
+/// A write forgets so many aged request keys, or twice as many as it brings, whichever is more: no write is slow, and aged keys
+/// never pile up.
+const FORGOTTEN_MIN: usize = 64;
 
 impl Warehouse {
     /// Commits every request that can be committed as one batch. A refused request leaves no trace.
@@ -81,7 +81,7 @@ impl Warehouse {
             put_meta(set, &Meta::Request(origin, (*key).into()), record)?;
             put_meta(set, &Meta::RequestAge(time, origin, (*key).into()), &())?;
         }
-        self.forget_old_requests(db, time, FORGOTTEN_MAX.max(2 * accepted.len()), set)?;
+        self.forget_old_requests(db, time, FORGOTTEN_MIN.max(2 * accepted.len()), set)?;
         let batch =
             Batch { origin, epoch: state.epoch, seq: state.next, site_time: time, body: BatchBody::Rows { requests: marks, changes } };
         let bytes = batch.encode()?;
