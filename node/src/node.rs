@@ -95,7 +95,7 @@ impl Node {
         match head.ahead_of(now) {
             Some(_) => {
                 let minutes_max = u64::try_from(HEAD_AHEAD_MS_MAX / 60_000).unwrap_or(0);
-                self.alarms.raise(AlarmKind::ClockAhead { origin, minutes_max }, now)
+                self.alarms.raise(AlarmKind::ClockAhead { origin, minutes_max }, now);
             }
             None => self.alarms.end(|kind| matches!(kind, AlarmKind::ClockAhead { origin: ahead, .. } if *ahead == origin)),
         }

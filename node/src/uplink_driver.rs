@@ -112,10 +112,13 @@ fn notify_moved(node: &Node, uplink: &mut Uplink, changes: &Changes) {
 }
 
 fn held_origins(node: &Node) -> Vec<OriginId> {
-    node.warehouse.origins().map(|origins| origins.into_iter().map(|(origin, _)| origin).collect()).unwrap_or_else(|error| {
-        node.alarms.raise(AlarmKind::StorageFailed { error: error.to_string() }, node.clock.now());
-        Vec::new()
-    })
+    node.warehouse.origins().map_or_else(
+        |error| {
+            node.alarms.raise(AlarmKind::StorageFailed { error: error.to_string() }, node.clock.now());
+            Vec::new()
+        },
+        |origins| origins.into_iter().map(|(origin, _)| origin).collect(),
+    )
 }
 
 /// A stream up to its newest committed head.

@@ -51,9 +51,9 @@ async fn run(args: &SoakArgs) -> anyhow::Result<LinearizabilityReport> {
 
 fn report(measured: &LinearizabilityReport, json: bool) -> anyhow::Result<bool> {
     if json {
-        println!("{}", serde_json::to_string_pretty(measured)?)
+        println!("{}", serde_json::to_string_pretty(measured)?);
     } else {
-        print!("{}", measured.text())
+        print!("{}", measured.text());
     }
     Ok(measured.holds)
 }

@@ -94,9 +94,9 @@ async fn hit(stage: &mut Stage, victim: Place, target: FlipTarget, chance: &mut 
     let process = stage.tree.process(victim.0, victim.1).context("it was started")?;
     // A stop in order flushes the state; a kill leaves it behind the log.
     if target == FlipTarget::StateTable || chance.random_bool(0.5) {
-        process.stop()?
+        process.stop()?;
     } else {
-        process.kill()?
+        process.kill()?;
     }
     let whole = stage.folder("whole");
     run("cp", ["-a".as_ref(), data.as_os_str(), whole.as_os_str()])?;

@@ -180,7 +180,7 @@ impl CsvRows {
                     header_hint(table, &name),
                 ),
                 Some(target) if targets.contains(&target) => {
-                    log.add(Some(&name), "duplicate_column", format!("the header names {} twice", shown(&name)), "name each column once")
+                    log.add(Some(&name), "duplicate_column", format!("the header names {} twice", shown(&name)), "name each column once");
                 }
                 Some(target) => targets.push(target),
             }

@@ -185,7 +185,7 @@ fn fill_row<'a>(table: &EntryTable, cells: Vec<(Cow<'a, str>, Cell<'a>)>, draft:
             Cell::Text(text) => draft.fill(at, text, log),
             Cell::Whole(number) => draft.fill_whole(at, number, log),
             Cell::Nested(what) => {
-                draft.refuse(at, "nested_value", format!("{what} stands where one value is wanted"), "give one text or number", log)
+                draft.refuse(at, "nested_value", format!("{what} stands where one value is wanted"), "give one text or number", log);
             }
             other => draft.refuse(
                 at,

@@ -168,7 +168,7 @@ impl From<EntryRefusal> for HttpError {
             refusal.status.http(),
             "batch_refused",
             format!("the batch was refused whole, nothing was changed{}", first.map(|e| format!(": {}", e.message)).unwrap_or_default()),
-            first.map(|e| e.hint.clone()).unwrap_or_else(|| "correct the body and send it again".into()),
+            first.map_or_else(|| "correct the body and send it again".into(), |e| e.hint.clone()),
         );
         refused.problem.more = refusal.more;
         refused.problem.errors = refusal

@@ -120,7 +120,7 @@ pub async fn evidence(State(node): State<Arc<Node>>, Extension(who): Extension<P
             bytes: evidence.segment.bytes() as u64,
             their_chain: evidence.segment.head.head.chain.to_hex(),
             our_chain: evidence.ours.map(|(chain, _)| chain.to_hex()),
-        })
+        });
     };
     node.warehouse.read(|reading| reading.evidence(&mut tell))?;
     Ok(Json(told))

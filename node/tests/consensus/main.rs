@@ -192,7 +192,7 @@ async fn a_leader_that_restarts_leads_again_only_after_an_election() {
     let leading_term = || {
         nodes
             .iter()
-            .map(|node| node.consensus().leadership().borrow().clone())
+            .map(|node| *node.consensus().leadership().borrow())
             .find(|leadership| leadership.is_self)
             .map(|leadership| leadership.term)
     };

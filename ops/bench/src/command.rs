@@ -130,9 +130,9 @@ pub async fn run(args: BenchArgs) -> Result<Verdict, Failure> {
     };
     let report = report(&bench, machine, measured);
     if args.json {
-        print::json(&report)?
+        print::json(&report)?;
     } else {
-        print::line(report.text())?
+        print::line(report.text())?;
     }
     Ok(Verdict::Good)
 }

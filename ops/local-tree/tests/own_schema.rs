@@ -91,7 +91,7 @@ async fn records_of_an_own_schema_are_entered_read_verified_and_inspected_and_wh
     let operator = tree.operator(SITE).expect("an identity");
     match operator.indicator("population", &IndicatorQuestion::default()).await {
         Err(CallError::Refused { status: 400, problem }) => {
-            assert!(problem.code == "not_counted" && problem.message.contains("cube `population`"), "{problem:?}")
+            assert!(problem.code == "not_counted" && problem.message.contains("cube `population`"), "{problem:?}");
         }
         other => panic!("a site that counts no population answered {other:?}"),
     }

@@ -120,9 +120,9 @@ async fn import(args: ImportArgs) -> Result<Verdict, Failure> {
     }
     let imported = args.connection.open()?.import_bundle(&args.file, metadata.len()).await?;
     if args.json {
-        print::json(&imported)?
+        print::json(&imported)?;
     } else {
-        print::line(imported_text(&imported))?
+        print::line(imported_text(&imported))?;
     }
     Ok(if imported.refused.is_empty() { Verdict::Good } else { Verdict::Bad })
 }

@@ -88,9 +88,9 @@ pub async fn run_origin(command: OriginCommand) -> Result<Verdict, Failure> {
         }
     };
     if args.json {
-        print::json(&done)?
+        print::json(&done)?;
     } else {
-        print::line(&done.done)?
+        print::line(&done.done)?;
     }
     Ok(Verdict::Good)
 }

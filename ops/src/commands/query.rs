@@ -123,9 +123,9 @@ pub async fn run(args: QueryArgs) -> Result<Verdict, Failure> {
         (Some(QueryAction::Row { table, key }), None) => {
             let answer = client.row(&table, &key, args.shared.read.as_deref()).await?;
             if json {
-                print::json(&answer)?
+                print::json(&answer)?;
             } else {
-                print::line(row_text(&answer))?
+                print::line(row_text(&answer))?;
             }
             if answer.found.is_empty() {
                 return Ok(Verdict::Bad);

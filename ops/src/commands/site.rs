@@ -131,9 +131,9 @@ fn check_first_nodes(nodes: &[NodePlace]) -> Result<(), Failure> {
 
 fn print_done(done: &Done, json: bool) -> Result<Verdict, Failure> {
     if json {
-        print::json(done)?
+        print::json(done)?;
     } else {
-        print::line(&done.done)?
+        print::line(&done.done)?;
     }
     Ok(Verdict::Good)
 }

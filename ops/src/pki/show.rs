@@ -45,7 +45,7 @@ pub fn show(path: &Path, now: SiteTime) -> anyhow::Result<Vec<Shown>> {
         let (kind, der) = section.with_context(|| format!("{} is not a valid PEM file", path.display()))?;
         match kind {
             SectionKind::Certificate => {
-                shown.push(certificate(&der, now).with_context(|| format!("{} holds an unreadable certificate", path.display()))?)
+                shown.push(certificate(&der, now).with_context(|| format!("{} holds an unreadable certificate", path.display()))?);
             }
             SectionKind::Csr => shown.push(request(&text, &der)?),
             SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey => {

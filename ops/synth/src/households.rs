@@ -195,7 +195,7 @@ mod tests {
                     Relation::Grandchild => assert!(age(head) >= age(member) + 32),
                     Relation::Parent => assert!(age(member) >= age(head) + 16),
                     Relation::Spouse => {
-                        assert!((age(head) - age(member)).abs() <= 20 && age(member) >= 16)
+                        assert!((age(head) - age(member)).abs() <= 20 && age(member) >= 16);
                     }
                     _ => {}
                 }

@@ -39,7 +39,7 @@ fn promise_7_a_bundle_carries_the_same_segments_as_the_link() {
     assert_eq!((reader.trailer().site, reader.trailer().created_at, reader.trailer().segments), (DISTRICT, SiteTime(9), 4));
     for segment in segments {
         let received = reader.next_segment().expect("whole").expect("one more");
-        assert_eq!(received.verify(&tree.verified()).map(|verified| verified.into_segment()), Ok(segment));
+        assert_eq!(received.verify(&tree.verified()).map(super::super::verified::VerifiedSegment::into_segment), Ok(segment));
     }
     assert!(reader.next_segment().expect("whole").is_none());
 }

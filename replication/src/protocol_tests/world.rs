@@ -375,7 +375,7 @@ impl World {
             }
             UplinkAction::Probe { site, .. } => self.probes.push_back(site),
             load @ (UplinkAction::LoadSegment { .. } | UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. }) => {
-                self.loads.push_back(load)
+                self.loads.push_back(load);
             }
             UplinkAction::AdoptRegister(_) | UplinkAction::RaiseAlarm(_) => {}
         }

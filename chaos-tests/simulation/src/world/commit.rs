@@ -130,7 +130,7 @@ impl World {
             (Command::AdoptSegment { segment, .. }, Outcome::Adopted(_)) => self.count_adopted(applied, segment, transfer_before.is_some()),
             (Command::AdoptSegment { .. }, Outcome::Transfer(_)) => self.counts.step(Step::Replayed),
             (Command::BeginTransfer { .. }, _) => {
-                self.counts.step(if transfer_before.is_some() { Step::TransferAnew } else { Step::TransferBegun })
+                self.counts.step(if transfer_before.is_some() { Step::TransferAnew } else { Step::TransferBegun });
             }
             (Command::AdoptPiece { piece }, Outcome::Transfer(_)) => {
                 let wanted = matches!(transfer_before, Some(TransferStatus::WantsPiece { from, .. }) if from == piece.from);

@@ -26,9 +26,9 @@ impl World {
         self.counts.fault(point);
         self.note(|| format!("-- {}: {}", tree::name(id), point.text()));
         if self.dice.chance(1, 2) {
-            self.kill_leader(id)
+            self.kill_leader(id);
         } else {
-            self.restart_site(id)
+            self.restart_site(id);
         }
         true
     }

@@ -53,7 +53,7 @@ fn total(world: &World, name: &str, parameters: &[(&str, &str)]) -> Vec<Option<f
 #[test]
 fn events_are_counted_by_type_and_period() {
     let world = world();
-    let group = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
+    let group = |texts: &[&str]| texts.iter().map(std::string::ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
         world.table("events", &[("by", "type")]),
         [

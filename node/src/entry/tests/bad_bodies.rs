@@ -84,7 +84,7 @@ fn compressed() -> Vec<Bad> {
 fn lengths() -> Vec<Bad> {
     let text = persons(3);
     let line = text.len() / 3;
-    let two_rows = Sent::ndjson(persons(2)).read().expect("good rows").changes.iter().map(|change| change.bytes()).sum();
+    let two_rows = Sent::ndjson(persons(2)).read().expect("good rows").changes.iter().map(kho_storage::stream::Change::bytes).sum();
     let too_large = |sent: Sent, what, findings: &[Finding]| sent.refused(what, TooLarge, findings);
     let csv = csv_of(&[person(&[]), person(&[("person_id", "P2")])]);
     vec![

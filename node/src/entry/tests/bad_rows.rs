@@ -218,7 +218,7 @@ pub(super) fn records() -> Vec<Bad> {
         csv("a quote inside a field", last(two(&[]), "Văn", "\"Văn\""), Malformed, &at(Some("full_name"), "csv_quote")),
         csv("text behind a closing quote", last(two(&[]), "P2", "\"P2\"a"), Malformed, &at(Some("person_id"), "csv_quote")),
         csv("a quote that never closes", last(two(&[]), "Nguyễn", "\"Nguyễn"), Malformed, &at(Some("full_name"), "csv_unterminated_quote")),
-        csv("a line feed inside quotes moves the lines, not the rows", two(&[("full_name", "An\nBình"), ("person_id", "P1")]) + &"x\n", Malformed, &[(Some(2), Some(3), Some("full_name"), "control_character"), (Some(2), Some(3), Some("person_id"), "duplicate_key"), (Some(3), Some(5), None, "csv_ragged")]),
+        csv("a line feed inside quotes moves the lines, not the rows", two(&[("full_name", "An\nBình"), ("person_id", "P1")]) + "x\n", Malformed, &[(Some(2), Some(3), Some("full_name"), "control_character"), (Some(2), Some(3), Some("person_id"), "duplicate_key"), (Some(3), Some(5), None, "csv_ragged")]),
         csv("an operation that does not exist", csv_of(&[person(&[("_op", "put")]), person(&[("_op", "upsert")])]), WrongRows, &at(Some("_op"), "unknown_op")),
         csv("a delete without a key", csv_of(&[person(&[("_op", "")]), person(&[("_op", "delete"), ("person_id", "")])]), WrongRows, &at(Some("person_id"), "key_missing")),
         csv("a row of a header that is enough for deletes only", "_op,person_id,household_id,seq,full_name,sex,residence_status,commune_code\ndelete,P1,,,,,,\nput,P2,H1,1,An,male,absent,00001\n".into(), WrongRows, &at(Some("catalogue_version"), "missing")),

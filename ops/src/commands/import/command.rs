@@ -95,7 +95,7 @@ pub async fn run(args: ImportArgs) -> Result<Verdict, Failure> {
     };
     let started = Instant::now();
     let mut summary = ImportSummary::default();
-    let mut progress = ImportProgress::start(sources.iter().map(|source| source.size()).sum());
+    let mut progress = ImportProgress::start(sources.iter().map(super::sources::Source::size).sum());
     let mut failed = None;
     for source in &sources {
         match import_file(&client, source, &plan, &mut summary, &mut progress).await {

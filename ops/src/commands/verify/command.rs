@@ -80,9 +80,9 @@ pub async fn run(args: VerifyArgs) -> Result<Verdict, Failure> {
     }
     let verdict = report.judge();
     if args.json {
-        print::json(&report)?
+        print::json(&report)?;
     } else {
-        print::line(report.text())?
+        print::line(report.text())?;
     }
     Ok(verdict)
 }
