@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use kho_local_tree::{LocalTree, NodeProcess, TreePlan};
-use kho_node::api::{StatusReport, StreamReport, text};
+use kho_messages::{Lang, report};
+use kho_node::api::{StatusReport, StreamReport};
 use kho_storage::ids::SiteId;
 use tempfile::TempDir;
 use tokio::{process::Command, sync::Mutex};
@@ -243,7 +244,7 @@ impl Stage {
                 .iter()
                 .zip(at)
                 .map(|(s, at)| {
-                    format!("site {} node {}: {} seq {} rows {} {}", at.0, at.1, text::stream_state(&s.state), s.seq, s.rows, &s.digest)
+                    format!("site {} node {}: {} seq {} rows {} {}", at.0, at.1, report(Lang::En, &s.state), s.seq, s.rows, &s.digest)
                 })
                 .collect::<Vec<_>>()
                 .join("\n");

@@ -7,11 +7,11 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use kho_messages::Reportable as _;
+use kho_messages::{Lang, Reportable as _, report};
 use kho_storage::ids::SiteTime;
 use parking_lot::Mutex;
 
-use crate::api::{Alarm, AlarmKind, AlarmSubject, text};
+use crate::api::{Alarm, AlarmKind, AlarmSubject};
 
 /// Alarms kept at most. Beyond it the least severe go, of them the oldest.
 const ALARMS_MAX: usize = 200;
@@ -38,7 +38,7 @@ impl Alarms {
         let mut raised = self.raised.lock();
         let earlier = raised.get(&key);
         if earlier.is_none_or(|earlier| !kind.repeats(&earlier.kind)) {
-            tracing::error!(alarm = key.0, subject = text::subject(&key.1), "{}", text::alarm(&kind));
+            tracing::error!(alarm = key.0, subject = report(Lang::En, &key.1), "{}", report(Lang::En, &kind));
             metrics::counter!("kho_alarms_raised_total").increment(1);
         }
         let since = earlier.map_or(now, |earlier| earlier.since);
@@ -55,7 +55,7 @@ impl Alarms {
         self.raised.lock().retain(|(code, subject), raised| {
             let over = is_over(&raised.kind);
             if over {
-                tracing::info!(alarm = code, subject = text::subject(subject), "over");
+                tracing::info!(alarm = code, subject = report(Lang::En, subject), "over");
             }
             !over
         });

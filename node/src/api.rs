@@ -1,6 +1,7 @@
 //! What stands in requests and answers of a node's HTTP interface; shared by `khod`, which answers, and `kho`, which asks.
 //!
-//! States and alarms are enums. Programs decide on the variants, in JSON each has a stable `code`, and [`text`] renders them for people.
+//! States and alarms are enums. Programs decide on the variants, in JSON each has a stable `code`, and
+//! [`kho_messages::report`] renders them for people.
 //!
 //! Reading order: [`StatusReport`] with [`Health`], [`Finding`] and [`Alarm`]; then entry, answers, proofs and the orders of an operator.
 
@@ -14,7 +15,6 @@ mod proof;
 mod reason;
 mod state;
 mod status;
-pub mod text;
 
 pub use alarm::{Alarm, AlarmKind, AlarmSubject, Severity};
 pub use answer::{Completeness, FoundRow, IndicatorAnswer, IndicatorRow, MissingReason, MissingSite, RowAnswer, SiteAge};

@@ -1,55 +1,67 @@
 //! Reasons of the warehouse and of the protocol between tiers, as status and alarms carry them.
+//!
+//! Invariant: each has a text in every language, and its English text is the sentence that logs show
+//! (test `every_reason_has_a_text_in_every_language`).
+
+use std::fmt::Display;
 
 use kho_messages::{Argument, Arguments};
 use kho_replication::{
-    frames::ProtocolViolation,
+    frames::{Goodbye, ProtocolViolation},
     uplink::{LinkFailure, ParkReason, RestartCause},
 };
 use kho_storage::{
-    command::Refusal,
+    command::{Outcome, Refusal, StopReason},
     ids::{OriginId, StreamSeq},
     warehouse::StoppedOrigin,
 };
 
 use crate::api::Reason;
 
+fn name(value: &dyn Display) -> Argument {
+    Argument::name(value)
+}
+
 fn at(origin: OriginId, seq: StreamSeq) -> Arguments {
-    vec![("origin", Argument::name(origin)), ("seq", Argument::name(seq))]
+    vec![("origin", name(&origin)), ("seq", name(&seq))]
 }
 
 /// Why a command was refused.
 pub fn refusal(refusal: &Refusal) -> Reason {
-    let of = |origin: &OriginId| vec![("origin", Argument::name(origin))];
-    let (code, arguments) = match refusal {
-        Refusal::UnknownOrigin(origin) => ("unknown_origin", of(origin)),
-        Refusal::OtherEpoch { origin, .. } => ("other_epoch", of(origin)),
-        Refusal::Gap { origin, wanted, given } => {
-            ("gap", vec![("origin", Argument::name(origin)), ("wanted", Argument::name(wanted)), ("given", Argument::name(given))])
+    let arguments = match refusal {
+        Refusal::UnknownOrigin(origin) => vec![("origin", name(origin))],
+        Refusal::OtherEpoch { origin, ours, theirs } => vec![("origin", name(origin)), ("ours", name(ours)), ("theirs", name(theirs))],
+        Refusal::Gap { origin, wanted, given } => vec![("origin", name(origin)), ("wanted", name(wanted)), ("given", name(given))],
+        Refusal::BadSignature { origin, seq }
+        | Refusal::BadChain { origin, seq }
+        | Refusal::Forked { origin, seq }
+        | Refusal::DigestMismatch { origin, seq } => at(*origin, *seq),
+        Refusal::Stopped { origin, seq, reason } => {
+            vec![("origin", name(origin)), ("seq", name(seq)), ("reason", stop(*reason, *seq).to_argument())]
         }
-        Refusal::BadSignature { origin, seq } => ("bad_signature", at(*origin, *seq)),
-        Refusal::BadChain { origin, seq } => ("bad_chain", at(*origin, *seq)),
-        Refusal::Forked { origin, seq } => ("forked", at(*origin, *seq)),
-        Refusal::DigestMismatch { origin, seq } => ("digest_mismatch", at(*origin, *seq)),
-        Refusal::Stopped { origin, seq, .. } => ("stopped", at(*origin, *seq)),
-        Refusal::Malformed { origin, seq, .. } => ("malformed", at(*origin, *seq)),
-        Refusal::Register(_) => ("register", vec![]),
-        Refusal::Transfer { origin, .. } => ("transfer", of(origin)),
-        Refusal::NoRegister => ("no_register", vec![]),
+        Refusal::Malformed { origin, seq, why } => vec![("origin", name(origin)), ("seq", name(seq)), ("error", name(why))],
+        Refusal::Register(why) => vec![("error", name(why))],
+        Refusal::Transfer { origin, why } => vec![("origin", name(origin)), ("error", name(why))],
+        Refusal::NoRegister => vec![],
     };
-    Reason::new("refusal", code, arguments, refusal)
+    Reason::new("refusal", refusal.code(), arguments, refusal)
 }
 
 /// Why an origin is adopted no more.
 pub fn stopped(stopped: &StoppedOrigin) -> Reason {
-    Reason::new("stop", stopped.reason.code(), vec![("seq", Argument::name(stopped.seq))], stopped.reason)
+    stop(stopped.reason, stopped.seq)
+}
+
+fn stop(reason: StopReason, seq: StreamSeq) -> Reason {
+    Reason::new("stop", reason.code(), vec![("seq", name(&seq))], reason)
 }
 
 /// Why a stream does not go to the parent for now.
 pub fn park(reason: &ParkReason) -> Reason {
     let arguments = match reason {
         ParkReason::Refused(refused) => return refusal(refused),
-        ParkReason::Forked { ours, theirs } => vec![("ours", Argument::name(ours)), ("theirs", Argument::name(theirs))],
-        ParkReason::LocalStorage { detail } => vec![("detail", Argument::name(detail))],
+        ParkReason::Forked { ours, theirs } => vec![("ours", name(ours)), ("theirs", name(theirs))],
+        ParkReason::LocalStorage { detail } => vec![("detail", name(detail))],
         ParkReason::NoCommonCursor(cause) => vec![("cause", restart(cause).to_argument())],
     };
     Reason::new("park", reason.code(), arguments, reason)
@@ -64,25 +76,175 @@ pub fn restart(cause: &RestartCause) -> Reason {
 }
 
 /// Why the site refused what was proposed to it, where that is not a [`Refusal`].
-pub fn outcome(outcome: &kho_storage::command::Outcome) -> Reason {
+pub fn outcome(outcome: &Outcome) -> Reason {
     match outcome {
-        kho_storage::command::Outcome::Refused(refused) => refusal(refused),
-        other => Reason::new("outcome", "other_outcome", vec![], format!("{other:?}")),
+        Outcome::Refused(refused) => refusal(refused),
+        other => {
+            let detail = format!("{other:?}");
+            Reason::new("outcome", "other_outcome", vec![("detail", name(&detail))], detail)
+        }
     }
 }
 
 /// How a peer broke the protocol.
 pub fn violation(violation: &ProtocolViolation) -> Reason {
-    Reason::new("violation", violation.code(), vec![("detail", Argument::name(violation))], violation)
+    let arguments = match violation {
+        ProtocolViolation::IdentityMismatch { claimed_site, claimed_node, site, node } => {
+            vec![("claimed_site", name(claimed_site)), ("claimed_node", name(claimed_node)), ("site", name(site)), ("node", name(node))]
+        }
+        ProtocolViolation::WelcomeMismatch { site, version } => vec![("site", name(site)), ("version", name(version))],
+        ProtocolViolation::FrameOutOfTurn { frame } => vec![("frame", name(frame))],
+        ProtocolViolation::FrameUnreadable { detail } | ProtocolViolation::TransportMisused { detail } => vec![("detail", name(detail))],
+        ProtocolViolation::TooManyStreams { streams_max } => vec![("streams_max", name(streams_max))],
+        ProtocolViolation::FrameIdNotRising { id, last } => vec![("id", name(id)), ("last", name(last))],
+        ProtocolViolation::CursorNotRequested { origin } => vec![("origin", name(origin))],
+        ProtocolViolation::OtherHistoryAcknowledged { origin, acknowledged, held } => {
+            vec![("origin", name(origin)), ("acknowledged", name(acknowledged)), ("held", name(held))]
+        }
+        ProtocolViolation::AnswerOfOtherOrigin { id, origin } => vec![("id", name(id)), ("origin", name(origin))],
+        ProtocolViolation::AnswerNotAwaited { id } => vec![("id", name(id))],
+    };
+    Reason::new("violation", violation.code(), arguments, violation)
 }
 
 /// Why the last link to the parent ended, or none came about.
 pub fn link_failure(failure: &LinkFailure) -> Reason {
-    let detail = match failure {
-        LinkFailure::DialFailed { detail, .. } | LinkFailure::ConnectionLost { detail } => detail.clone(),
-        LinkFailure::EndedByParent { reason } => reason.to_string(),
-        LinkFailure::ProtocolBroken { violation } => violation.to_string(),
-        LinkFailure::SendStalled | LinkFailure::TimedOut { .. } | LinkFailure::RedirectLoop => String::new(),
+    let arguments = match failure {
+        LinkFailure::DialFailed { detail, .. } | LinkFailure::ConnectionLost { detail } => vec![("detail", name(detail))],
+        LinkFailure::EndedByParent { reason } => vec![("reason", goodbye(reason).to_argument())],
+        LinkFailure::ProtocolBroken { violation: broken } => vec![("reason", violation(broken).to_argument())],
+        LinkFailure::SendStalled | LinkFailure::TimedOut { .. } | LinkFailure::RedirectLoop => vec![],
     };
-    Reason::new("link", failure.code(), vec![("detail", detail.into())], failure)
+    Reason::new("link", failure.code(), arguments, failure)
+}
+
+/// Why a peer ended the connection.
+fn goodbye(reason: &Goodbye) -> Reason {
+    let arguments = match reason {
+        Goodbye::Busy { retry_after_ms } => vec![("retry_after_ms", name(retry_after_ms))],
+        Goodbye::Version(versions) => vec![("min", name(&versions.min)), ("max", name(&versions.max))],
+        Goodbye::NotParent { parent, child, register_version } => {
+            vec![("parent", name(parent)), ("child", name(child)), ("register_version", name(register_version))]
+        }
+        Goodbye::PeerMisbehaved(broken) => vec![("reason", violation(broken).to_argument())],
+        Goodbye::Stopping
+        | Goodbye::NoLongerLeader
+        | Goodbye::NoLeader
+        | Goodbye::IdleTimeout
+        | Goodbye::PreferredParentBack
+        | Goodbye::Elsewhere => vec![],
+    };
+    Reason::new("goodbye", reason.code(), arguments, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use kho_messages::{Catalogue, Lang, Message, coverage};
+    use kho_replication::{
+        frames::{Cursor, FrameId, FrameKind, PROTOCOL_VERSIONS, ViolationDetail},
+        uplink::{DialFailure, LinkWait},
+    };
+    use kho_storage::ids::{Epoch, NodeId, SiteId};
+
+    use super::*;
+
+    const ORIGIN: OriginId = OriginId(3);
+    const SEQ: StreamSeq = StreamSeq(1_234);
+    const EPOCH: Epoch = Epoch { number: 2, id: 7 };
+
+    fn refusals() -> Vec<Refusal> {
+        let (origin, seq, why) = (ORIGIN, SEQ, || "it ends early".to_string());
+        let mut refusals = vec![
+            Refusal::UnknownOrigin(origin),
+            Refusal::OtherEpoch { origin, ours: EPOCH, theirs: Epoch { number: 3, id: 8 } },
+            Refusal::Gap { origin, wanted: StreamSeq(1_000), given: seq },
+            Refusal::BadSignature { origin, seq },
+            Refusal::BadChain { origin, seq },
+            Refusal::Forked { origin, seq },
+            Refusal::DigestMismatch { origin, seq },
+            Refusal::Malformed { origin, seq, why: why() },
+            Refusal::Register(why()),
+            Refusal::Transfer { origin, why: why() },
+            Refusal::NoRegister,
+        ];
+        refusals.extend(StopReason::ALL.map(|reason| Refusal::Stopped { origin, seq, reason }));
+        refusals
+    }
+
+    fn violations() -> Vec<ProtocolViolation> {
+        let (site, node, id, origin) = (SiteId(4), NodeId(1), FrameId(9), ORIGIN);
+        let cursor = Cursor { epoch: EPOCH, next: SEQ };
+        let detail = || ViolationDetail::new("it ends early");
+        vec![
+            ProtocolViolation::IdentityMismatch { claimed_site: SiteId(5), claimed_node: NodeId(2), site, node },
+            ProtocolViolation::WelcomeMismatch { site, version: 2 },
+            ProtocolViolation::FrameOutOfTurn { frame: FrameKind::Segment },
+            ProtocolViolation::FrameUnreadable { detail: detail() },
+            ProtocolViolation::TransportMisused { detail: detail() },
+            ProtocolViolation::TooManyStreams { streams_max: 65_536 },
+            ProtocolViolation::FrameIdNotRising { id, last: id },
+            ProtocolViolation::CursorNotRequested { origin },
+            ProtocolViolation::OtherHistoryAcknowledged { origin, acknowledged: cursor, held: cursor },
+            ProtocolViolation::AnswerOfOtherOrigin { id, origin },
+            ProtocolViolation::AnswerNotAwaited { id },
+        ]
+    }
+
+    fn goodbyes() -> Vec<Goodbye> {
+        let mut goodbyes = vec![
+            Goodbye::Stopping,
+            Goodbye::NoLongerLeader,
+            Goodbye::NoLeader,
+            Goodbye::Busy { retry_after_ms: 2_000 },
+            Goodbye::Version(PROTOCOL_VERSIONS),
+            Goodbye::NotParent { parent: SiteId(1), child: SiteId(4), register_version: 1_000 },
+            Goodbye::IdleTimeout,
+            Goodbye::PreferredParentBack,
+            Goodbye::Elsewhere,
+        ];
+        goodbyes.extend(violations().into_iter().map(Goodbye::PeerMisbehaved));
+        goodbyes
+    }
+
+    fn link_failures() -> Vec<LinkFailure> {
+        let detail = || "p2:1: no answer".to_string();
+        let mut failures = vec![LinkFailure::ConnectionLost { detail: detail() }, LinkFailure::SendStalled, LinkFailure::RedirectLoop];
+        failures.extend(
+            [DialFailure::Unreachable, DialFailure::Refused, DialFailure::WrongPeer]
+                .map(|kind| LinkFailure::DialFailed { kind, detail: detail() }),
+        );
+        failures
+            .extend([LinkWait::Connection, LinkWait::Welcome, LinkWait::Answer].map(|waiting_for| LinkFailure::TimedOut { waiting_for }));
+        failures.extend(goodbyes().into_iter().map(|reason| LinkFailure::EndedByParent { reason }));
+        failures.extend(violations().into_iter().map(|violation| LinkFailure::ProtocolBroken { violation }));
+        failures
+    }
+
+    fn every_reason() -> Vec<Reason> {
+        let mut causes = vec![RestartCause::TookLess, RestartCause::TransferStalled, RestartCause::Trimmed, RestartCause::NoSuchPlace];
+        causes.extend(refusals().into_iter().map(RestartCause::WrongPlace));
+        let mut reasons: Vec<Reason> = refusals().iter().map(refusal).collect();
+        reasons.extend(StopReason::ALL.map(|reason| stop(reason, SEQ)));
+        reasons.extend(causes.iter().map(restart));
+        reasons.extend(causes.into_iter().map(|cause| park(&ParkReason::NoCommonCursor(cause))));
+        reasons.push(park(&ParkReason::Forked { ours: EPOCH, theirs: EPOCH }));
+        reasons.push(park(&ParkReason::LocalStorage { detail: "no space".into() }));
+        reasons.push(outcome(&Outcome::Recorded));
+        reasons.extend(violations().iter().map(violation));
+        reasons.extend(link_failures().iter().map(link_failure));
+        reasons
+    }
+
+    #[test]
+    fn every_reason_has_a_text_in_every_language() {
+        let reasons = every_reason();
+        let messages: Vec<Message> = reasons.iter().map(Reason::to_message).collect();
+        assert_eq!(coverage::message_gaps(&messages), Vec::<String>::new());
+        for (reason, message) in reasons.iter().zip(&messages) {
+            let arguments: Vec<_> = message.arguments.iter().map(|(name, argument)| (name.as_str(), argument.clone())).collect();
+            let text = |lang| Catalogue::embedded().text(lang, &message.id, &arguments);
+            assert_eq!(text(Lang::En), reason.detail, "{}", message.id);
+            assert!(!text(Lang::Vi).is_ascii(), "{}: {}", message.id, text(Lang::Vi));
+        }
+    }
 }

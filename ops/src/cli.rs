@@ -3,6 +3,7 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use kho_messages::Lang;
 
 use crate::{
     checkout,
@@ -26,6 +27,10 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "kho", version, propagate_version = true, after_help = after_help(), arg_required_else_help = true)]
 pub struct Cli {
+    /// Language of what `kho status` prints: en or vi [default: as LC_ALL, LC_MESSAGES or LANG say]
+    #[arg(long, global = true, value_name = "LANGUAGE")]
+    lang: Option<Lang>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -62,24 +67,27 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     match checkout::named(&arguments) {
         Some((command, rest)) => conclude(Err(checkout::become_program(command, &rest))),
-        None => program::run(arguments, |cli: Cli| execute(cli.command)),
+        None => program::run(arguments, |cli: Cli| {
+            let lang = cli.lang.unwrap_or_else(|| Lang::of_environment(|name| std::env::var(name).ok()));
+            execute(cli.command, lang)
+        }),
     }
 }
 
-fn execute(command: Command) -> Result<Verdict, Failure> {
+fn execute(command: Command, lang: Lang) -> Result<Verdict, Failure> {
     match command {
         // These need no network, and some of them a machine without one.
         Command::Pki(command) => Ok(pki::run(command).map(|()| Verdict::Good)?),
         Command::Inspect(args) => inspect::run(&args),
-        command => program::connected(execute_connected(command)),
+        command => program::connected(execute_connected(command, lang)),
     }
 }
 
-async fn execute_connected(command: Command) -> Result<Verdict, Failure> {
+async fn execute_connected(command: Command, lang: Lang) -> Result<Verdict, Failure> {
     match command {
         Command::Import(args) => import::run(args).await,
         Command::Query(args) => query::run(args).await,
-        Command::Status(args) => status::run(args).await,
+        Command::Status(args) => status::run(args, lang).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Bundle(command) => bundle::run(command).await,
         Command::Site(command) => site::run_site(command).await,
@@ -87,7 +95,7 @@ async fn execute_connected(command: Command) -> Result<Verdict, Failure> {
         Command::Fork(command) => origin::run_fork(command).await,
         Command::Origin(command) => origin::run_origin(command).await,
         Command::Register(command) => register::run(command).await,
-        local @ (Command::Pki(_) | Command::Inspect(_)) => execute(local),
+        local @ (Command::Pki(_) | Command::Inspect(_)) => execute(local, lang),
     }
 }
 
@@ -125,6 +133,15 @@ mod tests {
         }
         let Command::Query(args) = parse("kho query list --node https://a:1 --json").expect("parses").command else { panic!("a query") };
         assert!(format!("{args:?}").contains("json: true") && format!("{args:?}").contains("host: Some(Domain(\"a\"))"), "{args:?}");
+    }
+
+    #[test]
+    fn the_language_stands_anywhere_and_only_a_known_one_is_taken() {
+        for line in ["kho --lang vi status", "kho status --lang vi", "kho status --lang vi_VN.UTF-8 --json"] {
+            assert_eq!(parse(line).expect("parses").lang, Some(Lang::Vi), "{line}");
+        }
+        assert_eq!(parse("kho status").expect("parses").lang, None);
+        assert!(parse("kho status --lang fr").is_err());
     }
 
     #[test]

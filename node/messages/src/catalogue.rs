@@ -35,7 +35,7 @@ macro_rules! subjects {
 }
 
 /// Every message file.
-pub(crate) const SUBJECTS: &[Subject] = subjects!["status"];
+pub(crate) const SUBJECTS: &[Subject] = subjects!["alarms", "findings", "health", "reasons", "states", "status"];
 
 /// One message file in each language.
 pub(crate) struct Subject {
@@ -80,6 +80,11 @@ impl Catalogue {
     /// As [`Self::text`], but `None` where neither language has the message: for attributes that only some messages have.
     pub fn text_if_any(&self, lang: Lang, id: &str, arguments: &[(&str, Argument)]) -> Option<String> {
         self.try_render(lang, id, arguments, 0)
+    }
+
+    /// Whether there is a message `id`.
+    pub fn has(&self, id: &str) -> bool {
+        self.bundles.iter().any(|(lang, bundle)| *lang == Lang::default() && bundle.has_message(id))
     }
 
     fn render(&self, lang: Lang, id: &str, arguments: &[(&str, Argument)], depth: usize) -> String {
@@ -216,6 +221,7 @@ mod tests {
             assert_eq!(text(lang, "status-nothing-of-the-kind", &[]), "status-nothing-of-the-kind");
             assert_eq!(text(lang, "status-lag-batches.hint", &[]), "status-lag-batches.hint");
             assert_eq!(Catalogue::embedded().text_if_any(lang, "status-lag-batches.hint", &[]), None);
+            assert!(Catalogue::embedded().has("status-lag-batches") && !Catalogue::embedded().has("status-nothing-of-the-kind"));
         }
     }
 

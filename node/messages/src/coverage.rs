@@ -7,7 +7,11 @@ use fluent_syntax::{
     parser,
 };
 
-use crate::{argument::Reportable, catalogue::SUBJECTS, lang::Lang};
+use crate::{
+    argument::{Argument, Message, Reportable},
+    catalogue::SUBJECTS,
+    lang::Lang,
+};
 
 /// Variables of every message and attribute (`message.attribute`) of one language.
 pub type Variables = BTreeMap<String, BTreeSet<String>>;
@@ -15,24 +19,46 @@ pub type Variables = BTreeMap<String, BTreeSet<String>>;
 /// What is missing for `kinds`, one sentence each: a message that a language does not have, or a variable of it that the kind does not
 /// give. Empty when every kind has its text in every language. `attributes` are demanded of every kind, such as `hint`.
 pub fn gaps<'k, K: Reportable + ?Sized + 'k>(kinds: impl IntoIterator<Item = &'k K>, attributes: &[&str]) -> Vec<String> {
-    let known: Vec<(Lang, Variables)> = Lang::ALL.into_iter().map(|lang| (lang, variables(lang))).collect();
+    let known = every_language();
     let mut gaps = Vec::new();
     for kind in kinds {
         let given: BTreeSet<_> = kind.arguments().into_iter().map(|(name, _)| name.to_owned()).collect();
         let id = kind.message_id();
-        let wanted = std::iter::once(id.clone()).chain(attributes.iter().map(|attribute| format!("{id}.{attribute}")));
-        for wanted in wanted {
-            for (lang, messages) in &known {
-                match messages.get(&wanted) {
-                    None => gaps.push(format!("{lang} has no text `{wanted}`")),
-                    Some(used) => {
-                        gaps.extend(used.difference(&given).map(|name| format!("{lang}: `{wanted}` uses ${name}, which is not given")));
-                    }
-                }
-            }
+        gaps_of(&known, &id, &given, &mut gaps);
+        for attribute in attributes {
+            gaps_of(&known, &format!("{id}.{attribute}"), &given, &mut gaps);
         }
     }
     gaps
+}
+
+/// As [`gaps`], for texts that have no kind of their own, and for the texts inside them.
+pub fn message_gaps<'m>(messages: impl IntoIterator<Item = &'m Message>) -> Vec<String> {
+    let known = every_language();
+    let mut gaps = Vec::new();
+    let mut waiting: Vec<&Message> = messages.into_iter().collect();
+    while let Some(message) = waiting.pop() {
+        let given = message.arguments.iter().map(|(name, _)| name.clone()).collect();
+        gaps_of(&known, &message.id, &given, &mut gaps);
+        waiting.extend(message.arguments.iter().filter_map(|(_, argument)| match argument {
+            Argument::Message(inner) => Some(inner),
+            Argument::Number(_) | Argument::Text(_) => None,
+        }));
+    }
+    gaps
+}
+
+fn every_language() -> Vec<(Lang, Variables)> {
+    Lang::ALL.into_iter().map(|lang| (lang, variables(lang))).collect()
+}
+
+fn gaps_of(known: &[(Lang, Variables)], id: &str, given: &BTreeSet<String>, gaps: &mut Vec<String>) {
+    for (lang, messages) in known {
+        match messages.get(id) {
+            None => gaps.push(format!("{lang} has no text `{id}`")),
+            Some(used) => gaps.extend(used.difference(given).map(|name| format!("{lang}: `{id}` uses ${name}, which is not given"))),
+        }
+    }
 }
 
 /// Whether every language has the message or attribute `id`.
@@ -96,7 +122,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::argument::{Argument, Arguments};
+    use crate::argument::Arguments;
 
     #[test]
     fn both_languages_have_the_same_messages_with_the_same_arguments() {
@@ -164,6 +190,9 @@ mod tests {
         assert_eq!(gaps([&Kind("lag-batches", "count")], &[]).len(), 2);
         assert_eq!(gaps([&Kind("never-written", "count")], &[]).len(), 2);
         assert_eq!(gaps([&Kind("lag-batches", "batches")], &["hint"]).len(), 2);
+        let inner = Message { id: "status-never-written".into(), arguments: vec![] };
+        let outer = Message { id: "status-lag-batches".into(), arguments: vec![("batches".into(), inner.into())] };
+        assert_eq!(message_gaps([&outer]).len(), 2);
         assert!(has("status-lag-batches") && !has("status-lag-batches.hint"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kho_messages::{Argument, Arguments, Message};
+use kho_messages::{Argument, Arguments, Catalogue, Message};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,8 +33,9 @@ impl Reason {
         Message { id: format!("{}-{}", self.group, self.code), arguments }
     }
 
-    /// The reason as an argument of another text.
+    /// The reason as an argument of another text. A reason whose code has no text is shown in English.
     pub fn to_argument(&self) -> Argument {
-        Argument::Text(self.detail.clone())
+        let message = self.to_message();
+        if Catalogue::embedded().has(&message.id) { message.into() } else { self.detail.as_str().into() }
     }
 }

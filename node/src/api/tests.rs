@@ -1,24 +1,52 @@
 //! Codes and JSON of states and alarms.
 
-use kho_messages::Reportable;
+use std::{collections::BTreeSet, fmt::Debug};
+
+use kho_messages::{Argument, Lang, Reportable, coverage, report};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use utoipa::PartialSchema;
 
 use super::*;
 
 fn reason() -> Reason {
-    Reason::new("refusal", "bad_chain", vec![("seq", 9_u64.into())], "the batches do not lead to the head")
+    let arguments = vec![("origin", Argument::name(3)), ("seq", Argument::name(9))];
+    Reason::new("refusal", "bad_chain", arguments, "the batches of origin 3 do not lead to the chain hash of the head at 9")
 }
 
-/// The code that programs see is the code that names the text, and what is written is read back.
-fn check<T: Reportable + Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(values: impl IntoIterator<Item = T>) {
-    let mut codes = std::collections::BTreeSet::new();
-    for value in values {
-        let json = serde_json::to_value(&value).expect("plain values");
+/// The code that programs see is the code that names the text, and what is written is read back. `values` are one of each kind.
+fn check<T: Reportable + PartialSchema + Serialize + DeserializeOwned + PartialEq + Debug>(values: impl IntoIterator<Item = T>) {
+    let values: Vec<T> = values.into_iter().collect();
+    let mut codes = BTreeSet::new();
+    for value in &values {
+        let json = serde_json::to_value(value).expect("plain values");
         let code = json.as_str().or_else(|| json["code"].as_str()).expect("a code");
         assert_eq!(code, value.code(), "{json}");
         assert!(codes.insert(code.to_owned()), "{code} twice");
-        assert_eq!(serde_json::from_value::<T>(json).expect("as written"), value);
+        assert_eq!(&serde_json::from_value::<T>(json).expect("as written"), value);
     }
+    assert_eq!(codes, schema_codes::<T>(), "the kinds that are checked, and those that there are");
+    check_texts(&values);
+}
+
+/// Every kind has a text in every language, and the text is whole.
+fn check_texts<T: Reportable + Debug>(values: &[T]) {
+    assert_eq!(coverage::gaps(values, &[]), Vec::<String>::new());
+    for value in values {
+        let (english, vietnamese) = (report(Lang::En, value), report(Lang::Vi, value));
+        assert!(!vietnamese.is_ascii(), "{value:?}: {vietnamese}");
+        for text in [english, vietnamese] {
+            assert!(!text.contains("{$") && !text.contains(&value.message_id()), "{value:?}: {text}");
+        }
+    }
+}
+
+/// Every code that the interface's description gives a type.
+fn schema_codes<T: PartialSchema>() -> BTreeSet<String> {
+    let schema = serde_json::to_value(T::schema()).expect("plain values");
+    let kinds = schema["oneOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
+    let codes_of = |kind: &Value| [&kind["enum"], &kind["properties"]["code"]["enum"]].into_iter().find_map(Value::as_array).cloned();
+    kinds.iter().filter_map(codes_of).flatten().filter_map(|code| code.as_str().map(str::to_owned)).collect()
 }
 
 #[test]
@@ -28,6 +56,17 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
     let alarm = AlarmKind::MemberSilent { node: 2 };
     check([Role::Leader, Role::Follower, Role::Candidate, Role::Learner, Role::Stopped]);
     check([Severity::Warning, Severity::Critical]);
+    check([
+        AlarmSubject::ThisNode,
+        AlarmSubject::Member { node: 2 },
+        AlarmSubject::Origin { origin: 3 },
+        AlarmSubject::Child { site: 4 },
+        AlarmSubject::Parent { site: 1 },
+    ]);
+    check_texts(&[
+        ParkedStream { origin: 3, reason: ParkedReason::Parked { reason: reason() } },
+        ParkedStream { origin: 3, reason: ParkedReason::ParentAhead { cursor: "1/9".into() } },
+    ]);
     check([StreamState::Own, StreamState::Following, StreamState::Transferring, StreamState::Stopped { seq: 9, reason: reason() }]);
     check([
         UplinkState::Root,
@@ -87,4 +126,25 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         AlarmKind::FrameNotSent { error: error.clone() },
         AlarmKind::RegisterRefused { error },
     ]);
+}
+
+#[test]
+fn a_text_names_its_reason_in_the_same_language() {
+    let alarm = AlarmKind::SegmentRefused { origin: 3, carrier: 4, reason: reason() };
+    let health = Health::AlarmRaised { alarm };
+    assert_eq!(
+        report(Lang::En, &health),
+        "alarm: a segment of origin 3, carried by site 4, was refused: the batches of origin 3 do not lead to the chain hash of the head at 9"
+    );
+    assert_eq!(
+        report(Lang::Vi, &health),
+        "cảnh báo: một đoạn của nguồn 3 do điểm kho 4 chuyển đến đã bị từ chối: các lô của nguồn 3 không dẫn đến mã băm chuỗi của mốc ký tại 9"
+    );
+}
+
+#[test]
+fn a_reason_of_a_newer_node_is_shown_in_english() {
+    let state = UplinkState::Down { failure: Reason::new("link", "of_a_newer_node", vec![], "it is too new") };
+    assert_eq!(report(Lang::En, &state), "down: it is too new");
+    assert_eq!(report(Lang::Vi, &state), "mất kết nối: it is too new");
 }

@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
-use kho_node::api::{Completeness, text};
+use kho_messages::{Lang, report};
+use kho_node::api::Completeness;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -100,7 +101,7 @@ pub fn completeness(complete: &Completeness) -> String {
         .map_or_else(String::new, |oldest| format!("; oldest: {} (site {}), {} old", oldest.name, oldest.site, age(oldest.age_seconds)));
     let mut printed = format!("included {} of {} sites, {up_to}{oldest}", complete.included, complete.expected);
     for missing in &complete.missing {
-        printed.push_str(&format!("\n  missing: {} (site {}): {}", missing.name, missing.site, text::missing(&missing.reason)));
+        printed.push_str(&format!("\n  missing: {} (site {}): {}", missing.name, missing.site, report(Lang::En, &missing.reason)));
     }
     printed.push_str(&format!("\nread {} at position {} by {}", complete.read, complete.applied, complete.answered_by));
     printed

@@ -2,13 +2,16 @@
 
 status-heading = { $name } (site { $site }, { $tier }) of tree { $tree }: { $health }
 status-answered = answered by node { $node } (khod { $version }) at { $now }, register version { $register }
-status-alarm = ALARM { $code } since { $since }: { $text }
+status-finding = FINDING { $severity }: { $finding }
+status-alarm = ALARM { $severity }, { $subject }, since { $since }: { $alarm }
 
 status-this-node = this node: { $role }; { $leader }, term { $term }, log { $log }, applied { $applied }, log snapshot { $snapshot }
 status-leader = leader { $node }
 status-no-leader = no leader
 status-column-node = node
 status-column-role = role
+status-column-quic = QUIC
+status-column-https = HTTPS
 status-column-behind-leader = behind the leader
 
 status-member-leader = leader

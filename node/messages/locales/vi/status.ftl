@@ -9,17 +9,21 @@
 ###   transfer truyền toàn bộ · bundle gói dữ liệu · request key khóa yêu cầu · certificate chứng thư số · revoke thu hồi
 ###   alarm cảnh báo · health tình trạng · table bảng · column cột · row bản ghi · line dòng · key khóa · code list danh mục mã
 ###   catalogue danh mục đơn vị hành chính · area địa bàn · commune xã · schema lược đồ dữ liệu · entry việc nhập dữ liệu
+###   finding điểm bất thường · epoch thế hệ · frame khung tin · peer bên kia · signature chữ ký · protocol giao thức
 ### Lệnh, mã lỗi và tên cột giữ nguyên.
 
 status-heading = { $name } (điểm kho { $site }, cấp { $tier }), hệ thống kho { $tree }: { $health }
 status-answered = nút { $node } (khod { $version }) trả lời lúc { $now }, sổ đăng ký phiên bản { $register }
-status-alarm = CẢNH BÁO { $code } từ { $since }: { $text }
+status-finding = ĐIỂM BẤT THƯỜNG, mức { $severity }: { $finding }
+status-alarm = CẢNH BÁO, mức { $severity }, { $subject }, từ { $since }: { $alarm }
 
 status-this-node = nút này: { $role }; { $leader }, nhiệm kỳ { $term }, nhật ký { $log }, đã áp dụng { $applied }, bản chụp nhật ký { $snapshot }
 status-leader = nút chủ là { $node }
 status-no-leader = chưa có nút chủ
 status-column-node = nút
 status-column-role = vai trò
+status-column-quic = QUIC
+status-column-https = HTTPS
 status-column-behind-leader = chậm so với nút chủ
 
 status-member-leader = nút chủ

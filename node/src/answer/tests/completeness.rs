@@ -1,12 +1,13 @@
 //! Promise 9: an answer says what it rests on.
 
+use kho_messages::{Lang, report};
 use kho_storage::command::Outcome;
 
 use super::{
     people::{Person, people},
     world::{CENTRE, NOW, World, ago},
 };
-use crate::api::{Completeness, MissingSite, text};
+use crate::api::{Completeness, MissingSite};
 
 /// Six districts; each but the last wrote ten people.
 fn world() -> World {
@@ -26,7 +27,7 @@ fn rests_on(world: &World, parameters: &[(&str, &str)]) -> (Completeness, f64) {
 }
 
 fn missing(completeness: &Completeness) -> Vec<(u32, String)> {
-    completeness.missing.iter().map(|MissingSite { site, reason, .. }| (*site, text::missing(reason))).collect()
+    completeness.missing.iter().map(|MissingSite { site, reason, .. }| (*site, report(Lang::En, reason))).collect()
 }
 
 #[test]

@@ -1,0 +1,36 @@
+### What happened, and what to do.
+
+severity-warning = warning
+severity-critical = critical
+
+about-this_node = this node
+about-member = node { $node }
+about-origin = origin { $origin }
+about-child = child { $site }
+about-parent = parent { $site }
+
+alarm-disk_low = { $free_mib } MiB are free on the disk of { $folder }: segments of children are refused until { $reserve_mib } MiB are free again
+alarm-disk_full = { $free_mib } MiB are free on the disk of { $folder }: entry is refused too until { $reserve_mib } MiB are free again
+alarm-disk_unreadable = the free space of { $folder } can't be read: { $error }
+alarm-storage_failed = { $error }
+alarm-member_silent = node { $node } of the site takes no entries; look at it, or replace it with `kho node remove` and `kho node add`
+alarm-heads_refused = the site refuses the heads of origin { $origin } that this node signs ({ $reason }); compare its signing key with `kho register show`
+alarm-clock_ahead =
+    heads of origin { $origin } are stamped more than { $minutes_max ->
+        [one] { $minutes_max } minute
+       *[other] { $minutes_max } minutes
+    } ahead of this node's clock: its rows are held, but do not count as complete up to any newer time; set the clocks right
+alarm-segment_refused = a segment of origin { $origin }, carried by site { $carrier }, was refused: { $reason }
+alarm-child_misbehaved = site { $child } broke the protocol ({ $reason }); its connection was closed. Look at it with `kho status`
+alarm-outcome_out_of_place = this site answered { $frame } of site { $child } with an outcome that does not belong to it; report this defect
+alarm-evidence_folder_full = { $folder } is full; review what is in it and clear it
+alarm-evidence_not_kept = refused bytes could not be kept in { $folder }: { $error }
+alarm-parent_misbehaved = parent { $parent } broke the protocol ({ $reason }); the link was ended. Look at the parent with `kho status`
+alarm-stream_refused = parent { $parent } refuses origin { $origin }: { $reason }
+alarm-no_common_cursor = parent { $parent } and this site find no cursor from which origin { $origin } can go on: { $reason }
+alarm-parent_went_back = parent { $parent } stands at { $now } of origin { $origin }, it acknowledged { $before } before: it was restored to an older state; everything since is sent again
+alarm-site_behind_parent = parent { $parent } stands at { $claimed } of this site's own origin { $origin }, but the site only at { $held }: the site was set back; run `kho fork list` before anything is entered
+alarm-epochs_differ = parent { $parent } holds epoch { $theirs } of origin { $origin }, this site epoch { $ours }; see `kho fork list`
+alarm-stream_unreadable = origin { $origin } can't be read for the parent: { $error }; run `kho verify`
+alarm-frame_not_sent = a frame for the parent can't be sent: { $error }; report this defect
+alarm-register_refused = the parent handed down a register that is refused: { $error }

@@ -1,0 +1,17 @@
+### What stands in the data and calls for an operator: what it is, and what to do.
+
+finding-origin_stopped = origin { $origin } is stopped: { $reason } at batch { $seq }; run `kho verify`, then `kho origin resume`
+finding-proof_failed = the rows of origin { $origin } on this node's disk did not agree with what stands beside them at batch { $seq }, found at { $found_at }; run `kho verify` again
+finding-evidence_kept =
+    { $pieces ->
+        [one] { $pieces } piece of evidence is kept
+       *[other] { $pieces } pieces of evidence are kept
+    } of origin { $origin }, the first at batch { $first_seq }; see `kho fork list`
+finding-refused_bytes_kept =
+    { $files ->
+        [one] { $files } refused segment
+       *[other] { $files } refused segments
+    } ({ $bytes } bytes) { $files ->
+        [one] is
+       *[other] are
+    } kept in { $folder }; review the files and take them away

@@ -1,0 +1,32 @@
+### Việc gì đã xảy ra và cần làm gì.
+
+severity-warning = cần chú ý
+severity-critical = nghiêm trọng
+
+about-this_node = nút này
+about-member = nút { $node }
+about-origin = nguồn { $origin }
+about-child = kho cấp dưới { $site }
+about-parent = kho cấp trên { $site }
+
+alarm-disk_low = đĩa chứa { $folder } chỉ còn trống { $free_mib } MiB: tạm từ chối các đoạn của kho cấp dưới cho đến khi còn trống { $reserve_mib } MiB
+alarm-disk_full = đĩa chứa { $folder } chỉ còn trống { $free_mib } MiB: từ chối cả việc nhập dữ liệu cho đến khi còn trống { $reserve_mib } MiB
+alarm-disk_unreadable = không đọc được dung lượng trống của { $folder }: { $error }
+alarm-storage_failed = ổ đĩa của nút này gặp lỗi: { $error }
+alarm-member_silent = nút { $node } của điểm kho không nhận dữ liệu; hãy kiểm tra nút này, hoặc thay nút bằng lệnh `kho node remove` và `kho node add`
+alarm-heads_refused = điểm kho từ chối các mốc ký của nguồn { $origin } do nút này ký ({ $reason }); hãy đối chiếu khóa ký của nút bằng lệnh `kho register show`
+alarm-clock_ahead = mốc ký của nguồn { $origin } mang thời gian nhanh hơn đồng hồ của nút này quá { $minutes_max } phút: bản ghi vẫn được lưu giữ, nhưng mốc đầy đủ không tiến thêm; hãy chỉnh lại đồng hồ
+alarm-segment_refused = một đoạn của nguồn { $origin } do điểm kho { $carrier } chuyển đến đã bị từ chối: { $reason }
+alarm-child_misbehaved = điểm kho { $child } vi phạm giao thức ({ $reason }); kết nối của điểm kho này đã bị đóng. Hãy kiểm tra điểm kho đó bằng lệnh `kho status`
+alarm-outcome_out_of_place = điểm kho này đã trả lời khung tin { $frame } của điểm kho { $child } bằng một kết quả không tương ứng; hãy báo lỗi phần mềm này
+alarm-evidence_folder_full = thư mục { $folder } đã đầy; hãy xem xét nội dung rồi dọn thư mục
+alarm-evidence_not_kept = không lưu được dữ liệu bị từ chối vào { $folder }: { $error }
+alarm-parent_misbehaved = kho cấp trên { $parent } vi phạm giao thức ({ $reason }); kết nối đã bị ngắt. Hãy kiểm tra kho cấp trên bằng lệnh `kho status`
+alarm-stream_refused = kho cấp trên { $parent } từ chối nguồn { $origin }: { $reason }
+alarm-no_common_cursor = kho cấp trên { $parent } và điểm kho này không tìm được vị trí nhận chung để tiếp tục nguồn { $origin }: { $reason }
+alarm-parent_went_back = kho cấp trên { $parent } đang ở vị trí { $now } của nguồn { $origin }, trước đó đã xác nhận { $before }: kho cấp trên đã được khôi phục về trạng thái cũ hơn; toàn bộ phần còn thiếu đang được gửi lại
+alarm-site_behind_parent = kho cấp trên { $parent } đang ở vị trí { $claimed } của nguồn { $origin } do chính điểm kho này ghi, nhưng điểm kho chỉ có đến { $held }: điểm kho đã bị đưa về trạng thái cũ; hãy chạy `kho fork list` trước khi nhập thêm dữ liệu
+alarm-epochs_differ = kho cấp trên { $parent } giữ thế hệ { $theirs } của nguồn { $origin }, điểm kho này giữ thế hệ { $ours }; hãy xem bằng lệnh `kho fork list`
+alarm-stream_unreadable = không đọc được nguồn { $origin } để gửi lên kho cấp trên: { $error }; hãy chạy `kho verify`
+alarm-frame_not_sent = không gửi được một khung tin cho kho cấp trên: { $error }; hãy báo lỗi phần mềm này
+alarm-register_refused = sổ đăng ký do kho cấp trên chuyển xuống đã bị từ chối: { $error }

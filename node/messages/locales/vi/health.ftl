@@ -1,0 +1,11 @@
+### Nút có hoạt động bình thường không, hoặc điều đầu tiên cần xử lý.
+
+health-healthy = hoạt động bình thường
+health-no_register = chưa có sổ đăng ký: hãy cấp sổ đăng ký cho điểm kho bằng lệnh `kho register apply`
+health-no_leader = chưa có nút chủ: đa số các nút của điểm kho phải đang chạy và liên lạc được với nhau
+health-no_majority = không đủ đa số: đã { $silent_seconds } giây chưa có đa số các nút của điểm kho trả lời
+health-heads_still = mốc ký của nguồn { $origin } không tiến thêm: mốc mới nhất đã cũ { $age_seconds } giây
+health-parent_cursor_still = vị trí nhận của kho cấp trên đối với nguồn { $origin } không tiến thêm: { $lag_batches } lô đã chờ { $lag_seconds } giây
+health-uplink_down = mất kết nối lên kho cấp trên: { $failure }
+health-finding_stands = { $finding }
+health-alarm_raised = cảnh báo: { $alarm }
