@@ -168,10 +168,7 @@ fn report(bench: &Workbench, machine: Machine, measured: Measured) -> Report {
 
 /// Returns on Ctrl-C and on SIGTERM.
 async fn asked_to_stop() {
-    let mut terminated = match signal(SignalKind::terminate()) {
-        Ok(terminated) => terminated,
-        Err(_) => return std::future::pending().await,
-    };
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminated.recv() => {}

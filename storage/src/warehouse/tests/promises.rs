@@ -304,7 +304,7 @@ proptest! {
                 if keep { person(&id, commune, commune % 2, "1970-01-01") } else { gone(&id) }
             }).collect();
             let time = time as i64 * 10;
-            let command = Command::Write { site_time: SiteTime(time), origin: DISTRICT, requests: vec![request(&format!("r{}", retry), changes)] };
+            let command = Command::Write { site_time: SiteTime(time), origin: DISTRICT, requests: vec![request(&format!("r{retry}"), changes)] };
             prop_assert_eq!(one.apply(&command), two.apply(&command));
             if head {
                 let signed = tree.head(&mut one, time + 5);
