@@ -12,6 +12,7 @@
 
 mod completeness;
 mod context;
+mod fault;
 mod indicator;
 mod row;
 mod territory;
@@ -20,24 +21,20 @@ pub(crate) mod tests;
 
 pub use completeness::Basis;
 pub use context::{AnswerContext, ReadMode};
+pub use fault::BadQuestion;
 pub use indicator::{GROUPS_MAX, Grouping, Indicator, IndicatorInfo, IndicatorQuery, answer_indicator, indicator_list, indicators};
 pub use row::find_row;
 pub use territory::{Territory, catalogue_in_use};
 
-use crate::api::Problem;
-
-/// A refusal of a question: a stable word, a sentence, and what to do.
-fn refusal(code: &str, message: String, hint: impl Into<String>) -> Problem {
-    Problem { code: code.into(), message, hint: hint.into(), retry_after_ms: None, errors: vec![], more: 0 }
-}
-
-/// What was given, cut to a length and safe to print, in quotes.
-fn shown(text: &str) -> String {
+/// What was given, cut to a length and safe to print.
+fn cut(text: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 60;
-    let mut short = String::from("`");
+    let mut short = String::new();
     for c in text.chars().take(SHOWN_CHARS_MAX) {
         if c.is_control() { short.extend(c.escape_debug()) } else { short.push(c) }
     }
-    short.push_str(if text.chars().nth(SHOWN_CHARS_MAX).is_some() { "…`" } else { "`" });
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        short.push('…');
+    }
     short
 }

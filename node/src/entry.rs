@@ -20,6 +20,7 @@
 mod area;
 mod batch;
 mod csv;
+mod fault;
 mod format;
 mod gunzip;
 mod json;
@@ -35,6 +36,7 @@ mod tests;
 
 pub use area::EntryScope;
 pub use batch::CheckedBatch;
+pub use fault::{JsonKind, RowFault};
 pub use format::{EntryEncoding, EntryFormat};
 pub use limits::EntryLimits;
 pub use reader::EntryReader;

@@ -8,6 +8,7 @@ mod answers;
 mod bundle;
 mod describe;
 mod entry;
+mod fault;
 mod proof;
 mod reply;
 mod site;
@@ -18,6 +19,7 @@ use std::{io, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware::from_fn,
     routing::{delete, get, post},
 };
 use axum_server::{
@@ -60,6 +62,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))
         .layer(DefaultBodyLimit::max(REGISTER_BYTES_MAX * 3))
+        .layer(from_fn(reply::in_language))
         .with_state(node)
 }
 

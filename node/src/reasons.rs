@@ -13,7 +13,7 @@ use kho_replication::{
 use kho_storage::{
     command::{Outcome, Refusal, StopReason},
     ids::{OriginId, StreamSeq},
-    warehouse::StoppedOrigin,
+    warehouse::{EvidenceReason, StoppedOrigin},
 };
 
 use crate::api::Reason;
@@ -73,6 +73,11 @@ pub fn restart(cause: &RestartCause) -> Reason {
         RestartCause::WrongPlace(refused) => refusal(refused),
         other => Reason::new("restart", other.code(), vec![], other),
     }
+}
+
+/// Why bytes were kept as evidence.
+pub fn evidence(reason: EvidenceReason) -> Reason {
+    Reason::new("evidence", reason.code(), vec![], reason)
 }
 
 /// Why the site refused what was proposed to it, where that is not a [`Refusal`].
@@ -139,7 +144,7 @@ fn goodbye(reason: &Goodbye) -> Reason {
 
 #[cfg(test)]
 mod tests {
-    use kho_messages::{Catalogue, Lang, Message, coverage};
+    use kho_messages::{Lang, Message, coverage};
     use kho_replication::{
         frames::{Cursor, FrameId, FrameKind, PROTOCOL_VERSIONS, ViolationDetail},
         uplink::{DialFailure, LinkWait},
@@ -229,6 +234,7 @@ mod tests {
         reasons.extend(causes.into_iter().map(|cause| park(&ParkReason::NoCommonCursor(cause))));
         reasons.push(park(&ParkReason::Forked { ours: EPOCH, theirs: EPOCH }));
         reasons.push(park(&ParkReason::LocalStorage { detail: "no space".into() }));
+        reasons.extend(EvidenceReason::ALL.map(evidence));
         reasons.push(outcome(&Outcome::Recorded));
         reasons.extend(violations().iter().map(violation));
         reasons.extend(link_failures().iter().map(link_failure));
@@ -240,11 +246,9 @@ mod tests {
         let reasons = every_reason();
         let messages: Vec<Message> = reasons.iter().map(Reason::to_message).collect();
         assert_eq!(coverage::message_gaps(&messages), Vec::<String>::new());
-        for (reason, message) in reasons.iter().zip(&messages) {
-            let arguments: Vec<_> = message.arguments.iter().map(|(name, argument)| (name.as_str(), argument.clone())).collect();
-            let text = |lang| Catalogue::embedded().text(lang, &message.id, &arguments);
-            assert_eq!(text(Lang::En), reason.detail, "{}", message.id);
-            assert!(!text(Lang::Vi).is_ascii(), "{}: {}", message.id, text(Lang::Vi));
+        for reason in &reasons {
+            assert_eq!(reason.text(Lang::En), reason.detail, "{reason:?}");
+            assert!(!reason.text(Lang::Vi).is_ascii(), "{reason:?}");
         }
     }
 }

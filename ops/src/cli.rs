@@ -19,6 +19,7 @@ use crate::{
         verify::{self, VerifyArgs},
     },
     failure::{EXIT_CODES, Failure, Verdict, conclude},
+    language,
     pki::{self, PkiCommand},
     program,
 };
@@ -27,7 +28,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "kho", version, propagate_version = true, after_help = after_help(), arg_required_else_help = true)]
 pub struct Cli {
-    /// Language of what `kho status` prints: en or vi [default: as LC_ALL, LC_MESSAGES or LANG say]
+    /// Language of `kho status` and of what nodes answer: en or vi [default: as LC_ALL, LC_MESSAGES or LANG say]
     #[arg(long, global = true, value_name = "LANGUAGE")]
     lang: Option<Lang>,
 
@@ -68,26 +69,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match checkout::named(&arguments) {
         Some((command, rest)) => conclude(Err(checkout::become_program(command, &rest))),
         None => program::run(arguments, |cli: Cli| {
-            let lang = cli.lang.unwrap_or_else(|| Lang::of_environment(|name| std::env::var(name).ok()));
-            execute(cli.command, lang)
+            language::choose(cli.lang);
+            execute(cli.command)
         }),
     }
 }
 
-fn execute(command: Command, lang: Lang) -> Result<Verdict, Failure> {
+fn execute(command: Command) -> Result<Verdict, Failure> {
     match command {
         // These need no network, and some of them a machine without one.
         Command::Pki(command) => Ok(pki::run(command).map(|()| Verdict::Good)?),
         Command::Inspect(args) => inspect::run(&args),
-        command => program::connected(execute_connected(command, lang)),
+        command => program::connected(execute_connected(command)),
     }
 }
 
-async fn execute_connected(command: Command, lang: Lang) -> Result<Verdict, Failure> {
+async fn execute_connected(command: Command) -> Result<Verdict, Failure> {
     match command {
         Command::Import(args) => import::run(args).await,
         Command::Query(args) => query::run(args).await,
-        Command::Status(args) => status::run(args, lang).await,
+        Command::Status(args) => status::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Bundle(command) => bundle::run(command).await,
         Command::Site(command) => site::run_site(command).await,
@@ -95,7 +96,7 @@ async fn execute_connected(command: Command, lang: Lang) -> Result<Verdict, Fail
         Command::Fork(command) => origin::run_fork(command).await,
         Command::Origin(command) => origin::run_origin(command).await,
         Command::Register(command) => register::run(command).await,
-        local @ (Command::Pki(_) | Command::Inspect(_)) => execute(local, lang),
+        local @ (Command::Pki(_) | Command::Inspect(_)) => execute(local),
     }
 }
 

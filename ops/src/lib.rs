@@ -11,5 +11,6 @@ pub mod client;
 pub mod commands;
 pub mod failure;
 pub mod help_rules;
+pub mod language;
 pub mod pki;
 pub mod program;

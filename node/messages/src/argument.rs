@@ -15,9 +15,14 @@ pub trait Reportable {
     /// What the text names. The names are the variables of the message.
     fn arguments(&self) -> Arguments;
 
+    /// The part of the text's name behind the subject. It is the code, unless several texts share one code.
+    fn text_name(&self) -> &'static str {
+        self.code()
+    }
+
     /// The text's name in the message files.
     fn message_id(&self) -> String {
-        format!("{}-{}", self.subject(), self.code())
+        format!("{}-{}", self.subject(), self.text_name())
     }
 
     /// The text as a value, to be an argument of another text.
@@ -59,6 +64,23 @@ impl Argument {
     /// An amount.
     pub fn amount(count: impl TryInto<u64>) -> Self {
         Self::Number(count.try_into().unwrap_or(u64::MAX))
+    }
+}
+
+/// The number of a thing (site 7) or its place among others (row 3): shown as it is and never grouped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ordinal(pub u64);
+
+impl From<Ordinal> for Argument {
+    fn from(place: Ordinal) -> Self {
+        Self::name(place.0)
+    }
+}
+
+impl From<i64> for Argument {
+    /// A value, not an amount: shown as it is.
+    fn from(value: i64) -> Self {
+        Self::name(value)
     }
 }
 

@@ -35,7 +35,8 @@ macro_rules! subjects {
 }
 
 /// Every message file.
-pub(crate) const SUBJECTS: &[Subject] = subjects!["alarms", "findings", "health", "reasons", "states", "status"];
+pub(crate) const SUBJECTS: &[Subject] =
+    subjects!["alarms", "done", "findings", "health", "questions", "reasons", "requests", "rows", "states", "status"];
 
 /// One message file in each language.
 pub(crate) struct Subject {
@@ -59,6 +60,11 @@ pub fn text(lang: Lang, id: &str, arguments: &[(&str, Argument)]) -> String {
 /// Renders what `kind` reports.
 pub fn report(lang: Lang, kind: &(impl Reportable + ?Sized)) -> String {
     Catalogue::embedded().text(lang, &kind.message_id(), &kind.arguments())
+}
+
+/// Renders what to do about `kind`: the attribute `.hint` of its text.
+pub fn hint(lang: Lang, kind: &(impl Reportable + ?Sized)) -> String {
+    Catalogue::embedded().text(lang, &format!("{}.hint", kind.message_id()), &kind.arguments())
 }
 
 impl Catalogue {

@@ -32,6 +32,20 @@ pub fn gaps<'k, K: Reportable + ?Sized + 'k>(kinds: impl IntoIterator<Item = &'k
     gaps
 }
 
+/// As [`gaps`], for every kind of an enum that [`reportable!`](crate::reportable) declares: its `SUBJECT` and its `TEXTS`.
+pub fn declared_gaps(subject: &str, texts: &[(&str, &[&str])], attributes: &[&str]) -> Vec<String> {
+    let known = every_language();
+    let mut gaps = Vec::new();
+    for (text, arguments) in texts {
+        let given = arguments.iter().map(|name| (*name).to_owned()).collect();
+        gaps_of(&known, &format!("{subject}-{text}"), &given, &mut gaps);
+        for attribute in attributes {
+            gaps_of(&known, &format!("{subject}-{text}.{attribute}"), &given, &mut gaps);
+        }
+    }
+    gaps
+}
+
 /// As [`gaps`], for texts that have no kind of their own, and for the texts inside them.
 pub fn message_gaps<'m>(messages: impl IntoIterator<Item = &'m Message>) -> Vec<String> {
     let known = every_language();
@@ -193,6 +207,8 @@ mod tests {
         let inner = Message { id: "status-never-written".into(), arguments: vec![] };
         let outer = Message { id: "status-lag-batches".into(), arguments: vec![("batches".into(), inner.into())] };
         assert_eq!(message_gaps([&outer]).len(), 2);
+        assert!(declared_gaps("status", &[("lag-batches", &["batches"])], &[]).is_empty());
+        assert_eq!(declared_gaps("status", &[("lag-batches", &[]), ("never-written", &[])], &["hint"]).len(), 8);
         assert!(has("status-lag-batches") && !has("status-lag-batches.hint"));
     }
 }

@@ -5,7 +5,7 @@
 //!                                     │
 //!                                     └─► Catalogue::text(lang, "subject-code", arguments) ──► a sentence, for people
 //! ```
-//! Reading order: [`argument`] (what a kind gives), [`catalogue`] (how it becomes text), [`lang`] (whose language it is), [`coverage`]
+//! Reading order: [`argument`] (what a kind gives), [`declare`] (how an enum of kinds is written down), [`catalogue`] (how it becomes text), [`lang`] (whose language it is), [`coverage`]
 //! (how tests see that no text is missing). The texts themselves are in `locales/en` and `locales/vi`, one file a subject.
 //!
 //! Invariant: both languages have the same messages, and each message has the same arguments in both
@@ -14,8 +14,9 @@
 pub mod argument;
 pub mod catalogue;
 pub mod coverage;
+pub mod declare;
 pub mod lang;
 
-pub use argument::{Argument, Arguments, Message, Reportable};
-pub use catalogue::{Catalogue, report, text};
+pub use argument::{Argument, Arguments, Message, Ordinal, Reportable};
+pub use catalogue::{Catalogue, hint, report, text};
 pub use lang::{Lang, UnknownLanguage};

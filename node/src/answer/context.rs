@@ -2,8 +2,7 @@
 
 use kho_storage::ids::{SiteId, SiteTime};
 
-use super::{refusal, shown};
-use crate::api::Problem;
+use super::{BadQuestion, cut};
 
 /// How the answering node read.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +18,12 @@ impl ReadMode {
     /// Reads the parameter `read`; linearizable when it is not given.
     ///
     /// # Errors
-    /// [`Problem`] `unknown_read_mode`.
-    pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
+    /// [`BadQuestion::UnknownReadMode`].
+    pub fn parse(text: Option<&str>) -> Result<Self, BadQuestion> {
         match text.unwrap_or_default() {
             "" | "linearizable" => Ok(Self::Linearizable),
             "local" => Ok(Self::Local),
-            other => {
-                Err(refusal("unknown_read_mode", format!("{} is no way to read", shown(other)), "use read=linearizable or read=local"))
-            }
+            other => Err(BadQuestion::UnknownReadMode { given: cut(other) }),
         }
     }
 

@@ -12,34 +12,30 @@ use kho_storage::{
 };
 use unicode_normalization::UnicodeNormalization;
 
-use super::{AnswerContext, Basis, refusal, shown};
-use crate::api::{FoundRow, Problem, RowAnswer};
+use super::{AnswerContext, BadQuestion, Basis, cut};
+use crate::api::{FoundRow, RowAnswer};
 
 /// Looks a row up in every origin held, also in stopped ones: what they hold was proven before they stopped, and the
 /// completeness names them.
 ///
 /// # Errors
-/// [`StorageError`] when the disk fails; a [`Problem`] for a question that can't be answered.
+/// [`StorageError`] when the disk fails; a [`BadQuestion`] for a question that can't be answered.
 pub fn find_row(
     reading: &ReadView<'_>,
     schema: &Schema,
     table: &str,
     key: &str,
     context: &AnswerContext,
-) -> Result<Result<RowAnswer, Problem>, StorageError> {
+) -> Result<Result<RowAnswer, BadQuestion>, StorageError> {
     let Some(table) = schema.table_named(table) else {
         let names: Vec<_> = schema.tables.iter().map(|table| table.name.as_str()).collect();
-        return Ok(Err(refusal(
-            "unknown_table",
-            format!("there is no table {}", shown(table)),
-            format!("use one of: {}", names.join(", ")),
-        )));
+        return Ok(Err(BadQuestion::UnknownTable { given: cut(table), tables: names.join(", ") }));
     };
     // Keys were brought to NFC when they were entered.
     let key: String = key.nfc().collect();
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        let message = format!("a key of {} bytes belongs to no row", key.len());
-        return Ok(Err(refusal("wrong_key", message, format!("give the `{}` of a {}, 1 to {KEY_BYTES_MAX} bytes", table.key, table.name))));
+        let (column, table, bytes) = (table.key.clone(), table.name.clone(), key.len());
+        return Ok(Err(BadQuestion::WrongKey { bytes, column, table, bytes_max: KEY_BYTES_MAX }));
     }
     let mut found = Vec::new();
     for (origin, state) in reading.origins()? {

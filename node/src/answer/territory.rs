@@ -8,8 +8,7 @@ use kho_storage::{
     register::{AreaScope, VerifiedRegister},
 };
 
-use super::{refusal, shown};
-use crate::api::Problem;
+use super::{BadQuestion, cut};
 
 const LEVELS: [AreaLevel; 5] = [AreaLevel::Commune, AreaLevel::District, AreaLevel::Province, AreaLevel::Region, AreaLevel::Country];
 
@@ -25,8 +24,8 @@ impl Territory {
     /// Reads an area: `01` (province), `001` (district), `00001` (commune), `R2` (region); `None` for `VN` or `*`, the country.
     ///
     /// # Errors
-    /// [`Problem`] `wrong_area` or `unknown_area`.
-    pub fn parse(catalogue: &'static Catalogue, text: &str) -> Result<Option<Self>, Problem> {
+    /// [`BadQuestion::WrongArea`] or [`BadQuestion::UnknownArea`].
+    pub fn parse(catalogue: &'static Catalogue, text: &str) -> Result<Option<Self>, BadQuestion> {
         if matches!(text, "VN" | "*") {
             return Ok(None);
         }
@@ -41,8 +40,7 @@ impl Territory {
             .filter(|(_, digits)| digits.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|(level, digits)| Some((level, digits.parse().ok()?)));
         let Some((level, code)) = unit else {
-            let hint = "give a province (2 digits), a district (3), a commune (5), a region (R1 to R6), or VN";
-            return Err(refusal("wrong_area", format!("{} is no area", shown(text)), hint));
+            return Err(BadQuestion::WrongArea { given: cut(text) });
         };
         let known = has_level(catalogue, level) && catalogue.unit_name(level, code).is_some();
         known.then_some(Some(Self { catalogue, level, code })).ok_or_else(|| {
@@ -51,8 +49,8 @@ impl Territory {
                 .filter(|other| other.version != catalogue.version)
                 .map(|other| format!("catalogue={}", other.version))
                 .collect();
-            let hint = format!("the catalogue has the levels {}; or ask with {}", level_words(catalogue), others.join(" or "));
-            refusal("unknown_area", format!("the catalogue `{}` has no area {}", catalogue.version, shown(text)), hint)
+            let (levels, version) = (level_words(catalogue), catalogue.version.clone());
+            BadQuestion::UnknownArea { given: cut(text), catalogue: version, levels, others: others.join(", ") }
         })
     }
 
@@ -128,33 +126,32 @@ fn level_words(catalogue: &Catalogue) -> String {
 }
 
 /// Reads the parameter `level`.
-pub(super) fn parse_level(text: &str) -> Result<AreaLevel, Problem> {
+pub(super) fn parse_level(text: &str) -> Result<AreaLevel, BadQuestion> {
     LEVELS.into_iter().find(|level| level_word(*level) == text).ok_or_else(|| {
         let words: Vec<_> = LEVELS.iter().map(|level| level_word(*level)).collect();
-        refusal("unknown_level", format!("{} is no level of areas", shown(text)), format!("use one of: {}", words.join(", ")))
+        BadQuestion::UnknownLevel { given: cut(text), levels: words.join(", ") }
     })
 }
 
 /// Refuses a level that the catalogue lacks, or that is coarser than the area asked for.
-pub(super) fn check_level(catalogue: &Catalogue, level: AreaLevel, territory: Option<&Territory>) -> Result<(), Problem> {
+pub(super) fn check_level(catalogue: &Catalogue, level: AreaLevel, territory: Option<&Territory>) -> Result<(), BadQuestion> {
     if !has_level(catalogue, level) {
-        let hint = format!("use one of: {}", level_words(catalogue));
-        return Err(refusal("unknown_level", format!("the catalogue `{}` has no level `{}`", catalogue.version, level_word(level)), hint));
+        let (level, levels) = (level_word(level), level_words(catalogue));
+        return Err(BadQuestion::LevelMissing { level, catalogue: catalogue.version.clone(), levels });
     }
     match territory {
         Some(territory) if territory.level < level => {
-            let message = format!("the level `{}` is coarser than the area, a {}", level_word(level), level_word(territory.level));
-            Err(refusal("level_too_coarse", message, format!("use level={} or a finer one, or a larger area", level_word(territory.level))))
+            Err(BadQuestion::LevelTooCoarse { level: level_word(level), area_level: level_word(territory.level) })
         }
         _ => Ok(()),
     }
 }
 
 /// Reads the parameter `catalogue`.
-pub(super) fn parse_catalogue(text: &str) -> Result<&'static Catalogue, Problem> {
+pub(super) fn parse_catalogue(text: &str) -> Result<&'static Catalogue, BadQuestion> {
     Catalogue::named(text).ok_or_else(|| {
         let versions: Vec<_> = catalogues().iter().map(|catalogue| catalogue.version.as_str()).collect();
-        refusal("unknown_catalogue", format!("{} is no catalogue of areas", shown(text)), format!("use one of: {}", versions.join(", ")))
+        BadQuestion::UnknownCatalogue { given: cut(text), catalogues: versions.join(", ") }
     })
 }
 
@@ -173,6 +170,8 @@ pub fn catalogue_in_use(register: Option<&VerifiedRegister>, site: SiteId) -> &'
 
 #[cfg(test)]
 mod tests {
+    use kho_messages::Reportable as _;
+
     use super::*;
 
     fn legacy() -> &'static Catalogue {
@@ -209,7 +208,7 @@ mod tests {
             ("R", "wrong_area"),
             ("+1", "wrong_area"),
         ] {
-            assert_eq!(Territory::parse(new, area).map(|_| ()).map_err(|problem| problem.code), Err(code.into()), "{area}");
+            assert_eq!(Territory::parse(new, area).map(|_| ()).map_err(|bad| bad.code()), Err(code), "{area}");
         }
     }
 }

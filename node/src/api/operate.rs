@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Reason;
+
 /// The first membership of a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SiteInit {
@@ -26,11 +28,15 @@ pub struct BundleImported {
     pub batches: u64,
     /// Cursor per origin afterwards.
     pub cursors: BTreeMap<u32, u64>,
-    pub refused: Vec<String>,
+    /// Why segments were refused, in their order.
+    pub refused: Vec<Reason>,
 }
 
 /// A short answer to an order that has no other result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {
+    /// A stable word that programs may rely on.
+    pub code: String,
+    /// The same as a sentence, in the language of the request.
     pub done: String,
 }

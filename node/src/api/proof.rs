@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Problem;
+use super::{Problem, Reason};
 
 /// What stood after a batch, to compare replicas along the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,7 +45,7 @@ pub struct EvidenceKept {
     pub origin: u32,
     /// Batch of the head that came with it.
     pub seq: u64,
-    pub why: String,
+    pub why: Reason,
     pub found_at: String,
     /// Site and node that signed the head.
     pub signed_by: String,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kho_messages::{Argument, Arguments, Catalogue, Message};
+use kho_messages::{Argument, Arguments, Catalogue, Lang, Message};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -31,6 +31,13 @@ impl Reason {
     pub fn to_message(&self) -> Message {
         let arguments = self.arguments.iter().map(|(name, argument)| (name.clone(), argument.clone())).collect();
         Message { id: format!("{}-{}", self.group, self.code), arguments }
+    }
+
+    /// The reason in a language; one whose code has no text is in English.
+    pub fn text(&self, lang: Lang) -> String {
+        let message = self.to_message();
+        let arguments: Vec<_> = message.arguments.iter().map(|(name, argument)| (name.as_str(), argument.clone())).collect();
+        if Catalogue::embedded().has(&message.id) { Catalogue::embedded().text(lang, &message.id, &arguments) } else { self.detail.clone() }
     }
 
     /// The reason as an argument of another text. A reason whose code has no text is shown in English.

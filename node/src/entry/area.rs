@@ -53,14 +53,13 @@ impl AreaJudge {
         verdict
     }
 
-    /// The site's areas, for a message; the first few of them.
-    pub fn describe(&self) -> String {
+    /// The site's areas, for a message; the first few of them. `None` when the register gives it none.
+    pub fn areas(&self) -> Option<String> {
         const SHOWN_MAX: usize = 5;
-        let shown: Vec<_> = self.scope.areas.iter().take(SHOWN_MAX).map(|area| format!("{} of {}", area.code, area.catalogue)).collect();
-        match (self.scope.areas.len(), shown.join(", ")) {
-            (0, _) => "the register gives this site no area".into(),
-            (count, list) if count > SHOWN_MAX => format!("this site authors {list} and {} more", count - SHOWN_MAX),
-            (_, list) => format!("this site authors {list}"),
+        let mut shown: Vec<_> = self.scope.areas.iter().take(SHOWN_MAX).map(|area| format!("{} ({})", area.code, area.catalogue)).collect();
+        if self.scope.areas.len() > SHOWN_MAX {
+            shown.push("…".into());
         }
+        (!shown.is_empty()).then(|| shown.join(", "))
     }
 }

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use kho_messages::Ordinal;
 use kho_storage::{
     ids::{Hash32, TableId},
     stream::Change,
@@ -13,8 +14,9 @@ use kho_storage::{
 
 use super::{
     area::{AreaJudge, EntryScope},
+    fault::RowFault,
     limits::EntryLimits,
-    refusal::{ErrorLog, Place, RowLog, Stopped, shown},
+    refusal::{ErrorLog, Place, RowLog, Stopped, cut},
     row::{DraftedRow, RowDraft},
     schema::{EntrySchema, EntryTable},
 };
@@ -73,8 +75,7 @@ impl BatchDraft {
     pub fn begin_row(&mut self, place: Place) -> Result<(), Stopped> {
         self.rows += 1;
         if self.rows > self.limits.rows_max {
-            let message = format!("the body has more than {} rows", self.limits.rows_max);
-            return Err(self.log.stop(place, None, "too_many_rows", message, "split it into several requests, as `kho import` does"));
+            return Err(self.log.stop(place, None, RowFault::TooManyRows { rows_max: self.limits.rows_max }));
         }
         Ok(())
     }
@@ -121,9 +122,9 @@ impl BatchDraft {
                 true
             }
             Entry::Occupied(entry) => {
-                let (first, again) = (entry.get(), place.row.unwrap_or(0));
-                let message = format!("rows {first} and {again} both change {} of `{}`", shown(&String::from_utf8_lossy(key)), table.name);
-                self.log.add(place, Some(&table.key_column().column.name), "duplicate_key", message, "keep one of the two rows");
+                let (first, again) = (Ordinal(*entry.get()), Ordinal(place.row.unwrap_or(0)));
+                let fault = RowFault::DuplicateKey { first, again, given: cut(&String::from_utf8_lossy(key)), table: table.name.clone() };
+                self.log.add(place, Some(&table.key_column().column.name), fault);
                 false
             }
         }
@@ -132,14 +133,7 @@ impl BatchDraft {
     fn add(&mut self, change: Change, place: Place) -> Result<(), Stopped> {
         self.bytes += change.bytes();
         if self.bytes > self.limits.batch_bytes_max {
-            let message = format!("the changes take more than {} bytes", self.limits.batch_bytes_max);
-            return Err(self.log.stop(
-                place,
-                None,
-                "batch_too_long",
-                message,
-                "split the body into several requests, as `kho import` does",
-            ));
+            return Err(self.log.stop(place, None, RowFault::BatchTooLong { bytes_max: self.limits.batch_bytes_max }));
         }
         self.changes.push(change);
         Ok(())

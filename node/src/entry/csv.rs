@@ -2,10 +2,13 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use kho_messages::Ordinal;
+
 use super::{
     batch::BatchDraft,
+    fault::RowFault,
     records::{FieldSpan, FrameStop, Record, Records},
-    refusal::{Place, RowLog, Stopped, shown},
+    refusal::{Place, RowLog, Stopped, cut},
     schema::{EntrySchema, EntryTable},
 };
 
@@ -71,18 +74,11 @@ impl Csv {
             Ok(()) => Ok(()),
             Err(FrameStop::Sink(stopped)) => Err(stopped),
             Err(FrameStop::TooLong { quoted }) => {
-                let hint = if quoted {
-                    "a quoted field may lack its closing quote: check the quotes of this record"
-                } else {
-                    "write one record a line, each ended by a line feed"
-                };
-                let message = format!("the record is longer than {} bytes", self.records.line_bytes_max());
-                Err(batch.log.stop(place, column, "line_too_long", message, hint))
+                let bytes_max = self.records.line_bytes_max();
+                let fault = if quoted { RowFault::QuotedRecordTooLong { bytes_max } } else { RowFault::RecordTooLong { bytes_max } };
+                Err(batch.log.stop(place, column, fault))
             }
-            Err(FrameStop::Unterminated) => {
-                let message = "the body ends inside a quoted field".into();
-                Err(batch.log.stop(place, column, "csv_unterminated_quote", message, "close the quote; write a quote inside a field twice"))
-            }
+            Err(FrameStop::Unterminated) => Err(batch.log.stop(place, column, RowFault::CsvUnterminatedQuote {})),
         }
     }
 }
@@ -125,39 +121,24 @@ impl CsvRows {
     fn text_of<'r>(&self, record: &Record<'r>, place: Place, batch: &mut BatchDraft) -> Option<&'r str> {
         let name_at = |at: usize| self.field_name(record.fields.iter().take_while(|field| field.end < at).count());
         if let Some(at) = record.bytes.iter().position(|byte| *byte == 0) {
-            batch.log.add(
-                place,
-                name_at(at),
-                "nul_byte",
-                format!("byte {} of the body is NUL", record.offset + at as u64),
-                "save the file as UTF-8 text",
-            );
+            batch.log.add(place, name_at(at), RowFault::NulByte { byte: Ordinal(record.offset + at as u64) });
             return None;
         }
         let text = match std::str::from_utf8(record.bytes) {
             Ok(text) => text,
             Err(error) => {
                 let at = error.valid_up_to();
-                let message = format!("byte {} of the body is no UTF-8", record.offset + at as u64);
-                batch.log.add(place, name_at(at), "invalid_utf8", message, "save the file as UTF-8");
+                batch.log.add(place, name_at(at), RowFault::InvalidUtf8 { byte: Ordinal(record.offset + at as u64) });
                 return None;
             }
         };
         if let Some(field) = record.bad_quote {
-            let message = format!("field {} holds a quote that neither opens nor closes it", field + 1);
-            batch.log.add(place, self.field_name(field), "csv_quote", message, "quote the whole field and write the quote inside it twice");
+            batch.log.add(place, self.field_name(field), RowFault::CsvQuote { field: Ordinal(field as u64 + 1) });
             return None;
         }
         let wanted = self.targets.len();
         if wanted != 0 && record.fields.len() != wanted {
-            let message = format!("the record has {} fields, the header {wanted}", record.fields.len());
-            batch.log.add(
-                place,
-                None,
-                "csv_ragged",
-                message,
-                "give every record as many fields as the header; quote fields that hold commas",
-            );
+            batch.log.add(place, None, RowFault::CsvRagged { fields: record.fields.len(), wanted });
             return None;
         }
         Some(text)
@@ -173,14 +154,9 @@ impl CsvRows {
             let name = field_text(text, field);
             let target = if name == OP_COLUMN { Some(Target::Op) } else { table.place_of(&name, targets.len()).map(Target::Column) };
             match target {
-                None => log.add(
-                    Some(&name),
-                    "unknown_column",
-                    format!("table `{}` has no column {}", table.name, shown(&name)),
-                    header_hint(table, &name),
-                ),
+                None => log.add(Some(&name), unknown_header(table, &name)),
                 Some(target) if targets.contains(&target) => {
-                    log.add(Some(&name), "duplicate_column", format!("the header names {} twice", shown(&name)), "name each column once");
+                    log.add(Some(&name), RowFault::DuplicateHeader { column: cut(&name) });
                 }
                 Some(target) => targets.push(target),
             }
@@ -191,15 +167,10 @@ impl CsvRows {
             for (at, column) in table.columns.iter().enumerate().filter(|(at, _)| !targets.contains(&Target::Column(*at))) {
                 let name = &column.column.name;
                 if at == table.key {
-                    log.add(
-                        Some(name),
-                        "key_missing",
-                        format!("the header lacks the key column `{name}`"),
-                        format!("add `{name}`: it identifies the row"),
-                    );
+                    log.add(Some(name), RowFault::KeyColumnMissing { column: name.clone() });
                 } else if column.column.required && op_field.is_none() {
                     // A body that may be all deletes needs no other column; then each row that is put is checked.
-                    log.add(Some(name), "missing", format!("the header lacks the required column `{name}`"), "add it");
+                    log.add(Some(name), RowFault::ColumnMissing { column: name.clone() });
                 }
             }
         }
@@ -225,24 +196,20 @@ impl CsvRows {
             }),
             "delete" => batch.delete(table, field_text(text, &record.fields[self.key_field]), place),
             other => {
-                batch.log.add(
-                    place,
-                    Some(OP_COLUMN),
-                    "unknown_op",
-                    format!("{} is no operation", shown(other)),
-                    "write put or delete, or leave it empty",
-                );
+                batch.log.add(place, Some(OP_COLUMN), RowFault::UnknownOperation { given: cut(other) });
                 Ok(())
             }
         }
     }
 }
 
-fn header_hint(table: &EntryTable, name: &str) -> String {
+/// The header names `name`, which is no column of `table`.
+fn unknown_header(table: &EntryTable, name: &str) -> RowFault {
+    let (table_name, given) = (table.name.clone(), cut(name));
     if name.contains([';', '\t']) {
-        return "separate columns by commas".into();
+        return RowFault::OtherSeparator { table: table_name, given };
     }
-    format!("use only: {}, {OP_COLUMN}", table.column_names())
+    RowFault::UnknownColumn { table: table_name, given, columns: format!("{}, {OP_COLUMN}", table.column_names()) }
 }
 
 /// The field's text: borrowed, unless it holds doubled quotes.

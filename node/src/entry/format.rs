@@ -1,6 +1,9 @@
 //! The formats and encodings in which a body may come, and the names that choose them.
 
-use super::refusal::{EntryRefusal, shown};
+use super::{
+    fault::RowFault,
+    refusal::{EntryRefusal, cut},
+};
 
 /// How rows are written in the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,16 +34,8 @@ impl EntryFormat {
         match (essence.as_str(), table) {
             ("application/x-ndjson" | "application/ndjson" | "application/jsonl", _) => Ok(Self::Ndjson),
             ("text/csv", Some(table)) => Ok(Self::Csv { table: table.into() }),
-            ("text/csv", None) => Err(EntryRefusal::whole(
-                "unknown_table",
-                "CSV comes without the name of its table".into(),
-                "name the table in the request, as in `table=person`",
-            )),
-            _ => Err(EntryRefusal::whole(
-                "unsupported_format",
-                format!("{} is no format of entry", shown(media_type)),
-                "send application/x-ndjson or text/csv",
-            )),
+            ("text/csv", None) => Err(EntryRefusal::whole(RowFault::TableNotNamed {})),
+            _ => Err(EntryRefusal::whole(RowFault::UnsupportedFormat { given: cut(media_type) })),
         }
     }
 
@@ -69,11 +64,7 @@ impl EntryEncoding {
         match encoding.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Self::Identity),
             "gzip" | "x-gzip" => Ok(Self::Gzip),
-            _ => Err(EntryRefusal::whole(
-                "unsupported_encoding",
-                format!("{} is no encoding of entry", shown(encoding)),
-                "send the body as it is, or with gzip",
-            )),
+            _ => Err(EntryRefusal::whole(RowFault::UnsupportedEncoding { given: cut(encoding) })),
         }
     }
 }

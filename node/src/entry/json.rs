@@ -7,6 +7,8 @@ use serde::{
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
+use super::fault::JsonKind;
+
 /// A line as it stands, in the order in which serde gives it.
 #[derive(Default)]
 pub(super) struct JsonLine<'a> {
@@ -37,19 +39,19 @@ pub(super) enum Cell<'a> {
     Fraction,
     Truth,
     /// An object or a list, read over.
-    Nested(&'static str),
+    Nested(JsonKind),
 }
 
 impl Cell<'_> {
     /// What it is, for a message.
-    pub fn word(&self) -> &'static str {
+    pub fn kind(&self) -> JsonKind {
         match self {
-            Self::Null => "null",
-            Self::Text(_) => "text",
-            Self::Whole(_) => "a number",
-            Self::Fraction => "a number with a fraction or exponent",
-            Self::Truth => "true or false",
-            Self::Nested(what) => what,
+            Self::Null => JsonKind::Null,
+            Self::Text(_) => JsonKind::Text,
+            Self::Whole(_) => JsonKind::Number,
+            Self::Fraction => JsonKind::Fraction,
+            Self::Truth => JsonKind::Truth,
+            Self::Nested(kind) => *kind,
         }
     }
 }
@@ -170,11 +172,11 @@ impl<'de> Deserialize<'de> for Cell<'de> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Cell<'de>, A::Error> {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Cell::Nested("a list"))
+                Ok(Cell::Nested(JsonKind::List))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell<'de>, A::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Cell::Nested("an object"))
+                Ok(Cell::Nested(JsonKind::Object))
             }
         }
         deserializer.deserialize_any(AnyCell)

@@ -2,15 +2,16 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use kho_messages::Ordinal;
+
 use super::{
     batch::BatchDraft,
+    fault::RowFault,
     json::{Cell, Fault, JsonLine, Row},
-    refusal::{Place, RowLog, Stopped, shown},
+    refusal::{Place, RowLog, Stopped, cut},
     row::RowDraft,
     schema::{EntrySchema, EntryTable},
 };
-
-const SHAPE_HINT: &str = r#"write {"table":"T","row":{…}} or {"table":"T","delete":"KEY"}"#;
 
 /// The reader of NDJSON.
 pub(super) struct Ndjson {
@@ -72,8 +73,7 @@ impl Lines {
         if self.pending.len() + part.len() <= self.line_bytes_max {
             return Ok(());
         }
-        let message = format!("the line is longer than {} bytes", self.line_bytes_max);
-        Err(batch.log.stop(line_place(self.number), None, "line_too_long", message, "write one object a line, each ended by a line feed"))
+        Err(batch.log.stop(line_place(self.number), None, RowFault::LineTooLong { bytes_max: self.line_bytes_max }))
     }
 }
 
@@ -88,31 +88,25 @@ fn read_line(schema: &EntrySchema, bytes: &[u8], number: u64, offset: u64, batch
     let place = line_place(number);
     batch.begin_row(place)?;
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        batch.log.add(place, None, "nul_byte", format!("byte {} of the body is NUL", offset + at as u64), "save the file as UTF-8 text");
+        batch.log.add(place, None, RowFault::NulByte { byte: Ordinal(offset + at as u64) });
         return Ok(());
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
-            let message = format!("byte {} of the body is no UTF-8", offset + error.valid_up_to() as u64);
-            batch.log.add(place, None, "invalid_utf8", message, "save the file as UTF-8");
+            let byte = Ordinal(offset + error.valid_up_to() as u64);
+            batch.log.add(place, None, RowFault::InvalidUtf8 { byte });
             return Ok(());
         }
     };
     match JsonLine::read(text) {
         Ok(line) => take_line(schema, line, place, batch),
         Err(error) if error.is_data() => {
-            batch.log.add(place, None, "bad_shape", format!("the line is no object of entry: {}", without_place(&error)), SHAPE_HINT);
+            batch.log.add(place, None, RowFault::LineNotAnObject { detail: without_place(&error) });
             Ok(())
         }
         Err(error) => {
-            batch.log.add(
-                place,
-                None,
-                "bad_json",
-                format!("the line is no JSON at byte {}: {}", error.column(), without_place(&error)),
-                SHAPE_HINT,
-            );
+            batch.log.add(place, None, RowFault::BadJson { byte: Ordinal(error.column() as u64), detail: without_place(&error) });
             Ok(())
         }
     }
@@ -121,27 +115,24 @@ fn read_line(schema: &EntrySchema, bytes: &[u8], number: u64, offset: u64, batch
 fn take_line(schema: &EntrySchema, line: JsonLine<'_>, place: Place, batch: &mut BatchDraft) -> Result<(), Stopped> {
     let mut log = RowLog::new(&mut batch.log, place);
     for fault in &line.faults {
-        let (code, message) = match fault {
-            Fault::Unknown(name) => ("unknown_field", format!("the line's object has the unknown field {}", shown(name))),
-            Fault::Twice(name) => ("duplicate_field", format!("the line's object has the field `{name}` twice")),
-        };
-        log.add(None, code, message, SHAPE_HINT);
+        log.add(
+            None,
+            match fault {
+                Fault::Unknown(name) => RowFault::UnknownField { given: cut(name) },
+                Fault::Twice(field) => RowFault::DuplicateField { field },
+            },
+        );
     }
     let table = match line.table {
         Some(Cell::Text(name)) => {
             let table = schema.table_named(&name);
             if table.is_none() {
-                log.add(
-                    None,
-                    "unknown_table",
-                    format!("the schema has no table {}", shown(&name)),
-                    format!("use one of: {}", schema.table_names()),
-                );
+                log.add(None, RowFault::UnknownTable { given: cut(&name), tables: schema.table_names() });
             }
             table
         }
         _ => {
-            log.add(None, "bad_shape", "the line names no table".into(), SHAPE_HINT);
+            log.add(None, RowFault::LineWithoutTable {});
             None
         }
     };
@@ -152,16 +143,18 @@ fn take_line(schema: &EntrySchema, line: JsonLine<'_>, place: Place, batch: &mut
         (None, Some(Cell::Null)) => batch.delete(table, Cow::Borrowed(""), place),
         (None, Some(other)) => {
             let key = &table.key_column().column.name;
-            log.add(Some(key), "wrong_type", format!("{} stands where the key is wanted", other.word()), "give the key as text in quotes");
+            log.add(Some(key), RowFault::KeyNotText { found: other.kind() });
             Ok(())
         }
         (row, delete) => {
-            let why = match (row, delete) {
-                (Some(Row::Other), None) => "`row` is no object",
-                (None, None) => "the line has neither `row` nor `delete`",
-                _ => "the line has both `row` and `delete`",
-            };
-            log.add(None, "bad_shape", why.into(), SHAPE_HINT);
+            log.add(
+                None,
+                match (row, delete) {
+                    (Some(Row::Other), None) => RowFault::RowNotAnObject {},
+                    (None, None) => RowFault::NeitherRowNorDelete {},
+                    _ => RowFault::BothRowAndDelete {},
+                },
+            );
             Ok(())
         }
     }
@@ -171,12 +164,8 @@ fn fill_row<'a>(table: &EntryTable, cells: Vec<(Cow<'a, str>, Cell<'a>)>, draft:
     let mut from = 0;
     for (name, cell) in cells {
         let Some(at) = table.place_of(&name, from) else {
-            log.add(
-                Some(&name),
-                "unknown_column",
-                format!("table `{}` has no column {}", table.name, shown(&name)),
-                format!("use only: {}", table.column_names()),
-            );
+            let fault = RowFault::UnknownColumn { table: table.name.clone(), given: cut(&name), columns: table.column_names() };
+            log.add(Some(&name), fault);
             continue;
         };
         from = at + 1;
@@ -184,16 +173,8 @@ fn fill_row<'a>(table: &EntryTable, cells: Vec<(Cow<'a, str>, Cell<'a>)>, draft:
             Cell::Null => draft.fill(at, Cow::Borrowed(""), log),
             Cell::Text(text) => draft.fill(at, text, log),
             Cell::Whole(number) => draft.fill_whole(at, number, log),
-            Cell::Nested(what) => {
-                draft.refuse(at, "nested_value", format!("{what} stands where one value is wanted"), "give one text or number", log);
-            }
-            other => draft.refuse(
-                at,
-                "wrong_type",
-                format!("{} stands where text is wanted", other.word()),
-                "give text in quotes, or a whole number",
-                log,
-            ),
+            Cell::Nested(found) => draft.refuse(at, RowFault::NestedValue { found }, log),
+            other => draft.refuse(at, RowFault::NotText { found: other.kind() }, log),
         }
     }
 }

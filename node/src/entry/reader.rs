@@ -8,11 +8,12 @@ use super::{
     area::EntryScope,
     batch::{BatchDraft, CheckedBatch},
     csv::Csv,
+    fault::RowFault,
     format::{EntryEncoding, EntryFormat},
     gunzip::{Gunzip, GunzipError, GunzipStop},
     limits::EntryLimits,
     ndjson::Ndjson,
-    refusal::{EntryRefusal, Place, Stopped, shown},
+    refusal::{EntryRefusal, Place, Stopped, cut},
     schema::EntrySchema,
 };
 
@@ -63,13 +64,11 @@ impl EntryReader {
         let rows = match &format {
             EntryFormat::Ndjson => RowReader::Ndjson(Ndjson::new(Arc::clone(&schema), limits.line_bytes_max)),
             EntryFormat::Csv { table } => {
-                let place = schema.tables.iter().position(|known| known.name == *table).ok_or_else(|| {
-                    EntryRefusal::whole(
-                        "unknown_table",
-                        format!("the schema has no table {}", shown(table)),
-                        format!("use one of: {}", schema.table_names()),
-                    )
-                })?;
+                let place = schema
+                    .tables
+                    .iter()
+                    .position(|known| known.name == *table)
+                    .ok_or_else(|| EntryRefusal::whole(RowFault::UnknownTable { given: cut(table), tables: schema.table_names() }))?;
                 RowReader::Csv(Csv::new(Arc::clone(&schema), place, limits.line_bytes_max))
             }
         };
@@ -158,7 +157,7 @@ impl Body {
             RowReader::Csv(reader) => reader.finish(&mut self.batch)?,
         }
         if self.batch.rows() == 0 && self.batch.log.is_empty() {
-            return Err(self.batch.log.stop(Place::BODY, None, "empty_body", "the body holds no row".into(), "send at least one row"));
+            return Err(self.batch.log.stop(Place::BODY, None, RowFault::EmptyBody {}));
         }
         Ok(())
     }
@@ -190,26 +189,17 @@ impl Body {
     }
 
     fn too_long(&mut self) -> Stopped {
-        let message = format!("the body is longer than {} bytes", self.length_max);
-        self.batch.log.stop(Place::BODY, None, "body_too_long", message, "split it into several requests, as `kho import` does")
+        self.batch.log.stop(Place::BODY, None, RowFault::BodyTooLong { bytes_max: self.length_max })
     }
 
     fn bad_gzip(&mut self, error: GunzipError) -> Stopped {
-        let length = self.length;
-        let (code, message, hint) = match error {
-            GunzipError::NotGzip => ("not_gzip", "the body is no gzip".into(), "compress it with gzip, or leave Content-Encoding out"),
-            GunzipError::Corrupt => {
-                ("gzip_corrupt", format!("the compressed body is damaged after {length} bytes of text"), "compress and send it again")
-            }
-            GunzipError::Truncated => {
-                ("gzip_truncated", format!("the compressed body ends too early, after {length} bytes of text"), "send it again, to its end")
-            }
-            GunzipError::Trailing => (
-                "gzip_trailing",
-                "something that is no gzip follows the compressed body".into(),
-                "send nothing behind the last gzip member",
-            ),
+        let bytes = self.length;
+        let fault = match error {
+            GunzipError::NotGzip => RowFault::NotGzip {},
+            GunzipError::Corrupt => RowFault::GzipCorrupt { bytes },
+            GunzipError::Truncated => RowFault::GzipTruncated { bytes },
+            GunzipError::Trailing => RowFault::GzipTrailing {},
         };
-        self.batch.log.stop(Place::BODY, None, code, message, hint)
+        self.batch.log.stop(Place::BODY, None, fault)
     }
 }

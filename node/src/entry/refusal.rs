@@ -1,8 +1,9 @@
-//! Why a body was refused: findings with row, column, a stable word, a sentence and what to do.
+//! Why a body was refused: findings with row, column and what is wrong there.
 
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use kho_messages::{Lang, Reportable as _};
 
 use self::EntryStatus::{Malformed, TooLarge, Unsupported, WrongRows};
+use super::fault::RowFault;
 
 /// Longest name from outside that is repeated in an answer, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
@@ -44,7 +45,7 @@ const fn word(code: &'static str, status: EntryStatus, meaning: &'static str) ->
     EntryCode { code, status, meaning }
 }
 
-/// Every word that [`EntryError::code`] can hold. Words are only added.
+/// Every code of a [`RowFault`]. Codes are only added.
 pub const ENTRY_CODES: &[EntryCode] = &[
     word("unsupported_format", Unsupported, "the media type is neither NDJSON nor CSV"),
     word("unsupported_encoding", Unsupported, "the content encoding is neither identity nor gzip"),
@@ -88,20 +89,25 @@ pub const ENTRY_CODES: &[EntryCode] = &[
     word("unknown_catalogue", WrongRows, "this node has no such catalogue of units"),
     word("unknown_commune", WrongRows, "the catalogue has no such commune"),
     word("foreign_area", WrongRows, "the commune lies outside the areas whose records this site authors"),
+    word("row_missing", WrongRows, "the row that is to be taken away does not exist"),
 ];
 
 /// One finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryError {
     /// NDJSON: the line. CSV: the data record, from 1; none for the header. None for the body as a whole.
     pub row: Option<u64>,
     /// Line of the decompressed body, from 1, at which the row starts.
     pub line: Option<u64>,
     pub column: Option<String>,
+    pub fault: RowFault,
+}
+
+impl EntryError {
     /// One of [`ENTRY_CODES`].
-    pub code: &'static str,
-    pub message: String,
-    pub hint: String,
+    pub fn code(&self) -> &'static str {
+        self.fault.code()
+    }
 }
 
 /// The whole refusal: nothing of the body was taken.
@@ -114,21 +120,11 @@ pub struct EntryRefusal {
     pub more: u32,
 }
 
-impl Serialize for EntryRefusal {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut body = serializer.serialize_struct("EntryRefusal", 3)?;
-        body.serialize_field("error", "batch refused")?;
-        body.serialize_field("errors", &self.errors)?;
-        body.serialize_field("more", &self.more)?;
-        body.end()
-    }
-}
-
 impl std::fmt::Display for EntryRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let count = self.errors.len() as u64 + u64::from(self.more);
         match self.errors.first() {
-            Some(first) => write!(f, "batch refused with {count} finding(s), the first: {}; {}", first.message, first.hint),
+            Some(first) => write!(f, "batch refused with {count} findings, the first: {}", kho_messages::report(Lang::En, &first.fault)),
             None => f.write_str("batch refused"),
         }
     }
@@ -138,9 +134,9 @@ impl std::error::Error for EntryRefusal {}
 
 impl EntryRefusal {
     /// A refusal with one finding about the request as a whole.
-    pub(super) fn whole(code: &'static str, message: String, hint: impl Into<String>) -> Self {
+    pub(super) fn whole(fault: RowFault) -> Self {
         let mut log = ErrorLog::new(1);
-        log.add(Place::BODY, None, code, message, hint);
+        log.add(Place::BODY, None, fault);
         log.refusal()
     }
 }
@@ -177,19 +173,19 @@ impl ErrorLog {
     }
 
     /// Notes a finding; reading goes on.
-    pub fn add(&mut self, place: Place, column: Option<&str>, code: &'static str, message: String, hint: impl Into<String>) {
-        self.note_kind(code);
+    pub fn add(&mut self, place: Place, column: Option<&str>, fault: RowFault) {
+        self.note_kind(fault.code());
         if self.errors.len() < self.errors_max {
-            self.push(place, column, code, message, hint.into());
+            self.push(place, column, fault);
         } else {
             self.more = self.more.saturating_add(1);
         }
     }
 
     /// Notes the finding that ends the reading. It is listed even when the list is full.
-    pub fn stop(&mut self, place: Place, column: Option<&str>, code: &'static str, message: String, hint: impl Into<String>) -> Stopped {
-        self.note_kind(code);
-        self.push(place, column, code, message, hint.into());
+    pub fn stop(&mut self, place: Place, column: Option<&str>, fault: RowFault) -> Stopped {
+        self.note_kind(fault.code());
+        self.push(place, column, fault);
         Stopped
     }
 
@@ -207,8 +203,8 @@ impl ErrorLog {
         self.status = self.status.max(kind);
     }
 
-    fn push(&mut self, place: Place, column: Option<&str>, code: &'static str, message: String, hint: String) {
-        self.errors.push(EntryError { row: place.row, line: place.line, column: column.map(cut), code, message, hint });
+    fn push(&mut self, place: Place, column: Option<&str>, fault: RowFault) {
+        self.errors.push(EntryError { row: place.row, line: place.line, column: column.map(cut), fault });
     }
 }
 
@@ -224,9 +220,9 @@ impl<'l> RowLog<'l> {
         Self { log, place, failed: false }
     }
 
-    pub fn add(&mut self, column: Option<&str>, code: &'static str, message: String, hint: impl Into<String>) {
+    pub fn add(&mut self, column: Option<&str>, fault: RowFault) {
         self.failed = true;
-        self.log.add(self.place, column, code, message, hint);
+        self.log.add(self.place, column, fault);
     }
 
     pub fn failed(&self) -> bool {
@@ -234,12 +230,8 @@ impl<'l> RowLog<'l> {
     }
 }
 
-/// What was given, cut to a length and safe to print, in quotes.
-pub(super) fn shown(text: &str) -> String {
-    format!("`{}`", cut(text))
-}
-
-fn cut(text: &str) -> String {
+/// What was given, cut to a length and safe to print.
+pub(super) fn cut(text: &str) -> String {
     let mut short: String = text.chars().take(SHOWN_CHARS_MAX).flat_map(printable).collect();
     if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
         short.push('…');

@@ -9,8 +9,9 @@ use kho_storage::{
 
 use super::{
     area::{AreaJudge, AreaVerdict},
+    fault::RowFault,
     limits::EntryLimits,
-    refusal::{RowLog, shown},
+    refusal::{RowLog, cut},
     schema::{AreaColumn, EntryTable},
 };
 
@@ -57,7 +58,7 @@ impl<'t, 'a> RowDraft<'t, 'a> {
                 Ok(Value::Flags(0)) => Slot::Absent,
                 Ok(value) => Slot::Value(value),
                 Err(error) => {
-                    log.add(Some(self.name(at)), error.code, error.message, error.hint);
+                    log.add(Some(self.name(at)), RowFault::of_value(self.schema, error));
                     Slot::Refused
                 }
             }
@@ -71,14 +72,13 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         if matches!(kind, ColumnKind::Integer { .. }) {
             self.fill(at, Cow::Owned(number.to_string()), log);
         } else {
-            let message = format!("the number {number} stands where {} is wanted", kind.type_name());
-            self.refuse(at, "wrong_type", message, "put it in quotes, with all its digits", log);
+            self.refuse(at, RowFault::NumberNotWanted { number: number.to_string(), wanted: kind.type_name() }, log);
         }
     }
 
     /// The column at `at` holds nothing that could be read.
-    pub fn refuse(&mut self, at: usize, code: &'static str, message: String, hint: &str, log: &mut RowLog<'_>) {
-        log.add(Some(self.name(at)), code, message, hint);
+    pub fn refuse(&mut self, at: usize, fault: RowFault, log: &mut RowLog<'_>) {
+        log.add(Some(self.name(at)), fault);
         self.set(at, Slot::Refused, log);
     }
 
@@ -101,12 +101,7 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         }
         let cells = builder.finish();
         if cells.len() > limits.row_bytes_max {
-            log.add(
-                None,
-                "row_too_long",
-                format!("the row takes {} bytes, at most {} fit", cells.len(), limits.row_bytes_max),
-                "shorten its texts",
-            );
+            log.add(None, RowFault::RowTooLong { bytes: cells.len(), bytes_max: limits.row_bytes_max });
             return DraftedRow { key, cells: None };
         }
         DraftedRow { key, cells: Some(cells) }
@@ -137,12 +132,7 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         if matches!(self.slots[at], Slot::Unset) {
             self.slots[at] = slot;
         } else {
-            log.add(
-                Some(self.name(at)),
-                "duplicate_column",
-                format!("the row names column `{}` twice", self.name(at)),
-                "name each column once",
-            );
+            log.add(Some(self.name(at)), RowFault::DuplicateColumn { column: self.name(at).into() });
         }
     }
 
@@ -150,23 +140,13 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         let name = self.name(self.table.key);
         match &self.slots[self.table.key] {
             Slot::Value(Value::Text(text)) if text.len() > limits.key_bytes_max => {
-                log.add(
-                    Some(name),
-                    "key_too_long",
-                    format!("the key has {} bytes, at most {} fit", text.len(), limits.key_bytes_max),
-                    "give a shorter key",
-                );
+                log.add(Some(name), RowFault::KeyTooLong { bytes: text.len(), bytes_max: limits.key_bytes_max });
                 None
             }
             Slot::Value(Value::Text(text)) => Some(text.as_bytes().to_vec()),
             Slot::Refused => None,
             Slot::Value(_) | Slot::Unset | Slot::Absent => {
-                log.add(
-                    Some(name),
-                    "key_missing",
-                    format!("the row of `{}` has no `{name}`", self.table.name),
-                    format!("give `{name}`: it identifies the row"),
-                );
+                log.add(Some(name), RowFault::KeyMissing { table: self.table.name.clone(), column: name.into() });
                 None
             }
         }
@@ -176,7 +156,7 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         for (at, slot) in self.slots.iter().enumerate() {
             // An absent key has its own word.
             if self.column(at).required && at != self.table.key && matches!(slot, Slot::Unset | Slot::Absent) {
-                log.add(Some(self.name(at)), "missing", format!("`{}` is absent, but required", self.name(at)), "fill it in");
+                log.add(Some(self.name(at)), RowFault::Missing { column: self.name(at).into() });
             }
         }
     }
@@ -186,18 +166,19 @@ impl<'t, 'a> RowDraft<'t, 'a> {
             if let (Slot::Value(_), by) = (&self.slots[condition.column], &self.slots[condition.by]) {
                 let given = match by {
                     Slot::Value(Value::Code(code)) if condition.codes.contains(code) => continue,
-                    Slot::Value(value) => shown(&value.to_text(self.schema, self.column(condition.by))),
-                    Slot::Unset | Slot::Absent => "absent".into(),
+                    Slot::Value(value) => Some(cut(&value.to_text(self.schema, self.column(condition.by)))),
+                    Slot::Unset | Slot::Absent => None,
                     Slot::Refused => continue,
                 };
-                let (name, by_name) = (self.name(condition.column), self.name(condition.by));
-                let allowed =
-                    self.column(condition.column).only_for.as_ref().map(|only_for| only_for.codes.join(" or ")).unwrap_or_default();
+                let (name, by) = (self.name(condition.column), self.name(condition.by).to_owned());
+                let only_for = self.column(condition.column).only_for.as_ref();
+                let allowed = only_for.map(|only_for| only_for.codes.join(" | ")).unwrap_or_default();
                 log.add(
                     Some(name),
-                    "not_applicable",
-                    format!("`{name}` is filled, but `{by_name}` is {given}"),
-                    format!("leave it empty unless `{by_name}` is {allowed}"),
+                    match given {
+                        Some(given) => RowFault::NotApplicable { column: name.into(), by, given, allowed },
+                        None => RowFault::NotApplicableWithout { column: name.into(), by, allowed },
+                    },
                 );
             }
         }
@@ -212,42 +193,30 @@ impl<'t, 'a> RowDraft<'t, 'a> {
             Slot::Unset | Slot::Absent => {
                 // A catalogue that is required was reported already.
                 if !self.column(area.catalogue).required {
-                    let message = format!(
-                        "unit {commune:05} is given without `{catalogue_name}`; the same code means different units in different catalogues"
-                    );
-                    log.add(Some(name), "catalogue_missing", message, format!("fill in `{catalogue_name}`"));
+                    log.add(Some(name), RowFault::CatalogueMissing { unit: format!("{commune:05}"), column: catalogue_name.into() });
                 }
                 return;
             }
         };
         let Some(catalogue) = area.catalogue_of(cell) else {
-            let given = shown(&cell.to_text(self.schema, self.column(area.catalogue)));
-            log.add(
-                Some(catalogue_name),
-                "unknown_catalogue",
-                format!("this node has no catalogue {given}"),
-                "use a catalogue that this node has, or upgrade the node",
-            );
+            let given = cut(&cell.to_text(self.schema, self.column(area.catalogue)));
+            log.add(Some(catalogue_name), RowFault::UnknownCatalogue { given });
             return;
         };
+        let (unit, version) = (format!("{commune:05}"), catalogue.version.clone());
         match judge.judge(catalogue, commune) {
             AreaVerdict::Inside => {}
             AreaVerdict::Unknown => {
-                let message = format!("{commune:05} is no commune of catalogue `{}`", catalogue.version);
-                log.add(Some(name), "unknown_commune", message, format!("check the code, and whether `{catalogue_name}` is right"));
+                log.add(Some(name), RowFault::UnknownCommune { unit, catalogue: version, column: catalogue_name.into() });
             }
             AreaVerdict::Foreign => {
-                let unit = catalogue.communes.get(&commune).map(|unit| unit.name.as_str()).unwrap_or_default();
-                let message = format!(
-                    "{commune:05} ({unit}) of catalogue `{}` lies outside this site's areas: {}",
-                    catalogue.version,
-                    judge.describe()
-                );
+                let unit_name = catalogue.communes.get(&commune).map(|unit| unit.name.clone()).unwrap_or_default();
                 log.add(
                     Some(name),
-                    "foreign_area",
-                    message,
-                    "enter the row at the site that authors this unit, or have the centre change the register",
+                    match judge.areas() {
+                        Some(areas) => RowFault::ForeignArea { unit, name: unit_name, catalogue: version, areas },
+                        None => RowFault::NoArea { unit, name: unit_name, catalogue: version },
+                    },
                 );
             }
         }

@@ -9,12 +9,13 @@ use std::{
 
 use axum::http::Request;
 use axum_server::{accept::Accept, tls_rustls::RustlsAcceptor};
+use kho_messages::Ordinal;
 use kho_replication::identity::{PeerIdentity, Role};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tower_service::Service;
 
-use super::reply::{HttpError, refused};
+use super::{fault::RequestFault, reply::HttpError};
 use crate::node::Node;
 
 /// Accepts TLS connections and hands the peer's name to every request on them.
@@ -109,14 +110,13 @@ pub fn check(node: &Node, identity: &PeerIdentity, right: Right) -> Result<(), H
     if may(identity.role(), node.site(), right) {
         return Ok(());
     }
-    let wanted = match right {
-        Right::Enter | Right::ReadRows => {
-            format!("a client certificate of site {}: `kho pki client --client NAME --site {}`", node.site(), node.site())
-        }
-        _ => format!("an operator certificate: `kho pki client --operator NAME --site {}`", node.site()),
-    };
     tracing::warn!(who = %identity, ?right, "refused");
-    Err(refused(403, "forbidden", format!("{identity} may not do this"), format!("use {wanted}")))
+    let (who, site) = (identity.to_string(), Ordinal(node.site().0.into()));
+    Err(match right {
+        Right::Enter | Right::ReadRows => RequestFault::ClientWanted { who, site },
+        Right::ReadIndicators | Right::Operate | Right::Watch => RequestFault::OperatorWanted { who, site },
+    }
+    .into())
 }
 
 fn may(role: &Role, site: kho_storage::ids::SiteId, right: Right) -> bool {

@@ -10,7 +10,8 @@ use kho_replication::identity::PeerIdentity;
 
 use super::{
     access::{Right, check},
-    reply::{HttpError, Reply, refused, task_lost},
+    fault::RequestFault,
+    reply::{HttpError, Reply, task_lost},
 };
 use crate::{
     answer::{IndicatorInfo, IndicatorQuery, ReadMode, answer_indicator, find_row, indicator_list},
@@ -70,7 +71,7 @@ async fn ready_to_read(node: &Node, mode: Option<&str>) -> Result<ReadMode, Http
     if mode == ReadMode::Linearizable {
         node.consensus.read_index().await?;
     } else if node.consensus.status().applied.is_none() {
-        return Err(refused(503, "not_ready", "this node has applied nothing yet", "try again when `/readyz` says so"));
+        return Err(RequestFault::NotReady {}.into());
     }
     Ok(mode)
 }

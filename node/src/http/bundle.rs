@@ -31,15 +31,19 @@ use tokio_util::io::ReaderStream;
 
 use super::{
     access::{Right, check},
-    reply::{HttpError, Reply, refused, task_lost},
+    fault::RequestFault,
+    reply::{HttpError, Reply, task_lost},
 };
 use crate::{
     api::{BundleImported, Problem},
     node::Node,
+    reasons,
 };
 
 /// The longest bundle that is taken, in bytes.
 const BUNDLE_BYTES_MAX: u64 = 64 << 30;
+/// The longest parameter that a refusal repeats, in characters.
+const GIVEN_CHARS_MAX: usize = 80;
 const SEGMENT_BYTES_WANTED: usize = 4 << 20;
 /// How long an export waits for the head of what stands, and between two looks.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -88,8 +92,7 @@ async fn heads_cover_what_stands(node: &Node) -> Result<(), HttpError> {
 
 /// First batch wanted of every stream that is to be exported.
 fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamSeq>, HttpError> {
-    let malformed =
-        |text: &str| refused(400, "malformed", format!("`{text}` is not of the form wanted"), "give `origins=1,2` and `from=1:10,2:5`");
+    let malformed = |text: &str| RequestFault::MalformedOrigins { given: text.chars().take(GIVEN_CHARS_MAX).collect() };
     let wanted: Option<BTreeSet<OriginId>> = match &query.origins {
         None => None,
         Some(text) => Some(text.split(',').map(|id| id.parse().map_err(|_| malformed(id))).collect::<Result<_, _>>()?),
@@ -114,18 +117,16 @@ fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamS
 }
 
 fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<File, HttpError> {
-    let disk = |error: io::Error| {
-        refused(500, "local_storage", format!("the bundle could not be written: {error}"), "check the disk's free space")
-    };
+    let disk = |error: io::Error| RequestFault::BundleNotWritten { detail: error.to_string() };
     let pem = zeroize::Zeroizing::new(std::fs::read_to_string(&node.config.identity.signing_key).map_err(disk)?);
-    let key = SigningKey::from_pkcs8_pem(&pem).map_err(|e| refused(500, "signing_key", e.to_string(), "see `kho pki request`"))?;
+    let key = SigningKey::from_pkcs8_pem(&pem).map_err(|error| RequestFault::SigningKeyUnusable { detail: error.to_string() })?;
     let dir = node.config.data_dir.join("bundles");
     std::fs::create_dir_all(&dir).map_err(disk)?;
     let place = dir.join(format!("export-{}.tmp", node.clock.now().0));
     let file = File::options().read(true).write(true).create_new(true).open(&place).map_err(disk)?;
     // The file lives on through its handle alone: nothing is left behind, whatever becomes of the request.
     std::fs::remove_file(&place).map_err(disk)?;
-    let failed = |error: BundleError| refused(500, "bundle", error.to_string(), "see the node's log");
+    let failed = |error: BundleError| RequestFault::BundleFailed { detail: error.to_string() };
     let mut writer = BundleWriter::start(BufWriter::new(file)).map_err(failed)?;
     for (origin, start) in starts {
         let mut from = *start;
@@ -149,15 +150,12 @@ fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<F
 pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, body: Body) -> Reply<BundleImported> {
     check(&node, &who, Right::Operate)?;
     let file = receive(&node, body).await?;
-    let register = node
-        .warehouse
-        .register()
-        .ok_or_else(|| refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`"))?;
+    let register = node.warehouse.register().ok_or(RequestFault::NoRegister {})?;
     let opened = {
         let register = Arc::clone(&register);
         tokio::task::spawn_blocking(move || BundleReader::open(BufReader::new(file), &register))
     };
-    let unfit = |error: BundleError| refused(400, "bundle_refused", error.to_string(), "export it again with `kho bundle export`");
+    let unfit = |error: BundleError| RequestFault::BundleRefused { detail: error.to_string() };
     let mut reader = opened.await.map_err(task_lost)?.map_err(unfit)?;
     let mut imported = BundleImported { segments: 0, batches: 0, cursors: BTreeMap::new(), refused: vec![] };
     while let Some(received) = tokio::task::block_in_place(|| reader.next_segment()).map_err(unfit)? {
@@ -165,7 +163,7 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
         let segment = match received.verify(&register) {
             Ok(verified) => verified.into_segment(),
             Err(refusal) => {
-                imported.refused.push(refusal.to_string());
+                imported.refused.push(reasons::refusal(&refusal));
                 continue;
             }
         };
@@ -177,16 +175,14 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
                 imported.batches += cursor.next.0.saturating_sub(held);
                 imported.cursors.insert(cursor.origin.0, cursor.next.0);
             }
-            Outcome::Refused(refusal) => imported.refused.push(refusal.to_string()),
-            other => imported.refused.push(format!("{other:?}")),
+            other => imported.refused.push(reasons::outcome(&other)),
         }
     }
     Ok(Json(imported))
 }
 
 async fn receive(node: &Node, body: Body) -> Result<File, HttpError> {
-    let disk =
-        |error: io::Error| refused(507, "local_storage", format!("the bundle could not be kept: {error}"), "check the disk's free space");
+    let disk = |error: io::Error| RequestFault::BundleNotKept { detail: error.to_string() };
     let dir = node.config.data_dir.join("bundles");
     std::fs::create_dir_all(&dir).map_err(disk)?;
     let place = dir.join(format!("import-{}.tmp", node.clock.now().0));
@@ -196,15 +192,10 @@ async fn receive(node: &Node, body: Body) -> Result<File, HttpError> {
     let mut bytes = 0u64;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| refused(400, "body_cut_short", format!("the bundle ended early: {error}"), "send it again"))?;
+        let chunk = chunk.map_err(|error| RequestFault::BodyCutShort { detail: error.to_string() })?;
         bytes += chunk.len() as u64;
         if bytes > BUNDLE_BYTES_MAX {
-            return Err(refused(
-                413,
-                "bundle_too_large",
-                format!("the bundle is longer than {BUNDLE_BYTES_MAX} bytes"),
-                "export fewer origins at a time",
-            ));
+            return Err(RequestFault::BundleTooLarge { bytes_max: BUNDLE_BYTES_MAX }.into());
         }
         file.write_all(&chunk).await.map_err(disk)?;
     }

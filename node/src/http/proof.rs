@@ -6,11 +6,12 @@ use axum::{
     Extension, Json,
     body::Body,
     extract::{Path, Query, State},
-    http::header::CONTENT_TYPE,
+    http::{HeaderMap, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures::StreamExt as _;
+use kho_messages::Ordinal;
 use kho_replication::identity::PeerIdentity;
 use kho_storage::{
     command::{Command, Outcome},
@@ -23,11 +24,13 @@ use tokio::sync::mpsc;
 
 use super::{
     access::{Right, check},
-    reply::{HttpError, Reply, refused, task_lost},
+    fault::{OrderDone, RequestFault},
+    reply::{HttpError, OrderReply, Reply, Told, language, task_lost},
 };
 use crate::{
     api::{AlarmKind, Done, EvidenceKept, Problem, ProofLine, RowHash, StoodAt},
     node::Node,
+    reasons,
 };
 
 /// Lines of progress that may wait for a slow client.
@@ -39,8 +42,10 @@ pub async fn proof(
     State(node): State<Arc<Node>>,
     Extension(who): Extension<PeerIdentity>,
     Path(origin): Path<u32>,
+    headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     check(&node, &who, Right::Operate)?;
+    let lang = language(&headers);
     let (lines, written) = mpsc::channel::<ProofLine>(LINES_MAX);
     tokio::task::spawn_blocking(move || {
         let mut progress = |done, total| drop(lines.try_send(ProofLine::Progress { done, total }));
@@ -52,7 +57,7 @@ pub async fn proof(
                 }
                 ProofLine::Proof(proof)
             }
-            Err(error) => ProofLine::Failed(*HttpError::from(error).problem),
+            Err(error) => ProofLine::Failed(HttpError::from(error).problem(lang)),
         };
         // A client that went away needs no answer.
         let _ = lines.blocking_send(last);
@@ -95,12 +100,7 @@ pub async fn stood_at(
             digest: digest.to_hex(),
             rows,
         })),
-        None => Err(refused(
-            404,
-            "not_kept",
-            format!("what stood after batch {seq} of origin {origin} is not known here"),
-            "ask for a newer batch; see `kho status`",
-        )),
+        None => Err(RequestFault::BatchNotKept { origin: Ordinal(origin.0.into()), batch: Ordinal(seq.0) }.into()),
     }
 }
 
@@ -113,7 +113,7 @@ pub async fn evidence(State(node): State<Arc<Node>>, Extension(who): Extension<P
         told.push(EvidenceKept {
             origin: evidence.segment.origin().0,
             seq: evidence.segment.head.head.seq.0,
-            why: evidence.reason.to_string(),
+            why: reasons::evidence(evidence.reason),
             found_at: evidence.found_at.to_rfc3339(),
             signed_by: format!("node {} of site {}", evidence.segment.head.node, evidence.segment.head.site),
             batches: evidence.segment.batches.len() as u64,
@@ -128,14 +128,14 @@ pub async fn evidence(State(node): State<Arc<Node>>, Extension(who): Extension<P
 
 /// Adopts an origin again that was stopped; its evidence stays.
 #[utoipa::path(post, path = "/v1/origins/{origin}/resume", params(("origin" = u32, Path)), responses((status = 200, body = Done), (status = 404, body = Problem), (status = 503, body = Problem)))]
-pub async fn resume(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>) -> Reply<Done> {
+pub async fn resume(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(origin): Path<u32>) -> OrderReply {
     check(&node, &who, Right::Operate)?;
     match node.consensus.propose(&Command::ResumeOrigin { origin: OriginId(origin) }).await? {
         Outcome::Recorded => {
             node.alarms.end(|kind| matches!(kind, AlarmKind::SegmentRefused { origin: refused, .. } if *refused == origin));
-            Ok(Json(Done { done: format!("origin {origin} is adopted again") }))
+            Ok(Told(OrderDone::OriginResumed { origin: Ordinal(origin.into()) }))
         }
-        _ => Err(refused(404, "unknown_origin", format!("this site holds nothing of origin {origin}"), "see `kho status`")),
+        _ => Err(RequestFault::UnknownOrigin { origin: Ordinal(origin.into()) }.into()),
     }
 }
 
@@ -145,11 +145,11 @@ pub async fn abandon_transfer(
     State(node): State<Arc<Node>>,
     Extension(who): Extension<PeerIdentity>,
     Path(origin): Path<u32>,
-) -> Reply<Done> {
+) -> OrderReply {
     check(&node, &who, Right::Operate)?;
     match node.consensus.propose(&Command::AbandonTransfer { origin: OriginId(origin) }).await? {
-        Outcome::Recorded => Ok(Json(Done { done: format!("the transfer of origin {origin} was given up") })),
-        _ => Err(refused(404, "no_transfer", format!("no transfer of origin {origin} is under way"), "see `kho status`")),
+        Outcome::Recorded => Ok(Told(OrderDone::TransferAbandoned { origin: Ordinal(origin.into()) })),
+        _ => Err(RequestFault::NoTransfer { origin: Ordinal(origin.into()) }.into()),
     }
 }
 

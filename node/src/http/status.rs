@@ -8,7 +8,8 @@ use kho_storage::schema::Schema;
 
 use super::{
     access::{Right, check},
-    reply::{HttpError, Reply, refused, task_lost},
+    fault::{OrderDone, RequestFault},
+    reply::{HttpError, OrderReply, Reply, Told, task_lost},
 };
 use crate::{
     api::{Done, Problem, StatusReport},
@@ -33,23 +34,23 @@ pub async fn schema(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
 
 /// Whether the process is alive and takes part.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, body = Done), (status = 500, body = Problem)))]
-pub async fn health(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Reply<Done> {
+pub async fn health(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> OrderReply {
     check(&node, &who, Right::Watch)?;
     match node.consensus.failed().borrow().clone() {
-        None => Ok(Json(Done { done: "alive".into() })),
-        Some(why) => Err(refused(500, "node_stopped", why, "see the node's log")),
+        None => Ok(Told(OrderDone::Alive {})),
+        Some(why) => Err(RequestFault::NodeStopped { detail: why }.into()),
     }
 }
 
 /// Whether the node can answer: it has a register and a linearizable read succeeds.
 #[utoipa::path(get, path = "/readyz", responses((status = 200, body = Done), (status = 503, body = Problem)))]
-pub async fn ready(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Reply<Done> {
+pub async fn ready(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> OrderReply {
     check(&node, &who, Right::Watch)?;
     if node.warehouse.register().is_none() {
-        return Err(refused(503, "no_register", "this site has no register yet", "give it one with `kho register apply`"));
+        return Err(RequestFault::NoRegister {}.into());
     }
     node.consensus.read_index().await?;
-    Ok(Json(Done { done: "ready".into() }))
+    Ok(Told(OrderDone::Ready {}))
 }
 
 /// Metrics in Prometheus' text form.

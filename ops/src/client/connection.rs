@@ -4,9 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use kho_replication::tls::{ALPN_HTTP, CertificateClock, CredentialFiles, Credentials, client_config};
+use reqwest::header::{ACCEPT_LANGUAGE, HeaderMap, HeaderValue};
 
 use super::{NodeClient, NodeUrl};
-use crate::failure::Failure;
+use crate::{failure::Failure, language};
 
 /// Where nodes are, and who sends the requests.
 #[derive(Debug, Clone, Args)]
@@ -65,6 +66,7 @@ impl ConnectionArgs {
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(self.timeout))
             .user_agent(concat!("kho/", env!("CARGO_PKG_VERSION")))
+            .default_headers(HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static(language::current().tag()))]))
             .build()
             .map_err(|error| unusable(&error))?;
         Ok(NodeClient::new(http, nodes, credentials.identity().clone()))

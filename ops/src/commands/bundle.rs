@@ -16,6 +16,7 @@ use super::{
 use crate::{
     client::{BundleRange, ConnectionArgs},
     failure::{Failure, FailureKind, Verdict},
+    language,
 };
 
 /// Carry streams by hand where a link is down.
@@ -135,7 +136,7 @@ fn imported_text(imported: &BundleImported) -> String {
     let mut text =
         format!("{} segments read, {} batches adopted\n{table}", print::grouped(imported.segments), print::grouped(imported.batches));
     for refused in &imported.refused {
-        text.push_str(&format!("\nrefused: {refused}"));
+        text.push_str(&format!("\nrefused: {}", refused.text(language::current())));
     }
     text
 }

@@ -7,6 +7,7 @@ use super::print;
 use crate::{
     client::ConnectionArgs,
     failure::{Failure, Verdict},
+    language,
 };
 
 /// Show second histories and other evidence.
@@ -63,7 +64,7 @@ pub async fn run_fork(command: ForkCommand) -> Result<Verdict, Failure> {
                 evidence.origin.to_string(),
                 evidence.seq.to_string(),
                 evidence.found_at.clone(),
-                evidence.why.clone(),
+                evidence.why.text(language::current()),
                 evidence.signed_by.clone(),
                 evidence.batches.to_string(),
                 evidence.bytes.to_string(),

@@ -91,8 +91,8 @@ pub fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
-/// What an answer rests on: `included 14 of 14 sites, complete up to …; oldest: …`, then one line a missing site.
-pub fn completeness(complete: &Completeness) -> String {
+/// What an answer rests on: `included 14 of 14 sites, complete up to …; oldest: …`, then one line a missing site, whose reason is in `lang`.
+pub fn completeness(complete: &Completeness, lang: Lang) -> String {
     let up_to =
         complete.complete_up_to.as_deref().map_or_else(|| "complete up to no known time".into(), |time| format!("complete up to {time}"));
     let oldest = complete
@@ -101,7 +101,7 @@ pub fn completeness(complete: &Completeness) -> String {
         .map_or_else(String::new, |oldest| format!("; oldest: {} (site {}), {} old", oldest.name, oldest.site, age(oldest.age_seconds)));
     let mut printed = format!("included {} of {} sites, {up_to}{oldest}", complete.included, complete.expected);
     for missing in &complete.missing {
-        printed.push_str(&format!("\n  missing: {} (site {}): {}", missing.name, missing.site, report(Lang::En, &missing.reason)));
+        printed.push_str(&format!("\n  missing: {} (site {}): {}", missing.name, missing.site, report(lang, &missing.reason)));
     }
     printed.push_str(&format!("\nread {} at position {} by {}", complete.read, complete.applied, complete.answered_by));
     printed
@@ -136,7 +136,7 @@ mod tests {
             applied: 41,
             answered_by: "site 1 node 2".into(),
         };
-        let text = completeness(&complete);
+        let text = completeness(&complete, Lang::En);
         assert!(
             text.starts_with("included 13 of 14 sites, complete up to 2019-04-01T00:00:00Z; oldest: Tiền Hải (site 7), 12 s old\n"),
             "{text}"

@@ -7,6 +7,7 @@ use super::print;
 use crate::{
     client::{ConnectionArgs, IndicatorQuestion},
     failure::{Failure, Verdict},
+    language,
 };
 
 const EXAMPLES: &str = "\
@@ -158,7 +159,7 @@ pub fn indicator_text(answer: &IndicatorAnswer) -> String {
         table.add_row(groups.chain(row.values.iter().map(|value| print::number(print::amount(*value)))));
     }
     let at = answer.at.as_deref().map_or_else(String::new, |at| format!(", ages at {at}"));
-    format!("{}{at}\n{table}\n{}", answer.label, print::completeness(&answer.completeness))
+    format!("{}{at}\n{table}\n{}", answer.label, print::completeness(&answer.completeness, language::current()))
 }
 
 fn row_text(answer: &RowAnswer) -> String {
@@ -174,6 +175,6 @@ fn row_text(answer: &RowAnswer) -> String {
         }
         text.push_str(&format!("{table}\n"));
     }
-    text.push_str(&print::completeness(&answer.completeness));
+    text.push_str(&print::completeness(&answer.completeness, language::current()));
     text
 }

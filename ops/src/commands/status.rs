@@ -8,13 +8,13 @@ use std::{
 };
 
 use clap::Args;
-use kho_messages::Lang;
 use kho_node::api::StatusReport;
 
 use super::print;
 use crate::{
     client::{ConnectionArgs, NodeClient},
     failure::{Failure, Verdict},
+    language,
 };
 
 const EXAMPLES: &str = "\
@@ -46,19 +46,19 @@ pub struct StatusArgs {
     connection: ConnectionArgs,
 }
 
-/// Shows how nodes are, in the language `lang`.
+/// Shows how nodes are.
 ///
 /// # Errors
 /// When a node does not answer.
-pub async fn run(args: StatusArgs, lang: Lang) -> Result<Verdict, Failure> {
+pub async fn run(args: StatusArgs) -> Result<Verdict, Failure> {
     let clients = if args.each { args.connection.open_each()? } else { vec![args.connection.open()?] };
     match args.watch {
-        Some(seconds) => watch(&clients, Duration::from_secs(seconds), lang).await,
-        None => once(&clients, args.json, args.each, lang).await,
+        Some(seconds) => watch(&clients, Duration::from_secs(seconds)).await,
+        None => once(&clients, args.json, args.each).await,
     }
 }
 
-async fn once(clients: &[NodeClient], json: bool, each: bool, lang: Lang) -> Result<Verdict, Failure> {
+async fn once(clients: &[NodeClient], json: bool, each: bool) -> Result<Verdict, Failure> {
     let (mut reports, mut failed) = (Vec::new(), None);
     for client in clients {
         match client.status().await {
@@ -70,7 +70,7 @@ async fn once(clients: &[NodeClient], json: bool, each: bool, lang: Lang) -> Res
     match (json, each) {
         (true, true) => print::json(&reports)?,
         (true, false) => reports.iter().try_for_each(print::json)?,
-        (false, _) => reports.iter().try_for_each(|report| print::line(report::text(report, lang)))?,
+        (false, _) => reports.iter().try_for_each(|report| print::line(report::text(report, language::current())))?,
     }
     match failed {
         Some(error) => Err(error.into()),
@@ -79,14 +79,14 @@ async fn once(clients: &[NodeClient], json: bool, each: bool, lang: Lang) -> Res
 }
 
 /// Shows reports until the user stops it.
-async fn watch(clients: &[NodeClient], pause: Duration, lang: Lang) -> Result<Verdict, Failure> {
+async fn watch(clients: &[NodeClient], pause: Duration) -> Result<Verdict, Failure> {
     loop {
         let mut text = String::new();
         let mut reports = Vec::new();
         for client in clients {
             match client.status().await {
                 Ok(report) => {
-                    text.push_str(&report::text(&report, lang));
+                    text.push_str(&report::text(&report, language::current()));
                     text.push('\n');
                     reports.push(report);
                 }

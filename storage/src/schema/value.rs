@@ -113,20 +113,29 @@ pub enum Value<'a> {
     Area(u32),
 }
 
-/// Why text is not a value of its column: a code that programs may rely on, a sentence, and what to do.
+/// Why text is not a value of its column. What was given is cut to [`GIVEN_CHARS_MAX`] characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}; {hint}")]
-pub struct ValueError {
-    pub code: &'static str,
-    pub message: String,
-    pub hint: String,
+pub enum ValueError {
+    #[error("`{given}` is not a whole number")]
+    NotWholeNumber { given: String },
+    #[error("{number} lies outside {min} to {max}")]
+    OutOfRange { number: i64, min: i64, max: i64 },
+    #[error("`{given}` is not a date")]
+    NotADate { given: String },
+    #[error("`{given}` is not a unit code")]
+    NotAUnitCode { given: String },
+    #[error("the text holds the control character U+{:04X}", *.character as u32)]
+    ControlCharacter { character: char },
+    #[error("the text has {chars} characters, at most {chars_max} fit")]
+    TooLong { chars: usize, chars_max: usize },
+    #[error("`{given}` is not {digits} digits")]
+    NotDigits { given: String, digits: usize },
+    #[error("`{given}` is not a code of `{list}`")]
+    UnknownCode { given: String, list: String },
 }
 
-impl ValueError {
-    fn new(code: &'static str, message: String, hint: impl Into<String>) -> Self {
-        Self { code, message, hint: hint.into() }
-    }
-}
+/// The longest text that an error repeats, in characters.
+pub const GIVEN_CHARS_MAX: usize = 40;
 
 impl Value<'_> {
     /// Reads `text` as a value of `column`. Text is brought to NFC.
@@ -137,21 +146,13 @@ impl Value<'_> {
         match &column.kind {
             ColumnKind::Text { chars_max, digits } => parse_text(text, *chars_max, *digits),
             ColumnKind::Integer { min, max } => {
-                let number: i64 = text
-                    .parse()
-                    .map_err(|_| ValueError::new("wrong_type", format!("{} is not a whole number", shown(text)), "give digits only"))?;
+                let number: i64 = text.parse().map_err(|_| ValueError::NotWholeNumber { given: cut(text) })?;
                 if !(*min..=*max).contains(&number) {
-                    return Err(ValueError::new("out_of_range", format!("{number} lies outside {min} to {max}"), "check the number"));
+                    return Err(ValueError::OutOfRange { number, min: *min, max: *max });
                 }
                 Ok(Value::Integer(number))
             }
-            ColumnKind::Date => PartialDate::parse(text).map(Value::Date).ok_or_else(|| {
-                ValueError::new(
-                    "wrong_date",
-                    format!("{} is not a date", shown(text)),
-                    "give YYYY-MM-DD, or YYYY-MM or YYYY where the rest is unknown",
-                )
-            }),
+            ColumnKind::Date => PartialDate::parse(text).map(Value::Date).ok_or_else(|| ValueError::NotADate { given: cut(text) }),
             ColumnKind::Code { list } => code_number(schema, list, text).map(Value::Code),
             ColumnKind::Flags { list } => {
                 let mut bits = 0u64;
@@ -164,11 +165,7 @@ impl Value<'_> {
                 let fits = (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
                 match text.parse() {
                     Ok(code) if fits => Ok(Value::Area(code)),
-                    _ => Err(ValueError::new(
-                        "wrong_type",
-                        format!("{} is not a unit code", shown(text)),
-                        "give the five digits of a commune",
-                    )),
+                    _ => Err(ValueError::NotAUnitCode { given: cut(text) }),
                 }
             }
         }
@@ -190,52 +187,34 @@ impl Value<'_> {
 }
 
 fn parse_text(text: &str, chars_max: usize, digits: Option<usize>) -> Result<Value<'static>, ValueError> {
-    if let Some(bad) = text.chars().find(|c| c.is_control()) {
-        return Err(ValueError::new(
-            "control_character",
-            format!("the text holds the control character U+{:04X}", bad as u32),
-            "remove it",
-        ));
+    if let Some(character) = text.chars().find(|c| c.is_control()) {
+        return Err(ValueError::ControlCharacter { character });
     }
     let normal: String = if is_nfc(text) { text.into() } else { text.nfc().collect() };
     let chars = normal.chars().count();
     if chars > chars_max {
-        return Err(ValueError::new("too_long", format!("the text has {chars} characters, at most {chars_max} fit"), "shorten it"));
+        return Err(ValueError::TooLong { chars, chars_max });
     }
     if let Some(digits) = digits
         && (normal.len() != digits || !normal.bytes().all(|b| b.is_ascii_digit()))
     {
-        return Err(ValueError::new(
-            "wrong_form",
-            format!("{} is not {digits} digits", shown(text)),
-            format!("give exactly {digits} digits"),
-        ));
+        return Err(ValueError::NotDigits { given: cut(text), digits });
     }
     Ok(Value::Text(Cow::Owned(normal)))
 }
 
 fn code_number(schema: &Schema, list: &str, text: &str) -> Result<u32, ValueError> {
     let known = schema.code_list(list).and_then(|list| list.number(text));
-    known.ok_or_else(|| {
-        let codes = schema
-            .code_list(list)
-            .map(|l| l.codes.iter().take(8).map(|c| c.code.as_str()).collect::<Vec<_>>().join(", "))
-            .unwrap_or_default();
-        ValueError::new(
-            "unknown_code",
-            format!("{} is not a code of `{list}`", shown(text)),
-            format!("use one of: {codes}{}", if schema.code_list(list).is_some_and(|l| l.codes.len() > 8) { ", …" } else { "" }),
-        )
-    })
+    known.ok_or_else(|| ValueError::UnknownCode { given: cut(text), list: list.into() })
 }
 
-/// At most 40 characters of what was given, in quotes, safe to print.
-fn shown(text: &str) -> String {
-    let mut short: String = text.chars().take(40).flat_map(char::escape_debug).collect();
-    if text.chars().count() > 40 {
+/// At most [`GIVEN_CHARS_MAX`] characters of what was given, safe to print.
+fn cut(text: &str) -> String {
+    let mut short: String = text.chars().take(GIVEN_CHARS_MAX).flat_map(char::escape_debug).collect();
+    if text.chars().nth(GIVEN_CHARS_MAX).is_some() {
         short.push('…');
     }
-    format!("`{short}`")
+    short
 }
 
 #[cfg(test)]

@@ -60,3 +60,11 @@ goodbye-peer_misbehaved = the peer broke the protocol: { $reason }
 goodbye-idle_timeout = the peer sent nothing within the timeout
 goodbye-preferred_parent_back = a parent that comes earlier in the register answers again
 goodbye-continues_elsewhere = the child continues at another node
+
+evidence-another_history = another history of this origin
+evidence-digest_mismatch = the rows do not have the digest that the head claims
+evidence-chain_mismatch = the batches do not lead to the head's chain hash
+evidence-held_batches_altered = batches that are held were altered: they do not lead to the head's chain hash
+evidence-transfer_of_another_history = the rows of a transfer belong to another history than those held
+evidence-transfer_digest_mismatch = the rows of a transfer do not have the digest that the head claims
+evidence-transfer_chain_mismatch = the batches of a transfer do not lead to the head's chain hash

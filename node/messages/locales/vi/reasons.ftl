@@ -60,3 +60,11 @@ goodbye-peer_misbehaved = bên kia vi phạm giao thức: { $reason }
 goodbye-idle_timeout = bên kia không gửi gì trong thời gian chờ
 goodbye-preferred_parent_back = kho cấp trên đứng trước trong sổ đăng ký đã trả lời trở lại
 goodbye-continues_elsewhere = kho cấp dưới tiếp tục ở một nút khác
+
+evidence-another_history = một lịch sử khác của nguồn này
+evidence-digest_mismatch = các bản ghi không có mã đối chiếu mà mốc ký nêu
+evidence-chain_mismatch = các lô không dẫn đến mã băm chuỗi của mốc ký
+evidence-held_batches_altered = các lô đang giữ đã bị sửa đổi: chúng không dẫn đến mã băm chuỗi của mốc ký
+evidence-transfer_of_another_history = các bản ghi của lần truyền toàn bộ thuộc một lịch sử khác với lịch sử đang giữ
+evidence-transfer_digest_mismatch = các bản ghi của lần truyền toàn bộ không có mã đối chiếu mà mốc ký nêu
+evidence-transfer_chain_mismatch = các lô của lần truyền toàn bộ không dẫn đến mã băm chuỗi của mốc ký

@@ -13,8 +13,8 @@ use super::{
     tally::{GROUPS_MAX, GroupKey, Slots, Tally},
 };
 use crate::{
-    answer::{AnswerContext, Basis, Territory, catalogue_in_use, refusal, territory::check_level},
-    api::{IndicatorAnswer, IndicatorRow, Problem},
+    answer::{AnswerContext, BadQuestion, Basis, Territory, catalogue_in_use, territory::check_level},
+    api::{IndicatorAnswer, IndicatorRow},
 };
 
 /// Area code of cells that the asked catalogue does not place: of another catalogue, or of no known unit. Last in order.
@@ -23,13 +23,13 @@ const ELSEWHERE: u32 = u32::MAX;
 /// Answers `query` from the cubes of every origin below the site that stands.
 ///
 /// # Errors
-/// [`StorageError`] when the disk fails; a [`Problem`] for a question that can't be answered.
+/// [`StorageError`] when the disk fails; a [`BadQuestion`] for a question that can't be answered.
 pub fn answer_indicator(
     reading: &ReadView<'_>,
     schema: &Schema,
     query: &IndicatorQuery,
     context: &AnswerContext,
-) -> Result<Result<IndicatorAnswer, Problem>, StorageError> {
+) -> Result<Result<IndicatorAnswer, BadQuestion>, StorageError> {
     let area = match AreaQuestion::resolve(reading, query, context) {
         Ok(area) => area,
         Err(problem) => return Ok(Err(problem)),
@@ -54,8 +54,7 @@ pub fn answer_indicator(
         }
     }
     let Some((groups, total)) = tally.finish() else {
-        let message = format!("the table has more than {GROUPS_MAX} groups");
-        return Ok(Err(refusal("too_many_groups", message, "ask for fewer dimensions in `by`, a coarser `level`, or a smaller `area`")));
+        return Ok(Err(BadQuestion::TooManyGroups { groups_max: GROUPS_MAX }));
     };
     let table = Table { schema, query, area: &area };
     Ok(Ok(IndicatorAnswer {
@@ -78,7 +77,7 @@ struct AreaQuestion {
 }
 
 impl AreaQuestion {
-    fn resolve(reading: &ReadView<'_>, query: &IndicatorQuery, context: &AnswerContext) -> Result<Self, Problem> {
+    fn resolve(reading: &ReadView<'_>, query: &IndicatorQuery, context: &AnswerContext) -> Result<Self, BadQuestion> {
         let catalogue = query.catalogue.unwrap_or_else(|| catalogue_in_use(reading.register(), context.site));
         let territory = match &query.area {
             Some(text) => Territory::parse(catalogue, text)?,

@@ -12,7 +12,7 @@ use super::{
     registry::{Condition, Count},
     tally::{GROUPINGS_MAX, GroupKey, Tally},
 };
-use crate::{answer::refusal, api::Problem};
+use crate::answer::BadQuestion;
 
 /// What is read of every cube that the indicator counts.
 #[derive(Debug)]
@@ -53,14 +53,11 @@ impl Plan {
     /// Resolves `query`.
     ///
     /// # Errors
-    /// [`Problem`] `not_counted` when the site's schema lacks a cube, dimension or code.
-    pub fn compile(query: &IndicatorQuery, schema: &Schema) -> Result<Self, Problem> {
+    /// [`BadQuestion::NotCounted`] when the site's schema lacks a cube, dimension or code.
+    pub fn compile(query: &IndicatorQuery, schema: &Schema) -> Result<Self, BadQuestion> {
         let mut scans: Vec<CubeScan> = Vec::new();
         for count in query.indicator.counts.iter().flat_map(|counts| counts.iter()) {
-            let missing = |what: String| {
-                let message = format!("`{}` can't be counted: this site's schema has no {what}", query.indicator.name);
-                refusal("not_counted", message, "give the site the population schema, or ask for another indicator")
-            };
+            let missing = |missing: String| BadQuestion::NotCounted { indicator: query.indicator.name.into(), missing };
             let cube = schema.cube_named(count.cube).ok_or_else(|| missing(format!("cube `{}`", count.cube)))?;
             let compiled = CompiledCount::compile(count, cube, schema).map_err(missing)?;
             match scans.iter_mut().find(|scan| scan.cube == cube.id) {

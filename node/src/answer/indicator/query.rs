@@ -9,10 +9,7 @@ use kho_storage::{
 };
 
 use super::{Grouping, Indicator, Month, Period, indicators, registry::PeriodUse};
-use crate::{
-    answer::{refusal, shown, territory},
-    api::Problem,
-};
+use crate::answer::{BadQuestion, cut, territory};
 
 /// The population authority's day starts at midnight of UTC+7.
 const DAY_STARTS_EARLIER_MS: i64 = 7 * 3600 * 1000;
@@ -40,11 +37,11 @@ impl IndicatorQuery {
     /// Reads a question. An empty parameter counts as not given. `now` gives today's date for ages and for the period of rates.
     ///
     /// # Errors
-    /// [`Problem`] says what is wrong and names the valid choices.
-    pub fn parse(name: &str, parameters: &BTreeMap<String, String>, now: SiteTime) -> Result<Self, Problem> {
+    /// [`BadQuestion`] says what is wrong and names the valid choices.
+    pub fn parse(name: &str, parameters: &BTreeMap<String, String>, now: SiteTime) -> Result<Self, BadQuestion> {
         let indicator = Indicator::named(name).ok_or_else(|| {
             let names: Vec<_> = indicators().iter().map(|indicator| indicator.name).collect();
-            refusal("unknown_indicator", format!("there is no indicator {}", shown(name)), format!("use one of: {}", names.join(", ")))
+            BadQuestion::UnknownIndicator { given: cut(name), indicators: names.join(", ") }
         })?;
         let given = Given(parameters);
         given.check_names()?;
@@ -74,103 +71,72 @@ impl<'p> Given<'p> {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
     }
 
-    fn check_names(&self) -> Result<(), Problem> {
+    fn check_names(&self) -> Result<(), BadQuestion> {
         match self.0.keys().find(|name| !PARAMETERS.contains(&name.as_str())) {
-            Some(unknown) => Err(refusal(
-                "unknown_parameter",
-                format!("there is no parameter {}", shown(unknown)),
-                format!("use: {}", PARAMETERS.join(", ")),
-            )),
+            Some(unknown) => Err(BadQuestion::UnknownParameter { given: cut(unknown), parameters: PARAMETERS.join(", ") }),
             None => Ok(()),
         }
     }
 
-    fn groupings(&self, indicator: &Indicator) -> Result<Vec<Grouping>, Problem> {
+    fn groupings(&self, indicator: &Indicator) -> Result<Vec<Grouping>, BadQuestion> {
         let mut by = Vec::new();
         for name in self.text("by").unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let Some(grouping) = Grouping::named(name).filter(|grouping| indicator.groupings.contains(grouping)) else {
                 let names: Vec<_> = indicator.groupings.iter().map(|grouping| grouping.name()).collect();
-                let hint = if names.is_empty() {
-                    "leave `by` out; use `level` for areas".into()
+                let (indicator, given) = (indicator.name.into(), cut(name));
+                return Err(if names.is_empty() {
+                    BadQuestion::NoDimensions { indicator, given }
                 } else {
-                    format!("use: {}; for areas use `level`", names.join(", "))
-                };
-                return Err(refusal("unknown_dimension", format!("`{}` can't be grouped by {}", indicator.name, shown(name)), hint));
+                    BadQuestion::UnknownDimension { indicator, given, dimensions: names.join(", ") }
+                });
             };
             if by.contains(&grouping) {
-                return Err(refusal("repeated_dimension", format!("`{name}` stands twice in `by`"), "name every dimension once"));
+                return Err(BadQuestion::RepeatedDimension { given: cut(name) });
             }
             by.push(grouping);
         }
         Ok(by)
     }
 
-    fn reference_date(&self, indicator: &Indicator) -> Result<Option<PartialDate>, Problem> {
+    fn reference_date(&self, indicator: &Indicator) -> Result<Option<PartialDate>, BadQuestion> {
         let Some(text) = self.text("at") else { return Ok(None) };
         if !indicator.takes_reference_date() {
-            return Err(refusal(
-                "not_applicable",
-                format!("`{}` does not count ages, so `at` means nothing to it", indicator.name),
-                "leave `at` out",
-            ));
+            return Err(BadQuestion::AgesNotCounted { indicator: indicator.name.into() });
         }
-        let wrong = || {
-            refusal(
-                "wrong_date",
-                format!("{} is no date", shown(text)),
-                "give at=YYYY-MM-DD, YYYY-MM or YYYY; ages count at the precision of months",
-            )
-        };
-        PartialDate::parse(text).map(Some).ok_or_else(wrong)
+        PartialDate::parse(text).map(Some).ok_or_else(|| BadQuestion::WrongDate { given: cut(text) })
     }
 
-    fn period(&self, indicator: &Indicator, today: PartialDate) -> Result<Period, Problem> {
+    fn period(&self, indicator: &Indicator, today: PartialDate) -> Result<Period, BadQuestion> {
         let period = Period { first: self.month("from", 1)?, last: self.month("to", 12)? };
         if period == Period::default() {
             return Ok(if indicator.period == PeriodUse::Closed { Period::year_before(today) } else { period });
         }
         if indicator.period == PeriodUse::Never {
-            let message = format!("`{}` counts what is registered now, so `from` and `to` mean nothing to it", indicator.name);
-            return Err(refusal("not_applicable", message, "leave them out; `at` moves the reference date of ages"));
+            return Err(BadQuestion::PeriodNotApplicable { indicator: indicator.name.into() });
         }
         if indicator.period == PeriodUse::Closed && (period.first.is_none() || period.last.is_none()) {
-            return Err(refusal(
-                "open_period",
-                format!("`{}` is a rate and needs both ends of its period", indicator.name),
-                "give from=YYYY-MM and to=YYYY-MM, both included",
-            ));
+            return Err(BadQuestion::OpenPeriod { indicator: indicator.name.into() });
         }
         if let (Some(first), Some(last)) = (period.first, period.last)
             && first > last
         {
-            return Err(refusal(
-                "empty_period",
-                format!("the period starts in {first}, after it ends in {last}"),
-                "exchange `from` and `to`; both months are included",
-            ));
+            return Err(BadQuestion::EmptyPeriod { first: first.to_string(), last: last.to_string() });
         }
         Ok(period)
     }
 
     /// Reads a month; a year alone stands for its first or last month.
-    fn month(&self, name: &str, month_of_year: u8) -> Result<Option<Month>, Problem> {
+    fn month(&self, name: &str, month_of_year: u8) -> Result<Option<Month>, BadQuestion> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let date = PartialDate::parse(text).filter(|date| date.day == 0);
-        let date = date.ok_or_else(|| {
-            refusal(
-                "wrong_month",
-                format!("{} is no month", shown(text)),
-                format!("give {name}=YYYY-MM, or YYYY; events are counted by month"),
-            )
-        })?;
+        let date = date.ok_or_else(|| BadQuestion::WrongMonth { given: cut(text), parameter: name.into() })?;
         let month = if date.month == 0 { month_of_year } else { date.month };
         Ok(Some(Month::of(PartialDate { month, ..date })))
     }
 }
 
 /// The day on which `now` falls.
-fn day_of(now: SiteTime) -> Result<PartialDate, Problem> {
+fn day_of(now: SiteTime) -> Result<PartialDate, BadQuestion> {
     let text = SiteTime(now.0.saturating_add(DAY_STARTS_EARLIER_MS)).to_rfc3339();
-    let day = text.get(..10).and_then(PartialDate::parse);
-    day.ok_or_else(|| refusal("wrong_clock", format!("this node's clock says {text}"), "set the node's clock, then ask again"))
+    text.get(..10).and_then(PartialDate::parse).ok_or(BadQuestion::WrongClock { time: text })
 }

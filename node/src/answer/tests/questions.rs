@@ -1,5 +1,7 @@
 //! Bad questions get a clear answer.
 
+use kho_messages::{Lang, Reportable as _};
+
 use super::world::{CENTRE, World};
 
 /// Indicator, parameters, the refusal's word, and what its hint must name.
@@ -34,13 +36,13 @@ const BAD: &[Bad] = &[
 fn promise_10_a_bad_question_names_the_valid_choices() {
     let world = World::new(&[(11, ("legacy-63", "001"))]);
     for (indicator, parameters, code, hint) in BAD {
-        let problem = world.ask(CENTRE, indicator, parameters).expect_err(code);
-        assert_eq!(&problem.code, code, "{indicator} {parameters:?}: {problem:?}");
-        assert!(problem.hint.contains(hint), "{indicator} {parameters:?}: {problem:?}");
-        assert!(!problem.message.is_empty());
+        let bad = world.ask(CENTRE, indicator, parameters).expect_err(code);
+        assert_eq!(bad.code(), *code, "{indicator} {parameters:?}: {bad:?}");
+        assert!(kho_messages::hint(Lang::En, &bad).contains(hint), "{indicator} {parameters:?}: {bad:?}");
+        assert!(!kho_messages::report(Lang::En, &bad).is_empty());
     }
     for (table, key, code) in [("people", "1", "unknown_table"), ("person", "", "wrong_key"), ("person", &"x".repeat(129), "wrong_key")] {
-        assert_eq!(world.row(CENTRE, table, key).expect_err(code).code, code);
+        assert_eq!(world.row(CENTRE, table, key).expect_err(code).code(), code);
     }
 }
 

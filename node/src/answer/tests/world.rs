@@ -16,8 +16,8 @@ use kho_storage::{
 };
 
 use crate::{
-    answer::{AnswerContext, IndicatorQuery, ReadMode, answer_indicator, find_row},
-    api::{IndicatorAnswer, Problem, RowAnswer},
+    answer::{AnswerContext, BadQuestion, IndicatorQuery, ReadMode, answer_indicator, find_row},
+    api::{IndicatorAnswer, RowAnswer},
 };
 
 pub const CENTRE: u32 = 1;
@@ -162,7 +162,7 @@ impl World {
     }
 
     /// Asks a site.
-    pub fn ask(&self, site: u32, name: &str, parameters: &[(&str, &str)]) -> Result<IndicatorAnswer, Problem> {
+    pub fn ask(&self, site: u32, name: &str, parameters: &[(&str, &str)]) -> Result<IndicatorAnswer, BadQuestion> {
         let parameters = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let query = IndicatorQuery::parse(name, &parameters, NOW)?;
         let answered = self.sites[&site].warehouse.read(|reading| answer_indicator(reading, population(), &query, &context(site)));
@@ -175,7 +175,7 @@ impl World {
         answer.rows.into_iter().map(|row| (row.group, row.values[0].expect("a number"))).collect()
     }
 
-    pub fn row(&self, site: u32, table: &str, key: &str) -> Result<RowAnswer, Problem> {
+    pub fn row(&self, site: u32, table: &str, key: &str) -> Result<RowAnswer, BadQuestion> {
         self.sites[&site].warehouse.read(|reading| find_row(reading, population(), table, key, &context(site))).expect("the disk is well")
     }
 }

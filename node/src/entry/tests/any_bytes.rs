@@ -83,7 +83,7 @@ proptest! {
         let csv = Sent::csv("person", csv_of(&rows)).read().map(|batch| batch.changes);
         match (ndjson, csv) {
             (Ok(ndjson), Ok(csv)) => prop_assert_eq!(ndjson, csv),
-            (Err(ndjson), Err(csv)) => prop_assert_eq!(ndjson.errors[0].code, csv.errors[0].code),
+            (Err(ndjson), Err(csv)) => prop_assert_eq!(ndjson.errors[0].code(), csv.errors[0].code()),
             (ndjson, csv) => prop_assert!(false, "{ndjson:?} but {csv:?}"),
         }
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use kho_messages::Lang;
+
 use super::{Bad, Finding, Sent, bad_rows, csv_of, gz, person, put};
 use crate::entry::{
-    ENTRY_CODES, EntryEncoding, EntryFormat, EntryLimits, EntryRefusal,
+    ENTRY_CODES, EntryEncoding, EntryError, EntryFormat, EntryLimits, EntryRefusal,
     EntryStatus::{self, Malformed, TooLarge, Unsupported, WrongRows},
 };
 
@@ -147,11 +149,14 @@ fn all() -> Vec<Bad> {
 
 fn check(what: &str, piece: usize, outcome: Result<super::CheckedBatch, EntryRefusal>, status: EntryStatus, wanted: &[Finding]) {
     let refusal = outcome.expect_err(what);
-    let found: Vec<_> = refusal.errors.iter().map(|e| (e.row, e.line, e.column.as_deref(), e.code)).collect();
+    let found: Vec<_> = refusal.errors.iter().map(|e| (e.row, e.line, e.column.as_deref(), e.code())).collect();
     assert_eq!((found.as_slice(), refusal.status), (wanted, status), "{what}, in pieces of {piece}: {refusal:#?}");
     for error in &refusal.errors {
-        assert!(!error.message.is_empty() && !error.hint.is_empty(), "{what}: {error:?}");
-        assert!(!error.message.contains(|c: char| c.is_control()), "{what}: {error:?}");
+        for lang in Lang::ALL {
+            let (message, hint) = (kho_messages::report(lang, &error.fault), kho_messages::hint(lang, &error.fault));
+            assert!(!message.is_empty() && !hint.is_empty(), "{what}: {error:?}");
+            assert!(!message.contains(|c: char| c.is_control()), "{what}: {error:?}");
+        }
     }
 }
 
@@ -170,14 +175,16 @@ fn promise_10_every_kind_of_bad_body_is_refused_with_its_row_and_column() {
 fn every_word_of_the_api_is_shown_by_a_bad_body() {
     let shown: BTreeSet<_> = all().iter().flat_map(|bad| bad.findings.iter().map(|finding| finding.3)).collect();
     let by_request = BTreeSet::from(["unsupported_format", "unsupported_encoding"]);
+    // Whether a row exists is seen when the batch is applied.
+    let by_apply = BTreeSet::from(["row_missing"]);
     let words: BTreeSet<_> = ENTRY_CODES.iter().map(|word| word.code).collect();
-    assert_eq!(shown.union(&by_request).copied().collect::<BTreeSet<_>>(), words);
+    assert_eq!(&(&shown | &by_request) | &by_apply, words);
     assert_eq!(words.len(), ENTRY_CODES.len(), "no word stands twice");
 }
 
 #[test]
 fn promise_10_another_format_or_encoding_is_refused_before_the_body_is_read() {
-    let code = |refusal: EntryRefusal| (refusal.status, refusal.errors[0].code);
+    let code = |refusal: EntryRefusal| (refusal.status, refusal.errors[0].code());
     assert_eq!(EntryFormat::of_media_type("text/csv; charset=utf-8", Some("person")), Ok(EntryFormat::Csv { table: "person".into() }));
     assert_eq!(EntryFormat::of_media_type("Application/X-NDJSON", None), Ok(EntryFormat::Ndjson));
     assert_eq!(EntryFormat::of_media_type("application/xml", None).map_err(code), Err((Unsupported, "unsupported_format")));
@@ -194,7 +201,7 @@ fn promise_10_a_line_of_a_gigabyte_is_refused_at_the_limit_and_never_held() {
         let mut reader = sent.limited(|l| l.body_bytes_max = 2 << 30).reader().expect("a known table");
         for _ in 0..1024 {
             let refusal = reader.feed(&chunk).expect_err("the first chunk passes the limit already");
-            assert_eq!((refusal.status, refusal.errors.len(), refusal.errors[0].code), (TooLarge, 1, "line_too_long"));
+            assert_eq!((refusal.status, refusal.errors.len(), refusal.errors[0].code()), (TooLarge, 1, "line_too_long"));
         }
         assert!(reader.finish().is_err());
     }
@@ -209,16 +216,22 @@ fn promise_10_findings_beyond_the_limit_are_counted_and_what_ends_the_reading_is
     assert_eq!(refusal.errors.last().and_then(|error| error.row), Some(100));
     let refusal = Sent::ndjson(body).limited(|l| l.rows_max = 200).read().expect_err("bad rows");
     assert_eq!((refusal.errors.len(), refusal.more, refusal.status), (101, 100, TooLarge));
-    assert_eq!(refusal.errors.last().map(|error| error.code), Some("too_many_rows"));
+    assert_eq!(refusal.errors.last().map(EntryError::code), Some("too_many_rows"));
 }
 
 #[test]
-fn a_refusal_is_written_as_the_api_returns_it() {
+fn a_finding_is_told_in_both_languages() {
     let refusal = Sent::csv("person", csv_of(&[person(&[("sex", "x")])])).read().expect_err("a bad code");
-    let text = serde_json::to_string(&refusal).expect("a refusal always serializes");
+    let error = &refusal.errors[0];
+    assert_eq!((error.row, error.line, error.column.as_deref(), error.code()), (Some(1), Some(2), Some("sex"), "unknown_code"));
+    let told = Lang::ALL.map(|lang| (kho_messages::report(lang, &error.fault), kho_messages::hint(lang, &error.fault)));
+    let text = |message: &str, hint: &str| (message.to_owned(), hint.to_owned());
     assert_eq!(
-        text,
-        r#"{"error":"batch refused","errors":[{"row":1,"line":2,"column":"sex","code":"unknown_code","message":"`x` is not a code of `sex`","hint":"use one of: male, female"}],"more":0}"#
+        told,
+        [
+            text("`x` is not a code of `sex`", "use one of: male, female"),
+            text("`x` không phải là mã của danh mục `sex`", "hãy dùng một trong các mã: male, female"),
+        ]
     );
 }
 
@@ -228,7 +241,7 @@ fn broken_text_and_duplicate_keys_name_their_places() {
     let place = persons(2).rfind('ễ').expect("stands in the body");
     body[place + 1] = b'x';
     let refusal = Sent::ndjson([b"\xef\xbb\xbf", &body[..]].concat()).read().expect_err("broken text");
-    assert_eq!(refusal.errors[0].message, format!("byte {} of the body is no UTF-8", place + 3));
+    assert_eq!(kho_messages::report(Lang::En, &refusal.errors[0].fault), format!("byte {} of the body is no UTF-8", place + 3));
     let refusal = Sent::ndjson(persons(2) + &persons(1)).read().expect_err("a key twice");
-    assert_eq!(refusal.errors[0].message, "rows 1 and 3 both change `P1` of `person`");
+    assert_eq!(kho_messages::report(Lang::En, &refusal.errors[0].fault), "rows 1 and 3 both change `P1` of `person`");
 }

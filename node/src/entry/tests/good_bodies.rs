@@ -140,7 +140,7 @@ fn decomposed_text_and_keys_become_the_composed_ones() {
         |name: &str| Sent::csv("person", csv_of(&[person(&[("full_name", name), ("person_id", name)])])).read().expect("good rows").changes;
     assert_eq!(read(composed), read(&decomposed));
     let both = csv_of(&[person(&[("person_id", composed)]), person(&[("person_id", &decomposed)])]);
-    assert_eq!(Sent::csv("person", both).read().expect_err("one key twice").errors[0].code, "duplicate_key");
+    assert_eq!(Sent::csv("person", both).read().expect_err("one key twice").errors[0].code(), "duplicate_key");
 }
 
 #[test]

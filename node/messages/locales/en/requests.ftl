@@ -1,0 +1,100 @@
+### Why a node refused a request, and what to do.
+
+request-client_wanted = { $who } may not do this
+    .hint = use a client certificate of site { $site }: `kho pki client --client NAME --site { $site }`
+request-operator_wanted = { $who } may not do this
+    .hint = use an operator certificate: `kho pki client --operator NAME --site { $site }`
+request-malformed = the request can't be read: { $detail }
+    .hint = correct the request; the node describes what it takes at /v1/openapi.json
+request-malformed_origins = `{ $given }` is not of the form wanted
+    .hint = give `origins=1,2` and `from=1:10,2:5`
+request-not_found = the node has nothing at this path
+    .hint = correct the path; the node describes what it answers at /v1/openapi.json
+request-method_not_allowed = the node does not take this method at this path
+    .hint = use another method; the node describes what it takes at /v1/openapi.json
+request-body_cut_short = the body ended early: { $detail }
+    .hint = send it again
+
+request-local_storage = the node's disk failed: { $detail }
+    .hint = see the node's log and `kho status`
+request-bundle_not_written = the bundle could not be written: { $detail }
+    .hint = check the disk's free space
+request-bundle_not_kept = the bundle could not be kept: { $detail }
+    .hint = check the disk's free space
+request-disk_full = { $free_mib } MiB are free on the disk of { $folder }: entry is refused until { $reserve_mib } MiB are free again
+    .hint = free some space on the node, then try again
+request-internal = the request's task ended early
+    .hint = see the node's log
+request-node_stopped = this node has stopped taking part: { $detail }
+    .hint = use another node of the site; see the node's log
+request-not_ready = this node has applied nothing yet
+    .hint = try again when `/readyz` says so
+
+request-no_leader = the site has no leader at the moment
+    .hint = try again in a moment; see `kho status`
+request-leadership_unconfirmed = no leader of the site could confirm that it leads: { $detail }
+    .hint = try again in a moment, or read locally; see `kho status`
+request-busy = too many writes are under way
+    .hint = try again in a moment
+request-batch_too_large = the batch has { $bytes } bytes, at most { $bytes_max } are taken
+    .hint = send fewer rows in one batch
+request-outcome_unknown = whether the write was committed is unknown: { $detail }
+    .hint = send the same body again with the same request key: it is applied once
+
+request-request_key_missing = the request has no request key
+    .hint = send a header `{ $header }` of 1 to { $bytes_max } printable ASCII characters, the same again for a retry
+request-request_key_malformed = the request key is empty, too long, or holds other characters
+    .hint = send a header `{ $header }` of 1 to { $bytes_max } printable ASCII characters, the same again for a retry
+request-request_key_reused = the request key `{ $key }` came before with another body (hash { $first_hash }, batch { $batch }); nothing was changed
+    .hint = give every new body a request key of its own
+request-batch_refused = the batch was refused whole, nothing was changed: { $first }
+    .hint = correct the body and send it again
+request-row_missing = the batch takes away a row that does not exist; nothing was changed
+    .hint = correct the batch and send it again under a new request key
+request-not_author = this site does not write origin { $origin }
+    .hint = enter the records at the site that does; see `kho register show`
+request-no_origin_to_write = the register gives site { $site } no origin to write
+    .hint = enter the records at the site that authors them; see `kho register show`
+
+request-no_register = this site has no register yet
+    .hint = give it one with `kho register apply`
+request-register_refused = the register was refused: { $detail }
+    .hint = issue it again with `kho register issue`
+request-register_older = the site has register version { $held }, this is version { $given }
+    .hint = raise `version` and issue it again
+
+request-wrong_size = a site has 1, 3 or 5 nodes, not { $nodes }
+    .hint = name that many members
+request-node_twice = a node is named twice
+    .hint = give every node its own id
+request-already_founded = this node belongs to a site already
+    .hint = see `kho status`
+request-node_id_used = node { $node } was a member of this site before or is one on another disk; node ids are never used twice
+    .hint = give the node a new id
+request-node_not_fresh = node { $node } holds data of an earlier membership
+    .hint = clear its data directory and give it a new id
+request-not_a_member = node { $node } is not a member of the site
+    .hint = see `kho status`, add it with `kho node add`
+request-no_voter_left = the site would be left without a voter
+    .hint = add another node first with `kho node add`
+request-node_unreachable = node { $node } can't be reached: { $detail }
+    .hint = check that khod runs there and the address
+request-change_in_progress = another change of the members is under way
+    .hint = wait for it, see `kho status`
+request-not_caught_up = node { $node } was added but has not caught up: it holds entry { $matched } of { $wanted }
+    .hint = it goes on by itself, see `kho status`
+
+request-not_kept = what stood after batch { $batch } of origin { $origin } is not known here
+    .hint = ask for a newer batch; see `kho status`
+request-unknown_origin = this site holds nothing of origin { $origin }
+    .hint = see `kho status`
+request-no_transfer = no transfer of origin { $origin } is under way
+    .hint = see `kho status`
+request-bundle_too_large = the bundle is longer than { $bytes_max } bytes
+    .hint = export fewer origins at a time
+request-bundle_refused = the bundle was refused: { $detail }
+    .hint = export it again with `kho bundle export`
+request-bundle = the bundle could not be made: { $detail }
+    .hint = see the node's log
+request-signing_key = the node's signing key can't be used: { $detail }
+    .hint = see `kho pki request`

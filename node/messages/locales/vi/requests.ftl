@@ -1,0 +1,100 @@
+### Lý do nút từ chối một yêu cầu, và việc cần làm.
+
+request-client_wanted = { $who } không có quyền làm việc này
+    .hint = hãy dùng chứng thư số người dùng của điểm kho { $site }: `kho pki client --client NAME --site { $site }`
+request-operator_wanted = { $who } không có quyền làm việc này
+    .hint = hãy dùng chứng thư số người vận hành: `kho pki client --operator NAME --site { $site }`
+request-malformed = không đọc được yêu cầu: { $detail }
+    .hint = hãy sửa yêu cầu; mô tả những gì nút nhận có tại /v1/openapi.json
+request-malformed_origins = `{ $given }` không đúng dạng
+    .hint = hãy ghi `origins=1,2` và `from=1:10,2:5`
+request-not_found = nút không có gì tại đường dẫn này
+    .hint = hãy sửa đường dẫn; mô tả những gì nút trả lời có tại /v1/openapi.json
+request-method_not_allowed = nút không nhận phương thức này tại đường dẫn này
+    .hint = hãy dùng phương thức khác; mô tả những gì nút nhận có tại /v1/openapi.json
+request-body_cut_short = nội dung kết thúc sớm: { $detail }
+    .hint = hãy gửi lại
+
+request-local_storage = đĩa của nút bị lỗi: { $detail }
+    .hint = hãy xem nhật ký của nút và `kho status`
+request-bundle_not_written = không ghi được gói dữ liệu: { $detail }
+    .hint = hãy kiểm tra dung lượng trống của đĩa
+request-bundle_not_kept = không lưu được gói dữ liệu: { $detail }
+    .hint = hãy kiểm tra dung lượng trống của đĩa
+request-disk_full = đĩa của { $folder } còn trống { $free_mib } MiB: việc nhập dữ liệu bị từ chối cho đến khi còn trống { $reserve_mib } MiB
+    .hint = hãy giải phóng dung lượng đĩa trên nút rồi thử lại
+request-internal = tác vụ xử lý yêu cầu đã kết thúc sớm
+    .hint = hãy xem nhật ký của nút
+request-node_stopped = nút này đã ngừng tham gia: { $detail }
+    .hint = hãy dùng nút khác của điểm kho; hãy xem nhật ký của nút
+request-not_ready = nút này chưa áp dụng gì
+    .hint = hãy thử lại khi `/readyz` báo sẵn sàng
+
+request-no_leader = điểm kho hiện chưa có nút chủ
+    .hint = hãy thử lại sau giây lát; hãy xem `kho status`
+request-leadership_unconfirmed = không có nút chủ nào của điểm kho xác nhận được vai trò của mình: { $detail }
+    .hint = hãy thử lại sau giây lát, hoặc đọc tại chỗ; hãy xem `kho status`
+request-busy = đang có quá nhiều lượt ghi
+    .hint = hãy thử lại sau giây lát
+request-batch_too_large = lô có { $bytes } byte, tối đa được nhận là { $bytes_max }
+    .hint = hãy gửi ít bản ghi hơn trong một lô
+request-outcome_unknown = chưa rõ lượt ghi đã được xác nhận hay chưa: { $detail }
+    .hint = hãy gửi lại đúng nội dung đó với cùng khóa yêu cầu: dữ liệu chỉ được áp dụng một lần
+
+request-request_key_missing = yêu cầu không có khóa yêu cầu
+    .hint = hãy gửi tiêu đề `{ $header }` gồm 1 đến { $bytes_max } ký tự ASCII in được; khi thử lại hãy dùng đúng khóa đó
+request-request_key_malformed = khóa yêu cầu để trống, quá dài hoặc có ký tự khác
+    .hint = hãy gửi tiêu đề `{ $header }` gồm 1 đến { $bytes_max } ký tự ASCII in được; khi thử lại hãy dùng đúng khóa đó
+request-request_key_reused = khóa yêu cầu `{ $key }` đã được dùng với nội dung khác (mã băm { $first_hash }, lô { $batch }); không có gì thay đổi
+    .hint = mỗi nội dung mới cần một khóa yêu cầu riêng
+request-batch_refused = cả lô bị từ chối, không có gì thay đổi: { $first }
+    .hint = hãy sửa nội dung rồi gửi lại
+request-row_missing = lô xóa một bản ghi không tồn tại; không có gì thay đổi
+    .hint = hãy sửa lô rồi gửi lại với khóa yêu cầu mới
+request-not_author = điểm kho này không phải là nơi ghi của nguồn { $origin }
+    .hint = hãy nhập bản ghi tại điểm kho là nơi ghi; hãy xem `kho register show`
+request-no_origin_to_write = sổ đăng ký không giao cho điểm kho { $site } nguồn nào để ghi
+    .hint = hãy nhập bản ghi tại điểm kho là nơi ghi; hãy xem `kho register show`
+
+request-no_register = điểm kho này chưa có sổ đăng ký
+    .hint = hãy cấp bằng lệnh `kho register apply`
+request-register_refused = sổ đăng ký bị từ chối: { $detail }
+    .hint = hãy phát hành lại bằng lệnh `kho register issue`
+request-register_older = điểm kho đang có sổ đăng ký phiên bản { $held }, đây là phiên bản { $given }
+    .hint = hãy tăng `version` rồi phát hành lại
+
+request-wrong_size = một điểm kho có 1, 3 hoặc 5 nút, không phải { $nodes }
+    .hint = hãy nêu đúng số thành viên như vậy
+request-node_twice = một nút được nêu hai lần
+    .hint = mỗi nút cần một số hiệu riêng
+request-already_founded = nút này đã thuộc một điểm kho
+    .hint = hãy xem `kho status`
+request-node_id_used = nút { $node } từng là thành viên của điểm kho này, hoặc đang là thành viên trên một đĩa khác; số hiệu nút không bao giờ dùng lại
+    .hint = hãy cấp cho nút số hiệu mới
+request-node_not_fresh = nút { $node } còn giữ dữ liệu của một lần tham gia trước
+    .hint = hãy dọn thư mục dữ liệu của nút và cấp số hiệu mới
+request-not_a_member = nút { $node } không phải là thành viên của điểm kho
+    .hint = hãy xem `kho status`, thêm nút bằng lệnh `kho node add`
+request-no_voter_left = điểm kho sẽ không còn nút biểu quyết nào
+    .hint = trước hết hãy thêm một nút khác bằng lệnh `kho node add`
+request-node_unreachable = không kết nối được với nút { $node }: { $detail }
+    .hint = hãy kiểm tra khod có chạy ở đó không và địa chỉ có đúng không
+request-change_in_progress = đang có một thay đổi thành viên khác
+    .hint = hãy đợi xong, xem `kho status`
+request-not_caught_up = nút { $node } đã được thêm nhưng chưa theo kịp: đang có mục { $matched } trên { $wanted }
+    .hint = việc này tự tiếp tục, hãy xem `kho status`
+
+request-not_kept = ở đây không còn lưu trạng thái sau lô { $batch } của nguồn { $origin }
+    .hint = hãy hỏi một lô mới hơn; hãy xem `kho status`
+request-unknown_origin = điểm kho này không giữ gì của nguồn { $origin }
+    .hint = hãy xem `kho status`
+request-no_transfer = không có việc truyền toàn bộ nguồn { $origin } nào đang diễn ra
+    .hint = hãy xem `kho status`
+request-bundle_too_large = gói dữ liệu dài hơn { $bytes_max } byte
+    .hint = hãy xuất ít nguồn hơn mỗi lần
+request-bundle_refused = gói dữ liệu bị từ chối: { $detail }
+    .hint = hãy xuất lại bằng lệnh `kho bundle export`
+request-bundle = không tạo được gói dữ liệu: { $detail }
+    .hint = hãy xem nhật ký của nút
+request-signing_key = không dùng được khóa ký của nút: { $detail }
+    .hint = hãy xem `kho pki request`

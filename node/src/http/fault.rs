@@ -1,0 +1,180 @@
+//! Why a request was refused, and what an order did: one kind a text. What is wrong with a body or a question has kinds of its own
+//! ([`RowFault`](crate::entry::RowFault), [`BadQuestion`](crate::answer::BadQuestion)).
+//!
+//! Invariant: every kind has its text in every language, and every refusal a hint and an HTTP status of its own
+//! (tests `every_refusal_and_every_order_has_its_text_in_every_language`, `every_code_of_a_refusal_has_its_status`).
+
+use kho_messages::{Ordinal, Reportable as _};
+use kho_storage::error::StorageError;
+
+use crate::consensus::{MembersError, ProposeError, ReadError};
+
+kho_messages::reportable! {
+    /// Why a request was refused.
+    pub enum RequestFault in "request" {
+        ClientWanted { who: String, site: Ordinal } = "forbidden" as "client_wanted",
+        OperatorWanted { who: String, site: Ordinal } = "forbidden" as "operator_wanted",
+        /// Path, query or body do not have the form that the request asks for.
+        Unreadable { detail: String } = "malformed",
+        MalformedOrigins { given: String } = "malformed" as "malformed_origins",
+        UnknownResource {} = "not_found",
+        MethodNotAllowed {} = "method_not_allowed",
+        BodyCutShort { detail: String } = "body_cut_short",
+
+        LocalStorage { detail: String } = "local_storage",
+        BundleNotWritten { detail: String } = "local_storage" as "bundle_not_written",
+        BundleNotKept { detail: String } = "no_space" as "bundle_not_kept",
+        DiskFull { folder: String, free_mib: u64, reserve_mib: u64 } = "disk_full",
+        TaskLost {} = "internal",
+        NodeStopped { detail: String } = "node_stopped",
+        NotReady {} = "not_ready",
+
+        NoLeader {} = "no_leader",
+        LeadershipUnconfirmed { detail: String } = "no_leader" as "leadership_unconfirmed",
+        Busy {} = "busy",
+        BatchTooLarge { bytes: usize, bytes_max: usize } = "batch_too_large",
+        OutcomeUnknown { detail: String } = "outcome_unknown",
+
+        RequestKeyMissing { header: &'static str, bytes_max: usize } = "request_key_missing",
+        RequestKeyMalformed { header: &'static str, bytes_max: usize } = "request_key_malformed",
+        RequestKeyReused { key: String, first_hash: String, batch: Ordinal } = "request_key_reused",
+        BatchRefused { first: kho_messages::Message } = "batch_refused",
+        RowMissing {} = "batch_refused" as "row_missing",
+        NotAuthor { origin: Ordinal } = "not_author",
+        NoOriginToWrite { site: Ordinal } = "not_author" as "no_origin_to_write",
+
+        NoRegister {} = "no_register",
+        RegisterRefused { detail: String } = "register_refused",
+        RegisterOlder { held: Ordinal, given: Ordinal } = "register_older",
+
+        WrongSize { nodes: usize } = "wrong_size",
+        NodeTwice {} = "node_twice",
+        AlreadyFounded {} = "members_unchanged" as "already_founded",
+        NodeIdUsed { node: Ordinal } = "members_unchanged" as "node_id_used",
+        NodeNotFresh { node: Ordinal } = "members_unchanged" as "node_not_fresh",
+        NotAMember { node: Ordinal } = "members_unchanged" as "not_a_member",
+        NoVoterLeft {} = "members_unchanged" as "no_voter_left",
+        NodeUnreachable { node: Ordinal, detail: String } = "members_unchanged" as "node_unreachable",
+        ChangeInProgress {} = "members_unchanged" as "change_in_progress",
+        NotCaughtUp { node: Ordinal, matched: u64, wanted: u64 } = "members_unchanged" as "not_caught_up",
+
+        BatchNotKept { origin: Ordinal, batch: Ordinal } = "not_kept",
+        UnknownOrigin { origin: Ordinal } = "unknown_origin",
+        NoTransfer { origin: Ordinal } = "no_transfer",
+        BundleTooLarge { bytes_max: u64 } = "bundle_too_large",
+        BundleRefused { detail: String } = "bundle_refused",
+        BundleFailed { detail: String } = "bundle",
+        SigningKeyUnusable { detail: String } = "signing_key",
+    }
+}
+
+kho_messages::reportable! {
+    /// What an order did.
+    pub enum OrderDone in "done" {
+        Alive {} = "alive",
+        Ready {} = "ready",
+        RegisterStands { version: Ordinal } = "register_stands",
+        SiteFounded { site: Ordinal, nodes: usize } = "site_founded",
+        NodeAdded { node: Ordinal, site: Ordinal } = "node_added",
+        NodeRemoved { node: Ordinal, site: Ordinal } = "node_removed",
+        OriginResumed { origin: Ordinal } = "origin_resumed",
+        TransferAbandoned { origin: Ordinal } = "transfer_abandoned",
+    }
+}
+
+impl RequestFault {
+    /// The HTTP status code.
+    pub fn status(&self) -> u16 {
+        status_of(self.code())
+    }
+}
+
+fn status_of(code: &str) -> u16 {
+    match code {
+        "malformed"
+        | "body_cut_short"
+        | "request_key_missing"
+        | "request_key_malformed"
+        | "wrong_size"
+        | "node_twice"
+        | "bundle_refused" => 400,
+        "forbidden" => 403,
+        "not_found" | "not_kept" | "unknown_origin" | "no_transfer" => 404,
+        "method_not_allowed" => 405,
+        "request_key_reused" | "not_author" | "register_refused" | "register_older" | "members_unchanged" => 409,
+        "batch_too_large" | "bundle_too_large" => 413,
+        "batch_refused" => 422,
+        "busy" => 429,
+        "disk_full" | "not_ready" | "no_leader" | "no_register" => 503,
+        "outcome_unknown" => 504,
+        "no_space" => 507,
+        // What is left lies with this node: `local_storage`, `internal`, `node_stopped`, `bundle`, `signing_key`.
+        _ => 500,
+    }
+}
+
+impl From<StorageError> for RequestFault {
+    fn from(error: StorageError) -> Self {
+        tracing::error!(%error, "a request met a fault of the local disk");
+        Self::LocalStorage { detail: error.to_string() }
+    }
+}
+
+impl From<ProposeError> for RequestFault {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Busy { .. } => Self::Busy {},
+            ProposeError::NoLeader { .. } => Self::NoLeader {},
+            ProposeError::TooLarge { bytes, bytes_max } => Self::BatchTooLarge { bytes, bytes_max },
+            ProposeError::Unknown { why } => Self::OutcomeUnknown { detail: why },
+            ProposeError::Fatal { why } => Self::NodeStopped { detail: why },
+        }
+    }
+}
+
+impl From<ReadError> for RequestFault {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NoLeader { why, .. } => Self::LeadershipUnconfirmed { detail: why },
+            ReadError::Fatal { why } => Self::NodeStopped { detail: why },
+        }
+    }
+}
+
+impl From<MembersError> for RequestFault {
+    fn from(error: MembersError) -> Self {
+        let number = |node: kho_storage::ids::NodeId| Ordinal(node.0);
+        match error {
+            MembersError::AlreadyInitialised => Self::AlreadyFounded {},
+            MembersError::IdUsed(node) => Self::NodeIdUsed { node: number(node) },
+            MembersError::NotFresh(node) => Self::NodeNotFresh { node: number(node) },
+            MembersError::NotAMember(node) => Self::NotAMember { node: number(node) },
+            MembersError::NoVoterLeft => Self::NoVoterLeft {},
+            MembersError::Unreachable { node, why } => Self::NodeUnreachable { node: number(node), detail: why },
+            MembersError::InProgress => Self::ChangeInProgress {},
+            MembersError::NotCaughtUp { node, matched, wanted } => Self::NotCaughtUp { node: number(node), matched, wanted },
+            MembersError::NoLeader { why, .. } => Self::LeadershipUnconfirmed { detail: why },
+            MembersError::Fatal { why } => Self::NodeStopped { detail: why },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kho_messages::coverage;
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_and_every_order_has_its_text_in_every_language() {
+        assert_eq!(coverage::declared_gaps(RequestFault::SUBJECT, RequestFault::TEXTS, &["hint"]), Vec::<String>::new());
+        assert_eq!(coverage::declared_gaps(OrderDone::SUBJECT, OrderDone::TEXTS, &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_code_of_a_refusal_has_its_status() {
+        let mut own: Vec<_> = RequestFault::CODES.iter().filter(|code| status_of(code) == 500).copied().collect();
+        own.dedup();
+        assert_eq!(own, ["local_storage", "internal", "node_stopped", "bundle", "signing_key"], "faults of this node alone");
+    }
+}
