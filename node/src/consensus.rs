@@ -60,11 +60,7 @@ pub use types::{DiskId, GroupId, NodeAddress};
 use std::{sync::Arc, time::Instant};
 
 use kho_storage::{ids::NodeId, warehouse::Warehouse};
-use parking_lot::Mutex;
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -74,6 +70,7 @@ use self::{
     snapshot::SnapshotReceiver,
     types::Raft,
 };
+use crate::task_watch::{TaskEnded, TaskWatch};
 
 /// This node's part in its site's consensus.
 pub struct Consensus {
@@ -92,7 +89,7 @@ pub struct Consensus {
     leadership: watch::Receiver<Leadership>,
     failed: watch::Receiver<Option<String>>,
     stopping: CancellationToken,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: TaskWatch,
 }
 
 impl Consensus {
@@ -119,6 +116,11 @@ impl Consensus {
         self.failed.clone()
     }
 
+    /// Resolves when a task of the consensus has ended although nobody stopped it; the process should end then.
+    pub async fn first_task_ended(&self) -> TaskEnded {
+        self.tasks.first_ended().await
+    }
+
     /// The present state, for status and metrics.
     pub fn status(&self) -> RaftStatus {
         status::status(&self.raft.metrics().borrow(), self.election_timer.heartbeat_age(Instant::now()))
@@ -143,10 +145,7 @@ impl Consensus {
         self.stopping.cancel();
         // An error means that the task is gone already.
         let _ = self.raft.shutdown().await;
-        let tasks = std::mem::take(&mut *self.tasks.lock());
-        for task in tasks {
-            let _ = task.await;
-        }
+        self.tasks.join().await;
         let warehouse = Arc::clone(&self.warehouse);
         match tokio::task::spawn_blocking(move || warehouse.flush()).await {
             Ok(Ok(())) => {}

@@ -32,6 +32,7 @@ use crate::{
     maintenance::run_maintenance,
     node::Node,
     schema_file::load_schema,
+    task_watch::TaskWatch,
     uplink_driver::run_uplink,
     warehouse_events::WarehouseEvents,
     writer::Writer,
@@ -82,16 +83,18 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
 /// Why the node could not start, or why it stopped by itself.
 pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
-    let (node, events) = start(checked.config, checked.credentials, &checked.schema, stopping.clone()).await?;
+    let tasks = TaskWatch::new(stopping.clone());
+    let (node, events) = start(checked.config, checked.credentials, &checked.schema, stopping.clone(), &tasks).await?;
     let mut failed = node.consensus.failed();
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(sign_heads(Arc::clone(&node), checked.signing_key, events.own_batch));
-    tasks.spawn(run_uplink(Arc::clone(&node), events.changes));
-    tasks.spawn(run_maintenance(Arc::clone(&node)));
-    tasks.spawn(accept_connections(Arc::clone(&node)));
+    tasks.spawn("signs heads", sign_heads(Arc::clone(&node), checked.signing_key, events.own_batch));
+    run_uplink(Arc::clone(&node), events.changes, &tasks);
+    tasks.spawn("maintenance", run_maintenance(Arc::clone(&node)));
+    tasks.spawn("accepts connections", accept_connections(Arc::clone(&node)));
     let mut https = tokio::spawn(http::serve(Arc::clone(&node)));
     tracing::info!(site = %node.site(), node = %node.config.node, quic = %node.config.listen.quic, https = %node.config.listen.https, "running");
     let ended = tokio::select! {
+        // In this order: what a part of the node says of itself is told before the end of its task.
+        biased;
         () = stop => Ok(()),
         Ok(why) = failed.wait_for(Option::is_some) => Err(anyhow::anyhow!("the node stopped taking part: {}", why.clone().unwrap_or_default())),
         served = &mut https => match served {
@@ -99,10 +102,12 @@ pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Re
             Ok(Err(error)) => Err(error).with_context(|| format!("HTTPS on {}", node.config.listen.https)),
             Err(error) => Err(error.into()),
         },
+        end = tasks.first_ended() => Err(anyhow::anyhow!("{end}; read the log, then start the node again")),
+        end = node.consensus.first_task_ended() => Err(anyhow::anyhow!("{end}; read the log, then start the node again")),
     };
     tracing::info!("stopping");
     stopping.cancel();
-    while tasks.join_next().await.is_some() {}
+    tasks.join().await;
     // Requests under way get their answer BEFORE the consensus ends; the listener itself bounds the wait.
     if !https.is_finished() && https.await.is_err() {
         tracing::warn!("the HTTPS listener ended early");
@@ -124,6 +129,7 @@ async fn start(
     credentials: Credentials,
     schema: &Arc<Schema>,
     stopping: CancellationToken,
+    tasks: &TaskWatch,
 ) -> anyhow::Result<(Arc<Node>, Events)> {
     std::fs::create_dir_all(&config.data_dir).with_context(|| format!("the data directory {} can't be made", config.data_dir.display()))?;
     let failed_proofs = FailedProofs::open(&config.data_dir).with_context(|| {
@@ -160,7 +166,7 @@ async fn start(
     // After a crash the newest watermarks stood in the log alone; what of it is known to be committed was just applied.
     raise_to_watermarks(&certificate_clock, &warehouse)?;
     let clock = Arc::new(NodeClock::default());
-    let writer = Writer::start(Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock), config.limits.entry_requests_max);
+    let writer = Writer::start(Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock), config.limits.entry_requests_max, tasks);
     let node = Node {
         entry_schema: Arc::new(EntrySchema::compile(schema)),
         warehouse,

@@ -27,6 +27,7 @@ pub mod metering;
 mod node;
 mod reasons;
 mod schema_file;
+mod task_watch;
 mod uplink_driver;
 mod warehouse_events;
 mod writer;

@@ -26,6 +26,7 @@ use crate::{
     connection_meter::ConnectionMeter,
     node::Node,
     reasons,
+    task_watch::TaskWatch,
     warehouse_events::{Changes, WarehouseEvents},
 };
 
@@ -40,6 +41,7 @@ const INPUTS_MAX: usize = 256;
 const RECORDS_MAX: usize = 64;
 
 type Inputs = mpsc::Sender<UplinkInput>;
+type Records = mpsc::Sender<(SiteId, Vec<ParentCursor>)>;
 
 /// A connection to a parent, also while it is being dialled.
 struct ParentConnection {
@@ -47,13 +49,17 @@ struct ParentConnection {
     closing: CancellationToken,
 }
 
-/// Runs until the node stops. `events` brings what the warehouse has just applied.
-pub async fn run_uplink(node: Arc<Node>, events: Arc<WarehouseEvents>) {
-    let seed = rand::random();
-    let mut uplink = Uplink::new(UplinkConfig::default(), node.site(), node.config.node, seed);
-    let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
+/// Starts the uplink, which runs until the node stops. `events` brings what the warehouse has just applied.
+pub fn run_uplink(node: Arc<Node>, events: Arc<WarehouseEvents>, tasks: &TaskWatch) {
+    let (inputs, arriving) = mpsc::channel(INPUTS_MAX);
     let (records, to_record) = mpsc::channel(RECORDS_MAX);
-    tokio::spawn(record_in_order(Arc::clone(&node), to_record, inputs.clone()));
+    // Waiting for a record to be committed ends with the consensus, after the stop.
+    tasks.watch("records the parent's cursors", tokio::spawn(record_in_order(Arc::clone(&node), to_record, inputs.clone())));
+    tasks.spawn("uplink", drive(node, events, inputs, arriving, records));
+}
+
+async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mut arriving: mpsc::Receiver<UplinkInput>, records: Records) {
+    let mut uplink = Uplink::new(UplinkConfig::default(), node.site(), node.config.node, rand::random());
     let mut driver = Driver { node: Arc::clone(&node), inputs, connections: HashMap::new(), records };
     let mut leads = false;
     let mut tick = tokio::time::interval(TICK);
@@ -148,7 +154,7 @@ struct Driver {
     node: Arc<Node>,
     inputs: Inputs,
     connections: HashMap<LinkId, ParentConnection>,
-    records: mpsc::Sender<(SiteId, Vec<ParentCursor>)>,
+    records: Records,
 }
 
 /// What is reported of an uplink's alarm. That no parent answers is no alarm: it is the state of the link, and health reads it there.

@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::{
     clock::NodeClock,
     consensus::{Consensus, ProposeError},
+    task_watch::TaskWatch,
 };
 
 /// Groups under way at a time: one being synced, one on its way to the others, one being applied. While they are, more requests
@@ -50,10 +51,16 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the task that commits; it ends when every `Writer` is gone.
-    pub fn start(consensus: Arc<Consensus>, warehouse: Arc<Warehouse>, clock: Arc<NodeClock>, requests_max: usize) -> Self {
+    /// Starts the task that commits; it ends when every `Writer` is gone, which is after the stop: requests under way get their answer.
+    pub fn start(
+        consensus: Arc<Consensus>,
+        warehouse: Arc<Warehouse>,
+        clock: Arc<NodeClock>,
+        requests_max: usize,
+        tasks: &TaskWatch,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(requests_max);
-        tokio::spawn(commit_groups(waiting, consensus, warehouse, clock));
+        tasks.watch("commits entries", tokio::spawn(commit_groups(waiting, consensus, warehouse, clock)));
         Self { queue }
     }
 

@@ -12,7 +12,6 @@ use openraft::{
     RaftLogReader as _,
     storage::{RaftLogStorage as _, RaftStateMachine as _},
 };
-use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +31,7 @@ use super::{
     status::Leadership,
     types::{Raft, StoreError, Vote},
 };
+use crate::task_watch::TaskWatch;
 
 impl Consensus {
     /// Opens the log, applies what is known to be committed, and takes part.
@@ -74,12 +74,11 @@ impl Consensus {
         let (leadership_sender, leadership) = watch::channel(Leadership::default());
         let (failure_sender, failed) = watch::channel(None);
         let stopping = CancellationToken::new();
-        let until_stop = |task| tokio::spawn(run_until(stopping.clone(), task));
-        let tasks = vec![
-            tokio::spawn(keeper.run(stopping.clone())),
-            until_stop(Box::pin(watch_leadership(raft.clone(), Arc::clone(&log_tail), leadership_sender, failure_sender))),
-            until_stop(Box::pin(elections.run())),
-        ];
+        let tasks = TaskWatch::new(stopping.clone());
+        tasks.spawn("keeps the log short", keeper.run(stopping.clone()));
+        let leadership_watch = watch_leadership(raft.clone(), Arc::clone(&log_tail), leadership_sender, failure_sender);
+        tasks.spawn_until_stop("watches the leadership", leadership_watch);
+        tasks.spawn_until_stop("elections", elections.run());
         Ok(Arc::new(Self {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
@@ -101,7 +100,7 @@ impl Consensus {
             leadership,
             failed,
             stopping,
-            tasks: Mutex::new(tasks),
+            tasks,
         }))
     }
 }
@@ -176,11 +175,6 @@ async fn step_down_on_restart(log: &mut LogStore, node: NodeId) -> Result<(), St
         log.save_vote(&Vote::new(vote.leader_id.term, node.0)).await.map_err(failed)?;
     }
     Ok(())
-}
-
-async fn run_until(stopping: CancellationToken, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) {
-    // An ended token or an ended task are equally good.
-    let _ = stopping.run_until_cancelled(task).await;
 }
 
 #[cfg(test)]

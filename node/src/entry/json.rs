@@ -190,7 +190,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Cell::deserialize(deserializer)? {
             Cell::Text(text) => Ok(Self(text)),
-            other => Err(D::Error::custom(format!("{} stands where a name is wanted", other.word()))),
+            other => Err(D::Error::custom(format!("a name is wanted here, not: {}", other.kind().code()))),
         }
     }
 }
