@@ -166,7 +166,7 @@ fn streams(node: &Node, reading: &ReadView<'_>, now: SiteTime) -> Result<Vec<Str
     for (origin, state) in reading.origins()? {
         let author = register.author(origin);
         let name = author.and_then(|author| register.site(author)).map(|site| site.name.clone()).unwrap_or_default();
-        let lag = match parent {
+        let lag = match parent.filter(|parent| register.leads_through(origin, *parent)) {
             None => None,
             Some(_) => Some(lag(
                 reading,

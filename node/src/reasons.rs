@@ -43,6 +43,7 @@ pub fn refusal(refusal: &Refusal) -> Reason {
         Refusal::Register(why) => vec![("error", name(why))],
         Refusal::Transfer { origin, why } => vec![("origin", name(origin)), ("error", name(why))],
         Refusal::NoRegister => vec![],
+        Refusal::OffPath { origin, site } => vec![("origin", name(origin)), ("site", name(site))],
     };
     Reason::new("refusal", refusal.code(), arguments, refusal)
 }
@@ -171,6 +172,7 @@ mod tests {
             Refusal::Register(why()),
             Refusal::Transfer { origin, why: why() },
             Refusal::NoRegister,
+            Refusal::OffPath { origin, site: SiteId(4) },
         ];
         refusals.extend(StopReason::ALL.map(|reason| Refusal::Stopped { origin, seq, reason }));
         refusals

@@ -262,7 +262,9 @@ impl Intake {
     fn refuse(&mut self, id: FrameId, origin: OriginId, refusal: Refusal) {
         self.set_back(origin);
         let is_new = self.alarmed.get(&origin) != Some(&refusal);
-        if refusal_fault(&refusal) != Fault::WrongPlace && is_new {
+        // A register travels: a child that sends where it no longer leads may not have it yet.
+        let is_honest = refusal_fault(&refusal) == Fault::WrongPlace || matches!(refusal, Refusal::OffPath { .. });
+        if !is_honest && is_new {
             self.alarmed.insert(origin, refusal.clone());
             let alarm = IntakeAlarm::StreamRefused { carrier: self.child.site, origin, refusal: refusal.clone() };
             self.actions.push_back(IntakeAction::RaiseAlarm(alarm));

@@ -193,6 +193,9 @@ impl Uplink {
             self.flush_records(now);
             self.forget_link();
         }
+        for origin in self.streams.keys().copied().collect::<Vec<_>>() {
+            self.enqueue(origin);
+        }
         self.settle(now);
     }
 
@@ -253,6 +256,12 @@ impl Uplink {
                 self.record(parent, cursor.origin, known, now);
             }
         }
+    }
+
+    /// Whether the register leads the stream through the parent in turn.
+    fn is_led_up(&self, origin: OriginId) -> bool {
+        let parent = self.parents.current().map(|parent| parent.site);
+        self.register.as_ref().zip(parent).is_some_and(|(register, parent)| register.leads_through(origin, parent))
     }
 
     fn is_own(&self, origin: OriginId) -> bool {

@@ -4,7 +4,7 @@
 //! ReceivedSegment ──verify(register)─────────▶ VerifiedSegment ──▶ Command::AdoptSegment ──apply──▶ chain, digest
 //! ReceivedPiece   ──verify(register)─────────▶ VerifiedPiece   ──▶ Command::AdoptPiece
 //! ```
-//! What is checked here needs no state: author and pinned key by the register, the head's signature, numbering, sizes, the
+//! What is checked here needs no state: author, the site's place above it and pinned key by the register, the head's signature, numbering, sizes, the
 //! form of every row. What is not: whether the chain goes on from what the holder has, and the digest; apply
 //! does both. A piece bears no signature at all: the digest of the head that ends its transfer decides.
 //!
@@ -12,9 +12,9 @@
 //! (test `promise_4_the_carrier_is_nobody_and_the_author_is_everything`).
 
 use kho_storage::{
-    checks::{check_author, check_change, check_piece},
+    checks::{check_author, check_change, check_path, check_piece},
     command::{PieceRow, Refusal, TransferPiece},
-    ids::StreamSeq,
+    ids::{SiteId, StreamSeq},
     register::VerifiedRegister,
     stream::{
         BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, EpochBase, REQUEST_KEY_BYTES_MAX, RequestMark, SEGMENT_BYTES_MAX,
@@ -48,12 +48,13 @@ impl ReceivedSegment {
         Self(segment)
     }
 
-    /// Checks everything that needs no state.
+    /// Checks everything that needs no state, for adoption at `site`.
     ///
     /// # Errors
     /// [`Refusal`] with the first thing that is wrong; [`crate::frames::refusal_fault`] says whose fault it is.
-    pub fn verify(self, register: &VerifiedRegister) -> Result<VerifiedSegment, Refusal> {
+    pub fn verify(self, register: &VerifiedRegister, site: SiteId) -> Result<VerifiedSegment, Refusal> {
         let segment = &self.0;
+        check_path(segment.origin(), site, register)?;
         // BEFORE the signature: sizes and numbers are cheap to refuse, and later sums rely on them.
         check_numbers(segment)?;
         check_author(&segment.head, register)?;
@@ -79,15 +80,13 @@ impl ReceivedPiece {
         Self(piece)
     }
 
-    /// Checks that the origin is known, and that rows are well formed, in order and inside the piece's range.
+    /// Checks that the register leads the origin through `site`, and that rows are well formed, in order and inside the piece's range.
     ///
     /// # Errors
     /// [`Refusal`] with the first thing that is wrong.
-    pub fn verify(self, register: &VerifiedRegister) -> Result<VerifiedPiece, Refusal> {
+    pub fn verify(self, register: &VerifiedRegister, site: SiteId) -> Result<VerifiedPiece, Refusal> {
         let piece = &self.0;
-        if register.author(piece.origin).is_none() {
-            return Err(Refusal::UnknownOrigin(piece.origin));
-        }
+        check_path(piece.origin, site, register)?;
         let refused = |why: String| Refusal::Transfer { origin: piece.origin, why };
         let bytes: usize = piece.rows.iter().map(row_bytes).sum();
         if bytes > PIECE_PLAIN_BYTES_MAX {

@@ -5,6 +5,8 @@
 
 use crate::{
     command::{PieceRow, Refusal, RowPlace, TransferPiece},
+    ids::{OriginId, SiteId},
+    planted::{Bug, planted},
     register::VerifiedRegister,
     row::{RowCells, RowError},
     stream::{Change, KEY_BYTES_MAX, SignedHead},
@@ -32,6 +34,18 @@ pub fn check_author(signed: &SignedHead, register: &VerifiedRegister) -> Result<
     let pinned = register.head_key(head.origin, signed.site, signed.node, head.epoch.number, head.seq);
     let is_good = pinned.is_some_and(|pinned| signed.verify(pinned).is_ok());
     if is_good { Ok(()) } else { Err(Refusal::BadSignature { origin: head.origin, seq: head.seq }) }
+}
+
+/// Checks by the register alone that the stream of `origin` may enter `site`.
+///
+/// # Errors
+/// [`Refusal::UnknownOrigin`] or [`Refusal::OffPath`]. An honest sender may have an older register than this site.
+pub fn check_path(origin: OriginId, site: SiteId, register: &VerifiedRegister) -> Result<(), Refusal> {
+    match register.author(origin) {
+        None => Err(Refusal::UnknownOrigin(origin)),
+        Some(_) if register.leads_through(origin, site) || planted(Bug::PathNotChecked) => Ok(()),
+        Some(_) => Err(Refusal::OffPath { origin, site }),
+    }
 }
 
 /// Checks the form of a change: the length of its key, and canonical cells where the row stays.

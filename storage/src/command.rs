@@ -181,6 +181,8 @@ pub enum Refusal {
     Transfer { origin: OriginId, why: String },
     #[error("this site has no register yet; give it one with `kho register apply`")]
     NoRegister,
+    #[error("the register does not lead the stream of origin {origin} through site {site}: only its author and the sites above it hold it")]
+    OffPath { origin: OriginId, site: SiteId },
 }
 
 impl Refusal {
@@ -199,6 +201,7 @@ impl Refusal {
             Self::Register(_) => "register",
             Self::Transfer { .. } => "transfer",
             Self::NoRegister => "no_register",
+            Self::OffPath { .. } => "off_path",
         }
     }
 }

@@ -40,10 +40,12 @@ pub enum Bug {
     RegisterNotOfferedAgain,
     /// A parent whose cursor stands beyond a segment's end is believed to have compared it.
     BeyondTakenForCompared,
+    /// A stream is adopted wherever it is brought, although the register leads it elsewhere.
+    PathNotChecked,
 }
 
 impl Bug {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -61,6 +63,7 @@ impl Bug {
         Self::NotSentAgain,
         Self::RegisterNotOfferedAgain,
         Self::BeyondTakenForCompared,
+        Self::PathNotChecked,
     ];
 }
 

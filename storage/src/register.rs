@@ -228,6 +228,22 @@ impl VerifiedRegister {
         self.site(child).is_some_and(|entry| entry.parents.contains(&parent))
     }
 
+    /// Whether the stream of `origin` may enter `site`: it is the origin's author, or stands above it by active parents or
+    /// stand-ins. No other site holds an origin's rows.
+    pub fn leads_through(&self, origin: OriginId, site: SiteId) -> bool {
+        let mut ahead: Vec<SiteId> = self.author(origin).into_iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(at) = ahead.pop() {
+            if at == site {
+                return true;
+            }
+            if seen.insert(at) {
+                ahead.extend(self.site(at).into_iter().flat_map(|entry| &entry.parents));
+            }
+        }
+        false
+    }
+
     /// `site` and every site below it, by active parents, in order.
     pub fn subtree(&self, site: SiteId) -> BTreeSet<SiteId> {
         let mut found = BTreeSet::from([site]);
@@ -325,6 +341,23 @@ mod tests {
         assert!(key_at(1, 11).is_none());
         assert!(key_at(2, 1).is_none());
         assert!(verified.head_key(OriginId(3), SiteId(2), NodeId(1), 1, StreamSeq(1)).is_none(), "only the author signs");
+    }
+
+    #[test]
+    fn a_stream_is_led_through_its_author_and_every_site_above_it_and_through_no_other() {
+        let centre = key();
+        let mut tree = register(&key());
+        tree.sites.push(site(4, Tier::Province, &[1], &key()));
+        tree.sites.push(site(5, Tier::District, &[4], &key()));
+        let led = |tree: &Register| {
+            let verified = SignedRegister::issue(tree, &centre).expect("whole").verify(&centre.public_key(), "test").expect("good");
+            (0..=6).filter(|site| verified.leads_through(OriginId(3), SiteId(*site))).collect::<Vec<_>>()
+        };
+        assert_eq!(led(&tree), [1, 2, 3]);
+        tree.sites[2].parents.push(SiteId(4));
+        assert_eq!(led(&tree), [1, 2, 3, 4], "a stand-in too");
+        tree.origins.clear();
+        assert_eq!(led(&tree), [0; 0], "an origin that the register does not know");
     }
 
     #[test]

@@ -64,6 +64,7 @@ counted! {
         OldAnswer = "an answer arrived from a link that the child had left",
         OtherEpoch = "a segment of another epoch was sent",
         SilentCaller = "a node connected and sent nothing",
+        OffPath = "a segment was brought to a site through which the register does not lead its stream",
     }
 }
 

@@ -17,6 +17,7 @@ mod heal;
 mod intake_driver;
 mod links;
 mod maintenance;
+mod off_path;
 mod other_epoch;
 mod propose;
 mod uplink_driver;

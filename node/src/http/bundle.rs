@@ -16,12 +16,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::StreamExt as _;
+use kho_messages::Ordinal;
 use kho_replication::{
     bundle::{BundleError, BundleReader, BundleWriter},
     identity::PeerIdentity,
 };
 use kho_storage::{
-    command::{Command, Outcome},
+    checks::check_path,
+    command::{Command, Outcome, Refusal},
     ids::{OriginId, StreamSeq},
     signature::SigningKey,
 };
@@ -157,10 +159,14 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
     };
     let unfit = |error: BundleError| RequestFault::BundleRefused { detail: error.to_string() };
     let mut reader = opened.await.map_err(task_lost)?.map_err(unfit)?;
+    // BEFORE anything is proposed: what the register leads elsewhere does not enter by hand either.
+    for stream in &reader.trailer().streams {
+        check_path(stream.origin, node.site(), &register).map_err(off_path)?;
+    }
     let mut imported = BundleImported { segments: 0, batches: 0, cursors: BTreeMap::new(), refused: vec![] };
     while let Some(received) = tokio::task::block_in_place(|| reader.next_segment()).map_err(unfit)? {
         imported.segments += 1;
-        let segment = match received.verify(&register) {
+        let segment = match received.verify(&register, node.site()) {
             Ok(verified) => verified.into_segment(),
             Err(refusal) => {
                 imported.refused.push(reasons::refusal(&refusal));
@@ -179,6 +185,15 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
         }
     }
     Ok(Json(imported))
+}
+
+fn off_path(refusal: Refusal) -> HttpError {
+    match refusal {
+        Refusal::OffPath { origin, site } => {
+            RequestFault::BundleOffPath { origin: Ordinal(origin.0.into()), site: Ordinal(site.0.into()) }.into()
+        }
+        other => RequestFault::BundleRefused { detail: other.to_string() }.into(),
+    }
 }
 
 async fn receive(node: &Node, body: Body) -> Result<File, HttpError> {

@@ -63,6 +63,7 @@ kho_messages::reportable! {
         NoTransfer { origin: Ordinal } = "no_transfer",
         BundleTooLarge { bytes_max: u64 } = "bundle_too_large",
         BundleRefused { detail: String } = "bundle_refused",
+        BundleOffPath { origin: Ordinal, site: Ordinal } = "bundle_off_path",
         BundleFailed { detail: String } = "bundle",
         SigningKeyUnusable { detail: String } = "signing_key",
     }
@@ -101,7 +102,7 @@ fn status_of(code: &str) -> u16 {
         "forbidden" => 403,
         "not_found" | "not_kept" | "unknown_origin" | "no_transfer" => 404,
         "method_not_allowed" => 405,
-        "request_key_reused" | "not_author" | "register_refused" | "register_older" | "members_unchanged" => 409,
+        "request_key_reused" | "not_author" | "register_refused" | "register_older" | "members_unchanged" | "bundle_off_path" => 409,
         "batch_too_large" | "bundle_too_large" => 413,
         "batch_refused" => 422,
         "busy" => 429,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::protocol_tests::{
     author::Author,
-    tree::{ADOPTED, COMMUNE, DISTRICT, NODE, OWN, Tree},
+    tree::{ADOPTED, COMMUNE, DISTRICT, NODE, OWN, PROVINCE, Tree},
 };
 
 fn exported(tree: &Tree) -> (Vec<Segment>, Vec<u8>) {
@@ -39,7 +39,7 @@ fn promise_7_a_bundle_carries_the_same_segments_as_the_link() {
     assert_eq!((reader.trailer().site, reader.trailer().created_at, reader.trailer().segments), (DISTRICT, SiteTime(9), 4));
     for segment in segments {
         let received = reader.next_segment().expect("whole").expect("one more");
-        assert_eq!(received.verify(&tree.verified()).map(super::super::verified::VerifiedSegment::into_segment), Ok(segment));
+        assert_eq!(received.verify(&tree.verified(), PROVINCE).map(super::super::verified::VerifiedSegment::into_segment), Ok(segment));
     }
     assert!(reader.next_segment().expect("whole").is_none());
 }

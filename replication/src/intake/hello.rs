@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kho_storage::{
-    command::{Refusal, TransferStatus},
+    checks::check_path,
+    command::TransferStatus,
     ids::{OriginId, StreamSeq},
 };
 
@@ -26,15 +27,15 @@ impl Intake {
         if self.pass_on_unless_leader() {
             return;
         }
-        let origins = self.known_origins(&hello.streams);
+        let origins = self.led_origins(&hello.streams);
         self.state = State::ReadingCursors { version, register_version: hello.register_version, streams: hello.streams };
         self.actions.push_back(IntakeAction::ReadCursors { origins });
     }
 
     /// Streams that the child holds only now, or whose cursors it requests again.
     pub(super) fn streams_received(&mut self, streams: &[StreamHeld]) {
-        self.refuse_unknown(streams);
-        let origins = self.known_origins(streams);
+        self.refuse_others(streams);
+        let origins = self.led_origins(streams);
         let State::Open(open) = &mut self.state else { return };
         if open.requested.len() + origins.len() > STREAMS_MAX {
             let streams_max = u32::try_from(STREAMS_MAX).unwrap_or(u32::MAX);
@@ -44,16 +45,15 @@ impl Intake {
         self.read_requested();
     }
 
-    /// Origins of which the register has an author, each once. Who carries them does not matter.
-    fn known_origins(&self, streams: &[StreamHeld]) -> Vec<OriginId> {
-        let known: BTreeSet<OriginId> =
-            streams.iter().map(|held| held.origin).filter(|origin| self.register.author(*origin).is_some()).collect();
-        known.into_iter().collect()
+    /// Origins that the register leads through this site, each once. Who carries them does not matter.
+    fn led_origins(&self, streams: &[StreamHeld]) -> Vec<OriginId> {
+        let led = streams.iter().map(|held| held.origin).filter(|origin| check_path(*origin, self.site, &self.register).is_ok());
+        led.collect::<BTreeSet<OriginId>>().into_iter().collect()
     }
 
-    fn refuse_unknown(&mut self, streams: &[StreamHeld]) {
-        for origin in streams.iter().map(|held| held.origin).filter(|origin| self.register.author(*origin).is_none()) {
-            let refusal = Refusal::UnknownOrigin(origin);
+    fn refuse_others(&mut self, streams: &[StreamHeld]) {
+        for origin in streams.iter().map(|held| held.origin) {
+            let Err(refusal) = check_path(origin, self.site, &self.register) else { continue };
             self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Refused { id: None, origin, refusal }));
         }
     }
@@ -90,7 +90,7 @@ impl Intake {
         let (version, child_register, streams) = (*version, *register_version, std::mem::take(streams));
         let newest = self.register.version();
         self.state = State::Open(Open { register_version: child_register.max(newest), ..Open::default() });
-        let origins = self.known_origins(&streams);
+        let origins = self.led_origins(&streams);
         let held = self.place_lanes(&origins, held);
         let welcome = Welcome {
             version,
@@ -101,7 +101,7 @@ impl Intake {
             in_flight_bytes_max: self.config.in_flight_bytes_max(),
         };
         self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Welcome(welcome)));
-        self.refuse_unknown(&streams);
+        self.refuse_others(&streams);
     }
 
     /// Sets the lanes of `origins` to what was read. A stream that this site does not hold starts at its beginning.

@@ -1,6 +1,7 @@
 //! Taking what a child sends: bounded, unpacked, placed, verified, proposed, in this order.
 
 use kho_storage::{
+    checks::check_path,
     codec::Blob,
     command::{Command, Refusal, TransferPiece, TransferStart},
     ids::{OriginId, SiteTime},
@@ -40,14 +41,16 @@ impl Intake {
         if segment.head.head.epoch == lane.expected().epoch && segment.first > lane.expected().next {
             return Err(Refusal::Gap { origin, wanted: lane.expected().next, given: segment.first });
         }
-        ReceivedSegment::new(segment).verify(&self.register)
+        ReceivedSegment::new(segment).verify(&self.register, self.site)
     }
 
     pub(super) fn transfer_start_received(&mut self, id: FrameId, start: TransferStart, clock: SiteTime) {
         let origin = start.origin;
         let Some(lane) = self.admit(id, origin, 0) else { return };
         let refused = |why: &str| Err(Refusal::Transfer { origin, why: why.into() });
+        let led = check_path(origin, self.site, &self.register);
         let judged = match &start {
+            _ if led.is_err() => led,
             _ if start.kept_after > STREAM_SEQ_MAX => refused("it starts beyond any stream"),
             _ if (Cursor { epoch: start.epoch, ..lane.adopted() }).forks_from(&lane.adopted()) => {
                 Err(Refusal::OtherEpoch { origin, ours: lane.adopted().epoch, theirs: start.epoch })
@@ -81,7 +84,7 @@ impl Intake {
         if piece.origin != origin {
             return Err(refused(format!("it holds a piece of origin {}", piece.origin)));
         }
-        ReceivedPiece::new(piece).verify(&self.register)
+        ReceivedPiece::new(piece).verify(&self.register, self.site)
     }
 
     /// Lets a frame in: its number is new, the cursor of its stream was requested, and there is room. Otherwise it is answered here.

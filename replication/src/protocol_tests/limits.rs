@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use kho_storage::ids::{NodeId, OriginId, SiteId, SiteTime, StreamSeq};
+use kho_storage::{
+    ids::{NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    register::Register,
+};
 
 use super::{
-    tree::{ADOPTED, DISTRICT, NODE, OWN, PROVINCE, REGION, Tree},
+    tree::{ADOPTED, COMMUNE, DISTRICT, NODE, OWN, PROVINCE, REGION, Tree},
     world::{Step, World},
 };
 use crate::{
@@ -183,10 +186,54 @@ fn an_origin_unknown_to_the_parents_register_is_refused_alone() {
     let mut world = World::new(UplinkConfig::default());
     world.author(OWN).grow(1, SiteTime(1_000_000));
     world.author(ADOPTED).grow(1, SiteTime(1_000_000));
-    world.tree.register.origins.retain(|entry| entry.origin != ADOPTED);
     world.start_child();
+    // The parent has another register than the child.
+    world.tree.register.origins.retain(|entry| entry.origin != ADOPTED);
     world.settle();
     let trace = world.trace();
     assert!(trace.contains("2: send Refused 6: the register does not know origin 6"), "{trace}");
     assert_eq!(world.parent(PROVINCE).store.next(OWN), StreamSeq(2));
+}
+
+/// A register by which the commune sends to the centre, past the district and both of its parents.
+fn lead_adopted_elsewhere(world: &mut World) {
+    world.tree.register.version += 1;
+    world.tree.register.sites.iter_mut().find(|site| site.site == COMMUNE).expect("there").parents = vec![SiteId(1)];
+}
+
+#[test]
+fn promise_4_a_stream_is_refused_alone_where_the_parents_register_no_longer_leads_it() {
+    let mut world = World::new(UplinkConfig::default());
+    world.author(OWN).grow(1, SiteTime(1_000_000));
+    world.author(ADOPTED).grow(1, SiteTime(1_000_000));
+    world.start_child();
+    lead_adopted_elsewhere(&mut world);
+    world.settle();
+    let trace = world.trace();
+    assert!(trace.contains("2: send Refused 6: the register does not lead the stream of origin 6 through site 2"), "{trace}");
+    assert_eq!((world.parent(PROVINCE).store.next(OWN), world.parent(PROVINCE).store.next(ADOPTED)), (StreamSeq(2), StreamSeq(1)));
+}
+
+#[test]
+fn promise_4_a_site_offers_a_parent_only_what_the_register_leads_through_it() {
+    let mut world = World::new(UplinkConfig::default());
+    world.author(OWN).grow(1, SiteTime(1_000_000));
+    world.author(ADOPTED).grow(1, SiteTime(1_000_000));
+    let first = world.tree.register.clone();
+    lead_adopted_elsewhere(&mut world);
+    world.start_child();
+    world.settle();
+    let trace = world.trace();
+    assert!(!trace.contains("Refused") && world.parent(PROVINCE).store.next(OWN) == StreamSeq(2), "{trace}");
+    world.grow(ADOPTED, 1);
+    world.settle();
+    assert_eq!(world.parent(PROVINCE).store.next(ADOPTED), StreamSeq(1));
+
+    // A register that leads it here again has it sent on the link that stands.
+    world.tree.register = Register { version: 3, ..first };
+    let (register, signed) = (world.tree.verified(), Arc::new(world.tree.signed()));
+    world.notify_intake(PROVINCE, IntakeInput::RegisterChanged { register: register.clone(), signed });
+    world.notify_uplink(UplinkInput::RegisterChanged(register));
+    world.settle();
+    assert_eq!(world.is_equal_at(PROVINCE), Ok(()));
 }

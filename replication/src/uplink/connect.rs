@@ -47,7 +47,9 @@ impl Uplink {
             return;
         }
         let mut streams = Vec::new();
-        for stream in self.streams.values_mut().take(STREAMS_MAX) {
+        let led: Vec<OriginId> = self.streams.keys().copied().filter(|origin| self.is_led_up(*origin)).take(STREAMS_MAX).collect();
+        for origin in led {
+            let Some(stream) = self.streams.get_mut(&origin) else { continue };
             streams.push(stream.held.held());
             stream.under_way(&Want::Cursor, now, &self.config);
         }

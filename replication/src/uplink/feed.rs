@@ -18,8 +18,12 @@ use crate::{
 };
 
 impl Uplink {
-    /// Lets the stream have its turn when it comes round.
+    /// Lets the stream have its turn when it comes round. One that the register does not lead through the parent has none: it stays
+    /// where it is, as in a site that was once on its way.
     pub(super) fn enqueue(&mut self, origin: OriginId) {
+        if !self.is_led_up(origin) {
+            return;
+        }
         if let Some(stream) = self.streams.get_mut(&origin).filter(|stream| !stream.queued && matches!(self.link, LinkState::Open(_))) {
             stream.queued = true;
             self.ready.push_back(origin);

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::protocol_tests::{
     author::Author,
-    tree::{ADOPTED, COMMUNE, DISTRICT, NODE, OWN, Tree},
+    tree::{ADOPTED, COMMUNE, DISTRICT, NODE, OWN, PROVINCE, Tree},
 };
 
 fn tree_and_author() -> (Tree, Author) {
@@ -21,7 +21,7 @@ fn tree_and_author() -> (Tree, Author) {
 }
 
 fn judge(tree: &Tree, segment: Segment) -> Result<VerifiedSegment, Refusal> {
-    ReceivedSegment::new(segment).verify(&tree.verified())
+    ReceivedSegment::new(segment).verify(&tree.verified(), PROVINCE)
 }
 
 /// A head that the author itself signs over whatever it likes.
@@ -38,6 +38,14 @@ fn promise_4_an_honest_segment_passes_as_it_is() {
         let segment = author.segment(first, last);
         assert_eq!(judge(&tree, segment.clone()).map(VerifiedSegment::into_segment), Ok(segment));
     }
+}
+
+#[test]
+fn promise_4_bytes_of_a_stream_that_the_register_leads_elsewhere_are_refused() {
+    let (tree, author) = tree_and_author();
+    let refused = Refusal::OffPath { origin: OWN, site: COMMUNE };
+    assert_eq!(ReceivedSegment::new(author.segment(1, 4)).verify(&tree.verified(), COMMUNE), Err(refused.clone()));
+    assert_eq!(ReceivedPiece::new(piece(&[11])).verify(&tree.verified(), COMMUNE), Err(refused));
 }
 
 #[test]
@@ -185,7 +193,7 @@ fn piece(keys: &[u8]) -> TransferPiece {
 #[test]
 fn promise_4_a_piece_with_rows_out_of_range_order_or_form_is_refused() {
     let register = Tree::new().verified();
-    let judge = |piece: TransferPiece| ReceivedPiece::new(piece).verify(&register);
+    let judge = |piece: TransferPiece| ReceivedPiece::new(piece).verify(&register, PROVINCE);
     assert!(judge(piece(&[10, 11, 19])).is_ok());
     assert!(judge(piece(&[])).is_ok());
     for keys in [&[9][..], &[20], &[12, 11], &[11, 11]] {

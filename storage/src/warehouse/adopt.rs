@@ -25,7 +25,8 @@ impl Warehouse {
     pub(super) fn adopt_segment(&self, db: &Db, site_time: SiteTime, segment: &Segment, set: &mut WriteSet) -> Decided {
         let origin = segment.origin();
         let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
-        if let Err(refusal) = checks::check_author(&segment.head, &register) {
+        let checked = checks::check_path(origin, self.site(), &register).and_then(|()| checks::check_author(&segment.head, &register));
+        if let Err(refusal) = checked {
             return Ok(Err(refusal));
         }
         let state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));

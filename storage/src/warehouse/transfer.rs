@@ -38,8 +38,8 @@ impl Warehouse {
     pub(super) fn begin_transfer(&self, db: &Db, start: &TransferStart, set: &mut WriteSet) -> Decided {
         let origin = start.origin;
         let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
-        if register.author(origin).is_none() {
-            return Ok(Err(Refusal::UnknownOrigin(origin)));
+        if let Err(refusal) = checks::check_path(origin, self.site(), &register) {
+            return Ok(Err(refusal));
         }
         let mut state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));
         if state.epoch != start.epoch {

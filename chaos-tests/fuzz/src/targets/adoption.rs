@@ -42,7 +42,7 @@ pub fn adoption(bytes: &[u8]) {
     let Ok(batch) = batch.encode() else { return };
     // The author knows its digest; here the adopter's own evidence shows it.
     let guessed = segment(&batch, Hash32::ZERO, rows);
-    if ReceivedSegment::new(guessed.clone()).verify(&WORLD.register).is_err() {
+    if ReceivedSegment::new(guessed.clone()).verify(&WORLD.register, PROVINCE).is_err() {
         return;
     }
     let province = empty_province();
@@ -76,7 +76,7 @@ pub fn transfer(bytes: &[u8]) {
     let ends_it = read_at < start.kept_after;
     assert!(matches!(apply(&province, &Command::BeginTransfer { site_time: CLOCK, start }), Outcome::Transfer(_)));
     let piece = TransferPiece { origin: ORIGIN, epoch: WORLD.epoch(), from: RowPlace::default(), next: None, read_at, rows };
-    let Ok(verified) = ReceivedPiece::new(piece).verify(&WORLD.register) else { return };
+    let Ok(verified) = ReceivedPiece::new(piece).verify(&WORLD.register, PROVINCE) else { return };
     apply(&province, &Command::AdoptPiece { piece: verified.into_piece() });
     is_shown(&province.image().expect("it is in memory"));
     match apply(&province, &Command::AbandonTransfer { origin: ORIGIN }) {

@@ -9,7 +9,7 @@ use kho_replication::{
 use kho_storage::ids::SiteTime;
 
 use super::choice;
-use crate::world::{DISTRICT, NODE, TREE, WORLD};
+use crate::world::{DISTRICT, NODE, PROVINCE, TREE, WORLD};
 
 /// A file as it came; and its bytes as the body of a bundle that a node of the register signed, so that segments are reached.
 pub fn bundle(bytes: &[u8]) {
@@ -31,7 +31,7 @@ fn read_all(file: &[u8]) {
             Ok(Some(segment)) => {
                 read += 1;
                 assert!(read <= file.len() as u64 / 8, "every segment takes bytes");
-                if let Ok(verified) = segment.verify(&WORLD.register) {
+                if let Ok(verified) = segment.verify(&WORLD.register, PROVINCE) {
                     in_order &= writer.add(verified.segment()).is_ok();
                 }
             }

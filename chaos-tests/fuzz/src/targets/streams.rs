@@ -11,7 +11,7 @@ use kho_storage::{
 use super::choice;
 use crate::{
     survives::decoded,
-    world::{DISTRICT, NODE, ORIGIN, WORLD},
+    world::{DISTRICT, NODE, ORIGIN, PROVINCE, WORLD},
 };
 
 /// A segment as it came; and the same batches under a head that its author really signed, so that all further checks are reached.
@@ -24,7 +24,7 @@ pub fn segment(bytes: &[u8]) {
 }
 
 fn judge(segment: Segment) {
-    let Ok(verified) = ReceivedSegment::new(segment.clone()).verify(&WORLD.register) else { return };
+    let Ok(verified) = ReceivedSegment::new(segment.clone()).verify(&WORLD.register, PROVINCE) else { return };
     assert_eq!(verified.segment(), &segment, "what is verified is what came");
     let head = &segment.head.head;
     assert_eq!(segment.first.0 + segment.batches.len() as u64, head.seq.0 + 1);

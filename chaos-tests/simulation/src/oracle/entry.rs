@@ -33,6 +33,7 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
         keeps_time(applied, *origin, before, after)?;
         world.ledger.stands(applied.site, *origin, after.chain, replaced);
     }
+    stays_on_its_path(world, applied)?;
     match (applied.command, applied.outcome) {
         (Command::AdoptRegister { .. }, _) => keeps_newest_register(world, applied),
         (Command::AdoptSegment { segment, .. }, Outcome::Refused(Refusal::Forked { .. } | Refusal::BadChain { .. })) => {
@@ -52,6 +53,17 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
             state.map_or(Ok(()), |state| super::replicas::is_complete(cursor.origin, state, world))
         }
         _ => Ok(()),
+    }
+}
+
+/// Rows of an origin are taken only by its author and the sites above it, by the register that the site has.
+fn stays_on_its_path(world: &World, applied: &AppliedEntry<'_>) -> Result<(), String> {
+    let (Command::AdoptSegment { .. } | Command::BeginTransfer { .. }) = applied.command else { return Ok(()) };
+    let (Outcome::Adopted(_) | Outcome::Transfer(_)) = applied.outcome else { return Ok(()) };
+    let register = world.sites()[applied.site.0 as usize - 1].disk.warehouse.register().ok_or("it adopts without a register")?;
+    match applied.after.keys().find(|origin| !register.leads_through(**origin, applied.site)) {
+        Some(origin) => Err(format!("promise 4: it takes origin {origin}, which the register does not lead through it")),
+        None => Ok(()),
     }
 }
 

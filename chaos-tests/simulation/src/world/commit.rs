@@ -191,6 +191,8 @@ impl World {
             Refusal::Gap { .. } => self.counts.step(Step::GapRefused),
             Refusal::Transfer { .. } => self.counts.step(Step::TransferRefused),
             Refusal::OtherEpoch { .. } => self.counts.step(Step::EpochRefused),
+            // Who sent it had not the newest register yet, or a hand brought it.
+            Refusal::OffPath { .. } => {}
             other => self.violated(format!("{} refuses what honest sites sent: {other}", tree::name(site))),
         }
     }

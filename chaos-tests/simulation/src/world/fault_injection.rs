@@ -77,7 +77,10 @@ impl World {
                 self.swap_parents(site);
             }
             InjectedFault::CrossTransfers => self.cross_transfers(),
-            InjectedFault::SendOtherEpoch => self.connect_other_epoch(),
+            InjectedFault::SendOtherEpoch => {
+                self.connect_other_epoch();
+                self.bring_off_path();
+            }
         }
     }
 

@@ -19,7 +19,12 @@ impl World {
         let parents = self.parents.of(child).to_vec();
         let parent = self.dice.pick(&parents);
         let Some(node) = self.site(parent).leader.as_ref().map(|leader| leader.node) else { return };
-        let origin = OriginId(self.dice.pick(&tree::AUTHORS).0);
+        let (register, _) = self.registers_of(parent);
+        let led: Vec<OriginId> = tree::origins().filter(|origin| register.leads_through(*origin, parent)).collect();
+        if led.is_empty() {
+            return;
+        }
+        let origin = self.dice.pick(&led);
         let first = Epoch::first(tree::TREE, origin);
         let number = first.number + self.dice.below(2) as u32;
         let segment = Box::new(segment_of(origin, Epoch { number, id: first.id ^ 1 }));
@@ -44,7 +49,8 @@ impl World {
     pub(super) fn receive_in_other_epoch(&mut self, number: LinkNo, frame: &ParentFrame) {
         let Some(link) = self.links.get(&number) else { return };
         let Caller::OtherEpoch { origin, segment } = &link.caller else { return };
-        if matches!(frame, ParentFrame::Welcome(_)) {
+        // A parent through which a newer register no longer leads the origin gives no cursor of it.
+        if matches!(frame, ParentFrame::Welcome(welcome) if welcome.cursors.iter().any(|cursor| cursor.origin == *origin)) {
             let packed = Compressed::pack(&**segment, SEGMENT_PLAIN_BYTES_MAX).expect("a short segment can be packed");
             let frame = ChildFrame::Segment { id: FrameId(1), origin: *origin, segment: packed };
             self.counts.fault(Fault::OtherEpoch);

@@ -164,6 +164,8 @@ impl World {
                 self.counts.step(Step::AlarmRefused);
                 self.ledger.note_alarm(*origin, HistoryAlarm::Refused);
             }
+            // The parent has a newer register, which is on its way.
+            UplinkAlarm::StreamRefused { refusal: Refusal::OffPath { .. }, .. } => {}
             UplinkAlarm::NoParentAnswers { .. } => self.counts.step(Step::AlarmNoParent),
             UplinkAlarm::LocalStorage { .. } if self.site(id).reads_fail => self.counts.step(Step::AlarmUnreadable),
             UplinkAlarm::PeerMisbehaved { .. }

@@ -11,6 +11,7 @@ refusal-stopped = origin { $origin } was stopped at { $seq } ({ $reason }); run 
 refusal-malformed = batch { $seq } of origin { $origin } is malformed: { $error }
 refusal-register = the register was refused: { $error }
 refusal-transfer = the transfer of origin { $origin } does not fit: { $error }
+refusal-off_path = the register does not lead the stream of origin { $origin } through site { $site }: only its author and the sites above it hold it
 refusal-no_register = this site has no register yet; give it one with `kho register apply`
 
 stop-digest_mismatch = digest mismatch

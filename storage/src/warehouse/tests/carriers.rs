@@ -2,7 +2,10 @@
 //! an author signed.
 
 use super::*;
-use crate::stream::{Batch, BatchBody};
+use crate::{
+    command::TransferStart,
+    stream::{Batch, BatchBody},
+};
 
 /// A district with `batches` batches, each under a head of its own.
 fn district(tree: &Tree, name: &str, batches: i64, born: &str) -> Node {
@@ -52,4 +55,21 @@ fn promise_6_what_carriers_make_up_leaves_room_for_the_second_history_that_an_au
     assert!((1..16).contains(&invented), "{invented} pieces are kept");
     assert!(matches!(province.apply(&tree.adopt(two.segment(1))), Outcome::Refused(Refusal::Forked { .. })));
     assert_eq!(province.evidence(), invented + 1, "the author's own second history is kept");
+}
+
+#[test]
+fn promise_4_a_stream_is_adopted_only_by_its_author_and_the_sites_above_it() {
+    let tree = Tree::new();
+    let district = district(&tree, "d", 2, "2000");
+    let refused = Outcome::Refused(Refusal::OffPath { origin: DISTRICT, site: SiteId(9) });
+    let mut beside = tree.node("beside", 9);
+    assert_eq!(beside.apply(&tree.adopt(district.segment(1))), refused, "batches");
+    let state = district.state();
+    let start = TransferStart { origin: DISTRICT, epoch: state.epoch, kept_after: StreamSeq(2), kept_after_chain: state.chain };
+    assert_eq!(beside.apply(&Command::BeginTransfer { site_time: SiteTime(1_000), start }), refused, "a whole origin");
+    assert_eq!((beside.evidence(), beside.warehouse.origins().expect("reads").len()), (0, 0), "nothing of it is kept");
+    for (name, site) in [("province", 2), ("centre", 1)] {
+        let mut above = tree.node(name, site);
+        assert!(matches!(above.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)), "{name}");
+    }
 }

@@ -1,0 +1,35 @@
+//! A segment in the hands of somebody who brings it to a site through which the register does not lead its stream, as a carrier with
+//! the wrong bundle would. What stands in the way at the site's door is passed over here: the state itself must refuse it.
+
+use kho_storage::{
+    command::Command,
+    ids::{OriginId, SiteId},
+};
+
+use super::World;
+use crate::{counts::Fault, tree};
+
+impl World {
+    /// Draws nothing from the dice: whose segment goes where follows from the time.
+    pub(super) fn bring_off_path(&mut self) {
+        let turn = self.now.0 as usize;
+        let author = tree::AUTHORS[turn % tree::AUTHORS.len()];
+        let origin = OriginId(author.0);
+        let disk = &self.sites()[author.0 as usize - 1].disk;
+        let segment = |oldest| disk.warehouse.segment(origin, oldest, usize::MAX).expect("a memory does not fail");
+        let Some(segment) = disk.origin(origin).and_then(|state| segment(state.oldest_kept)) else { return };
+        let is_beside = |site: &SiteId| {
+            let register = self.sites()[site.0 as usize - 1].disk.warehouse.register();
+            register.is_some_and(|register| !register.leads_through(origin, *site))
+        };
+        let beside: Vec<SiteId> = tree::sites().filter(is_beside).collect();
+        let Some(site) = beside.get(turn / tree::AUTHORS.len() % beside.len().max(1)).copied() else { return };
+        if self.site(site).leader.is_none() {
+            return;
+        }
+        self.counts.fault(Fault::OffPath);
+        self.note(|| format!("-- {}: a segment of {} is brought here", tree::name(site), tree::name(author)));
+        let command = Command::AdoptSegment { site_time: self.clock(site), segment };
+        self.commit_now(site, &command);
+    }
+}
