@@ -13,12 +13,14 @@
 //! was begun. `kho-hostile-province` carries out attacks by hand against any tree that was made for tests.
 
 mod attack;
+mod carried;
 pub mod forge;
 mod honest_data;
 mod link;
 mod province;
 
 pub use attack::{Alarmed, Attack, Ending, Kept};
+pub use carried::bundle_for;
 pub use honest_data::HonestData;
 pub use link::{Answer, HostileLink};
 pub use province::HostileProvince;

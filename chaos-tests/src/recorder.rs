@@ -12,9 +12,13 @@ use std::{collections::BTreeMap, io::Cursor, ops::Range, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use futures::future::try_join_all;
-use kho_ops::client::{BundleRange, NodeClient};
-use kho_replication::bundle::BundleReader;
+use kho_ops::{
+    client::{BundleRange, NodeClient},
+    pki::ENCRYPTION_KEY_FILE,
+};
+use kho_replication::bundle::{BundleOpener, BundleReader, DecryptingReader};
 use kho_storage::{
+    encryption::DecryptionKey,
     ids::{OriginId, SiteId, StreamSeq},
     register::VerifiedRegister,
     row::RowCells,
@@ -207,19 +211,24 @@ async fn until_settled(stage: &Stage, sources: &[Source], at: &[Place]) -> anyho
 /// A whole stream out of one node, as a bundle holds it.
 async fn read_back(stage: &Stage, register: &VerifiedRegister, at: Place, origin: u32, seq: u64) -> anyhow::Result<HeldStream> {
     let client = stage.tree.client(&[stage.tree.url(at.0, at.1)], "operator")?;
-    let range = BundleRange { origins: vec![OriginId(origin)], from: vec![(OriginId(origin), StreamSeq(1))] };
+    // Made for the node's own site, whose key this machine has.
+    let range = BundleRange { reader: Some(at.0), origins: vec![OriginId(origin)], from: vec![(OriginId(origin), StreamSeq(1))] };
+    let pem = std::fs::read_to_string(stage.tree.node_dir(at.0, at.1).join(ENCRYPTION_KEY_FILE))?;
+    let key = DecryptionKey::from_pkcs8_pem(&pem)?;
+    let opener = BundleOpener { tree: &stage.tree.plan().tree, site: at.0, node: at.1, key: &key };
+    let open = |bytes| BundleReader::open(DecryptingReader::open(Cursor::new(bytes), opener)?, register, at.0);
     let (bytes, stream) = until(&format!("a head covers batch {seq}"), async || {
         let bytes = client.export_bundle(&range).await?.bytes().await?;
-        let bundle = BundleReader::open(Cursor::new(bytes.clone()), register)?;
+        let bundle = open(bytes.clone())?;
         let covered = bundle.trailer().streams.first().is_some_and(|stream| stream.next.0 > seq);
         Ok(covered.then_some((bytes, stage.stream(at, origin).await?)))
     })
     .await?;
-    let mut bundle = BundleReader::open(Cursor::new(bytes), register)?;
+    let mut bundle = open(bytes)?;
     let mut batches = Vec::new();
     while let Some(segment) = bundle.next_segment()? {
         let segment = segment
-            .verify(register)
+            .verify(register, at.0)
             .map_err(|refusal| anyhow::anyhow!("a segment that this site holds is refused: {refusal:?}"))?
             .into_segment();
         for bytes in &segment.batches {

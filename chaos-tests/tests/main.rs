@@ -9,6 +9,7 @@ mod linearizability;
 mod membership;
 mod promise_1_leader_killed_in_the_middle_of_an_import;
 mod promise_2_parent_acknowledges_only_what_it_committed;
+mod promise_4_a_bundle_enters_only_where_the_register_leads;
 mod promise_4_hostile_province;
 mod promise_4_only_a_child_of_the_register_is_taken_in;
 mod promise_7_link_cut_and_resumed;

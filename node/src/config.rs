@@ -52,6 +52,8 @@ pub struct IdentityConfig {
     pub tls_key: PathBuf,
     /// Signs heads; its public half stands in the register.
     pub signing_key: PathBuf,
+    /// Decrypts bundles; its public half stands in the register.
+    pub encryption_key: PathBuf,
 }
 
 /// Under which key registers are believed.
@@ -163,6 +165,7 @@ impl NodeConfig {
             &mut identity.certificate,
             &mut identity.tls_key,
             &mut identity.signing_key,
+            &mut identity.encryption_key,
         ] {
             *file = folder.join(&*file);
         }

@@ -10,6 +10,7 @@ use kho_replication::{
 };
 use kho_storage::{
     db::DbLimits,
+    encryption::DecryptionKey,
     error::StorageError,
     schema::Schema,
     signature::SigningKey,
@@ -43,6 +44,7 @@ pub struct Checked {
     pub config: NodeConfig,
     pub credentials: Credentials,
     pub signing_key: SigningKey,
+    pub decryption_key: DecryptionKey,
     pub schema: Arc<Schema>,
 }
 
@@ -72,9 +74,13 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
         .with_context(|| format!("the signing key {} can't be read; make one with `kho pki request`", files.signing_key.display()))?;
     let signing_key = SigningKey::from_pkcs8_pem(&zeroize::Zeroizing::new(pem))
         .with_context(|| format!("the signing key {} is of no use", files.signing_key.display()))?;
+    let pem = std::fs::read_to_string(&files.encryption_key)
+        .with_context(|| format!("the encryption key {} can't be read; make one with `kho pki request`", files.encryption_key.display()))?;
+    let decryption_key = DecryptionKey::from_pkcs8_pem(&zeroize::Zeroizing::new(pem))
+        .with_context(|| format!("the encryption key {} is of no use", files.encryption_key.display()))?;
     config.register_key().map_err(anyhow::Error::msg)?;
     let schema = Arc::new(load_schema(&config.schema)?);
-    Ok(Checked { config, credentials, signing_key, schema })
+    Ok(Checked { config, credentials, signing_key, decryption_key, schema })
 }
 
 /// Runs a node until `stop` resolves or the node fails.
@@ -84,7 +90,7 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
 pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
     let tasks = TaskWatch::new(stopping.clone());
-    let (node, events) = start(checked.config, checked.credentials, &checked.schema, stopping.clone(), &tasks).await?;
+    let (node, events) = start(checked.config, checked.credentials, checked.decryption_key, &checked.schema, stopping.clone(), &tasks).await?;
     let mut failed = node.consensus.failed();
     tasks.spawn("signs heads", sign_heads(Arc::clone(&node), checked.signing_key, events.own_batch));
     run_uplink(Arc::clone(&node), events.changes, &tasks);
@@ -127,6 +133,7 @@ struct Events {
 async fn start(
     config: NodeConfig,
     credentials: Credentials,
+    decryption_key: DecryptionKey,
     schema: &Arc<Schema>,
     stopping: CancellationToken,
     tasks: &TaskWatch,
@@ -173,6 +180,7 @@ async fn start(
         consensus,
         endpoint,
         credentials,
+        decryption_key,
         clock,
         certificate_clock,
         alarms: Alarms::default(),

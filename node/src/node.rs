@@ -8,6 +8,7 @@ use kho_replication::{
     uplink::UplinkStatus,
 };
 use kho_storage::{
+    encryption::DecryptionKey,
     error::StorageError,
     ids::{NodeId, OriginId, SiteId, SiteTime},
     stream::{HEAD_AHEAD_MS_MAX, Head, SignedHead},
@@ -46,6 +47,8 @@ pub struct Node {
     pub consensus: Arc<Consensus>,
     pub endpoint: Endpoint,
     pub credentials: Credentials,
+    /// Opens what was encrypted to this node.
+    pub decryption_key: DecryptionKey,
     pub clock: Arc<NodeClock>,
     pub certificate_clock: Arc<CertificateClock>,
     /// Reports for an operator; nothing is decided by them.

@@ -154,6 +154,7 @@ fn the_example_of_a_register_is_whole_and_explains_every_field_where_it_first_st
         "sites.areas",
         "sites.addresses",
         "sites.nodes.signing_key",
+        "sites.nodes.encryption_key",
         "sites.nodes.revoked",
         "origins.author",
     ] {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  offline machine                 node
-//!  kho pki init ─► root.key        kho pki request ─► tls.key, signing.key    never leave the node
+//!  kho pki init ─► root.key        kho pki request ─► tls.key, signing.key, encryption.key   never leave the node
 //!                  root.crt  ──┐                      tls.csr, node.json ──┐
 //!  kho pki sign  ◄─────────────┼───────────────────── tls.csr ─────────────┤
 //!        └──────► tls.crt ─────┴─► root.crt, tls.crt                       └─► node.json goes into the register
@@ -24,7 +24,8 @@ mod tests;
 
 pub use command::{PkiCommand, run};
 pub use folder::{
-    NODE_CARD_FILE, NodeRequest, ROOT_CERTIFICATE_FILE, SIGNING_KEY_FILE, TLS_CERTIFICATE_FILE, TLS_KEY_FILE, TLS_REQUEST_FILE,
+    ENCRYPTION_KEY_FILE, NODE_CARD_FILE, NodeRequest, ROOT_CERTIFICATE_FILE, SIGNING_KEY_FILE, TLS_CERTIFICATE_FILE, TLS_KEY_FILE,
+    TLS_REQUEST_FILE,
 };
 pub use folder::{init_root, load_root, request_node, request_person, sign_file};
 pub use node_card::NodeCard;

@@ -14,6 +14,7 @@ pub mod command;
 pub mod db;
 pub mod digest;
 mod direct_writes;
+pub mod encryption;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;

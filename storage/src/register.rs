@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{self, Blob},
+    encryption::EncryptionKey,
     ids::{Epoch, NodeId, OriginId, SiteId, StreamSeq, Tier},
     signature::{PublicKey, Signature, SignatureError, SigningKey},
 };
@@ -48,12 +49,14 @@ pub struct SiteEntry {
     pub nodes: Vec<NodeEntry>,
 }
 
-/// A node and the key that signs heads for it.
+/// A node, the key that signs heads for it, and the key by which something is written for it alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeEntry {
     pub node: NodeId,
     pub signing_key: PublicKey,
+    /// Bundles for the node's site are encrypted to it.
+    pub encryption_key: EncryptionKey,
     /// Set when the key is revoked: per origin the last batch it may still vouch for.
     #[serde(default)]
     pub revoked: Vec<Revocation>,
@@ -291,7 +294,12 @@ mod tests {
             parents: parents.iter().map(|p| SiteId(*p)).collect(),
             areas: vec![],
             addresses: vec![],
-            nodes: vec![NodeEntry { node: NodeId(1), signing_key: key.public_key(), revoked: vec![] }],
+            nodes: vec![NodeEntry {
+                node: NodeId(1),
+                signing_key: key.public_key(),
+                encryption_key: EncryptionKey::from_bytes([1; 32]),
+                revoked: vec![],
+            }],
         }
     }
 

@@ -9,11 +9,11 @@ mod bodies;
 mod credentials;
 mod traffic;
 
-use std::path::Path;
+use std::{io::Write as _, path::Path};
 
 use kho_node::consensus::fuzzing;
 use kho_replication::{
-    bundle::BundleWriter,
+    bundle::{BundleAuthor, BundleWriter, EncryptingWriter},
     frames::{ChildFrame, Compressed, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX},
 };
 use kho_storage::{
@@ -27,7 +27,7 @@ use kho_storage::{
 
 use crate::{
     targets,
-    world::{DISTRICT, NODE, TREE, WORLD},
+    world::{DISTRICT, NODE, PROVINCE, TREE, WORLD},
 };
 use traffic::Traffic;
 
@@ -110,9 +110,14 @@ fn streams(traffic: &Traffic, seeds: &mut Vec<Seed>) -> anyhow::Result<()> {
             seeds.push(("adoption", codec::encode(&(SiteTime(1_600_000_000_000), requests, changes))?));
         }
     }
-    let (file, trailer) = bundle.finish(TREE, DISTRICT, NODE, SiteTime(9), &WORLD.district)?;
+    let created_at = SiteTime(9);
+    let author = BundleAuthor { tree: TREE, reader: PROVINCE, site: DISTRICT, node: NODE, key: &WORLD.district, created_at };
+    let (content, trailer) = bundle.finish(author)?;
     let number = u8::try_from(trailer.segments)?;
-    seeds.push(("bundle", joined(&[&[number], &file])));
+    let mut file = EncryptingWriter::start(Vec::new(), &WORLD.register, PROVINCE)?;
+    file.write_all(&content)?;
+    seeds.push(("bundle", joined(&[&[number], &file.finish()?])));
+    seeds.push(("bundle", joined(&[&[number], &content])));
     for segments in [1, traffic.segments.len().min(3)] {
         let mut body = vec![u8::try_from(segments)?];
         for segment in &traffic.segments[..segments] {

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use kho_storage::{
     db::DbLimits,
+    encryption::DecryptionKey,
     ids::{Epoch, NodeId, OriginId, SiteId, Tier},
     register::{AreaScope, NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry, VerifiedRegister},
     schema::population,
@@ -25,6 +26,8 @@ pub struct World {
     pub centre: SigningKey,
     /// Signs the district's heads, and every other node's.
     pub district: SigningKey,
+    /// Decrypts what is written for any node.
+    pub reader: DecryptionKey,
     pub signed: SignedRegister,
     pub register: VerifiedRegister,
 }
@@ -36,6 +39,7 @@ impl World {
     fn new() -> Self {
         let key = || SigningKey::generate(SignatureAlgorithm::Ed25519).expect("the system has randomness");
         let (centre, district) = (key(), key());
+        let reader = DecryptionKey::generate().expect("the system has randomness");
         let site = |site, tier, parents: &[SiteId]| SiteEntry {
             site,
             name: format!("site {site}"),
@@ -43,7 +47,7 @@ impl World {
             parents: parents.to_vec(),
             areas: vec![AreaScope { catalogue: "legacy-63".into(), code: "001".into() }],
             addresses: vec!["127.0.0.1:7401".into()],
-            nodes: vec![NodeEntry { node: NODE, signing_key: district.public_key(), revoked: vec![] }],
+            nodes: vec![NodeEntry { node: NODE, signing_key: district.public_key(), encryption_key: reader.public_key(), revoked: vec![] }],
         };
         let register = Register {
             tree: TREE.into(),
@@ -57,7 +61,7 @@ impl World {
         };
         let signed = SignedRegister::issue(&register, &centre).expect("the register is whole");
         let register = signed.verify(&centre.public_key(), TREE).expect("it was just signed");
-        Self { centre, district, signed, register }
+        Self { centre, district, reader, signed, register }
     }
 
     /// The epoch of the district's stream.

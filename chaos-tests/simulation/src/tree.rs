@@ -14,6 +14,7 @@
 use std::sync::{Arc, LazyLock};
 
 use kho_storage::{
+    encryption::EncryptionKey,
     ids::{NodeId, OriginId, SiteId, Tier},
     register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     schema::{Schema, population},
@@ -190,7 +191,14 @@ impl Parents {
             parents: self.of(site).to_vec(),
             areas: vec![],
             addresses: nodes.clone().map(|node| address(site, node)).collect(),
-            nodes: nodes.map(|node| NodeEntry { node, signing_key: signing_key(site, node).public_key(), revoked: vec![] }).collect(),
+            nodes: nodes
+                .map(|node| NodeEntry {
+                    node,
+                    signing_key: signing_key(site, node).public_key(),
+                    encryption_key: EncryptionKey::from_bytes([1; 32]),
+                    revoked: vec![],
+                })
+                .collect(),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Signed files for links that are down: the same segments, carried by hand.
+//! Signed and encrypted files for links that are down: the same segments, carried by hand. Nothing of them lies on a disk in plain:
+//! an export is encrypted while it is written, and an import decrypts what it reads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io::{self, BufReader, BufWriter, Seek as _},
+    io::{self, BufWriter, Seek as _},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,19 +13,20 @@ use axum::{
     Extension, Json,
     body::Body,
     extract::{Query, State},
-    http::header::CONTENT_TYPE,
+    http::{HeaderName, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use futures::StreamExt as _;
 use kho_messages::Ordinal;
 use kho_replication::{
-    bundle::{BundleError, BundleReader, BundleWriter},
+    bundle::{BundleAuthor, BundleError, BundleOpener, BundleReader, BundleWriter, DecryptingReader, EncryptingWriter},
     identity::PeerIdentity,
 };
 use kho_storage::{
     checks::check_path,
     command::{Command, Outcome, Refusal},
-    ids::{OriginId, StreamSeq},
+    ids::{OriginId, SiteId, StreamSeq},
+    register::VerifiedRegister,
     signature::SigningKey,
 };
 use serde::Deserialize;
@@ -42,6 +44,8 @@ use crate::{
     reasons,
 };
 
+/// Names the site that can read an exported bundle.
+const BUNDLE_READER_HEADER: HeaderName = HeaderName::from_static("kho-bundle-for");
 /// The longest bundle that is taken, in bytes.
 const BUNDLE_BYTES_MAX: u64 = 64 << 30;
 /// The longest parameter that a refusal repeats, in characters.
@@ -58,10 +62,14 @@ pub struct ExportQuery {
     origins: Option<String>,
     /// `ORIGIN:SEQ,…`: first batch wanted; by default what the active parent has not acknowledged.
     from: Option<String>,
+    /// The site that shall read the file; by default the active parent.
+    #[serde(rename = "for")]
+    reader: Option<SiteId>,
 }
 
-/// Exports streams into a signed file.
-#[utoipa::path(get, path = "/v1/bundle", params(("origins" = Option<String>, Query), ("from" = Option<String>, Query, description = "ORIGIN:SEQ, comma-separated")), responses((status = 200, description = "the signed file", content_type = "application/octet-stream"), (status = 400, body = Problem)))]
+/// Exports streams into a signed file that the nodes of one site can read.
+#[utoipa::path(get, path = "/v1/bundle", params(("origins" = Option<String>, Query), ("from" = Option<String>, Query, description = "ORIGIN:SEQ, comma-separated"), ("for" = Option<u32>, Query, description = "the site that shall read it; by default the active parent")),
+    responses((status = 200, description = "the encrypted and signed file; the header `kho-bundle-for` names its reader", content_type = "application/octet-stream"), (status = 400, body = Problem), (status = 409, body = Problem)))]
 pub async fn export(
     State(node): State<Arc<Node>>,
     Extension(who): Extension<PeerIdentity>,
@@ -70,10 +78,13 @@ pub async fn export(
     check(&node, &who, Right::Operate)?;
     node.consensus.read_index().await?;
     heads_cover_what_stands(&node).await?;
-    let starts = starts(&node, &query)?;
-    let written = tokio::task::spawn_blocking(move || write_bundle(&node, &starts));
+    let register = node.warehouse.register().ok_or(RequestFault::NoRegister {})?;
+    let reader = query.reader.or_else(|| register.active_parent(node.site())).ok_or(RequestFault::BundleReaderMissing {})?;
+    let starts = starts(&node, &query, &register, reader)?;
+    let written = tokio::task::spawn_blocking(move || write_bundle(&node, &starts, &register, reader));
     let file = tokio::fs::File::from_std(written.await.map_err(task_lost)??);
-    Ok(([(CONTENT_TYPE, "application/octet-stream")], Body::from_stream(ReaderStream::new(file))).into_response())
+    let headers = [(CONTENT_TYPE, "application/octet-stream".to_string()), (BUNDLE_READER_HEADER, reader.to_string())];
+    Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
 }
 
 /// Waits until heads cover every batch that stands now: nothing that was acknowledged before the call is left out. Without a head within
@@ -92,21 +103,22 @@ async fn heads_cover_what_stands(node: &Node) -> Result<(), HttpError> {
     Ok(())
 }
 
-/// First batch wanted of every stream that is to be exported.
-fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamSeq>, HttpError> {
+/// First batch wanted of every stream that is to be exported: of those named, or of all that the register leads through `reader`.
+fn starts(
+    node: &Node,
+    query: &ExportQuery,
+    register: &VerifiedRegister,
+    reader: SiteId,
+) -> Result<BTreeMap<OriginId, StreamSeq>, HttpError> {
     let malformed = |text: &str| RequestFault::MalformedOrigins { given: text.chars().take(GIVEN_CHARS_MAX).collect() };
     let wanted: Option<BTreeSet<OriginId>> = match &query.origins {
         None => None,
         Some(text) => Some(text.split(',').map(|id| id.parse().map_err(|_| malformed(id))).collect::<Result<_, _>>()?),
     };
-    let parent = node.warehouse.register().and_then(|register| register.active_parent(node.site()));
-    let acknowledged = match parent {
-        Some(parent) => node.warehouse.read(|reading| reading.parent_cursors(parent))?,
-        None => vec![],
-    };
+    let acknowledged = node.warehouse.read(|reading| reading.parent_cursors(reader))?;
     let mut starts = BTreeMap::new();
     for (origin, state) in node.warehouse.origins()? {
-        if wanted.as_ref().is_none_or(|wanted| wanted.contains(&origin)) {
+        if wanted.as_ref().map_or_else(|| register.leads_through(origin, reader), |wanted| wanted.contains(&origin)) {
             let held = acknowledged.iter().find(|cursor| cursor.origin == origin && cursor.epoch == state.epoch);
             starts.insert(origin, held.map_or(state.oldest_kept, |cursor| cursor.next).max(state.oldest_kept));
         }
@@ -115,10 +127,16 @@ fn starts(node: &Node, query: &ExportQuery) -> Result<BTreeMap<OriginId, StreamS
         let (origin, seq) = pair.split_once(':').ok_or_else(|| malformed(pair))?;
         starts.insert(origin.parse().map_err(|_| malformed(pair))?, seq.parse().map_err(|_| malformed(pair))?);
     }
+    starts.keys().try_for_each(|origin| check_path(*origin, reader, register)).map_err(off_path)?;
     Ok(starts)
 }
 
-fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<File, HttpError> {
+fn write_bundle(
+    node: &Node,
+    starts: &BTreeMap<OriginId, StreamSeq>,
+    register: &VerifiedRegister,
+    reader: SiteId,
+) -> Result<File, HttpError> {
     let disk = |error: io::Error| RequestFault::BundleNotWritten { detail: error.to_string() };
     let pem = zeroize::Zeroizing::new(std::fs::read_to_string(&node.config.identity.signing_key).map_err(disk)?);
     let key = SigningKey::from_pkcs8_pem(&pem).map_err(|error| RequestFault::SigningKeyUnusable { detail: error.to_string() })?;
@@ -128,8 +146,12 @@ fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<F
     let file = File::options().read(true).write(true).create_new(true).open(&place).map_err(disk)?;
     // The file lives on through its handle alone: nothing is left behind, whatever becomes of the request.
     std::fs::remove_file(&place).map_err(disk)?;
-    let failed = |error: BundleError| RequestFault::BundleFailed { detail: error.to_string() };
-    let mut writer = BundleWriter::start(BufWriter::new(file)).map_err(failed)?;
+    let failed = |error: BundleError| match error {
+        BundleError::NoReader(site) => RequestFault::BundleReaderUnknown { site: Ordinal(site.0.into()) },
+        other => RequestFault::BundleFailed { detail: other.to_string() },
+    };
+    let encrypted = EncryptingWriter::start(BufWriter::new(file), register, reader).map_err(failed)?;
+    let mut writer = BundleWriter::start(encrypted).map_err(failed)?;
     for (origin, start) in starts {
         let mut from = *start;
         while let Some(segment) = node.warehouse.segment(*origin, from, SEGMENT_BYTES_WANTED)? {
@@ -141,8 +163,10 @@ fn write_bundle(node: &Node, starts: &BTreeMap<OriginId, StreamSeq>) -> Result<F
             }
         }
     }
-    let (buffered, _) = writer.finish(&node.config.tree, node.site(), node.config.node, node.clock.now(), &key).map_err(failed)?;
-    let mut file = buffered.into_inner().map_err(|e| disk(e.into_error()))?;
+    let created_at = node.clock.now();
+    let author = BundleAuthor { tree: &node.config.tree, reader, site: node.site(), node: node.config.node, key: &key, created_at };
+    let (encrypted, _) = writer.finish(author).map_err(failed)?;
+    let mut file = encrypted.finish().map_err(failed)?.into_inner().map_err(|e| disk(e.into_error()))?;
     file.rewind().map_err(disk)?;
     Ok(file)
 }
@@ -154,10 +178,9 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
     let file = receive(&node, body).await?;
     let register = node.warehouse.register().ok_or(RequestFault::NoRegister {})?;
     let opened = {
-        let register = Arc::clone(&register);
-        tokio::task::spawn_blocking(move || BundleReader::open(BufReader::new(file), &register))
+        let (node, register) = (Arc::clone(&node), Arc::clone(&register));
+        tokio::task::spawn_blocking(move || open(&node, file, &register))
     };
-    let unfit = |error: BundleError| RequestFault::BundleRefused { detail: error.to_string() };
     let mut reader = opened.await.map_err(task_lost)?.map_err(unfit)?;
     // BEFORE anything is proposed: what the register leads elsewhere does not enter by hand either.
     for stream in &reader.trailer().streams {
@@ -185,6 +208,25 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
         }
     }
     Ok(Json(imported))
+}
+
+/// Decrypts and checks the whole file BEFORE anything of it is used.
+fn open(node: &Node, file: File, register: &VerifiedRegister) -> Result<BundleReader<DecryptingReader<File>>, BundleError> {
+    let by = BundleOpener { tree: &node.config.tree, site: node.site(), node: node.config.node, key: &node.decryption_key };
+    BundleReader::open(DecryptingReader::open(file, by)?, register, node.site())
+}
+
+fn unfit(error: BundleError) -> HttpError {
+    match error {
+        BundleError::ForOtherSite { given, wanted } => {
+            RequestFault::BundleForOtherSite { given: Ordinal(given.0.into()), own: Ordinal(wanted.0.into()) }
+        }
+        BundleError::NotForThisNode { site, node } => {
+            RequestFault::BundleNotForNode { site: Ordinal(site.0.into()), node: Ordinal(node.0) }
+        }
+        other => RequestFault::BundleRefused { detail: other.to_string() },
+    }
+    .into()
 }
 
 fn off_path(refusal: Refusal) -> HttpError {

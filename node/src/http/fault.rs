@@ -63,6 +63,10 @@ kho_messages::reportable! {
         NoTransfer { origin: Ordinal } = "no_transfer",
         BundleTooLarge { bytes_max: u64 } = "bundle_too_large",
         BundleRefused { detail: String } = "bundle_refused",
+        BundleForOtherSite { given: Ordinal, own: Ordinal } = "bundle_for_other_site",
+        BundleNotForNode { site: Ordinal, node: Ordinal } = "bundle_not_for_node",
+        BundleReaderMissing {} = "bundle_reader_missing",
+        BundleReaderUnknown { site: Ordinal } = "bundle_reader_unknown",
         BundleOffPath { origin: Ordinal, site: Ordinal } = "bundle_off_path",
         BundleFailed { detail: String } = "bundle",
         SigningKeyUnusable { detail: String } = "signing_key",
@@ -98,11 +102,19 @@ fn status_of(code: &str) -> u16 {
         | "request_key_malformed"
         | "wrong_size"
         | "node_twice"
-        | "bundle_refused" => 400,
+        | "bundle_refused"
+        | "bundle_reader_missing" => 400,
         "forbidden" => 403,
-        "not_found" | "not_kept" | "unknown_origin" | "no_transfer" => 404,
+        "not_found" | "not_kept" | "unknown_origin" | "no_transfer" | "bundle_reader_unknown" => 404,
         "method_not_allowed" => 405,
-        "request_key_reused" | "not_author" | "register_refused" | "register_older" | "members_unchanged" | "bundle_off_path" => 409,
+        "request_key_reused"
+        | "not_author"
+        | "register_refused"
+        | "register_older"
+        | "members_unchanged"
+        | "bundle_off_path"
+        | "bundle_for_other_site"
+        | "bundle_not_for_node" => 409,
         "batch_too_large" | "bundle_too_large" => 413,
         "batch_refused" => 422,
         "busy" => 429,

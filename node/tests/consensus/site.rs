@@ -17,6 +17,7 @@ use kho_storage::{
     codec::Blob,
     command::{Command, Outcome, WriteOutcome, WriteRequest},
     db::DbLimits,
+    encryption::EncryptionKey,
     ids::{ColumnId, Hash32, NodeId, OriginId, SiteId, SiteTime, TableId, Tier},
     register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     row::RowBuilder,
@@ -136,7 +137,12 @@ impl Site {
     }
 
     fn register(&self) -> SignedRegister {
-        let signer = NodeEntry { node: SIGNER, signing_key: self.centre.public_key(), revoked: vec![] };
+        let signer = NodeEntry {
+            node: SIGNER,
+            signing_key: self.centre.public_key(),
+            encryption_key: EncryptionKey::from_bytes([1; 32]),
+            revoked: vec![],
+        };
         let site = SiteEntry {
             site: SITE,
             name: "seven".into(),

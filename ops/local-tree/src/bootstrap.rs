@@ -42,8 +42,7 @@ impl LocalTree {
         let tree = Self { dir, khod: khod.into(), plan, places, running: BTreeMap::new(), node_overrides: BTreeMap::new() };
         let mut nodes: BTreeMap<SiteId, Vec<NodeEntry>> = BTreeMap::new();
         for (site, node) in tree.places.keys().copied().collect::<Vec<_>>() {
-            let signing_key = tree.prepare_node(site, node, &register_key.public_key())?;
-            nodes.entry(site).or_default().push(NodeEntry { node, signing_key, revoked: vec![] });
+            nodes.entry(site).or_default().push(tree.prepare_node(site, node, &register_key.public_key())?);
         }
         tree.identity("operator", Role::Operator { site: None, name: "operator".into() })?;
         for site in tree.plan.sites.iter().map(|site| site.site).collect::<Vec<_>>() {
@@ -82,8 +81,8 @@ impl LocalTree {
         Ok(())
     }
 
-    /// Keys, certificate and configuration of one node.
-    pub(crate) fn prepare_node(&self, site: SiteId, node: NodeId, register_key: &PublicKey) -> anyhow::Result<PublicKey> {
+    /// Keys, certificate and configuration of one node; what the register says of it.
+    pub(crate) fn prepare_node(&self, site: SiteId, node: NodeId, register_key: &PublicKey) -> anyhow::Result<NodeEntry> {
         let dir = self.node_dir(site, node);
         let request =
             NodeRequest { tree: self.plan.tree.clone(), site, node, reached_as: vec![], signing_algorithm: SignatureAlgorithm::default() };
@@ -93,14 +92,14 @@ impl LocalTree {
         std::fs::copy(root.join("root.crt"), dir.join("root.crt"))?;
         let place = &self.places[&(site, node)];
         let config = format!(
-            "tree = \"{}\"\nsite = {site}\nnode = {node}\ndata_dir = \"data\"\n\n[listen]\nquic = \"{}\"\nhttps = \"{}\"\n\n[identity]\nroot_certificate = \"root.crt\"\ncertificate = \"tls.crt\"\ntls_key = \"tls.key\"\nsigning_key = \"signing.key\"\n\n[register]\nkey = \"{}\"\n{SMALL_LIMITS}",
+            "tree = \"{}\"\nsite = {site}\nnode = {node}\ndata_dir = \"data\"\n\n[listen]\nquic = \"{}\"\nhttps = \"{}\"\n\n[identity]\nroot_certificate = \"root.crt\"\ncertificate = \"tls.crt\"\ntls_key = \"tls.key\"\nsigning_key = \"signing.key\"\nencryption_key = \"encryption.key\"\n\n[register]\nkey = \"{}\"\n{SMALL_LIMITS}",
             self.plan.tree,
             place.quic,
             place.https,
             register_key.to_hex()
         );
         std::fs::write(dir.join("khod.toml"), config)?;
-        card.public_key()
+        card.to_entry()
     }
 
     fn identity(&self, name: &str, role: Role) -> anyhow::Result<()> {

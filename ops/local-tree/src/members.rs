@@ -5,7 +5,7 @@ use std::{ffi::OsString, net::SocketAddr};
 use anyhow::{Context as _, ensure};
 use kho_storage::{
     ids::{NodeId, SiteId},
-    register::{NodeEntry, Register},
+    register::Register,
     signature::SigningKey,
 };
 
@@ -72,10 +72,10 @@ impl LocalTree {
         let address = place.quic.to_string();
         self.places.insert((site, node), place);
         let register_key = SigningKey::from_pkcs8_pem(&std::fs::read_to_string(self.dir().join("pki").join("register.key"))?)?;
-        let signing_key = self.prepare_node(site, node, &register_key.public_key())?;
+        let added = self.prepare_node(site, node, &register_key.public_key())?;
         self.change_register(|register| {
             if let Some(entry) = register.sites.iter_mut().find(|entry| entry.site == site) {
-                entry.nodes.push(NodeEntry { node, signing_key, revoked: vec![] });
+                entry.nodes.push(added);
                 entry.addresses.push(address);
             }
         })?;

@@ -12,7 +12,7 @@ use kho_node::{
     },
 };
 use kho_storage::{
-    ids::{NodeId, OriginId, StreamSeq},
+    ids::{NodeId, OriginId, SiteId, StreamSeq},
     register::SignedRegister,
     warehouse::{KeyBucket, OriginProof},
 };
@@ -54,6 +54,8 @@ pub struct BatchUpload {
 /// What a bundle shall hold.
 #[derive(Debug, Default, Clone)]
 pub struct BundleRange {
+    /// The site that shall read it. `None`: the active parent.
+    pub reader: Option<SiteId>,
     /// Empty: every origin that the site holds.
     pub origins: Vec<OriginId>,
     /// Per origin the first batch that the receiver lacks.
@@ -191,6 +193,7 @@ impl NodeClient {
     pub async fn export_bundle(&self, range: &BundleRange) -> Result<Response, CallError> {
         let list = |parts: Vec<String>| (!parts.is_empty()).then(|| parts.join(","));
         let request = Request::read(&["v1", "bundle"])
+            .with("for", range.reader.map(|site| site.to_string()))
             .with("origins", list(range.origins.iter().map(ToString::to_string).collect()))
             .with("from", list(range.from.iter().map(|(origin, seq)| format!("{origin}:{seq}")).collect()));
         self.send(&request).await

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use kho_node::api::BundleImported;
-use kho_storage::ids::{OriginId, StreamSeq};
+use kho_storage::ids::{OriginId, SiteId, StreamSeq};
 use serde_json::json;
 
 use super::{
@@ -22,12 +22,12 @@ use crate::{
 /// Carry streams by hand where a link is down.
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
-    /// Write what a site holds into a file. Nothing in it is taken on trust: every segment bears its signature.
+    /// Write what a site holds into a file that only the nodes of one site can read. Who carries it learns its size and whom it is for.
     #[command(
-        after_help = "Examples:\n  kho bundle export --out district-340.kho\n  kho bundle export --out district-340.kho --origin 340 --from 340:1201"
+        after_help = "Examples:\n  kho bundle export --out district-340.kho\n  kho bundle export --out district-340.kho --origin 340 --from 340:1201\n  kho bundle export --out to-district.kho --for 340 --origin 340 --node https://10.0.0.5:7443"
     )]
     Export(ExportArgs),
-    /// Bring such a file into a site. What it holds already is skipped, so it may be repeated.
+    /// Bring such a file into the site that it was made for. What the site holds already is skipped, so it may be repeated.
     #[command(after_help = "Example, at the parent:\n  kho bundle import district-340.kho --node https://10.0.0.5:7443")]
     Import(ImportArgs),
 }
@@ -37,10 +37,13 @@ pub struct ExportArgs {
     /// File to write; never overwritten
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Origin to export; may be repeated [default: every origin the site holds]
+    /// The site that shall read it: the author of the origins, or one above [default: this site's active parent]
+    #[arg(long = "for", value_name = "SITE")]
+    reader: Option<SiteId>,
+    /// Origin to export; may be repeated [default: every origin that the site holds and the register leads to the reader]
     #[arg(long = "origin", value_name = "ORIGIN", value_delimiter = ',')]
     origins: Vec<OriginId>,
-    /// First batch that the receiver lacks, as it says in `kho status`; may be repeated [default: the first that the active parent has not acknowledged]
+    /// First batch that the receiver lacks, as it says in `kho status`; may be repeated [default: the first that the reader has not acknowledged here]
     #[arg(long = "from", value_name = "ORIGIN:BATCH", value_delimiter = ',')]
     from: Vec<Missing>,
     /// Print JSON
@@ -83,8 +86,13 @@ pub async fn run(command: BundleCommand) -> Result<Verdict, Failure> {
 async fn export(args: ExportArgs) -> Result<Verdict, Failure> {
     let client = args.connection.open()?;
     let mut file = FreshFile::start(&args.out, Secrecy::Public, Existing::Refuse)?;
-    let range = BundleRange { origins: args.origins, from: args.from.into_iter().map(|Missing(origin, seq)| (origin, seq)).collect() };
+    let range = BundleRange {
+        reader: args.reader,
+        origins: args.origins,
+        from: args.from.into_iter().map(|Missing(origin, seq)| (origin, seq)).collect(),
+    };
     let response = client.export_bundle(&range).await?;
+    let reader = response.headers().get("kho-bundle-for").and_then(|site| site.to_str().ok()).unwrap_or_default().to_owned();
     let bar = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} {binary_bytes}, {binary_bytes_per_sec}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -106,9 +114,10 @@ async fn export(args: ExportArgs) -> Result<Verdict, Failure> {
     bar.finish_and_clear();
     file.finish()?;
     if args.json {
-        print::json(&json!({ "file": args.out, "bytes": bytes }))?;
+        print::json(&json!({ "file": args.out, "bytes": bytes, "for": reader }))?;
     } else {
-        print::line(format!("wrote {} ({}); bring it in at the parent with `kho bundle import`", args.out.display(), print::bytes(bytes)))?;
+        let (file, size) = (args.out.display(), print::bytes(bytes));
+        print::line(format!("wrote {file} ({size}), encrypted to site {reader}; bring it in there with `kho bundle import`"))?;
     }
     Ok(Verdict::Good)
 }

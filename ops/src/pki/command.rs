@@ -75,7 +75,7 @@ pub struct RequestArgs {
     /// Algorithm of the key that signs heads
     #[arg(long, value_enum, default_value_t = SigningAlgorithm::EcdsaP256Sha256)]
     signing_algorithm: SigningAlgorithm,
-    /// Folder for tls.key, tls.csr, signing.key and node.json; made if missing, nothing in it is overwritten
+    /// Folder for tls.key, tls.csr, signing.key, encryption.key and node.json; made if missing, nothing in it is overwritten
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Print JSON
@@ -190,7 +190,7 @@ fn request(args: RequestArgs, out: &mut impl Write) -> anyhow::Result<()> {
     }
     writeln!(
         out,
-        "Made the keys of node {} of site {} in {}; tls.key and signing.key never leave this node.",
+        "Made the keys of node {} of site {} in {}; tls.key, signing.key and encryption.key never leave this node.",
         card.node,
         card.site,
         args.out.display()

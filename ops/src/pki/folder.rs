@@ -11,6 +11,7 @@ use kho_replication::{
     tls::{Authority, CertificateRequest, Issued, VerifiedRequest},
 };
 use kho_storage::{
+    encryption::DecryptionKey,
     ids::{NodeId, SiteId, SiteTime},
     signature::{SignatureAlgorithm, SigningKey},
 };
@@ -33,6 +34,8 @@ pub const TLS_CERTIFICATE_FILE: &str = "tls.crt";
 pub const TLS_REQUEST_FILE: &str = "tls.csr";
 /// The key a node signs heads with; stays on the node.
 pub const SIGNING_KEY_FILE: &str = "signing.key";
+/// The key by which a node reads what is written for it alone; stays on the node.
+pub const ENCRYPTION_KEY_FILE: &str = "encryption.key";
 /// The node card.
 pub const NODE_CARD_FILE: &str = "node.json";
 const CLIENT_KEY_FILE: &str = "client.key";
@@ -76,18 +79,20 @@ pub fn load_root(folder: &Path) -> anyhow::Result<Authority> {
     Ok(Authority::from_pem(&certificate, &key)?)
 }
 
-/// On a node: `tls.key` and `signing.key` (0600), `tls.csr` and `node.json`.
+/// On a node: `tls.key`, `signing.key` and `encryption.key` (0600), `tls.csr` and `node.json`.
 ///
 /// # Errors
 /// When one of them exists, a name is malformed, or the disk refuses.
 pub fn request_node(request: &NodeRequest, folder: &Path) -> anyhow::Result<NodeCard> {
     make_folder(folder)?;
-    refuse_existing(folder, &[TLS_KEY_FILE, TLS_REQUEST_FILE, SIGNING_KEY_FILE, NODE_CARD_FILE])?;
+    refuse_existing(folder, &[TLS_KEY_FILE, TLS_REQUEST_FILE, SIGNING_KEY_FILE, ENCRYPTION_KEY_FILE, NODE_CARD_FILE])?;
     let tls = CertificateRequest::for_node(&request.tree, request.site, request.node, &request.reached_as)?;
     let signing = SigningKey::generate(request.signing_algorithm)?;
-    let card = NodeCard::new(&request.tree, request.site, request.node, &signing.public_key());
+    let reading = DecryptionKey::generate()?;
+    let card = NodeCard::new(&request.tree, request.site, request.node, &signing.public_key(), reading.public_key());
     write_new(&folder.join(TLS_KEY_FILE), tls.key_pem.as_bytes(), Secrecy::Private)?;
     write_new(&folder.join(SIGNING_KEY_FILE), signing.to_pkcs8_pem().as_bytes(), Secrecy::Private)?;
+    write_new(&folder.join(ENCRYPTION_KEY_FILE), reading.to_pkcs8_pem().as_bytes(), Secrecy::Private)?;
     write_new(&folder.join(TLS_REQUEST_FILE), tls.csr_pem.as_bytes(), Secrecy::Public)?;
     write_new(&folder.join(NODE_CARD_FILE), card.to_json()?.as_bytes(), Secrecy::Public)?;
     Ok(card)

@@ -2,12 +2,14 @@
 
 use anyhow::Context as _;
 use kho_storage::{
+    encryption::EncryptionKey,
     ids::{NodeId, SiteId},
+    register::NodeEntry,
     signature::{PublicKey, SignatureAlgorithm},
 };
 use serde::{Deserialize, Serialize};
 
-/// A node and the public half of the key it signs heads with. Travels as `node.json` from the node to who keeps the register.
+/// A node and the public halves of the keys by which it signs heads and reads what is written for it. Travels as `node.json` from the node to who keeps the register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeCard {
@@ -17,11 +19,23 @@ pub struct NodeCard {
     pub algorithm: SignatureAlgorithm,
     /// Raw public key in hexadecimal.
     pub signing_public_key: String,
+    /// Of X25519, in hexadecimal.
+    pub encryption_public_key: EncryptionKey,
 }
 
 impl NodeCard {
-    pub fn new(tree: &str, site: SiteId, node: NodeId, key: &PublicKey) -> Self {
-        Self { tree: tree.to_owned(), site, node, algorithm: key.algorithm, signing_public_key: key.to_hex() }
+    pub fn new(tree: &str, site: SiteId, node: NodeId, signing: &PublicKey, encryption_public_key: EncryptionKey) -> Self {
+        let (algorithm, signing_public_key) = (signing.algorithm, signing.to_hex());
+        Self { tree: tree.to_owned(), site, node, algorithm, signing_public_key, encryption_public_key }
+    }
+
+    /// The node as the register has it.
+    ///
+    /// # Errors
+    /// When the signing key is malformed.
+    pub fn to_entry(&self) -> anyhow::Result<NodeEntry> {
+        let (signing_key, encryption_key) = (self.public_key()?, self.encryption_public_key);
+        Ok(NodeEntry { node: self.node, signing_key, encryption_key, revoked: Vec::new() })
     }
 
     /// Reads the JSON form.
@@ -38,7 +52,7 @@ impl NodeCard {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// The key as the register pins it.
+    /// The signing key as the register pins it.
     ///
     /// # Errors
     /// When the text is not hexadecimal or not of the algorithm's length.

@@ -8,6 +8,7 @@ use kho_replication::{
     tls::{CertificateClock, CredentialFiles, Credentials, node_server_name},
 };
 use kho_storage::{
+    encryption::DecryptionKey,
     ids::{NodeId, SiteId, SiteTime},
     signature::SigningKey,
 };
@@ -57,6 +58,7 @@ fn a_private_key_is_readable_by_its_owner_only() {
         ("ca/root.crt", 0o644),
         ("n/tls.key", 0o600),
         ("n/signing.key", 0o600),
+        ("n/encryption.key", 0o600),
         ("n/tls.csr", 0o644),
         ("n/node.json", 0o644),
         ("n/tls.crt", 0o644),
@@ -88,6 +90,7 @@ fn nothing_is_overwritten() {
             "ca/root.crt",
             "n/tls.key",
             "n/signing.key",
+            "n/encryption.key",
             "n/tls.csr",
             "n/node.json",
             "n/tls.crt",
@@ -171,11 +174,13 @@ fn what_is_signed_is_shown_first_to_who_signs_and_then_to_anybody() {
     assert!(pki(&folder, "show {}/n/tls.csr").expect("a request").contains("10.0.0.5"));
     assert!(pki(&folder, "show {}/n/tls.key").is_err(), "a private key is not shown");
 
-    // The card names the public half of the key on disk.
+    // The card names the public halves of the keys on disk.
     let card = NodeCard::from_json(&card).expect("own form");
     assert_eq!(card, NodeCard::from_json(&fs::read_to_string(folder.path().join("n/node.json")).expect("made")).expect("own form"));
     let key = SigningKey::from_pkcs8_pem(&fs::read_to_string(folder.path().join("n/signing.key")).expect("made")).expect("own form");
     assert_eq!(card.public_key().expect("well formed"), key.public_key());
+    let key = DecryptionKey::from_pkcs8_pem(&fs::read_to_string(folder.path().join("n/encryption.key")).expect("made")).expect("own form");
+    assert_eq!(card.encryption_public_key, key.public_key());
     assert_eq!((card.site, card.node), (SiteId(12), NodeId(3)));
 }
 

@@ -4,11 +4,13 @@ use std::io::{Read, Seek, SeekFrom};
 
 use kho_storage::{
     codec::{self, Blob},
+    ids::SiteId,
     register::VerifiedRegister,
 };
 
 use super::{
-    BundleError, BundleTrailer, END_MAGIC, FOOTER_BYTES, HEADER_BYTES, MAGIC, SignedTrailer, TRAILER_BYTES_MAX, VERSION, signed_bytes,
+    BundleError, BundleTrailer, CONTENT_MAGIC, END_MAGIC, FOOTER_BYTES, HEADER_BYTES, SignedTrailer, TRAILER_BYTES_MAX, VERSION,
+    signed_bytes,
 };
 use crate::{
     frames::{CHILD_FRAME_BYTES_MAX, Compressed, SEGMENT_PLAIN_BYTES_MAX},
@@ -17,7 +19,7 @@ use crate::{
 
 const HASH_BUFFER_BYTES: usize = 64 << 10;
 
-/// A bundle that was found whole and signed by a node of the register. Only [`BundleReader::open`] makes one.
+/// The content of a bundle that was found whole and signed by a node of the register. It comes from a [`super::DecryptingReader`]. Only [`BundleReader::open`] makes one.
 #[derive(Debug)]
 pub struct BundleReader<R> {
     file: R,
@@ -28,16 +30,19 @@ pub struct BundleReader<R> {
 }
 
 impl<R: Read + Seek> BundleReader<R> {
-    /// Checks the whole file: form, length, signature, hash. Reads it once from end to end.
+    /// Checks all of the content, for `reader` to read: form, length, signature, hash. Reads it once from end to end.
     ///
     /// # Errors
     /// [`BundleError`] names what is wrong with the file.
-    pub fn open(mut file: R, register: &VerifiedRegister) -> Result<Self, BundleError> {
+    pub fn open(mut file: R, register: &VerifiedRegister, reader: SiteId) -> Result<Self, BundleError> {
         let file_bytes = file.seek(SeekFrom::End(0))?;
         check_header(&mut file, file_bytes)?;
         let signed = read_trailer(&mut file, file_bytes)?;
         let trailer: BundleTrailer = codec::decode(&signed.trailer)?;
         check_signer(&trailer, &signed, register)?;
+        if trailer.reader != reader {
+            return Err(BundleError::ForOtherSite { given: trailer.reader, wanted: reader });
+        }
         let trailer_bytes = codec::encode(&signed)?.len() as u64;
         if trailer.body_bytes < HEADER_BYTES || trailer.body_bytes.checked_add(trailer_bytes + FOOTER_BYTES) != Some(file_bytes) {
             return Err(BundleError::NotWhole("its length is another than what was signed"));
@@ -93,9 +98,9 @@ fn check_header<R: Read + Seek>(file: &mut R, file_bytes: u64) -> Result<(), Bun
     let mut header = [0; HEADER_BYTES as usize];
     file.seek(SeekFrom::Start(0))?;
     file.read_exact(&mut header)?;
-    let (magic, version) = header.split_at(MAGIC.len());
+    let (magic, version) = header.split_at(CONTENT_MAGIC.len());
     match version {
-        _ if magic != MAGIC => Err(BundleError::NotABundle),
+        _ if magic != CONTENT_MAGIC => Err(BundleError::NotABundle),
         version if version == VERSION.to_le_bytes() => Ok(()),
         version => Err(BundleError::Version(u16::from_le_bytes([version[0], version[1]]))),
     }

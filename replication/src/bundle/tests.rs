@@ -1,4 +1,4 @@
-use std::io::Cursor as Bytes;
+use std::io::{Cursor as Bytes, Read as _, Seek as _, SeekFrom, Write as _};
 
 use kho_storage::{register::Revocation, stream::Segment};
 use proptest::prelude::*;
@@ -20,12 +20,29 @@ fn exported(tree: &Tree) -> (Vec<Segment>, Vec<u8>) {
     for segment in &segments {
         writer.add(segment).expect("in order");
     }
-    let (file, _) = writer.finish("test", DISTRICT, NODE, SiteTime(9), &tree.keys[&DISTRICT]).expect("signs");
-    (segments, file)
+    let (content, _) = writer.finish(author(tree)).expect("signs");
+    (segments, encrypted(tree, &content))
 }
 
-fn opened(tree: &Tree, file: &[u8]) -> Result<BundleReader<Bytes<Vec<u8>>>, BundleError> {
-    BundleReader::open(Bytes::new(file.to_vec()), &tree.verified())
+fn author(tree: &Tree) -> BundleAuthor<'_> {
+    BundleAuthor { tree: "test", reader: PROVINCE, site: DISTRICT, node: NODE, key: &tree.keys[&DISTRICT], created_at: SiteTime(9) }
+}
+
+/// A file with this content for the province.
+fn encrypted(tree: &Tree, content: &[u8]) -> Vec<u8> {
+    let mut writer = EncryptingWriter::start(Vec::new(), &tree.verified(), PROVINCE).expect("it has a node");
+    writer.write_all(content).expect("in memory");
+    writer.finish().expect("in memory")
+}
+
+fn decrypted(tree: &Tree, file: &[u8], site: SiteId, node: NodeId) -> Result<DecryptingReader<Bytes<Vec<u8>>>, BundleError> {
+    let by = BundleOpener { tree: "test", site, node, key: &tree.readers[&site] };
+    DecryptingReader::open(Bytes::new(file.to_vec()), by)
+}
+
+/// The file as the province reads it.
+fn opened(tree: &Tree, file: &[u8]) -> Result<BundleReader<DecryptingReader<Bytes<Vec<u8>>>>, BundleError> {
+    BundleReader::open(decrypted(tree, file, PROVINCE, NODE)?, &tree.verified(), PROVINCE)
 }
 
 #[test]
@@ -71,8 +88,9 @@ proptest! {
     fn any_bytes_are_a_bundle_or_refused_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let tree = Tree::new();
         let length = u32::try_from(body.len()).unwrap_or(0).to_le_bytes();
-        let file = [&MAGIC[..], &VERSION.to_le_bytes(), &body, &length, END_MAGIC].concat();
-        prop_assert!(opened(&tree, &file).is_err());
+        let content = [&CONTENT_MAGIC[..], &VERSION.to_le_bytes(), &body, &length, END_MAGIC].concat();
+        prop_assert!(opened(&tree, &encrypted(&tree, &content)).is_err());
+        prop_assert!(opened(&tree, &[&MAGIC[..], &VERSION.to_le_bytes(), &length, &body].concat()).is_err());
     }
 }
 
@@ -81,7 +99,8 @@ fn a_bundle_of_another_tree_node_or_key_is_refused_by_name() {
     let tree = Tree::new();
     let write = |name: &str, site, signer: SiteId| {
         let writer = BundleWriter::start(Vec::new()).expect("in memory");
-        writer.finish(name, site, NODE, SiteTime(9), &tree.keys[&signer]).expect("signs").0
+        let by = BundleAuthor { tree: name, site, key: &tree.keys[&signer], ..author(&tree) };
+        encrypted(&tree, &writer.finish(by).expect("signs").0)
     };
     assert!(opened(&tree, &write("test", DISTRICT, DISTRICT)).is_ok());
     assert!(matches!(opened(&tree, &write("other", DISTRICT, DISTRICT)), Err(BundleError::OtherTree { .. })));
@@ -110,4 +129,96 @@ fn a_gap_in_a_stream_is_not_written() {
     let mut writer = BundleWriter::start(Vec::new()).expect("in memory");
     writer.add(&own.segment(1, 1)).expect("first");
     assert!(matches!(writer.add(&own.segment(3, 3)), Err(BundleError::OutOfOrder { wanted: StreamSeq(2), given: StreamSeq(3), .. })));
+}
+
+#[test]
+fn promise_4_a_bundle_opens_for_the_nodes_of_its_site_alone() {
+    let tree = Tree::new();
+    let (_, file) = exported(&tree);
+    assert!(opened(&tree, &file).is_ok());
+    for site in [DISTRICT, COMMUNE, SiteId(1)] {
+        let refused = decrypted(&tree, &file, site, NODE);
+        assert!(matches!(refused, Err(BundleError::ForOtherSite { given: PROVINCE, wanted }) if wanted == site), "{refused:?}");
+    }
+    // A node that came later, and one that takes another's place.
+    assert!(matches!(decrypted(&tree, &file, PROVINCE, NodeId(2)), Err(BundleError::NotForThisNode { .. })));
+    let by = BundleOpener { tree: "test", site: PROVINCE, node: NODE, key: &tree.readers[&DISTRICT] };
+    assert!(matches!(DecryptingReader::open(Bytes::new(file.clone()), by), Err(BundleError::Encryption(_))));
+    let by = BundleOpener { tree: "other", ..by };
+    assert!(matches!(DecryptingReader::open(Bytes::new(file), by), Err(BundleError::OtherTree { .. })));
+}
+
+#[test]
+fn promise_4_who_may_read_a_bundle_cannot_pass_it_off_as_made_for_another_site() {
+    let tree = Tree::new();
+    let (_, file) = exported(&tree);
+    let mut content = Vec::new();
+    decrypted(&tree, &file, PROVINCE, NODE).expect("its reader").read_to_end(&mut content).expect("whole");
+    let mut forwarded = EncryptingWriter::start(Vec::new(), &tree.verified(), COMMUNE).expect("it has a node");
+    forwarded.write_all(&content).expect("in memory");
+    let forwarded = decrypted(&tree, &forwarded.finish().expect("in memory"), COMMUNE, NODE).expect("encrypted to it");
+    let refused = BundleReader::open(forwarded, &tree.verified(), COMMUNE);
+    assert!(matches!(refused, Err(BundleError::ForOtherSite { given: PROVINCE, wanted: COMMUNE })), "{refused:?}");
+}
+
+#[test]
+fn promise_4_a_carrier_sees_nothing_of_the_content() {
+    let tree = Tree::new();
+    let content: Vec<u8> = b"039205001234,Nguyen Van A;".iter().copied().cycle().take(200_000).collect();
+    let file = encrypted(&tree, &content);
+    assert!(!file.windows(8).any(|window| content.windows(8).take(64).any(|part| part == window)));
+    assert_ne!(file[file.len() - 100..], encrypted(&tree, &content)[file.len() - 100..], "every file has a key of its own");
+    assert!(file.len() < content.len() + 1_000, "{} bytes for {}", file.len(), content.len());
+}
+
+/// Content of several chunks, with an end in the middle of one, at the end of one, and none at all.
+#[test]
+fn promise_7_an_encrypted_file_gives_back_its_content_from_any_place_and_nothing_of_an_altered_chunk() {
+    const CHUNK: usize = 64 << 10;
+    let tree = Tree::new();
+    for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
+        let content: Vec<u8> = (0..length).map(|place| (place % 251) as u8).collect();
+        let file = encrypted(&tree, &content);
+        let mut reader = decrypted(&tree, &file, PROVINCE, NODE).expect("its reader");
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).expect("whole");
+        assert!(read == content, "{length} bytes");
+        for at in [0, length / 2, length.saturating_sub(1)] {
+            assert_eq!(reader.seek(SeekFrom::Start(at as u64)).expect("a place"), at as u64);
+            let mut byte = Vec::new();
+            (&mut reader).take(1).read_to_end(&mut byte).expect("whole");
+            assert_eq!(byte, content.get(at..(at + 1).min(length)).unwrap_or_default());
+        }
+    }
+    let content = vec![7; 3 * CHUNK];
+    let file = encrypted(&tree, &content);
+    let chunks_at = file.len() - 3 * (CHUNK + 16);
+    let read = |file: &[u8]| {
+        let mut read = Vec::new();
+        let result = decrypted(&tree, file, PROVINCE, NODE)
+            .map_err(|_| 0)
+            .and_then(|mut reader| reader.read_to_end(&mut read).map_err(|_| read.len()));
+        result.err()
+    };
+    assert_eq!(read(&file), None);
+    let mut altered = file.clone();
+    altered[chunks_at + CHUNK + 16 + 5] ^= 1;
+    assert_eq!(read(&altered), Some(CHUNK), "the chunk before it is whole, and nothing of it comes out");
+    // Cut between two chunks: the last one that is left was not the last.
+    assert_eq!(read(&file[..file.len() - (CHUNK + 16)]), Some(CHUNK));
+    let mut swapped = file.clone();
+    let (one, two) = swapped[chunks_at..].split_at_mut(CHUNK + 16);
+    one.swap_with_slice(&mut two[..CHUNK + 16]);
+    assert_eq!(read(&swapped), Some(0), "two chunks in each other's place");
+}
+
+#[test]
+fn a_bundle_for_a_site_without_nodes_is_not_written() {
+    let mut tree = Tree::new();
+    let province = tree.register.sites.iter_mut().find(|site| site.site == PROVINCE).expect("there");
+    province.nodes[0].revoked = vec![Revocation { origin: OWN, last_good_epoch: 1, last_good_seq: StreamSeq(2) }];
+    for site in [PROVINCE, SiteId(99)] {
+        let refused = EncryptingWriter::start(Vec::new(), &tree.verified(), site).map(|_| ());
+        assert!(matches!(refused, Err(BundleError::NoReader(none)) if none == site), "{refused:?}");
+    }
 }

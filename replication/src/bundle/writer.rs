@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, io::Write};
 
 use kho_storage::{
     codec::{self, Blob},
-    ids::{Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    ids::{Hash32, OriginId, StreamSeq},
     signature::SigningKey,
     stream::Segment,
 };
 
-use super::{BundleError, BundleStream, BundleTrailer, END_MAGIC, MAGIC, SignedTrailer, VERSION, signed_bytes};
+use super::{BundleAuthor, BundleError, BundleStream, BundleTrailer, CONTENT_MAGIC, END_MAGIC, SignedTrailer, VERSION, signed_bytes};
 use crate::frames::{Compressed, SEGMENT_PLAIN_BYTES_MAX};
 
-/// Writes a bundle to `W`. Without [`BundleWriter::finish`] the file is not a bundle.
+/// Writes the content of a bundle to `W`, which encrypts it ([`super::EncryptingWriter`]). Without [`BundleWriter::finish`] the file is not a bundle.
 #[derive(Debug)]
 pub struct BundleWriter<W> {
     out: W,
@@ -29,7 +29,7 @@ impl<W: Write> BundleWriter<W> {
     /// [`BundleError::Io`].
     pub fn start(out: W) -> Result<Self, BundleError> {
         let mut writer = Self { out, hasher: blake3::Hasher::new(), body_bytes: 0, segments: 0, streams: BTreeMap::new() };
-        writer.put(MAGIC)?;
+        writer.put(CONTENT_MAGIC)?;
         writer.put(&VERSION.to_le_bytes())?;
         Ok(writer)
     }
@@ -65,25 +65,19 @@ impl<W: Write> BundleWriter<W> {
     ///
     /// # Errors
     /// [`BundleError::Signature`] or [`BundleError::Io`].
-    pub fn finish(
-        mut self,
-        tree: &str,
-        site: SiteId,
-        node: NodeId,
-        created_at: SiteTime,
-        key: &SigningKey,
-    ) -> Result<(W, BundleTrailer), BundleError> {
+    pub fn finish(mut self, by: BundleAuthor<'_>) -> Result<(W, BundleTrailer), BundleError> {
         let trailer = BundleTrailer {
-            tree: tree.into(),
-            site,
-            node,
-            created_at,
+            tree: by.tree.into(),
+            reader: by.reader,
+            site: by.site,
+            node: by.node,
+            created_at: by.created_at,
             segments: self.segments,
             streams: self.streams.into_values().collect(),
             body_bytes: self.body_bytes,
             body_hash: Hash32(*self.hasher.finalize().as_bytes()),
         };
-        write_trailer(&mut self.out, &trailer, key)?;
+        write_trailer(&mut self.out, &trailer, by.key)?;
         self.out.flush()?;
         Ok((self.out, trailer))
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kho_storage::{
+    encryption::DecryptionKey,
     ids::{NodeId, OriginId, SiteId, Tier},
     register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry, VerifiedRegister},
     signature::{SignatureAlgorithm, SigningKey},
@@ -20,12 +21,16 @@ pub(crate) const ADOPTED: OriginId = OriginId(6);
 pub(crate) struct Tree {
     pub centre: SigningKey,
     pub keys: BTreeMap<SiteId, Arc<SigningKey>>,
+    /// What decrypts what is written for a site's node.
+    pub readers: BTreeMap<SiteId, Arc<DecryptionKey>>,
     pub register: Register,
 }
 
 impl Tree {
     pub fn new() -> Self {
         let keys: BTreeMap<SiteId, Arc<SigningKey>> = [1, 2, 3, 4, 6].into_iter().map(|site| (SiteId(site), Arc::new(key()))).collect();
+        let reader = |site: &SiteId| (*site, Arc::new(DecryptionKey::generate().expect("system randomness")));
+        let readers: BTreeMap<SiteId, Arc<DecryptionKey>> = keys.keys().map(reader).collect();
         let site = |site: SiteId, tier, parents: &[SiteId]| SiteEntry {
             site,
             name: format!("site {site}"),
@@ -33,7 +38,12 @@ impl Tree {
             parents: parents.to_vec(),
             areas: vec![],
             addresses: vec![format!("site{site}:1")],
-            nodes: vec![NodeEntry { node: NODE, signing_key: keys[&site].public_key(), revoked: vec![] }],
+            nodes: vec![NodeEntry {
+                node: NODE,
+                signing_key: keys[&site].public_key(),
+                encryption_key: readers[&site].public_key(),
+                revoked: vec![],
+            }],
         };
         let register = Register {
             tree: "test".into(),
@@ -47,7 +57,7 @@ impl Tree {
             ],
             origins: vec![OriginEntry { origin: OWN, author: DISTRICT }, OriginEntry { origin: ADOPTED, author: COMMUNE }],
         };
-        Self { centre: key(), keys, register }
+        Self { centre: key(), keys, readers, register }
     }
 
     pub fn signed(&self) -> SignedRegister {

@@ -14,6 +14,7 @@ use crate::{
     codec,
     command::{WriteOutcome, WriteRequest},
     db::DbLimits,
+    encryption::EncryptionKey,
     ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteTime, StreamSeq, TableId, Tier},
     register::{NodeEntry, OriginEntry, Register, SiteEntry},
     row::RowBuilder,
@@ -68,7 +69,12 @@ impl Tree {
             parents: parents.iter().map(|p| SiteId(*p)).collect(),
             areas: vec![],
             addresses: vec![],
-            nodes: vec![NodeEntry { node: NodeId(1), signing_key: self.district.public_key(), revoked: vec![] }],
+            nodes: vec![NodeEntry {
+                node: NodeId(1),
+                signing_key: self.district.public_key(),
+                encryption_key: EncryptionKey::from_bytes([1; 32]),
+                revoked: vec![],
+            }],
         };
         let register = Register {
             tree: "test".into(),

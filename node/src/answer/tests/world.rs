@@ -6,6 +6,7 @@ use kho_storage::{
     codec::Blob,
     command::{Command, Outcome, WriteOutcome, WriteRequest},
     db::DbLimits,
+    encryption::EncryptionKey,
     ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, Tier},
     register::{AreaScope, NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     row::RowBuilder,
@@ -57,7 +58,12 @@ impl World {
                 parents: if id == CENTRE { vec![] } else { vec![SiteId(CENTRE)] },
                 areas: area.into_iter().collect(),
                 addresses: vec![],
-                nodes: vec![NodeEntry { node: NodeId(1), signing_key: keys[&id].public_key(), revoked: vec![] }],
+                nodes: vec![NodeEntry {
+                    node: NodeId(1),
+                    signing_key: keys[&id].public_key(),
+                    encryption_key: EncryptionKey::from_bytes([1; 32]),
+                    revoked: vec![],
+                }],
             }
         };
         let origins = ids.iter().map(|id| OriginEntry { origin: OriginId(*id), author: SiteId(*id) }).collect();

@@ -18,6 +18,7 @@ use kho_replication::{
     tls::{Authority, CertificateClock, CertificateRequest, Credentials, NODE_VALIDITY_DAYS, VerifiedRequest},
 };
 use kho_storage::{
+    encryption::EncryptionKey,
     ids::{NodeId, OriginId, SiteId, Tier},
     register::{NodeEntry, OriginEntry, SiteEntry, VerifiedRegister},
     signature::{PublicKey, SignatureAlgorithm, SigningKey},
@@ -183,7 +184,12 @@ impl Keys {
 
     /// As the register has it.
     fn entry(&self) -> SiteEntry {
-        let node = NodeEntry { node: NODE, signing_key: self.signing_key.public_key(), revoked: vec![] };
+        let node = NodeEntry {
+            node: NODE,
+            signing_key: self.signing_key.public_key(),
+            encryption_key: EncryptionKey::from_bytes([1; 32]),
+            revoked: vec![],
+        };
         SiteEntry {
             site: self.site,
             name: format!("Huyện {}", self.site),

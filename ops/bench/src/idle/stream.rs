@@ -114,6 +114,7 @@ mod tests {
     use kho_storage::{
         command::{Command, Outcome},
         db::DbLimits,
+        encryption::EncryptionKey,
         ids::Tier,
         register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
         signature::SignatureAlgorithm,
@@ -141,7 +142,17 @@ mod tests {
             version: 1,
             sites: vec![
                 site(1, Tier::Central, &[], vec![]),
-                site(SITE.0, Tier::District, &[1], vec![NodeEntry { node: NODE, signing_key: child.public_key(), revoked: vec![] }]),
+                site(
+                    SITE.0,
+                    Tier::District,
+                    &[1],
+                    vec![NodeEntry {
+                        node: NODE,
+                        signing_key: child.public_key(),
+                        encryption_key: EncryptionKey::from_bytes([1; 32]),
+                        revoked: vec![],
+                    }],
+                ),
             ],
             origins: vec![OriginEntry { origin: OriginId(SITE.0), author: SITE }],
         };

@@ -1,9 +1,6 @@
 //! The register as a text that people edit: reading it, and adding a node without disturbing anything else.
 
-use kho_storage::{
-    ids::{NodeId, SiteId},
-    register::{NodeEntry, Register},
-};
+use kho_storage::{ids::SiteId, register::Register};
 
 use crate::{failure::Failure, pki::NodeCard};
 
@@ -41,12 +38,13 @@ pub fn add_node(text: &str, card: &NodeCard) -> Result<String, Failure> {
     let at = end_of_site(text, card.site).ok_or_else(|| not_in_blocks(card.site))?;
     let (head, tail) = text.split_at(at);
     let gap = if head.ends_with("\n\n") { "" } else { "\n" };
-    let key = toml::Value::try_from(card.public_key()?)
+    let signing_key = toml::Value::try_from(card.public_key()?)
         .map_err(|error| Failure::refused(format!("the card's key can't be written: {error}"), ""))?;
     let written = format!(
-        "{head}{gap}[[sites.nodes]]\nnode = {}\nsigning_key = {}\n{}{tail}",
+        "{head}{gap}[[sites.nodes]]\nnode = {}\nsigning_key = {}\nencryption_key = \"{}\"\n{}{tail}",
         card.node,
-        inline(&key),
+        inline(&signing_key),
+        card.encryption_public_key.to_hex(),
         if tail.is_empty() || tail.starts_with('\n') { "" } else { "\n" }
     );
     // The text was put together by lines; only what reads back as meant is given out.
@@ -72,7 +70,7 @@ fn with_node(mut register: Register, card: &NodeCard) -> Result<Register, Failur
             "a node id is never used twice: make the keys again with another --node",
         ));
     }
-    site.nodes.push(NodeEntry { node: NodeId(card.node.0), signing_key: card.public_key()?, revoked: Vec::new() });
+    site.nodes.push(card.to_entry()?);
     Ok(register)
 }
 
@@ -119,7 +117,8 @@ fn inline(value: &toml::Value) -> String {
 #[cfg(test)]
 mod tests {
     use kho_storage::{
-        ids::Tier,
+        encryption::DecryptionKey,
+        ids::{NodeId, Tier},
         signature::{SignatureAlgorithm, SigningKey},
     };
 
@@ -127,7 +126,8 @@ mod tests {
 
     fn card(site: u32, node: u64) -> NodeCard {
         let key = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
-        NodeCard::new("vn", SiteId(site), NodeId(node), &key.public_key())
+        let reading = DecryptionKey::generate().expect("system randomness");
+        NodeCard::new("vn", SiteId(site), NodeId(node), &key.public_key(), reading.public_key())
     }
 
     const DRAFT: &str = "tree = \"vn\"\nversion = 3 # raised\n\n[[sites]]\nsite = 1\nname = \"Centre\"\ntier = \"central\"\n\n# The district.\n[[sites]]\nsite = 34 # four\nname = \"[[sites]]\"\ntier = \"district\"\nparents = [1]\n\n# Origins.\n[[origins]]\norigin = 34\nauthor = 34\n";
@@ -149,6 +149,7 @@ mod tests {
             "addresses",
             "node",
             "signing_key",
+            "encryption_key",
             "revoked",
             "origin",
             "author",
@@ -165,8 +166,9 @@ mod tests {
             .filter(|line| !line.starts_with("areas = []"))
             .map(|line| format!("{line}\n"))
             .collect();
-        let key = card(1, 1).public_key().expect("well formed").to_hex();
-        let register = read(&shown.replace("04…", &key)).expect("reads");
+        let card = card(1, 1);
+        let key = card.public_key().expect("well formed").to_hex();
+        let register = read(&shown.replace("04…", &key).replace("5f…", &card.encryption_public_key.to_hex())).expect("reads");
         assert_eq!((register.sites.len(), register.sites[0].nodes.len(), register.origins.len()), (2, 1, 1));
         assert_eq!(register.sites[0].nodes[0].revoked.len(), 1);
     }
@@ -184,7 +186,7 @@ mod tests {
         let register = read(&text).expect("reads");
         let nodes: Vec<Vec<u64>> = register.sites.iter().map(|site| site.nodes.iter().map(|node| node.node.0).collect()).collect();
         assert_eq!(nodes, [vec![1], vec![1, 2]]);
-        assert_eq!(register.sites[1].nodes[1].signing_key, cards[2].public_key().expect("well formed"));
+        assert_eq!(register.sites[1].nodes[1], cards[2].to_entry().expect("well formed"));
         assert!(text.find("# The district.") > text.find("[[sites.nodes]]"), "comments stay with what they stand above: {text}");
         let skeleton = add_node(&skeleton("vn"), &card(1, 1)).expect("fits");
         assert_eq!(read(&skeleton).expect("reads").sites[0].nodes.len(), 1);
