@@ -58,6 +58,13 @@ async fn promise_4_a_bundle_enters_only_where_the_register_leads_its_streams() {
         stage.run_kho("operator", &["bundle", "import", text(&for_author)], &stage.tree.urls(id(DISTRICT))).await?;
         stage.run_kho("operator", &["bundle", "import", text(&for_centre)], &stage.tree.urls(id(CENTRE))).await?;
 
+        // Who brought what is told.
+        let log = stage.tree.process(top.0, top.1).context("it runs")?.log();
+        let told = |what: &str| log.lines().any(|line| line.contains("kho_audit") && line.contains(what) && line.contains("/operator/"));
+        for what in ["a bundle was exported", "a bundle was imported", "an order was given"] {
+            ensure!(told(what), "the audit log does not tell that {what}");
+        }
+
         // The centre itself turns hostile: with its keys it makes a bundle that no honest node would make.
         stage.tree.process(top.0, top.1).context("it runs")?.stop()?;
         let forged = hostile::bundle_for(&stage.tree.node_dir(top.0, top.1), OriginId(DISTRICT), id(OTHER))?;

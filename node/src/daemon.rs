@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     alarms::Alarms,
+    audit::AuditKey,
     clock::NodeClock,
     config::NodeConfig,
     consensus::{Consensus, ConsensusConfig, ConsensusLimits, GroupId},
@@ -145,6 +146,8 @@ async fn start(
             config.data_dir.display()
         )
     })?;
+    let audit_key =
+        AuditKey::open(&config.data_dir).with_context(|| format!("audit.key in {} can't be read or made", config.data_dir.display()))?;
     let certificate_clock = CertificateClock::system();
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
     let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
@@ -186,6 +189,7 @@ async fn start(
         alarms: Alarms::default(),
         disk: DiskWatch::default(),
         failed_proofs,
+        audit_key,
         writer,
         uplink: parking_lot::Mutex::default(),
         children: parking_lot::Mutex::default(),

@@ -5,6 +5,7 @@
 
 mod access;
 mod answers;
+mod audit;
 mod bundle;
 mod describe;
 mod entry;
@@ -63,6 +64,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/metrics", get(status::metrics))
         .layer(DefaultBodyLimit::max(REGISTER_BYTES_MAX * 3))
         .layer(from_fn(reply::in_language))
+        .layer(from_fn(audit::log_orders))
         .with_state(node)
 }
 

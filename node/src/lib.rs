@@ -4,11 +4,12 @@
 //! Reading order: [`config`], [`daemon`] (puts a node together), [`node`] (what is shared), then one record's way: [`http`] →
 //! [`entry`] → [`writer`] → [`consensus`] → the warehouse → [`heads`] → [`uplink_driver`] → the parent's [`intake_driver`]; and back as
 //! an answer: [`answer`]. Beside it [`health`] with [`findings`], [`alarms`] (reports,
-//! never decided by), [`metering`], [`maintenance`] with [`disk_room`].
+//! never decided by), [`audit`] (who saw what), [`metering`], [`maintenance`] with [`disk_room`].
 
 pub mod alarms;
 pub mod answer;
 pub mod api;
+pub mod audit;
 mod clock;
 pub mod config;
 mod connection_meter;

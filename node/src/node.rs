@@ -22,6 +22,7 @@ use crate::{
     alarms::Alarms,
     answer::{AnswerContext, ReadMode},
     api::AlarmKind,
+    audit::AuditKey,
     clock::NodeClock,
     config::NodeConfig,
     consensus::Consensus,
@@ -56,6 +57,8 @@ pub struct Node {
     /// What entry and intake ask before they take anything.
     pub disk: DiskWatch,
     pub failed_proofs: FailedProofs,
+    /// Names rows in the audit log.
+    pub audit_key: AuditKey,
     pub writer: Writer,
     pub entry_schema: Arc<EntrySchema>,
     pub uplink: Mutex<Option<UplinkStatus>>,

@@ -8,6 +8,7 @@ use kho_messages::Lang;
 use crate::{
     checkout,
     commands::{
+        audit::{self, AuditCommand},
         bundle::{self, BundleCommand},
         import::{self, ImportArgs},
         inspect::{self, InspectArgs},
@@ -57,6 +58,8 @@ enum Command {
     #[command(subcommand)]
     Pki(PkiCommand),
     Inspect(InspectArgs),
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 fn after_help() -> String {
@@ -80,6 +83,7 @@ fn execute(command: Command) -> Result<Verdict, Failure> {
         // These need no network, and some of them a machine without one.
         Command::Pki(command) => Ok(pki::run(command).map(|()| Verdict::Good)?),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Audit(command) => audit::run(command),
         command => program::connected(execute_connected(command)),
     }
 }
@@ -96,7 +100,7 @@ async fn execute_connected(command: Command) -> Result<Verdict, Failure> {
         Command::Fork(command) => origin::run_fork(command).await,
         Command::Origin(command) => origin::run_origin(command).await,
         Command::Register(command) => register::run(command).await,
-        local @ (Command::Pki(_) | Command::Inspect(_)) => execute(local),
+        local @ (Command::Pki(_) | Command::Inspect(_) | Command::Audit(_)) => execute(local),
     }
 }
 

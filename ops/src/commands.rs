@@ -1,5 +1,6 @@
 //! What `kho` does, one folder or file a command. `pki` stands beside this folder.
 
+pub mod audit;
 pub mod bundle;
 pub mod files;
 pub mod import;

@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tower_service::Service;
 
 use super::{fault::RequestFault, reply::HttpError};
-use crate::node::Node;
+use crate::{audit::AUDIT, node::Node};
 
 /// Accepts TLS connections and hands the peer's name to every request on them.
 #[derive(Clone)]
@@ -110,7 +110,7 @@ pub fn check(node: &Node, identity: &PeerIdentity, right: Right) -> Result<(), H
     if may(identity.role(), node.site(), right) {
         return Ok(());
     }
-    tracing::warn!(who = %identity, ?right, "refused");
+    tracing::warn!(target: AUDIT, who = %identity, ?right, "refused");
     let (who, site) = (identity.to_string(), Ordinal(node.site().0.into()));
     Err(match right {
         Right::Enter | Right::ReadRows => RequestFault::ClientWanted { who, site },

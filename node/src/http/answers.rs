@@ -16,6 +16,7 @@ use super::{
 use crate::{
     answer::{IndicatorInfo, IndicatorQuery, ReadMode, answer_indicator, find_row, indicator_list},
     api::{IndicatorAnswer, Problem, RowAnswer},
+    audit::AUDIT,
     node::Node,
 };
 
@@ -57,7 +58,7 @@ pub async fn row(
     check(&node, &who, Right::ReadRows)?;
     let read = ready_to_read(&node, parameters.get("read").map(String::as_str)).await?;
     // Who read whose record is told, not what it says.
-    tracing::info!(target: "kho_audit", who = %who, table, key_hash = %kho_storage::ids::Hash32::of(key.as_bytes()), "a row was read");
+    tracing::info!(target: AUDIT, who = %who, table, key_hash = node.audit_key.hash(&table, &key), "a row was read");
     let answered = tokio::task::spawn_blocking(move || {
         let context = node.answer_context(read);
         node.warehouse.read(|reading| find_row(reading, node.warehouse.schema(), &table, &key, &context))

@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     api::{BundleImported, Problem},
+    audit::AUDIT,
     node::Node,
     reasons,
 };
@@ -81,8 +82,10 @@ pub async fn export(
     let register = node.warehouse.register().ok_or(RequestFault::NoRegister {})?;
     let reader = query.reader.or_else(|| register.active_parent(node.site())).ok_or(RequestFault::BundleReaderMissing {})?;
     let starts = starts(&node, &query, &register, reader)?;
+    let origins = listed(starts.keys());
     let written = tokio::task::spawn_blocking(move || write_bundle(&node, &starts, &register, reader));
     let file = tokio::fs::File::from_std(written.await.map_err(task_lost)??);
+    tracing::info!(target: AUDIT, who = %who, %reader, origins, "a bundle was exported");
     let headers = [(CONTENT_TYPE, "application/octet-stream".to_string()), (BUNDLE_READER_HEADER, reader.to_string())];
     Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
 }
@@ -207,7 +210,15 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
             other => imported.refused.push(reasons::outcome(&other)),
         }
     }
+    let trailer = reader.trailer();
+    let (origins, refused) = (listed(trailer.streams.iter().map(|stream| &stream.origin)), imported.refused.len());
+    tracing::info!(target: AUDIT, who = %who, from = %trailer.site, origins, batches = imported.batches, refused, "a bundle was imported");
     Ok(Json(imported))
+}
+
+/// Origins, with commas between them.
+fn listed<'a>(origins: impl Iterator<Item = &'a OriginId>) -> String {
+    origins.map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Decrypts and checks the whole file BEFORE anything of it is used.
