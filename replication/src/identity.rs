@@ -4,7 +4,9 @@
 //! kho://<tree>/site/<site>/node/<node>        a node
 //! kho://<tree>/site/<site>/operator/<name>    an operator of one site
 //! kho://<tree>/operator/<name>                an operator of the whole tree
-//! kho://<tree>/site/<site>/client/<name>      somebody who enters records at a site
+//! kho://<tree>/site/<site>/client/<name>             somebody who enters records at a site
+//! kho://<tree>/site/<site>/client/<name>/read        somebody who reads rows there: personal data
+//! kho://<tree>/site/<site>/client/<name>/enter+read  somebody who does both
 //! kho://<tree>/ca                             the tree's root
 //! ```
 //!
@@ -41,13 +43,33 @@ pub enum Role {
         site: Option<SiteId>,
         name: String,
     },
-    /// An entry client of one site.
+    /// A client of one site, and what it may do with rows.
     Client {
         site: SiteId,
         name: String,
+        rights: ClientRights,
     },
     /// The tree's root, which signs the others and speaks to nobody.
     Authority,
+}
+
+/// What a client may do with the rows of its site. The root's certificate names it, so nobody gives it to oneself.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientRights {
+    #[default]
+    Enter,
+    Read,
+    EnterAndRead,
+}
+
+impl ClientRights {
+    pub fn may_enter(self) -> bool {
+        matches!(self, Self::Enter | Self::EnterAndRead)
+    }
+
+    pub fn may_read(self) -> bool {
+        matches!(self, Self::Read | Self::EnterAndRead)
+    }
 }
 
 /// A tree and a role in it. Made only by parsing or by [`PeerIdentity::new`], so its parts are always well formed.
@@ -164,8 +186,7 @@ fn names_kho(uri: &str) -> bool {
 }
 
 const BAD_PERSON: &str = "a person's or program's name has 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and starts with a letter or digit";
-const BAD_PATH: &str =
-    "it must read kho://TREE/site/SITE/node/NODE, …/site/SITE/operator/NAME, …/operator/NAME, …/site/SITE/client/NAME or …/ca";
+const BAD_PATH: &str = "it must read kho://TREE/site/SITE/node/NODE, …/site/SITE/operator/NAME, …/operator/NAME, …/site/SITE/client/NAME, …/client/NAME/read, …/client/NAME/enter+read or …/ca";
 
 impl FromStr for PeerIdentity {
     type Err = IdentityError;
@@ -176,15 +197,18 @@ impl FromStr for PeerIdentity {
             return Err(refused("it is longer than 256 bytes"));
         }
         let path = uri.strip_prefix(SCHEME).ok_or_else(|| refused("it must start with kho://"))?;
-        // The longest form has five parts; a sixth is kept to be refused.
-        let parts: Vec<&str> = path.splitn(6, '/').collect();
+        // The longest form has six parts; a seventh is kept to be refused.
+        let parts: Vec<&str> = path.splitn(7, '/').collect();
         let number = || refused("site and node are decimal numbers without leading zeros");
         let site = |text| decimal(text).and_then(|n| u32::try_from(n).ok()).map(SiteId).ok_or_else(number);
+        let client = |site, name: &str, rights| Role::Client { site, name: name.to_owned(), rights };
         let role = match parts[1..] {
             ["ca"] => Role::Authority,
             ["operator", name] => Role::Operator { site: None, name: name.to_owned() },
             ["site", of, "operator", name] => Role::Operator { site: Some(site(of)?), name: name.to_owned() },
-            ["site", of, "client", name] => Role::Client { site: site(of)?, name: name.to_owned() },
+            ["site", of, "client", name] => client(site(of)?, name, ClientRights::Enter),
+            ["site", of, "client", name, "read"] => client(site(of)?, name, ClientRights::Read),
+            ["site", of, "client", name, "enter+read"] => client(site(of)?, name, ClientRights::EnterAndRead),
             ["site", of, "node", node] => Role::Node { site: site(of)?, node: NodeId(decimal(node).ok_or_else(number)?) },
             _ => return Err(refused(BAD_PATH)),
         };
@@ -199,7 +223,9 @@ impl fmt::Display for PeerIdentity {
             Role::Node { site, node } => write!(f, "site/{site}/node/{node}"),
             Role::Operator { site: Some(site), name } => write!(f, "site/{site}/operator/{name}"),
             Role::Operator { site: None, name } => write!(f, "operator/{name}"),
-            Role::Client { site, name } => write!(f, "site/{site}/client/{name}"),
+            Role::Client { site, name, rights: ClientRights::Enter } => write!(f, "site/{site}/client/{name}"),
+            Role::Client { site, name, rights: ClientRights::Read } => write!(f, "site/{site}/client/{name}/read"),
+            Role::Client { site, name, rights: ClientRights::EnterAndRead } => write!(f, "site/{site}/client/{name}/enter+read"),
             Role::Authority => f.write_str("ca"),
         }
     }
@@ -248,12 +274,16 @@ mod tests {
 
     use super::*;
 
+    fn any_rights() -> impl Strategy<Value = ClientRights> {
+        prop_oneof![Just(ClientRights::Enter), Just(ClientRights::Read), Just(ClientRights::EnterAndRead)]
+    }
+
     fn any_role() -> impl Strategy<Value = Role> {
         let name = || "[a-z0-9][a-z0-9._-]{0,63}";
         prop_oneof![
             (any::<u32>(), any::<u64>()).prop_map(|(site, node)| Role::Node { site: SiteId(site), node: NodeId(node) }),
             (any::<Option<u32>>(), name()).prop_map(|(site, name)| Role::Operator { site: site.map(SiteId), name }),
-            (any::<u32>(), name()).prop_map(|(site, name)| Role::Client { site: SiteId(site), name }),
+            (any::<u32>(), name(), any_rights()).prop_map(|(site, name, rights)| Role::Client { site: SiteId(site), name, rights }),
             Just(Role::Authority),
         ]
     }
@@ -268,7 +298,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_the_only_text_of_its_identity(text in "kho://[a-z0-9/.+-]{0,40}|kho://vn/site/[0-9+]{1,11}/(node|client|operator|noda)/[0-9a-z]{1,21}") {
+        fn what_is_read_is_the_only_text_of_its_identity(text in "kho://[a-z0-9/.+-]{0,40}|kho://vn/site/[0-9+]{1,11}/(node|client|operator|noda)/[0-9a-z]{1,21}(/(read|enter|enter[+]read))?") {
             if let Ok(identity) = text.parse::<PeerIdentity>() {
                 prop_assert_eq!(identity.to_string(), text);
             }
@@ -311,6 +341,11 @@ mod tests {
             "kho://vn/operator/a b",
             "kho://vn/operator/a%20b",
             "kho://vn/client/an",
+            "kho://vn/site/1/client/an/",
+            "kho://vn/site/1/client/an/enter",
+            "kho://vn/site/1/client/an/read+enter",
+            "kho://vn/site/1/client/an/read/",
+            "kho://vn/site/1/operator/an/read",
             "kho://vn/site/1/ca",
             " kho://vn/ca",
             "kho://vn@evil/ca",

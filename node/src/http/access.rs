@@ -113,7 +113,8 @@ pub fn check(node: &Node, identity: &PeerIdentity, right: Right) -> Result<(), H
     tracing::warn!(target: AUDIT, who = %identity, ?right, "refused");
     let (who, site) = (identity.to_string(), Ordinal(node.site().0.into()));
     Err(match right {
-        Right::Enter | Right::ReadRows => RequestFault::ClientWanted { who, site },
+        Right::Enter => RequestFault::ClientWanted { who, site },
+        Right::ReadRows => RequestFault::ReaderWanted { who, site },
         Right::ReadIndicators | Right::Operate | Right::Watch => RequestFault::OperatorWanted { who, site },
     }
     .into())
@@ -124,13 +125,16 @@ fn may(role: &Role, site: kho_storage::ids::SiteId, right: Right) -> bool {
         (Role::Authority, _) => false,
         (_, Right::Watch) => true,
         (Role::Operator { site: scope, .. }, Right::Operate | Right::ReadIndicators) => scope.is_none_or(|scope| scope == site),
-        (Role::Client { site: scope, .. }, Right::Enter | Right::ReadRows | Right::ReadIndicators) => *scope == site,
+        (Role::Client { site: scope, rights, .. }, Right::Enter) => *scope == site && rights.may_enter(),
+        (Role::Client { site: scope, rights, .. }, Right::ReadRows) => *scope == site && rights.may_read(),
+        (Role::Client { site: scope, .. }, Right::ReadIndicators) => *scope == site,
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kho_replication::identity::ClientRights;
     use kho_storage::ids::{NodeId, SiteId};
 
     use super::*;
@@ -139,12 +143,23 @@ mod tests {
     fn an_operator_sees_no_personal_data_and_a_client_changes_nothing_but_records() {
         let here = SiteId(3);
         let operator = Role::Operator { site: None, name: "o".into() };
-        let client = Role::Client { site: here, name: "c".into() };
+        let client = Role::Client { site: here, name: "c".into(), rights: ClientRights::EnterAndRead };
         assert!(may(&operator, here, Right::Operate) && !may(&operator, here, Right::ReadRows) && !may(&operator, here, Right::Enter));
         assert!(may(&client, here, Right::Enter) && may(&client, here, Right::ReadRows) && !may(&client, here, Right::Operate));
         assert!(!may(&client, SiteId(4), Right::Enter), "another site's client");
         assert!(!may(&Role::Operator { site: Some(SiteId(4)), name: "o".into() }, here, Right::Operate), "another site's operator");
+        assert!(!may(&client, SiteId(4), Right::ReadRows), "another site's client");
         let node = Role::Node { site: here, node: NodeId(1) };
         assert!(may(&node, here, Right::Watch) && !may(&node, here, Right::ReadRows) && !may(&node, here, Right::Operate));
+    }
+
+    #[test]
+    fn a_client_enters_and_reads_rows_by_rights_of_their_own() {
+        let here = SiteId(3);
+        let of = |rights| Role::Client { site: here, name: "c".into(), rights };
+        let found = [ClientRights::Enter, ClientRights::Read, ClientRights::EnterAndRead]
+            .map(|rights| (may(&of(rights), here, Right::Enter), may(&of(rights), here, Right::ReadRows)));
+        assert_eq!(found, [(true, false), (false, true), (true, true)]);
+        assert_eq!(ClientRights::default(), ClientRights::Enter, "who is given nothing more reads nobody's record");
     }
 }

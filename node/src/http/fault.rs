@@ -13,6 +13,7 @@ kho_messages::reportable! {
     /// Why a request was refused.
     pub enum RequestFault in "request" {
         ClientWanted { who: String, site: Ordinal } = "forbidden" as "client_wanted",
+        ReaderWanted { who: String, site: Ordinal } = "forbidden" as "reader_wanted",
         OperatorWanted { who: String, site: Ordinal } = "forbidden" as "operator_wanted",
         /// Path, query or body do not have the form that the request asks for.
         Unreadable { detail: String } = "malformed",

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use kho_ops::pki::{NodeRequest, init_root, request_node, request_person, sign_file};
-use kho_replication::identity::Role;
+use kho_replication::identity::{ClientRights, Role};
 use kho_storage::{
     ids::{NodeId, OriginId, SiteId, SiteTime},
     register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
@@ -46,7 +46,7 @@ impl LocalTree {
         }
         tree.identity("operator", Role::Operator { site: None, name: "operator".into() })?;
         for site in tree.plan.sites.iter().map(|site| site.site).collect::<Vec<_>>() {
-            tree.identity(&format!("client-{site}"), Role::Client { site, name: "entry".into() })?;
+            tree.identity(&format!("client-{site}"), Role::Client { site, name: "entry".into(), rights: ClientRights::EnterAndRead })?;
         }
         tree.issue_register(&register_key, nodes, 1)?;
         tree.write_tree_file()?;

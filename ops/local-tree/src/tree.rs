@@ -87,7 +87,7 @@ impl LocalTree {
         self.dir.join(format!("site-{site}")).join(format!("node-{node}"))
     }
 
-    /// Folder of a person's key and certificate: `operator`, or `client-SITE`.
+    /// Folder of a person's key and certificate: `operator`, or `client-SITE`, which enters and reads rows.
     pub fn identity_dir(&self, name: &str) -> PathBuf {
         self.dir.join("pki").join(name)
     }

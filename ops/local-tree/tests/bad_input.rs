@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kho_local_tree::{LocalTree, PlannedSite, TreePlan};
 use kho_node::api::{BatchAccepted, Problem, StatusReport};
 use kho_replication::{
-    identity::{PeerIdentity, Role},
+    identity::{ClientRights, PeerIdentity, Role},
     tls::{ALPN_HTTP, Authority, CertificateClock, CertificateRequest, Credentials, VerifiedRequest, client_config},
 };
 use kho_storage::ids::{NodeId, SiteId, SiteTime, Tier};
@@ -81,8 +81,12 @@ impl Site {
     }
 
     fn entry_client(&self) -> reqwest::Client {
-        self.client(&self.root, "test", Role::Client { site: SITE, name: "entry".into() }, now(), 30)
+        self.client(&self.root, "test", client_role(SITE, ClientRights::Enter), now(), 30)
     }
+}
+
+fn client_role(site: SiteId, rights: ClientRights) -> Role {
+    Role::Client { site, name: "entry".into(), rights }
 }
 
 fn now() -> SiteTime {
@@ -289,7 +293,7 @@ async fn promise_10_only_the_right_certificate_may_enter_records() {
                 .await
         }
     };
-    let entry = Role::Client { site: SITE, name: "entry".into() };
+    let entry = client_role(SITE, ClientRights::Enter);
     let foreign_root = Authority::create("test", now()).expect("a root");
     let foreign_tree = Authority::create("other", now()).expect("a root");
 
@@ -302,24 +306,34 @@ async fn promise_10_only_the_right_certificate_may_enter_records() {
     }
     for (what, role) in [
         ("an operator", Role::Operator { site: None, name: "o".into() }),
-        ("another site's client", Role::Client { site: SiteId(9), name: "entry".into() }),
+        ("another site's client", client_role(SiteId(9), ClientRights::Enter)),
+        ("a client that may only read", client_role(SITE, ClientRights::Read)),
     ] {
         let response = post(site.client(&site.root, "test", role, now(), 30), "k").await.expect("answers");
         assert_eq!(response.status().as_u16(), 403, "{what}");
         assert_eq!(response.json::<Problem>().await.expect("a problem").code, "forbidden", "{what}");
     }
-    let rows = site
-        .client(&site.root, "test", Role::Operator { site: None, name: "o".into() }, now(), 30)
-        .get(site.url("/v1/rows/person/P1"))
-        .send()
-        .await
-        .expect("answers");
-    assert_eq!(rows.status().as_u16(), 403, "an operator sees no personal data");
+    for (what, role) in [
+        ("an operator sees no personal data", Role::Operator { site: None, name: "o".into() }),
+        ("a client that may only enter reads nobody's record", entry.clone()),
+        ("another site's reader", client_role(SiteId(9), ClientRights::Read)),
+    ] {
+        assert_eq!(read_row(&site, role).await, 403, "{what}");
+    }
     let bare =
         reqwest::Client::builder().use_preconfigured_tls(trusting(&site).with_no_client_auth()).no_proxy().build().expect("a client");
     assert!(post(bare, "k").await.is_err(), "no certificate");
     assert!(site.content().await.iter().all(|(_, seq, ..)| *seq == 0), "none of them changed anything");
     assert!(post(site.entry_client(), "k").await.expect("answers").status().is_success(), "the right one may");
+    for rights in [ClientRights::Read, ClientRights::EnterAndRead] {
+        assert_eq!(read_row(&site, client_role(SITE, rights)).await, 200, "who has the right reads the row");
+    }
+}
+
+/// The status that a read of a row is answered with.
+async fn read_row(site: &Site, role: Role) -> u16 {
+    let answer = site.client(&site.root, "test", role, now(), 30).get(site.url("/v1/rows/person/P1")).send().await;
+    answer.expect("answers").status().as_u16()
 }
 
 /// A client that trusts the site's root but shows a certificate of `authority`, valid for `days` from `from` on.

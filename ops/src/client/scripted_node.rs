@@ -10,7 +10,7 @@ use std::{
 };
 
 use kho_replication::{
-    identity::Role,
+    identity::{ClientRights, Role},
     tls::{ALPN_HTTP, CertificateClock, ClientCertificate, CredentialFiles, Credentials, server_config},
 };
 use kho_storage::{
@@ -59,7 +59,7 @@ impl ScriptedTree {
         init_root("vn", &folder.path().join("ca"), now()).expect("a fresh root");
         let tree = Self { folder };
         let me = tree.path("me");
-        request_person("vn", Role::Client { site: SiteId(7), name: "desk".into() }, &me).expect("requested");
+        request_person("vn", Role::Client { site: SiteId(7), name: "desk".into(), rights: ClientRights::Enter }, &me).expect("requested");
         tree.sign(me.join("client.csr"), me.join("client.crt"));
         std::fs::copy(tree.path("ca/root.crt"), me.join("root.crt")).expect("copied");
         tree

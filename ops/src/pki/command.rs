@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use kho_replication::{
-    identity::Role,
+    identity::{ClientRights, Role},
     tls::{NODE_VALIDITY_DAYS, VerifiedRequest},
 };
 use kho_storage::{
@@ -38,7 +38,8 @@ pub enum PkiCommand {
     Sign(SignArgs),
     /// On an operator's or entry client's machine: make a key (stays here, mode 0600) and a request to sign.
     #[command(after_help = "Examples:\n  kho pki client --tree vn --operator an --out ~/.kho\n  \
-        kho pki client --tree vn --operator binh --site 12 --out ~/.kho\n  kho pki client --tree vn --client entry-desk-1 --site 12 --out ~/.kho\n\
+        kho pki client --tree vn --operator binh --site 12 --out ~/.kho\n  kho pki client --tree vn --client entry-desk-1 --site 12 --out ~/.kho\n  \
+        kho pki client --tree vn --client help-desk --site 12 --may enter,read --out ~/.kho\n\
         Then carry client.csr to the root's machine for `kho pki sign`.")]
     Client(ClientArgs),
     /// Show what certificates or a request say: whose, for which names, from when until when, fingerprint.
@@ -122,17 +123,26 @@ pub struct ClientArgs {
     /// An operator's name; without --site an operator of the whole tree
     #[arg(long, value_name = "NAME")]
     operator: Option<String>,
-    /// An entry client's name; needs --site
+    /// A client's name; needs --site
     #[arg(long, value_name = "NAME", requires = "site")]
     client: Option<String>,
     #[arg(long)]
     site: Option<SiteId>,
+    /// What an entry client may do with rows: enter them, read them, or both; operators do neither
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "enter", conflicts_with = "operator")]
+    may: Vec<ClientMay>,
     /// Folder for client.key and client.csr; made if missing, nothing in it is overwritten
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ClientMay {
+    Enter,
+    Read,
 }
 
 #[derive(Debug, Args)]
@@ -237,7 +247,7 @@ fn as_expected(args: &SignArgs, request: &VerifiedRequest) -> anyhow::Result<()>
 fn client(args: ClientArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let role = match (args.operator, args.client, args.site) {
         (Some(name), None, site) => Role::Operator { site, name },
-        (None, Some(name), Some(site)) => Role::Client { site, name },
+        (None, Some(name), Some(site)) => Role::Client { site, name, rights: rights(&args.may) },
         _ => anyhow::bail!("give either --operator NAME, or --client NAME with --site; see `kho pki client --help`"),
     };
     let identity = folder::request_person(&args.tree, role, &args.out)?;
@@ -247,6 +257,14 @@ fn client(args: ClientArgs, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "Made a key and a request for {identity} in {}; client.key never leaves this machine.", args.out.display())?;
     writeln!(out, "Next: carry client.csr to the root's machine for `kho pki sign`.")?;
     Ok(())
+}
+
+fn rights(may: &[ClientMay]) -> ClientRights {
+    match (may.contains(&ClientMay::Enter), may.contains(&ClientMay::Read)) {
+        (true, true) => ClientRights::EnterAndRead,
+        (false, true) => ClientRights::Read,
+        _ => ClientRights::Enter,
+    }
 }
 
 fn show_file(args: &ShowArgs, now: SiteTime, out: &mut impl Write) -> anyhow::Result<()> {

@@ -187,13 +187,15 @@ fn what_is_signed_is_shown_first_to_who_signs_and_then_to_anybody() {
 #[test]
 fn clients_are_named_fully_or_refused() {
     let folder = tree();
-    for line in ["", "--operator an --client desk --site 1", "--client desk", "--operator An", "--site 1"] {
+    for line in ["", "--operator an --may read", "--operator an --client desk --site 1", "--client desk", "--operator An", "--site 1"] {
         assert!(pki(&folder, &format!("client --tree vn --out {{}}/c {line}")).is_err(), "`{line}` must be refused");
     }
     for (line, identity) in [
         ("--operator an", "kho://vn/operator/an"),
         ("--operator an --site 1", "kho://vn/site/1/operator/an"),
         ("--client desk-1 --site 1", "kho://vn/site/1/client/desk-1"),
+        ("--client desk-1 --site 1 --may enter,read", "kho://vn/site/1/client/desk-1/enter+read"),
+        ("--client desk-1 --site 1 --may read", "kho://vn/site/1/client/desk-1/read"),
     ] {
         let folder = tree();
         let made = pki(&folder, &format!("client --tree vn --out {{}}/c {line}")).expect("well named");

@@ -165,7 +165,7 @@ pub(super) fn named_params(identity: &PeerIdentity, server_names: Vec<SanType>) 
         Role::Node { site, node } => format!("node {node} of site {site}"),
         Role::Operator { site: Some(site), name } => format!("operator {name} of site {site}"),
         Role::Operator { site: None, name } => format!("operator {name}"),
-        Role::Client { site, name } => format!("client {name} of site {site}"),
+        Role::Client { site, name, .. } => format!("client {name} of site {site}"),
         Role::Authority => "root".to_owned(),
     };
     let mut subject = DistinguishedName::new();

@@ -2,6 +2,8 @@
 
 request-client_wanted = { $who } may not do this
     .hint = use a client certificate of site { $site }: `kho pki client --client NAME --site { $site }`
+request-reader_wanted = { $who } may not read rows
+    .hint = use a client certificate of site { $site } with the right to read rows: `kho pki client --client NAME --site { $site } --may read`
 request-operator_wanted = { $who } may not do this
     .hint = use an operator certificate: `kho pki client --operator NAME --site { $site }`
 request-malformed = the request can't be read: { $detail }

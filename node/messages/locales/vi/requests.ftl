@@ -2,6 +2,8 @@
 
 request-client_wanted = { $who } không có quyền làm việc này
     .hint = hãy dùng chứng thư số người dùng của điểm kho { $site }: `kho pki client --client NAME --site { $site }`
+request-reader_wanted = { $who } không có quyền đọc bản ghi
+    .hint = hãy dùng chứng thư số người dùng của điểm kho { $site } có quyền đọc bản ghi: `kho pki client --client NAME --site { $site } --may read`
 request-operator_wanted = { $who } không có quyền làm việc này
     .hint = hãy dùng chứng thư số người vận hành: `kho pki client --operator NAME --site { $site }`
 request-malformed = không đọc được yêu cầu: { $detail }
