@@ -22,7 +22,7 @@ pub use entry::{BatchAccepted, Problem, REQUEST_KEY_HEADER, RowProblem};
 pub use finding::Finding;
 pub use health::Health;
 pub use operate::{BundleImported, Done, NodePlace, SiteInit};
-pub use proof::{EvidenceKept, ProofLine, RowHash, StoodAt};
+pub use proof::{ComparedNode, ComparisonOrder, ComparisonTokens, EvidenceKept, ProofLine, RowHash, RowNamed, StoodAt};
 pub use reason::Reason;
 pub use state::{ParkedReason, ParkedStream, Role, StreamState, UplinkState};
 pub use status::{ChildStatus, ConsensusReport, DiskStatus, NodeStatus, StatusReport, StreamReport, UplinkReport};

@@ -7,6 +7,7 @@ mod access;
 mod answers;
 mod audit;
 mod bundle;
+mod comparison;
 mod describe;
 mod entry;
 mod fault;
@@ -48,8 +49,10 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/schema", get(status::schema))
         .route("/v1/origins/{origin}/proof", get(proof::proof))
         .route("/v1/origins/{origin}/stood-at", get(proof::stood_at))
-        .route("/v1/origins/{origin}/buckets", get(proof::buckets))
-        .route("/v1/origins/{origin}/buckets/{bucket}", get(proof::bucket_rows))
+        .route("/v1/origins/{origin}/comparison", post(comparison::begin))
+        .route("/v1/origins/{origin}/buckets", get(comparison::buckets))
+        .route("/v1/origins/{origin}/buckets/{bucket}", get(comparison::bucket_rows))
+        .route("/v1/origins/{origin}/row-of-hash", get(comparison::row_of_hash))
         .route("/v1/origins/{origin}/resume", post(proof::resume))
         .route("/v1/origins/{origin}/abandon-transfer", post(proof::abandon_transfer))
         .route("/v1/evidence", get(proof::evidence))

@@ -11,6 +11,7 @@ pub mod answer;
 pub mod api;
 pub mod audit;
 mod clock;
+mod comparison;
 pub mod config;
 mod connection_meter;
 pub mod consensus;

@@ -31,7 +31,7 @@ pub use event::WarehouseEvent;
 pub use evidence::{EvidenceReason, StoredEvidence};
 pub use origin::{OriginState, RequestRecord, StoppedOrigin, StreamRecord, Transfer};
 pub use read::{CubeCell, ReadView, Row};
-pub use recompute::{CubeDifference, KeyBucket, OriginProof, RecomputeProgress};
+pub use recompute::{ComparedRow, ComparisonKey, CubeDifference, KeyBucket, OriginProof, RecomputeProgress};
 pub use state_dir::state_place;
 pub use value::StoredRow;
 

@@ -30,13 +30,39 @@ pub enum ProofLine {
     Failed(Problem),
 }
 
-/// A row's place and hash, to find the rows in which two sites differ.
+/// A row by hashes under the secret of one comparison, to find the rows in which two sites differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct RowHash {
     /// By name, or `#` and its number where the answering node's schema does not know it.
     pub table: String,
-    pub key: String,
+    pub key_hash: String,
     pub hash: String,
+}
+
+/// The nodes at which an origin is to be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ComparisonOrder {
+    pub nodes: Vec<ComparedNode>,
+}
+
+/// A node of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ComparedNode {
+    pub site: u32,
+    pub node: u64,
+}
+
+/// The secret of a comparison, for each node in the order of the question; each node alone opens its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ComparisonTokens {
+    pub tokens: Vec<String>,
+}
+
+/// The row behind a hash of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RowNamed {
+    pub table: String,
+    pub key: String,
 }
 
 /// A second history, or rows that do not match their head: refused, and kept.

@@ -134,6 +134,13 @@ fn starts(
     Ok(starts)
 }
 
+/// The node's signing key, read where it lies.
+pub(super) fn signing_key(node: &Node) -> Result<SigningKey, HttpError> {
+    let unusable = |detail: String| RequestFault::SigningKeyUnusable { detail };
+    let pem = std::fs::read_to_string(&node.config.identity.signing_key).map_err(|error| unusable(error.to_string()))?;
+    Ok(SigningKey::from_pkcs8_pem(&zeroize::Zeroizing::new(pem)).map_err(|error| unusable(error.to_string()))?)
+}
+
 fn write_bundle(
     node: &Node,
     starts: &BTreeMap<OriginId, StreamSeq>,
@@ -141,8 +148,7 @@ fn write_bundle(
     reader: SiteId,
 ) -> Result<File, HttpError> {
     let disk = |error: io::Error| RequestFault::BundleNotWritten { detail: error.to_string() };
-    let pem = zeroize::Zeroizing::new(std::fs::read_to_string(&node.config.identity.signing_key).map_err(disk)?);
-    let key = SigningKey::from_pkcs8_pem(&pem).map_err(|error| RequestFault::SigningKeyUnusable { detail: error.to_string() })?;
+    let key = signing_key(node)?;
     let dir = node.config.data_dir.join("bundles");
     std::fs::create_dir_all(&dir).map_err(disk)?;
     let place = dir.join(format!("export-{}.tmp", node.clock.now().0));

@@ -70,6 +70,11 @@ kho_messages::reportable! {
         BundleReaderUnknown { site: Ordinal } = "bundle_reader_unknown",
         BundleOffPath { origin: Ordinal, site: Ordinal } = "bundle_off_path",
         BundleFailed { detail: String } = "bundle",
+        ComparisonTooWide { nodes_max: usize } = "comparison_too_wide",
+        ComparisonNodeUnknown { site: Ordinal, node: Ordinal } = "comparison_node_unknown",
+        ComparisonRefused { detail: String } = "comparison_refused",
+        ComparisonFailed { detail: String } = "comparison",
+        RowHashUnknown { origin: Ordinal } = "row_hash_unknown",
         SigningKeyUnusable { detail: String } = "signing_key",
     }
 }
@@ -104,9 +109,16 @@ fn status_of(code: &str) -> u16 {
         | "wrong_size"
         | "node_twice"
         | "bundle_refused"
-        | "bundle_reader_missing" => 400,
-        "forbidden" => 403,
-        "not_found" | "not_kept" | "unknown_origin" | "no_transfer" | "bundle_reader_unknown" => 404,
+        | "bundle_reader_missing"
+        | "comparison_too_wide" => 400,
+        "forbidden" | "comparison_refused" => 403,
+        "not_found"
+        | "not_kept"
+        | "unknown_origin"
+        | "no_transfer"
+        | "bundle_reader_unknown"
+        | "comparison_node_unknown"
+        | "row_hash_unknown" => 404,
         "method_not_allowed" => 405,
         "request_key_reused"
         | "not_author"
@@ -122,7 +134,7 @@ fn status_of(code: &str) -> u16 {
         "disk_full" | "not_ready" | "no_leader" | "no_register" => 503,
         "outcome_unknown" => 504,
         "no_space" => 507,
-        // What is left lies with this node: `local_storage`, `internal`, `node_stopped`, `bundle`, `signing_key`.
+        // What is left lies with this node: `local_storage`, `internal`, `node_stopped`, `bundle`, `comparison`, `signing_key`.
         _ => 500,
     }
 }
@@ -189,6 +201,6 @@ mod tests {
     fn every_code_of_a_refusal_has_its_status() {
         let mut own: Vec<_> = RequestFault::CODES.iter().filter(|code| status_of(code) == 500).copied().collect();
         own.dedup();
-        assert_eq!(own, ["local_storage", "internal", "node_stopped", "bundle", "signing_key"], "faults of this node alone");
+        assert_eq!(own, ["local_storage", "internal", "node_stopped", "bundle", "comparison", "signing_key"], "faults of this node alone");
     }
 }

@@ -1,4 +1,4 @@
-//! Proofs: what stood where, recomputed from disk, and where two sites differ.
+//! Proofs: what stood where, recomputed from disk. Where two sites differ is found in `comparison.rs`.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use kho_replication::identity::PeerIdentity;
 use kho_storage::{
     command::{Command, Outcome},
     error::StorageError,
-    ids::{OriginId, StreamSeq, TableId},
-    warehouse::{KeyBucket, StoredEvidence},
+    ids::{OriginId, StreamSeq},
+    warehouse::StoredEvidence,
 };
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -25,10 +25,10 @@ use tokio::sync::mpsc;
 use super::{
     access::{Right, check},
     fault::{OrderDone, RequestFault},
-    reply::{HttpError, OrderReply, Reply, Told, language, task_lost},
+    reply::{HttpError, OrderReply, Reply, Told, language},
 };
 use crate::{
-    api::{AlarmKind, Done, EvidenceKept, Problem, ProofLine, RowHash, StoodAt},
+    api::{AlarmKind, Done, EvidenceKept, Problem, ProofLine, StoodAt},
     node::Node,
     reasons,
 };
@@ -151,35 +151,4 @@ pub async fn abandon_transfer(
         Outcome::Recorded => Ok(Told(OrderDone::TransferAbandoned { origin: Ordinal(origin.into()) })),
         _ => Err(RequestFault::NoTransfer { origin: Ordinal(origin.into()) }.into()),
     }
-}
-
-/// Digests of an origin's rows by bucket of their keys.
-#[utoipa::path(get, path = "/v1/origins/{origin}/buckets", params(("origin" = u32, Path)), responses((status = 200, description = "256 buckets", body = Vec<Object>)))]
-pub async fn buckets(
-    State(node): State<Arc<Node>>,
-    Extension(who): Extension<PeerIdentity>,
-    Path(origin): Path<u32>,
-) -> Reply<Vec<KeyBucket>> {
-    check(&node, &who, Right::Operate)?;
-    let found = tokio::task::spawn_blocking(move || node.warehouse.key_buckets(OriginId(origin)));
-    Ok(Json(found.await.map_err(task_lost)??))
-}
-
-/// Hashes of the rows in one bucket.
-#[utoipa::path(get, path = "/v1/origins/{origin}/buckets/{bucket}", params(("origin" = u32, Path), ("bucket" = u8, Path)), responses((status = 200, body = Vec<RowHash>)))]
-pub async fn bucket_rows(
-    State(node): State<Arc<Node>>,
-    Extension(who): Extension<PeerIdentity>,
-    Path((origin, bucket)): Path<(u32, u8)>,
-) -> Reply<Vec<RowHash>> {
-    check(&node, &who, Right::Operate)?;
-    let schema = Arc::clone(node.warehouse.schema());
-    let found = tokio::task::spawn_blocking(move || node.warehouse.bucket_rows(OriginId(origin), bucket));
-    let rows = found.await.map_err(task_lost)??;
-    let name = |table: TableId| schema.table(table).map_or_else(|| format!("#{table}"), |table| table.name.clone());
-    Ok(Json(
-        rows.into_iter()
-            .map(|(table, key, hash)| RowHash { table: name(table), key: String::from_utf8_lossy(&key).into_owned(), hash: hash.to_hex() })
-            .collect(),
-    ))
 }

@@ -7,8 +7,8 @@ use futures::StreamExt as _;
 use kho_node::{
     answer::IndicatorInfo,
     api::{
-        BatchAccepted, BundleImported, Done, EvidenceKept, IndicatorAnswer, NodePlace, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash,
-        SiteInit, StatusReport, StoodAt,
+        BatchAccepted, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, IndicatorAnswer, NodePlace,
+        ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, StatusReport, StoodAt,
     },
 };
 use kho_storage::{
@@ -148,12 +148,24 @@ impl NodeClient {
         }
     }
 
-    pub async fn buckets(&self, origin: OriginId) -> Result<Vec<KeyBucket>, CallError> {
-        self.send_json(&origin_request(origin, &["buckets"])).await
+    /// A token for each of `nodes`, in their order, under which they compare the origin.
+    pub async fn begin_comparison(&self, origin: OriginId, nodes: Vec<ComparedNode>) -> Result<Vec<String>, CallError> {
+        let path = ["v1", "origins", &origin.to_string(), "comparison"];
+        let answer: ComparisonTokens = self.write(Method::POST, &path, Some(&ComparisonOrder { nodes }), Idempotency::Idempotent).await?;
+        Ok(answer.tokens)
     }
 
-    pub async fn bucket_rows(&self, origin: OriginId, bucket: u8) -> Result<Vec<RowHash>, CallError> {
-        self.send_json(&origin_request(origin, &["buckets", &bucket.to_string()])).await
+    pub async fn buckets(&self, origin: OriginId, token: &str) -> Result<Vec<KeyBucket>, CallError> {
+        self.send_json(&origin_request(origin, &["buckets"]).with("token", Some(token))).await
+    }
+
+    pub async fn bucket_rows(&self, origin: OriginId, bucket: u8, token: &str) -> Result<Vec<RowHash>, CallError> {
+        self.send_json(&origin_request(origin, &["buckets", &bucket.to_string()]).with("token", Some(token))).await
+    }
+
+    /// The row behind a hash of a comparison; needs the right to read rows.
+    pub async fn row_of_hash(&self, origin: OriginId, hash: &str, token: &str) -> Result<RowNamed, CallError> {
+        self.send_json(&origin_request(origin, &["row-of-hash"]).with("token", Some(token)).with("hash", Some(hash))).await
     }
 
     pub async fn evidence(&self) -> Result<Vec<EvidenceKept>, CallError> {
@@ -186,7 +198,7 @@ impl NodeClient {
     }
 
     pub async fn remove_node(&self, node: NodeId) -> Result<Done, CallError> {
-        self.write::<()>(Method::DELETE, &["v1", "site", "nodes", &node.to_string()], None, Idempotency::NonIdempotent).await
+        self.write::<(), Done>(Method::DELETE, &["v1", "site", "nodes", &node.to_string()], None, Idempotency::NonIdempotent).await
     }
 
     /// The bundle as a stream.
@@ -209,13 +221,13 @@ impl NodeClient {
         json(self.send(request).await?, request.idempotency).await
     }
 
-    async fn write<T: Serialize>(
+    async fn write<T: Serialize, A: DeserializeOwned>(
         &self,
         method: Method,
         path: &[&str],
         body: Option<&T>,
         idempotency: Idempotency,
-    ) -> Result<Done, CallError> {
+    ) -> Result<A, CallError> {
         let payload = match body {
             None => Payload::None,
             Some(body) => {

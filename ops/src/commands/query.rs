@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use kho_node::api::{IndicatorAnswer, RowAnswer};
+use kho_storage::ids::OriginId;
 
 use super::print;
 use crate::{
@@ -80,12 +81,24 @@ enum QueryAction {
     /// List the indicators and the columns each can be grouped by.
     #[command(after_help = "Example:\n  kho query list --node https://10.0.0.5:7443")]
     List,
-    /// Look a row up by its key, across every origin that holds it. Needs an entry client's certificate.
+    /// Look a row up by its key, across every origin that holds it. Needs a client's certificate with the right to read rows.
     #[command(after_help = "Example:\n  kho query row person p-000123")]
     Row {
         /// household, person or event
         table: String,
         key: String,
+    },
+    /// Find the key of a row that `kho verify` named by a hash. Needs a client's certificate with the right to read rows.
+    #[command(after_help = "Example:\n  kho query hash 0f3a… --origin 340 --token 9c02… --node https://10.0.0.5:7443")]
+    Hash {
+        /// The hash of the key, as `kho verify --json` gives it
+        hash: String,
+        /// The origin that was compared
+        #[arg(long)]
+        origin: OriginId,
+        /// The node's token of that comparison, as `kho verify --json` gives it
+        #[arg(long)]
+        token: String,
     },
 }
 
@@ -131,6 +144,10 @@ pub async fn run(args: QueryArgs) -> Result<Verdict, Failure> {
             if answer.found.is_empty() {
                 return Ok(Verdict::Bad);
             }
+        }
+        (Some(QueryAction::Hash { hash, origin, token }), None) => {
+            let named = client.row_of_hash(origin, &hash, &token).await?;
+            if json { print::json(&named)? } else { print::line(format!("{} {}", named.table, named.key))? }
         }
         (None, Some(indicator)) => {
             let question = IndicatorQuestion {

@@ -57,7 +57,19 @@ pub struct CubeDifference {
     pub recomputed: i64,
 }
 
-/// The digest of the rows whose keys fall into one bucket, and how many they are.
+/// A secret under which the rows of one comparison are hashed: equal rows have equal hashes, and who lacks the secret can't try keys.
+#[derive(Debug, Clone, Copy)]
+pub struct ComparisonKey<'a>(pub &'a [u8; 32]);
+
+/// A row as a comparison shows it: what its key and its content hash to under the comparison's secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComparedRow {
+    pub table: TableId,
+    pub key: Hash32,
+    pub content: Hash32,
+}
+
+/// The keyed digest of the rows whose keys fall into one bucket, and how many they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyBucket {
     pub bucket: u8,
@@ -141,26 +153,44 @@ impl Warehouse {
         Ok(differences)
     }
 
-    /// Digests of the rows of `origin` by bucket of their keys, in bucket order: where two sites differ, the rows that
+    /// Digests of the rows of `origin` by bucket of their keys' hashes, in bucket order: where two sites differ, the rows that
     /// differ lie in the buckets that differ.
-    pub fn key_buckets(&self, origin: OriginId) -> Result<Vec<KeyBucket>, StorageError> {
+    pub fn key_buckets(&self, origin: OriginId, secret: ComparisonKey<'_>) -> Result<Vec<KeyBucket>, StorageError> {
         let mut sums = vec![(DigestSum::default(), 0u64); BUCKETS];
         self.visit_rows(origin, |table, key, row| {
-            let (sum, rows) = &mut sums[usize::from(bucket_of(table, key))];
+            let (sum, rows) = &mut sums[usize::from(secret.of_key(origin, table, key).0[0])];
             sum.add(&logical(origin, table, key, &row));
             *rows += 1;
         })?;
-        Ok((0..=u8::MAX).zip(&sums).map(|(bucket, (sum, rows))| KeyBucket { bucket, rows: *rows, digest: sum.digest() }).collect())
+        let bucket = |(bucket, (sum, rows)): (u8, &(DigestSum, u64))| KeyBucket { bucket, rows: *rows, digest: secret.of_digest(sum) };
+        Ok((0..=u8::MAX).zip(&sums).map(bucket).collect())
     }
 
-    /// Table, key and hash of every row in one bucket.
-    pub fn bucket_rows(&self, origin: OriginId, bucket: u8) -> Result<Vec<(TableId, Vec<u8>, Hash32)>, StorageError> {
+    /// Every row in one bucket.
+    pub fn bucket_rows(&self, origin: OriginId, bucket: u8, secret: ComparisonKey<'_>) -> Result<Vec<ComparedRow>, StorageError> {
         let mut found = Vec::new();
         self.visit_rows(origin, |table, key, row| {
-            if bucket_of(table, key) == bucket {
+            let hash = secret.of_key(origin, table, key);
+            if hash.0[0] == bucket {
                 let mut sum = DigestSum::default();
                 sum.add(&logical(origin, table, key, &row));
-                found.push((table, key.to_vec(), sum.digest()));
+                found.push(ComparedRow { table, key: hash, content: secret.of_digest(&sum) });
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The row whose key has this hash, for who may read rows.
+    pub fn row_of_hash(
+        &self,
+        origin: OriginId,
+        hash: Hash32,
+        secret: ComparisonKey<'_>,
+    ) -> Result<Option<(TableId, Vec<u8>)>, StorageError> {
+        let mut found = None;
+        self.visit_rows(origin, |table, key, _| {
+            if secret.of_key(origin, table, key) == hash {
+                found = Some((table, key.to_vec()));
             }
         })?;
         Ok(found)
@@ -180,8 +210,16 @@ impl Warehouse {
     }
 }
 
-fn bucket_of(table: TableId, key: &[u8]) -> u8 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[table.0]).update(key);
-    hasher.finalize().as_bytes()[0]
+impl ComparisonKey<'_> {
+    fn of_key(self, origin: OriginId, table: TableId, key: &[u8]) -> Hash32 {
+        let mut hasher = blake3::Hasher::new_keyed(self.0);
+        hasher.update(b"key").update(&origin.0.to_le_bytes()).update(&[table.0]).update(key);
+        Hash32(*hasher.finalize().as_bytes())
+    }
+
+    fn of_digest(self, sum: &DigestSum) -> Hash32 {
+        let mut hasher = blake3::Hasher::new_keyed(self.0);
+        hasher.update(b"rows").update(&sum.digest().0);
+        Hash32(*hasher.finalize().as_bytes())
+    }
 }

@@ -152,6 +152,7 @@ async fn find_rows(views: &[SiteView], origin: OriginId, rows_max: usize, report
     }
     let drilled = drill(&holders, origin, rows_max).await?;
     report.rows.extend(drilled.rows);
+    report.tokens.extend(drilled.tokens);
     report.notes.extend(drilled.notes);
     Ok(())
 }

@@ -67,12 +67,13 @@ pub fn differing_buckets(sites: &[Vec<KeyBucket>]) -> Vec<u8> {
     found.keys().copied().filter(differs).collect()
 }
 
-/// A row that sites hold differently.
+/// A row that sites hold differently. Whose it is, nobody sees who may not read rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RowDifference {
     pub origin: OriginId,
     pub table: String,
-    pub key: String,
+    /// The hash of its key in this comparison.
+    pub key_hash: String,
     /// By site, in the order of the command line: the hash it holds, or none.
     pub hashes: Vec<SiteHash>,
 }
@@ -84,22 +85,22 @@ pub struct SiteHash {
     pub hash: Option<String>,
 }
 
-/// The rows of one bucket that sites hold differently, by table and key.
+/// The rows of one bucket that sites hold differently, by table and hash of their key.
 pub fn differing_rows(origin: OriginId, sites: &[(String, Vec<RowHash>)]) -> Vec<RowDifference> {
     let mut rows: BTreeMap<(&str, &str), BTreeMap<usize, &str>> = BTreeMap::new();
     for (place, (_, held)) in sites.iter().enumerate() {
         for row in held {
-            rows.entry((&row.table, &row.key)).or_default().insert(place, &row.hash);
+            rows.entry((&row.table, &row.key_hash)).or_default().insert(place, &row.hash);
         }
     }
     let differs = |hashes: &BTreeMap<usize, &str>| hashes.len() != sites.len() || hashes.values().collect::<BTreeSet<_>>().len() > 1;
     let hash_at = |hashes: &BTreeMap<usize, &str>, place: usize| hashes.get(&place).map(|hash| (*hash).to_owned());
     rows.into_iter()
         .filter(|(_, hashes)| differs(hashes))
-        .map(|((table, key), hashes)| {
+        .map(|((table, key_hash), hashes)| {
             let hashes =
                 sites.iter().enumerate().map(|(place, (site, _))| SiteHash { site: site.clone(), hash: hash_at(&hashes, place) }).collect();
-            RowDifference { origin, table: table.to_owned(), key: key.to_owned(), hashes }
+            RowDifference { origin, table: table.to_owned(), key_hash: key_hash.to_owned(), hashes }
         })
         .collect()
 }
@@ -145,12 +146,12 @@ mod tests {
         let sites = [vec![bucket(0, "a"), bucket(1, "b"), bucket(2, "c")], vec![bucket(0, "a"), bucket(1, "x")]];
         assert_eq!(differing_buckets(&sites), [1, 2]);
 
-        let row = |key: &str, hash: &str| RowHash { table: "person".into(), key: key.into(), hash: hash.into() };
+        let row = |key: &str, hash: &str| RowHash { table: "person".into(), key_hash: key.into(), hash: hash.into() };
         let sites =
             [("A".to_owned(), vec![row("p", "1"), row("q", "1"), row("r", "1")]), ("B".to_owned(), vec![row("p", "1"), row("q", "2")])];
         let found = differing_rows(OriginId(7), &sites);
         let listed: Vec<_> =
-            found.iter().map(|row| (row.key.as_str(), row.hashes[0].hash.as_deref(), row.hashes[1].hash.as_deref())).collect();
+            found.iter().map(|row| (row.key_hash.as_str(), row.hashes[0].hash.as_deref(), row.hashes[1].hash.as_deref())).collect();
         assert_eq!(listed, [("q", Some("1"), Some("2")), ("r", Some("1"), None)]);
     }
 }

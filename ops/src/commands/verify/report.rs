@@ -54,6 +54,14 @@ pub struct OriginComparison {
     pub comparison: Comparison,
 }
 
+/// By which a node names the rows of a comparison, for who may read rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SiteToken {
+    pub origin: OriginId,
+    pub site: String,
+    pub token: String,
+}
+
 /// Everything found.
 #[derive(Debug, Default, Clone, PartialEq, Serialize)]
 pub struct VerifyReport {
@@ -61,6 +69,8 @@ pub struct VerifyReport {
     pub proofs: Vec<SiteProof>,
     pub comparisons: Vec<OriginComparison>,
     pub rows: Vec<RowDifference>,
+    /// Of the comparisons in which rows differ.
+    pub tokens: Vec<SiteToken>,
     /// Why rows are listed that may only have changed meanwhile, or not all.
     pub notes: Vec<String>,
     /// Nothing was recomputed: only what nodes keep was compared.
@@ -149,7 +159,7 @@ impl VerifyReport {
     }
 
     fn rows_text(&self) -> String {
-        let mut table = print::table(&["origin", "table", "key", "held as"]);
+        let mut table = print::table(&["origin", "table", "hash of the key", "held as"]);
         for row in &self.rows {
             let held: Vec<String> = row
                 .hashes
@@ -158,7 +168,12 @@ impl VerifyReport {
                     format!("{}: {}", at.site, at.hash.as_deref().map_or("absent".into(), |hash| hash.chars().take(12).collect::<String>()))
                 })
                 .collect();
-            table.add_row([number(row.origin), row.table.as_str().into(), row.key.as_str().into(), held.join("\n").into()]);
+            table.add_row([
+                number(row.origin),
+                row.table.as_str().into(),
+                row.key_hash.chars().take(16).collect::<String>().into(),
+                held.join("\n").into(),
+            ]);
         }
         table.to_string()
     }

@@ -279,12 +279,21 @@ fn a_row_changed_behind_the_digest_is_found_and_named() {
     two.warehouse.tamper_with_row(DISTRICT, PERSON, b"p7", &person("p7", 1, 1, "2000").cells.expect("a row")).expect("writes");
     let proof = two.warehouse.recompute(DISTRICT, &mut |_, _| {}).expect("reads").expect("held");
     assert!(!proof.holds() && !proof.cube_differences.is_empty());
-    let (a, b) = (one.warehouse.key_buckets(DISTRICT).expect("reads"), two.warehouse.key_buckets(DISTRICT).expect("reads"));
-    let differing: Vec<_> = a.iter().zip(&b).filter(|(a, b)| a != b).map(|(a, _)| a.bucket).collect();
-    assert_eq!(differing.len(), 1);
-    let rows = |node: &Node| node.warehouse.bucket_rows(DISTRICT, differing[0]).expect("reads");
-    let named: Vec<_> = rows(&one).into_iter().zip(rows(&two)).filter(|(a, b)| a != b).map(|(a, _)| a.1).collect();
-    assert_eq!(named, [b"p7".to_vec()]);
+    let buckets = |node: &Node, secret| node.warehouse.key_buckets(DISTRICT, ComparisonKey(secret)).expect("reads");
+    let rows = |node: &Node, bucket, secret| node.warehouse.bucket_rows(DISTRICT, bucket, ComparisonKey(secret)).expect("reads");
+    let mut hashes = Vec::new();
+    for secret in &[[1; 32], [2; 32]] {
+        let (a, b) = (buckets(&one, secret), buckets(&two, secret));
+        let differing: Vec<_> = a.iter().zip(&b).filter(|(a, b)| a != b).map(|(a, _)| a.bucket).collect();
+        assert_eq!(differing.len(), 1);
+        let pairs = rows(&one, differing[0], secret).into_iter().zip(rows(&two, differing[0], secret));
+        let named: Vec<_> = pairs.filter(|(a, b)| a != b).map(|(a, b)| (a.key == b.key).then_some(a.key).expect("the same row")).collect();
+        assert_eq!(named.len(), 1);
+        let found = two.warehouse.row_of_hash(DISTRICT, named[0], ComparisonKey(secret)).expect("reads");
+        assert_eq!(found, Some((PERSON, b"p7".to_vec())));
+        hashes.push(named[0]);
+    }
+    assert_ne!(hashes[0], hashes[1], "another comparison names the row otherwise");
 }
 
 proptest! {
