@@ -21,7 +21,7 @@ pub use answer::{Completeness, FoundRow, IndicatorAnswer, IndicatorRow, MissingR
 pub use entry::{BatchAccepted, Problem, REQUEST_KEY_HEADER, RowProblem};
 pub use finding::Finding;
 pub use health::Health;
-pub use operate::{BundleImported, Done, NodePlace, SiteInit};
+pub use operate::{BundleImported, Done, NodePlace, OriginDiscarded, SiteInit};
 pub use proof::{ComparedNode, ComparisonOrder, ComparisonTokens, EvidenceKept, ProofLine, RowHash, RowNamed, StoodAt};
 pub use reason::Reason;
 pub use state::{ParkedReason, ParkedStream, Role, StreamState, UplinkState};

@@ -160,7 +160,7 @@ async fn start(
         match applied {
             WarehouseEvent::OwnBatchWritten(_) => wake.notify_one(),
             WarehouseEvent::RegisterChanged | WarehouseEvent::EverythingChanged => register_changed.send_modify(|count| *count += 1),
-            WarehouseEvent::StreamMoved(_) => {}
+            WarehouseEvent::StreamMoved(_) | WarehouseEvent::OriginDiscarded(_) => {}
         }
         noted.note(applied);
     });

@@ -9,6 +9,7 @@ mod audit;
 mod bundle;
 mod comparison;
 mod describe;
+mod discard;
 mod entry;
 mod fault;
 mod proof;
@@ -55,6 +56,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/origins/{origin}/row-of-hash", get(comparison::row_of_hash))
         .route("/v1/origins/{origin}/resume", post(proof::resume))
         .route("/v1/origins/{origin}/abandon-transfer", post(proof::abandon_transfer))
+        .route("/v1/origins/{origin}/discard", post(discard::discard))
         .route("/v1/evidence", get(proof::evidence))
         .route("/v1/register", get(site::register).post(site::adopt_register))
         .route("/v1/site/init", post(site::init))

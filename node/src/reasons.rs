@@ -43,7 +43,7 @@ pub fn refusal(refusal: &Refusal) -> Reason {
         Refusal::Register(why) => vec![("error", name(why))],
         Refusal::Transfer { origin, why } => vec![("origin", name(origin)), ("error", name(why))],
         Refusal::NoRegister => vec![],
-        Refusal::OffPath { origin, site } => vec![("origin", name(origin)), ("site", name(site))],
+        Refusal::OffPath { origin, site } | Refusal::OnPath { origin, site } => vec![("origin", name(origin)), ("site", name(site))],
     };
     Reason::new("refusal", refusal.code(), arguments, refusal)
 }
@@ -173,6 +173,7 @@ mod tests {
             Refusal::Transfer { origin, why: why() },
             Refusal::NoRegister,
             Refusal::OffPath { origin, site: SiteId(4) },
+            Refusal::OnPath { origin, site: SiteId(4) },
         ];
         refusals.extend(StopReason::ALL.map(|reason| Refusal::Stopped { origin, seq, reason }));
         refusals

@@ -106,6 +106,10 @@ fn notify_register(node: &Node, uplink: &mut Uplink) {
 }
 
 fn notify_moved(node: &Node, uplink: &mut Uplink, changes: &Changes) {
+    // BEFORE what moved: an origin that was taken out may have come in again.
+    for origin in &changes.discarded {
+        uplink.handle(UplinkInput::StreamDiscarded(*origin), node.clock.link_time());
+    }
     let mut origins = changes.moved.clone();
     if changes.everything {
         origins.extend(held_origins(node));

@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 pub struct Changes {
     /// Streams whose newest head, or what is kept of them, moved.
     pub moved: BTreeSet<OriginId>,
+    /// Origins that were taken out; one that came in again since stands in `moved` too.
+    pub discarded: BTreeSet<OriginId>,
     /// A newer register was adopted.
     pub register: bool,
     /// Anything may have changed.
@@ -33,6 +35,7 @@ impl WarehouseEvents {
         let mut changes = self.changes.lock();
         match event {
             WarehouseEvent::StreamMoved(origin) => drop(changes.moved.insert(origin)),
+            WarehouseEvent::OriginDiscarded(origin) => drop(changes.discarded.insert(origin)),
             WarehouseEvent::RegisterChanged => changes.register = true,
             WarehouseEvent::EverythingChanged => changes.everything = true,
             // Nothing leaves the site before its head.
@@ -70,8 +73,10 @@ mod tests {
             events.note(WarehouseEvent::OwnBatchWritten(OriginId(9)));
         }
         events.note(WarehouseEvent::RegisterChanged);
+        events.note(WarehouseEvent::OriginDiscarded(OriginId(3)));
         let changes = events.take().now_or_never().expect("there are some");
-        assert_eq!(changes, Changes { moved: [OriginId(1), OriginId(3)].into(), register: true, everything: false });
+        let (moved, discarded) = ([OriginId(1), OriginId(3)].into(), [OriginId(3)].into());
+        assert_eq!(changes, Changes { moved, discarded, register: true, everything: false });
         assert_eq!(events.take().now_or_never(), None, "taken once");
         events.note(WarehouseEvent::OwnBatchWritten(OriginId(9)));
         assert_eq!(events.take().now_or_never(), None);

@@ -134,6 +134,8 @@ impl Uplink {
             UplinkInput::LostLeadership => self.lost_leadership(),
             UplinkInput::RegisterChanged(register) => self.register_changed(register, now),
             UplinkInput::StreamAdvanced(held) => self.stream_advanced(held, now),
+            // What is under way of it is answered, and the answer finds no stream.
+            UplinkInput::StreamDiscarded(origin) => drop(self.streams.remove(&origin)),
             UplinkInput::LinkOpened { link } => self.link_opened(link, now),
             UplinkInput::LinkLost { link, failure } => self.link_lost(link, failure, now),
             UplinkInput::FrameReceived { link, frame } => self.frame_received(link, frame, now),

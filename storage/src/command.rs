@@ -34,6 +34,8 @@ pub enum Command {
     AbandonTransfer { origin: OriginId },
     /// Adopt an origin again that was stopped; an operator looked at the evidence, which stays.
     ResumeOrigin { origin: OriginId },
+    /// Take out an origin that the register does not lead through this site; an operator ordered it.
+    DiscardOrigin { origin: OriginId },
 }
 
 impl Command {
@@ -183,6 +185,8 @@ pub enum Refusal {
     NoRegister,
     #[error("the register does not lead the stream of origin {origin} through site {site}: only its author and the sites above it hold it")]
     OffPath { origin: OriginId, site: SiteId },
+    #[error("the register leads the stream of origin {origin} through site {site}: it is not taken out there")]
+    OnPath { origin: OriginId, site: SiteId },
 }
 
 impl Refusal {
@@ -202,6 +206,7 @@ impl Refusal {
             Self::Transfer { .. } => "transfer",
             Self::NoRegister => "no_register",
             Self::OffPath { .. } => "off_path",
+            Self::OnPath { .. } => "on_path",
         }
     }
 }

@@ -214,6 +214,16 @@ pub fn stream(origin: OriginId, epoch: u32, seq: StreamSeq) -> Vec<u8> {
     bytes
 }
 
+/// What all batches of an origin share, of every epoch.
+pub fn stream_prefix(origin: OriginId) -> Vec<u8> {
+    origin.0.to_be_bytes().to_vec()
+}
+
+/// What all keys of a kind share that belong to one origin: [`Meta::Head`], [`Meta::Request`], [`Meta::Evidence`].
+pub fn meta_prefix(kind: MetaKind, origin: OriginId) -> Vec<u8> {
+    [&[kind.byte()][..], &origin.0.to_be_bytes()].concat()
+}
+
 /// Reads a batch's key back.
 pub fn decode_stream(key: &[u8]) -> Option<(OriginId, u32, StreamSeq)> {
     let mut rest = Reader(key);

@@ -14,6 +14,7 @@
 //! Not here: when to sign, what to send, whom to trust beyond the register.
 
 mod adopt;
+mod discard;
 mod event;
 mod evidence;
 mod maintenance;
@@ -229,6 +230,7 @@ impl Warehouse {
             Command::AdoptPiece { piece } => self.adopt_piece(db, piece, set)?,
             Command::AbandonTransfer { origin } => self.abandon_transfer(db, *origin, set)?,
             Command::ResumeOrigin { origin } => self.resume_origin(db, *origin, set)?,
+            Command::DiscardOrigin { origin } => self.discard_origin(db, *origin, set)?,
         };
         Ok(decided.unwrap_or_else(Outcome::Refused))
     }

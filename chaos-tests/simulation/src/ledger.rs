@@ -163,6 +163,12 @@ impl Ledger {
         if before.is_subset(&kept) { Ok(()) } else { Err(format!("promise 6: evidence of origin {origin} was overwritten")) }
     }
 
+    /// A site took an origin out, with the evidence of it.
+    pub fn discards(&mut self, site: SiteId, origin: OriginId) {
+        self.stands(site, origin, start(origin), true);
+        self.evidence.remove(&(site, origin));
+    }
+
     /// A site's disks came back older. The evidence that it kept since then is gone.
     pub fn set_back(&mut self, site: SiteId) {
         if self.rolled_back.insert(site) {

@@ -32,6 +32,19 @@ pub struct BundleImported {
     pub refused: Vec<Reason>,
 }
 
+/// What was taken out of a site, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OriginDiscarded {
+    pub origin: u32,
+    pub rows: u64,
+    /// Batches that were kept.
+    pub batches: u64,
+    /// Pieces of evidence.
+    pub evidence: u64,
+    /// Nothing was changed.
+    pub dry_run: bool,
+}
+
 /// A short answer to an order that has no other result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {

@@ -23,6 +23,7 @@ use crate::api;
         super::proof::evidence,
         super::proof::resume,
         super::proof::abandon_transfer,
+        super::discard::discard,
         super::comparison::begin,
         super::comparison::buckets,
         super::comparison::bucket_rows,

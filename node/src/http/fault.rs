@@ -62,6 +62,9 @@ kho_messages::reportable! {
         BatchNotKept { origin: Ordinal, batch: Ordinal } = "not_kept",
         UnknownOrigin { origin: Ordinal } = "unknown_origin",
         NoTransfer { origin: Ordinal } = "no_transfer",
+        ReasonMissing { chars_max: usize } = "reason_missing",
+        OriginLed { origin: Ordinal, site: Ordinal } = "origin_led",
+        OriginNotDiscarded { detail: String } = "origin_not_discarded",
         BundleTooLarge { bytes_max: u64 } = "bundle_too_large",
         BundleRefused { detail: String } = "bundle_refused",
         BundleForOtherSite { given: Ordinal, own: Ordinal } = "bundle_for_other_site",
@@ -110,7 +113,8 @@ fn status_of(code: &str) -> u16 {
         | "node_twice"
         | "bundle_refused"
         | "bundle_reader_missing"
-        | "comparison_too_wide" => 400,
+        | "comparison_too_wide"
+        | "reason_missing" => 400,
         "forbidden" | "comparison_refused" => 403,
         "not_found"
         | "not_kept"
@@ -127,7 +131,9 @@ fn status_of(code: &str) -> u16 {
         | "members_unchanged"
         | "bundle_off_path"
         | "bundle_for_other_site"
-        | "bundle_not_for_node" => 409,
+        | "bundle_not_for_node"
+        | "origin_led"
+        | "origin_not_discarded" => 409,
         "batch_too_large" | "bundle_too_large" => 413,
         "batch_refused" => 422,
         "busy" => 429,

@@ -8,7 +8,7 @@ use kho_node::{
     answer::IndicatorInfo,
     api::{
         BatchAccepted, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, IndicatorAnswer, NodePlace,
-        ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, StatusReport, StoodAt,
+        OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, StatusReport, StoodAt,
     },
 };
 use kho_storage::{
@@ -146,6 +146,15 @@ impl NodeClient {
             Err(CallError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes an origin out that the register does not lead through the site, or only tells what would be taken out.
+    pub async fn discard_origin(&self, origin: OriginId, reason: &str, dry_run: bool) -> Result<OriginDiscarded, CallError> {
+        let path = ["v1", "origins", &origin.to_string(), "discard"];
+        let request = Request::write(Method::POST, &path, Payload::None, Idempotency::NonIdempotent)
+            .with("reason", Some(reason))
+            .with("dry_run", Some(dry_run.to_string()));
+        self.send_json(&request).await
     }
 
     /// A token for each of `nodes`, in their order, under which they compare the origin.

@@ -1,4 +1,4 @@
-//! `kho fork` and `kho origin`: what was refused and kept is shown, and a stopped origin is resumed.
+//! `kho fork` and `kho origin`: what was refused and kept is shown, a stopped origin is resumed, and what entered wrongly is taken out.
 
 use clap::{Args, Subcommand};
 use kho_storage::ids::OriginId;
@@ -27,6 +27,11 @@ pub enum OriginCommand {
     /// Give up a whole-origin transfer that does not come to its end. It starts anew when it is still needed.
     #[command(after_help = "Example:\n  kho origin abandon-transfer 12 --node https://10.0.0.5:7443")]
     AbandonTransfer(ResumeArgs),
+    /// Take an origin out of a site through which the register does not lead it: rows, batches and evidence. The audit log keeps the reason.
+    #[command(
+        after_help = "Examples:\n  kho origin discard 12 --reason brought-by-a-wrong-bundle --dry-run --node https://10.0.0.5:7443\n  kho origin discard 12 --reason brought-by-a-wrong-bundle --node https://10.0.0.5:7443"
+    )]
+    Discard(DiscardArgs),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +47,23 @@ pub struct ListArgs {
 pub struct ResumeArgs {
     /// The origin's number
     origin: OriginId,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DiscardArgs {
+    /// The origin's number
+    origin: OriginId,
+    /// Why, in at most 200 characters
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Only show what would be taken out
+    #[arg(long)]
+    dry_run: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -87,11 +109,27 @@ pub async fn run_origin(command: OriginCommand) -> Result<Verdict, Failure> {
             let done = args.connection.open()?.abandon_transfer(args.origin).await?;
             (args, done)
         }
+        OriginCommand::Discard(args) => return discard(args).await,
     };
     if args.json {
         print::json(&done)?;
     } else {
         print::line(&done.done)?;
+    }
+    Ok(Verdict::Good)
+}
+
+async fn discard(args: DiscardArgs) -> Result<Verdict, Failure> {
+    let discarded = args.connection.open()?.discard_origin(args.origin, &args.reason, args.dry_run).await?;
+    if args.json {
+        print::json(&discarded)?;
+    } else {
+        let (rows, batches) = (print::grouped(discarded.rows), print::grouped(discarded.batches));
+        let done = if discarded.dry_run { "would be taken out" } else { "were taken out" };
+        print::line(format!(
+            "origin {}: {rows} rows, {batches} batches and {} pieces of evidence {done}",
+            discarded.origin, discarded.evidence
+        ))?;
     }
     Ok(Verdict::Good)
 }

@@ -22,8 +22,11 @@ pub fn refusal_fault(refusal: &Refusal) -> Fault {
         | Refusal::DigestMismatch { .. }
         | Refusal::Malformed { .. } => Fault::PeerMisbehaved,
         Refusal::Gap { .. } | Refusal::OtherEpoch { .. } | Refusal::Transfer { .. } => Fault::WrongPlace,
-        Refusal::UnknownOrigin(_) | Refusal::OffPath { .. } | Refusal::Stopped { .. } | Refusal::Register(_) | Refusal::NoRegister => {
-            Fault::Refuser
-        }
+        Refusal::UnknownOrigin(_)
+        | Refusal::OffPath { .. }
+        | Refusal::OnPath { .. }
+        | Refusal::Stopped { .. }
+        | Refusal::Register(_)
+        | Refusal::NoRegister => Fault::Refuser,
     }
 }

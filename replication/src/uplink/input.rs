@@ -81,6 +81,8 @@ pub enum UplinkInput {
     RegisterChanged(Arc<VerifiedRegister>),
     /// A head of an own or adopted stream was committed, or batches were trimmed.
     StreamAdvanced(StreamPosition),
+    /// An operator had the origin taken out of this site.
+    StreamDiscarded(OriginId),
     LinkOpened {
         link: LinkId,
     },

@@ -12,6 +12,8 @@ pub enum WarehouseEvent {
     OwnBatchWritten(OriginId),
     /// A stream's newest head moved.
     StreamMoved(OriginId),
+    /// An origin was taken out.
+    OriginDiscarded(OriginId),
     /// A newer register was adopted.
     RegisterChanged,
     /// Anything may have changed: the state was replaced, or streams were trimmed.
@@ -27,6 +29,7 @@ impl WarehouseEvent {
             (Command::Write { origin, .. }, Outcome::Written(_)) => Some(Self::OwnBatchWritten(*origin)),
             (Command::CommitHead { signed }, Outcome::HeadCommitted) => Some(Self::StreamMoved(signed.head.origin)),
             (Command::AdoptSegment { segment, .. }, Outcome::Adopted(_)) => Some(Self::StreamMoved(segment.origin())),
+            (Command::DiscardOrigin { origin }, Outcome::Recorded) => Some(Self::OriginDiscarded(*origin)),
             (Command::AdoptRegister { .. }, Outcome::RegisterAdopted { .. }) => Some(Self::RegisterChanged),
             (Command::Trim { .. }, Outcome::Trimmed { batches: 1.. }) => Some(Self::EverythingChanged),
             _ => None,

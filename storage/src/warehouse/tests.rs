@@ -62,6 +62,11 @@ impl Tree {
 
     /// A register by which the district writes `origins`.
     fn register_of(&self, origins: &[OriginId]) -> Command {
+        self.register_version(1, origins, 2)
+    }
+
+    /// A register by which the district writes `origins` and sends them to `parent`.
+    fn register_version(&self, version: u64, origins: &[OriginId], parent: u32) -> Command {
         let site = |id: u32, tier, parents: &[u32]| SiteEntry {
             site: SiteId(id),
             name: format!("site {id}"),
@@ -78,8 +83,8 @@ impl Tree {
         };
         let register = Register {
             tree: "test".into(),
-            version: 1,
-            sites: vec![site(1, Tier::Central, &[]), site(2, Tier::Province, &[1]), site(3, Tier::District, &[2])],
+            version,
+            sites: vec![site(1, Tier::Central, &[]), site(2, Tier::Province, &[1]), site(3, Tier::District, &[parent])],
             origins: origins.iter().map(|origin| OriginEntry { origin: *origin, author: SiteId(3) }).collect(),
         };
         Command::AdoptRegister { site_time: SiteTime(1), signed: SignedRegister::issue(&register, &self.centre).expect("whole") }

@@ -245,7 +245,7 @@ impl Warehouse {
         Ok(Ok(Outcome::Adopted(state.cursor(origin))))
     }
 
-    fn remove_generation(&self, origin: OriginId, generation: Generation, set: &mut WriteSet) {
+    pub(super) fn remove_generation(&self, origin: OriginId, generation: Generation, set: &mut WriteSet) {
         // Rows of tables that this schema does not know are removed too: every table number is covered.
         for table in 0..=u8::MAX {
             let prefix = keys::row_prefix(crate::ids::TableId(table), origin, generation);

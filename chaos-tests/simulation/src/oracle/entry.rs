@@ -34,6 +34,10 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
         world.ledger.stands(applied.site, *origin, after.chain, replaced);
     }
     stays_on_its_path(world, applied)?;
+    if let (Command::DiscardOrigin { origin }, Outcome::Recorded) = (applied.command, applied.outcome) {
+        world.ledger.discards(applied.site, *origin);
+        return if applied.after[origin].is_none() { Ok(()) } else { Err(format!("something of origin {origin} is left")) };
+    }
     match (applied.command, applied.outcome) {
         (Command::AdoptRegister { .. }, _) => keeps_newest_register(world, applied),
         (Command::AdoptSegment { segment, .. }, Outcome::Refused(Refusal::Forked { .. } | Refusal::BadChain { .. })) => {

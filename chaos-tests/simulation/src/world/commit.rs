@@ -82,7 +82,12 @@ impl World {
 
     fn touched(&mut self, id: SiteId, command: &Command) -> Vec<OriginId> {
         match command {
-            Command::Write { origin, .. } | Command::AbandonTransfer { origin } | Command::ResumeOrigin { origin } => vec![*origin],
+            Command::Write { origin, .. }
+            | Command::AbandonTransfer { origin }
+            | Command::ResumeOrigin { origin }
+            | Command::DiscardOrigin { origin } => {
+                vec![*origin]
+            }
             Command::CommitHead { signed } => vec![signed.head.origin],
             Command::AdoptSegment { segment, .. } => vec![segment.origin()],
             Command::BeginTransfer { start, .. } => vec![start.origin],

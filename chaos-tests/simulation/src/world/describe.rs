@@ -93,6 +93,7 @@ pub fn command(command: &Command) -> String {
         Command::Trim { keep_bytes } => format!("forget all but {keep_bytes} bytes"),
         Command::BeginTransfer { start, .. } => format!("transfer of {} kept after {}", start.origin, start.kept_after),
         Command::AdoptPiece { piece } => format!("{} rows of {} from {}", piece.rows.len(), piece.origin, place(&piece.from)),
+        Command::DiscardOrigin { origin } => format!("take {origin} out"),
         Command::AbandonTransfer { origin } => format!("abandon the transfer of {origin}"),
         Command::ResumeOrigin { origin } => format!("resume {origin}"),
     }

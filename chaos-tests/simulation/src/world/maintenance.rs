@@ -85,6 +85,11 @@ impl World {
             let ms = self.dice.between(1, 150);
             self.after(ms, Event::SignHeads { site: id, term });
         }
+        for event in &events {
+            if let WarehouseEvent::OriginDiscarded(origin) = event {
+                self.notify_uplink(id, term, UplinkInput::StreamDiscarded(*origin));
+            }
+        }
         let mut moved: Vec<OriginId> =
             events.iter().filter_map(|event| if let WarehouseEvent::StreamMoved(origin) = event { Some(*origin) } else { None }).collect();
         if events.contains(&WarehouseEvent::EverythingChanged) {

@@ -7,10 +7,10 @@ use kho_storage::{
 };
 
 use super::World;
-use crate::{counts::Fault, tree};
+use crate::{counts::Fault, site::Site, tree};
 
 impl World {
-    /// Draws nothing from the dice: whose segment goes where follows from the time.
+    /// Whose segment goes where follows from the time.
     pub(super) fn bring_off_path(&mut self) {
         let turn = self.now.0 as usize;
         let author = tree::AUTHORS[turn % tree::AUTHORS.len()];
@@ -31,5 +31,22 @@ impl World {
         self.note(|| format!("-- {}: a segment of {} is brought here", tree::name(site), tree::name(author)));
         let command = Command::AdoptSegment { site_time: self.clock(site), segment };
         self.commit_now(site, &command);
+        self.take_out_off_path();
+    }
+
+    /// What sites hold of streams that a newer register leads elsewhere, an operator takes out.
+    fn take_out_off_path(&mut self) {
+        let is_beside = |site: &Site, origin: OriginId| {
+            let register = site.disk.warehouse.register();
+            site.leader.is_some() && register.is_some_and(|register| !register.leads_through(origin, site.id))
+        };
+        let mut found = Vec::new();
+        for site in self.sites() {
+            found.extend(site.origins().into_iter().filter(|origin| is_beside(site, *origin)).map(|origin| (site.id, origin)));
+        }
+        for (site, origin) in found {
+            self.note(|| format!("-- {}: origin {origin} is taken out", tree::name(site)));
+            self.commit_now(site, &Command::DiscardOrigin { origin });
+        }
     }
 }

@@ -4,6 +4,7 @@
 use super::*;
 use crate::{
     command::TransferStart,
+    keys::{self, Meta, Space},
     stream::{Batch, BatchBody},
 };
 
@@ -72,4 +73,56 @@ fn promise_4_a_stream_is_adopted_only_by_its_author_and_the_sites_above_it() {
         let mut above = tree.node(name, site);
         assert!(matches!(above.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)), "{name}");
     }
+}
+
+/// Keys of every space that belong to the district's origin.
+fn keys_of_the_district(node: &Node) -> Vec<String> {
+    let db = node.warehouse.db.load_full();
+    let mut found = Vec::new();
+    for space in Space::ALL {
+        let scanned = db.view().scan(space, &[], &[0xff; 200], |key, _| {
+            let (name, is_own) = match space {
+                Space::Rows => ("a row".into(), keys::decode_row(key).is_some_and(|(_, origin, ..)| origin == DISTRICT)),
+                Space::Streams => ("a batch".into(), keys::decode_stream(key).is_some_and(|(origin, ..)| origin == DISTRICT)),
+                Space::Cubes => ("a cell".into(), keys::decode_cube(key).is_some_and(|(_, origin, ..)| origin == DISTRICT)),
+                Space::Meta => {
+                    let name = format!("{:?}", Meta::decode(key));
+                    let is_own = name.contains("OriginId(3)");
+                    (name, is_own)
+                }
+            };
+            found.extend(is_own.then_some(name));
+            Ok(true)
+        });
+        scanned.expect("reads");
+    }
+    found
+}
+
+#[test]
+fn only_an_origin_that_the_register_leads_elsewhere_is_taken_out_and_nothing_of_it_is_left() {
+    let tree = Tree::new();
+    let district = district(&tree, "d", 3, "2000");
+    let mut province = tree.node("p", 2);
+    province.apply(&tree.adopt(district.segment(1)));
+    province.apply(&tree.adopt(altered(district.segment(1), 7)));
+    let held = province.replica();
+    let discard = Command::DiscardOrigin { origin: DISTRICT };
+    let refused = Outcome::Refused(Refusal::OnPath { origin: DISTRICT, site: SiteId(2) });
+    assert_eq!(province.apply(&discard), refused);
+    assert_eq!((province.replica(), province.evidence()), (held, 1));
+
+    // The district goes to the centre, past the province.
+    province.apply(&tree.register_version(2, &[DISTRICT], 1));
+    province.apply(&Command::RecordParent { parent: SiteId(1), cursors: vec![province.state().cursor(DISTRICT)] });
+    assert!(keys_of_the_district(&province).len() > 5);
+    assert_eq!(province.apply(&discard), Outcome::Recorded);
+    assert_eq!(keys_of_the_district(&province), Vec::<String>::new());
+    assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Refused(Refusal::OffPath { .. })));
+
+    // A register that leads it here again has it adopted from its beginning.
+    province.apply(&tree.register_version(3, &[DISTRICT], 2));
+    assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));
+    assert_eq!(province.replica(), district.replica());
+    province.prove();
 }
