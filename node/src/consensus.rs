@@ -21,7 +21,7 @@
 //! | `network.rs` | what openraft sends |
 //! | `leadership_watch.rs` | reports who leads, and why this node can't go on |
 //! | `start.rs` | opens a node's disk and starts its tasks |
-//! | `propose.rs`, `read.rs`, `members.rs`, `serve.rs` | what callers and peers ask for |
+//! | `propose.rs`, `read.rs`, `members.rs`, `peer_clocks.rs`, `serve.rs` | what callers and peers ask for |
 //!
 //! `tests.rs` is openraft's conformance suite; `fuzzing.rs` serves the fuzz targets alone.
 //!
@@ -38,6 +38,7 @@ mod log;
 mod log_keeper;
 mod members;
 mod network;
+mod peer_clocks;
 mod peers;
 mod propose;
 mod read;

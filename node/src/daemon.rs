@@ -148,11 +148,11 @@ async fn start(
     })?;
     let audit_key =
         AuditKey::open(&config.data_dir).with_context(|| format!("audit.key in {} can't be read or made", config.data_dir.display()))?;
-    let certificate_clock = CertificateClock::system();
+    let certificate_clock = CertificateClock::of_node(credentials.validity());
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
     let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
     let warehouse = Arc::new(open_warehouse(&config, schema)?);
-    raise_to_watermarks(&certificate_clock, &warehouse)?;
+    vouch_by_committed(&certificate_clock, &warehouse)?;
     let (register_changed, register_changes) = watch::channel(0);
     let (own_batch, changes) = (Arc::new(Notify::new()), Arc::new(WarehouseEvents::default()));
     let (wake, noted) = (Arc::clone(&own_batch), Arc::clone(&changes));
@@ -174,8 +174,8 @@ async fn start(
     };
     let consensus = Consensus::start(consensus_config, Arc::clone(&warehouse), endpoint.clone()).await?;
     // After a crash the newest watermarks stood in the log alone; what of it is known to be committed was just applied.
-    raise_to_watermarks(&certificate_clock, &warehouse)?;
-    let clock = Arc::new(NodeClock::default());
+    let clock = Arc::new(NodeClock::new(credentials.validity(), warehouse.committed_time()?));
+    certificate_clock.vouch(clock.read().vouched);
     let writer = Writer::start(Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock), config.limits.entry_requests_max, tasks);
     let node = Node {
         entry_schema: Arc::new(EntrySchema::compile(schema)),
@@ -201,8 +201,8 @@ async fn start(
 }
 
 /// A machine that lost its clock must not take every certificate for one of the future: time has come at least so far.
-fn raise_to_watermarks(clock: &CertificateClock, warehouse: &Warehouse) -> Result<(), StorageError> {
-    warehouse.origins()?.iter().for_each(|(_, state)| clock.raise_to(state.watermark));
+fn vouch_by_committed(clock: &CertificateClock, warehouse: &Warehouse) -> Result<(), StorageError> {
+    warehouse.committed_time()?.into_iter().for_each(|time| clock.vouch(time));
     Ok(())
 }
 

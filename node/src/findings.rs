@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kho_storage::{error::StorageError, warehouse::ReadView};
+use kho_storage::{error::StorageError, ids::SiteTime, stream::HEAD_AHEAD_MS_MAX, warehouse::ReadView};
 
 use crate::{
     api::{Finding, Reason},
@@ -13,16 +13,24 @@ use crate::{
 /// Folder of the refused bytes that never came to the site's log.
 pub const REFUSED_BYTES_FOLDER: &str = "evidence";
 
-/// Everything that stands: stopped origins, failed proofs, evidence in the state, refused bytes as files.
+/// Everything that stands: stopped origins, watermarks of the future, failed proofs, evidence in the state, refused bytes as files.
 ///
 /// # Errors
 /// A fault of the local disk.
-pub fn findings(reading: &ReadView<'_>, failed_proofs: &FailedProofs, data_dir: &Path) -> Result<Vec<Finding>, StorageError> {
+pub fn findings(
+    reading: &ReadView<'_>,
+    failed_proofs: &FailedProofs,
+    data_dir: &Path,
+    now: SiteTime,
+) -> Result<Vec<Finding>, StorageError> {
     let mut findings = Vec::new();
     for (origin, state) in reading.origins()? {
         if let Some(stopped) = &state.stopped {
             let reason: Reason = reasons::stopped(stopped);
             findings.push(Finding::OriginStopped { origin: origin.0, seq: stopped.seq.0, reason });
+        }
+        if state.watermark.0.saturating_sub(now.0) > HEAD_AHEAD_MS_MAX {
+            findings.push(Finding::WatermarkAhead { origin: origin.0, up_to: state.watermark.to_rfc3339() });
         }
     }
     findings.extend(failed_proofs.findings());

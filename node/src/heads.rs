@@ -35,6 +35,7 @@ pub async fn sign_heads(node: Arc<Node>, key: SigningKey, batch_applied: Arc<Not
             continue;
         }
         let Some(register) = node.warehouse.register() else { continue };
+        node.settle_clock();
         for origin in register.origins_of(node.site()).collect::<Vec<_>>() {
             match commit_due_head(&node, &key, origin).await {
                 Ok(()) => {
@@ -84,7 +85,6 @@ async fn commit_due_head(node: &Node, key: &SigningKey, origin: OriginId) -> Res
         site_time: if state.head_seq == Some(state.last()) { now.max(state.batch_time) } else { state.batch_time }.max(state.watermark),
     };
     let signed = SignedHead::sign(head, node.site(), node.config.node, key)?;
-    node.certificate_clock.raise_to(state.batch_time);
     match node.consensus.propose(&Command::CommitHead { signed }).await? {
         Outcome::HeadCommitted => Ok(()),
         other => Err(HeadError::Refused(other)),

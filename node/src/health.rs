@@ -40,7 +40,7 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let now = node.clock.now();
     let consensus = consensus(node);
     let (streams, findings) = node.warehouse.read(|reading| {
-        let findings = findings(reading, &node.failed_proofs, &node.config.data_dir)?;
+        let findings = findings(reading, &node.failed_proofs, &node.config.data_dir, now)?;
         Ok::<_, StorageError>((streams(node, reading, now)?, findings))
     })?;
     let uplink = uplink(node, register);

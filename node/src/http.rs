@@ -60,6 +60,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/evidence", get(proof::evidence))
         .route("/v1/register", get(site::register).post(site::adopt_register))
         .route("/v1/site/init", post(site::init))
+        .route("/v1/site/confirm-time", post(site::confirm_time))
         .route("/v1/site/nodes", post(site::add_node))
         .route("/v1/site/nodes/{node}", delete(site::remove_node))
         .route("/v1/bundle", get(bundle::export).post(bundle::import))

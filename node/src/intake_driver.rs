@@ -4,18 +4,22 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kho_replication::{
-    frames::{ChildFrame, FrameId, Goodbye},
-    intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, ProposeFailure, SiteLeader},
+    frames::{ChildFrame, FrameId, Goodbye, ParentFrame},
+    intake::{
+        ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, IntakePhase, ProposeFailure, SiteLeader,
+    },
     quic::{CloseCode, Connection, FrameIoError, FrameReceiver, FrameSender},
+    site_clock::{CLOCK_SENT_INTERVAL, Neighbour},
 };
 use kho_storage::{
     command::{Command, Outcome, Refusal},
-    ids::OriginId,
+    ids::{OriginId, SiteTime},
 };
 use tokio::sync::mpsc;
 
 use crate::{
     api::AlarmKind,
+    clock::machine_time,
     consensus::{ProposeError, ReadError},
     findings::REFUSED_BYTES_FOLDER,
     node::{ChildSeen, Node},
@@ -97,9 +101,14 @@ impl ChildConnection {
         let reader = tokio::spawn(read_frames(receiver, frames));
         let mut registers = self.node.register_changes.clone();
         let mut tick = tokio::time::interval(TICK);
+        let mut clock_due = tokio::time::interval(CLOCK_SENT_INTERVAL);
         let reason = loop {
             let input = tokio::select! {
                 frame = incoming.recv() => match frame {
+                    Some(Ok(IntakeInput::FrameReceived(ChildFrame::Clock(theirs)))) => {
+                        self.heard_clock(theirs);
+                        continue;
+                    }
                     Some(Ok(input)) => input,
                     Some(Err(why)) => break why,
                     None => break "the child closed the connection".into(),
@@ -110,6 +119,10 @@ impl ChildConnection {
                     self.handle(IntakeInput::LeaderChanged(leader));
                     IntakeInput::Tick
                 }
+                _ = clock_due.tick() => match self.send_clock().await {
+                    Ok(()) => continue,
+                    Err(why) => break why,
+                },
                 Ok(()) = registers.changed() => match register(&self.node) {
                     Some((register, signed)) => IntakeInput::RegisterChanged { register, signed },
                     None => continue,
@@ -132,6 +145,22 @@ impl ChildConnection {
         };
         reader.abort();
         reason
+    }
+
+    /// A child whose Hello was taken says what its machine's clock shows.
+    fn heard_clock(&self, theirs: SiteTime) {
+        note_child(&self.node, &self.connection);
+        if self.intake.phase() == IntakePhase::Open {
+            self.node.clock.hear(Neighbour::Other, theirs);
+        }
+    }
+
+    async fn send_clock(&mut self) -> Result<(), String> {
+        if self.intake.phase() != IntakePhase::Open {
+            return Ok(());
+        }
+        let bytes = ParentFrame::Clock(machine_time()).encode().map_err(|e| e.to_string())?;
+        self.sender.send(&bytes).await.map_err(|e| e.to_string())
     }
 
     fn handle(&mut self, input: IntakeInput) {

@@ -1,4 +1,4 @@
-//! What a node does by itself from time to time: trim what the parent holds, watch the disk and the other nodes.
+//! What a node does by itself from time to time: trim what the parent holds, watch the disk, the clock and the other nodes.
 
 use std::{
     collections::BTreeMap,
@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kho_replication::site_clock::{ClockStanding, Neighbour};
 use kho_storage::{command::Command, ids::NodeId};
 
 use crate::{api::AlarmKind, disk_room::DiskRoom, node::Node};
@@ -15,6 +16,8 @@ use crate::{api::AlarmKind, disk_room::DiskRoom, node::Node};
 /// How often.
 pub const INTERVAL_MS: u64 = 5_000;
 
+/// While the clock is plausible, the other nodes are asked for theirs once in so many rounds: once a minute.
+const CLOCKS_ASKED_ONE_IN: u64 = 12;
 /// A node of the site that lacks entries and took none for so long is not there.
 const SILENT_NODE: Duration = Duration::from_secs(20);
 
@@ -22,12 +25,14 @@ const SILENT_NODE: Duration = Duration::from_secs(20);
 pub async fn run_maintenance(node: Arc<Node>) {
     let mut due = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
     let mut progress = BTreeMap::new();
+    let mut clock_polls = 0;
     loop {
         tokio::select! {
             _ = due.tick() => {}
             () = node.stopping.cancelled() => return,
         }
         watch_disk(&node);
+        watch_clock(&node, &mut clock_polls).await;
         watch_members(&node, &mut progress, Instant::now());
         if node.leads() && node.warehouse.register().is_some() {
             let keep_bytes = node.config.limits.stream_keep_mib << 20;
@@ -41,6 +46,34 @@ pub async fn run_maintenance(node: Arc<Node>) {
                 Err(error) => node.alarms.raise(AlarmKind::StorageFailed { error: error.to_string() }, node.clock.now()),
             }
         }
+    }
+}
+
+/// Asks the site's other nodes what their clocks show, and raises an alarm while this machine's clock is not plausible.
+async fn watch_clock(node: &Node, polls: &mut u64) {
+    node.settle_clock();
+    let is_plausible = node.clock.read().standing == ClockStanding::Plausible;
+    if !is_plausible || polls.is_multiple_of(CLOCKS_ASKED_ONE_IN) {
+        for theirs in node.consensus.peer_clocks().await {
+            node.clock.hear(Neighbour::Other, theirs);
+        }
+    }
+    *polls += 1;
+    let reading = node.clock.read();
+    node.certificate_clock.vouch(reading.vouched);
+    let machine = reading.machine.to_rfc3339();
+    let alarm = match reading.standing {
+        ClockStanding::Plausible => None,
+        ClockStanding::Ahead { expected } => Some(AlarmKind::MachineClockAhead { machine, expected: expected.to_rfc3339() }),
+        ClockStanding::Behind { expected } => Some(AlarmKind::MachineClockBehind { machine, expected: expected.to_rfc3339() }),
+    };
+    node.alarms.end(|kind| match kind {
+        AlarmKind::MachineClockAhead { .. } => !matches!(alarm, Some(AlarmKind::MachineClockAhead { .. })),
+        AlarmKind::MachineClockBehind { .. } => !matches!(alarm, Some(AlarmKind::MachineClockBehind { .. })),
+        _ => false,
+    });
+    if let Some(alarm) = alarm {
+        node.alarms.raise(alarm, reading.time);
     }
 }
 

@@ -107,6 +107,14 @@ impl Node {
         }
     }
 
+    /// Notes whether the site is a root, as soon as it has a register.
+    pub fn settle_clock(&self) {
+        let register = self.warehouse.register();
+        if let Some(site) = register.as_ref().and_then(|register| register.site(self.site())) {
+            self.clock.settle(site.parents.is_empty());
+        }
+    }
+
     /// What an answer read now is read by.
     pub fn answer_context(&self, read: ReadMode) -> AnswerContext {
         let status = self.consensus.status();

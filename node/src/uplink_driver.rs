@@ -4,8 +4,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use kho_replication::{
-    frames::{Cursor, ParentFrame},
+    frames::{ChildFrame, Cursor, ParentFrame},
     quic::{Alpn, CloseCode, ConnectError, Connection},
+    site_clock::{CLOCK_SENT_INTERVAL, Neighbour},
     tls::site_server_name,
     uplink::{
         DialFailure, LinkFailure, LinkId, LinkStatus, LoadFailure, LoadId, StreamPosition, StreamState, Uplink, UplinkAction, UplinkAlarm,
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::AlarmKind,
+    clock::machine_time,
     connection_meter::ConnectionMeter,
     node::Node,
     reasons,
@@ -63,6 +65,7 @@ async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mu
     let mut driver = Driver { node: Arc::clone(&node), inputs, connections: HashMap::new(), records };
     let mut leads = false;
     let mut tick = tokio::time::interval(TICK);
+    let mut clock_due = tokio::time::interval(CLOCK_SENT_INTERVAL);
     notify_register(&node, &mut uplink);
     loop {
         tokio::select! {
@@ -86,6 +89,7 @@ async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mu
                 end_alarms(&node, &status);
                 *node.uplink.lock() = Some(status);
             }
+            _ = clock_due.tick() => driver.send_clock(&uplink.status()),
             () = node.stopping.cancelled() => {
                 driver.connections.values().for_each(|connection| connection.closing.cancel());
                 return;
@@ -288,6 +292,17 @@ impl Driver {
         None
     }
 
+    /// What this machine's clock shows goes up over the link that is open, and over no other.
+    fn send_clock(&self, status: &UplinkStatus) {
+        if !matches!(status.link, LinkStatus::Open { .. }) {
+            return;
+        }
+        if let Ok(bytes) = ChildFrame::Clock(machine_time()).encode() {
+            // A connection that is full of frames gets the next one.
+            self.connections.values().for_each(|connection| drop(connection.frames.try_send(bytes.clone())));
+        }
+    }
+
     fn load_piece(&self, load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
         tokio::task::spawn_blocking(move || {
@@ -360,7 +375,7 @@ async fn hold_connection(
     let failure = match connection {
         Ok(connection) => {
             let detail = tokio::select! {
-                why = move_frames(&connection, link, outgoing, &closing, &inputs) => why,
+                why = move_frames(&node, &connection, link, outgoing, &closing, &inputs) => why,
                 never = ConnectionMeter::new(&connection).run() => match never {},
             };
             connection.close(CloseCode::SHUTDOWN, "done");
@@ -372,6 +387,7 @@ async fn hold_connection(
 }
 
 async fn move_frames(
+    node: &Node,
     connection: &Connection,
     link: LinkId,
     mut outgoing: mpsc::Receiver<Vec<u8>>,
@@ -398,6 +414,10 @@ async fn move_frames(
             match receiver.recv().await {
                 Ok(Some(bytes)) => {
                     let input = match ParentFrame::decode(&bytes) {
+                        Ok(ParentFrame::Clock(theirs)) => {
+                            node.clock.hear(Neighbour::Parent, theirs);
+                            continue;
+                        }
                         Ok(frame) => UplinkInput::FrameReceived { link, frame },
                         Err(error) => UplinkInput::FrameRefused { link, error },
                     };

@@ -19,7 +19,7 @@ mod violation;
 use kho_storage::{
     codec,
     command::{ParentCursor, Refusal, TransferPiece, TransferStart, TransferStatus},
-    ids::{Epoch, NodeId, OriginId, SiteId, StreamSeq},
+    ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
     register::{REGISTER_BYTES_MAX, SignedRegister},
     stream::{SEGMENT_BYTES_MAX, Segment},
 };
@@ -93,6 +93,8 @@ pub enum ChildFrame {
         piece: Compressed<TransferPiece>,
     },
     Goodbye(Goodbye),
+    /// What the child's machine's clock shows. For the task that owns the connection ([`crate::site_clock`]); the intake ignores it.
+    Clock(SiteTime),
 }
 
 /// What a parent says. Every frame of a child that bears an id gets exactly one of `Adopted`, `TransferWants`, `Refused`, `Busy`.
@@ -132,6 +134,8 @@ pub enum ParentFrame {
     /// A newer register.
     Register(SignedRegister),
     Goodbye(Goodbye),
+    /// What the parent's machine's clock shows. For the task that owns the connection ([`crate::site_clock`]); the uplink ignores it.
+    Clock(SiteTime),
 }
 
 /// How a parent answers a Hello.
@@ -181,6 +185,7 @@ impl ChildFrame {
             Self::TransferStart { .. } => FrameKind::TransferStart,
             Self::Piece { .. } => FrameKind::Piece,
             Self::Goodbye(_) => FrameKind::Goodbye,
+            Self::Clock(_) => FrameKind::Clock,
         }
     }
 }
@@ -223,6 +228,7 @@ impl ParentFrame {
             Self::Busy { .. } => FrameKind::Busy,
             Self::Register(_) => FrameKind::Register,
             Self::Goodbye(_) => FrameKind::Goodbye,
+            Self::Clock(_) => FrameKind::Clock,
         }
     }
 }

@@ -180,6 +180,7 @@ impl Intake {
     fn frame_received(&mut self, frame: ChildFrame, clock: SiteTime) {
         match (&self.state, frame) {
             (_, ChildFrame::Goodbye(_)) => self.state = State::Closed,
+            (_, ChildFrame::Clock(_)) => {}
             (State::AwaitingHello { .. }, ChildFrame::Hello(hello)) => self.hello_received(hello),
             (State::Open(_), ChildFrame::Streams(streams)) => self.streams_received(&streams),
             (State::Open(_), ChildFrame::Segment { id, origin, segment }) => self.segment_received(id, origin, &segment, clock),

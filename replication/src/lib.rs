@@ -3,7 +3,7 @@
 //!
 //! Reading order: the words of the protocol ([`frames`]) and what a site believes of them ([`verified`]); the child's side
 //! ([`uplink`]) and the parent's side ([`intake`]), both without clock and I/O; then how two nodes know each other ([`identity`],
-//! [`tls`]) and are connected ([`quic`]); last, segments in a file instead of over a link ([`bundle`]). How both sides work together
+//! [`tls`]), which time they believe ([`site_clock`]) and how they are connected ([`quic`]); last, segments in a file instead of over a link ([`bundle`]). How both sides work together
 //! is shown by the traces in `protocol_tests`.
 pub mod bundle;
 pub mod frames;
@@ -15,6 +15,7 @@ pub mod link_time;
 #[cfg(test)]
 mod protocol_tests;
 pub mod quic;
+pub mod site_clock;
 pub mod tls;
 pub mod uplink;
 pub mod verified;

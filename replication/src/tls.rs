@@ -112,7 +112,10 @@ fn provider() -> Arc<CryptoProvider> {
 #[cfg(test)]
 mod tests {
     use kho_storage::ids::SiteTime;
-    use rustls::{ClientConnection, ServerConnection, pki_types::ServerName};
+    use rustls::{
+        ClientConnection, ServerConnection,
+        pki_types::{ServerName, UnixTime},
+    };
 
     use super::*;
     use crate::identity::{PeerIdentity, Role};
@@ -125,10 +128,17 @@ mod tests {
         Credentials::from_pem(root.certificate_pem(), &issued.certificate_pem, &request.key_pem).expect("they fit")
     }
 
+    #[derive(Debug)]
+    struct StoppedNow;
+
+    impl TimeProvider for StoppedNow {
+        fn current_time(&self) -> Option<UnixTime> {
+            Some(UnixTime::since_unix_epoch(std::time::Duration::from_millis(NOW.0.unsigned_abs())))
+        }
+    }
+
     fn clock() -> Arc<CertificateClock> {
-        let clock = CertificateClock::system();
-        clock.raise_to(NOW);
-        clock
+        CertificateClock::over(Arc::new(StoppedNow), None)
     }
 
     /// A handshake in memory, until both ends are done or one refuses.

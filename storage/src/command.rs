@@ -36,6 +36,8 @@ pub enum Command {
     ResumeOrigin { origin: OriginId },
     /// Take out an origin that the register does not lead through this site; an operator ordered it.
     DiscardOrigin { origin: OriginId },
+    /// An operator says that it is `site_time` now. What was stamped beyond it, by a clock that ran ahead, is taken back.
+    ConfirmTime { site_time: SiteTime },
 }
 
 impl Command {

@@ -75,8 +75,8 @@ id!(
     "cube number"
 );
 id!(
-    /// Milliseconds since 1970-01-01 UTC. The node that takes a request stamps its clock into the command; applying the command
-    /// makes the time monotonic, so that it never goes back within an origin's stream.
+    /// Milliseconds since 1970-01-01 UTC. The node that takes a request stamps the time that it believes into the command; applying
+    /// the command makes the time monotonic, so that it never goes back within an origin's stream.
     SiteTime(i64),
     "site time in milliseconds"
 );

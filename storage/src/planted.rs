@@ -42,6 +42,8 @@ pub enum Bug {
     BeyondTakenForCompared,
     /// A stream is adopted wherever it is brought, although the register leads it elsewhere.
     PathNotChecked,
+    /// A clock that jumped is believed at once.
+    JumpedClockBelieved,
 }
 
 impl Bug {
@@ -64,6 +66,7 @@ impl Bug {
         Self::RegisterNotOfferedAgain,
         Self::BeyondTakenForCompared,
         Self::PathNotChecked,
+        Self::JumpedClockBelieved,
     ];
 }
 

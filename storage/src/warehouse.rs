@@ -231,6 +231,7 @@ impl Warehouse {
             Command::AbandonTransfer { origin } => self.abandon_transfer(db, *origin, set)?,
             Command::ResumeOrigin { origin } => self.resume_origin(db, *origin, set)?,
             Command::DiscardOrigin { origin } => self.discard_origin(db, *origin, set)?,
+            Command::ConfirmTime { site_time } => self.confirm_time(db, *site_time, set)?,
         };
         Ok(decided.unwrap_or_else(Outcome::Refused))
     }

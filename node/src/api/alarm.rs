@@ -86,6 +86,16 @@ pub enum AlarmKind {
         origin: u32,
         minutes_max: u64,
     },
+    /// This machine's clock shows more than what is vouched for; times are stamped by what is vouched for.
+    MachineClockAhead {
+        machine: String,
+        expected: String,
+    },
+    /// This machine's clock shows less than what is vouched for, or than what the parent's says.
+    MachineClockBehind {
+        machine: String,
+        expected: String,
+    },
     /// A segment of a child's was refused.
     SegmentRefused {
         origin: u32,
@@ -176,6 +186,8 @@ impl AlarmKind {
             Self::DiskLow { .. }
             | Self::MemberSilent { .. }
             | Self::ClockAhead { .. }
+            | Self::MachineClockAhead { .. }
+            | Self::MachineClockBehind { .. }
             | Self::SegmentRefused { .. }
             | Self::ChildMisbehaved { .. }
             | Self::OutcomeOutOfPlace { .. }
@@ -196,6 +208,8 @@ impl AlarmKind {
             | Self::StorageFailed { .. }
             | Self::EvidenceFolderFull { .. }
             | Self::EvidenceNotKept { .. }
+            | Self::MachineClockAhead { .. }
+            | Self::MachineClockBehind { .. }
             | Self::FrameNotSent { .. }
             | Self::RegisterRefused { .. } => AlarmSubject::ThisNode,
             Self::MemberSilent { node } => AlarmSubject::Member { node: *node },
@@ -216,7 +230,10 @@ impl AlarmKind {
     /// Whether it says the same as `earlier`, of the same kind and subject: figures that change all the time are no new report.
     pub fn repeats(&self, earlier: &Self) -> bool {
         match (self, earlier) {
-            (Self::DiskLow { .. }, Self::DiskLow { .. }) | (Self::DiskFull { .. }, Self::DiskFull { .. }) => true,
+            (Self::DiskLow { .. }, Self::DiskLow { .. })
+            | (Self::DiskFull { .. }, Self::DiskFull { .. })
+            | (Self::MachineClockAhead { .. }, Self::MachineClockAhead { .. })
+            | (Self::MachineClockBehind { .. }, Self::MachineClockBehind { .. }) => true,
             _ => self == earlier,
         }
     }
@@ -236,6 +253,8 @@ impl Reportable for AlarmKind {
             Self::MemberSilent { .. } => "member_silent",
             Self::HeadsRefused { .. } => "heads_refused",
             Self::ClockAhead { .. } => "clock_ahead",
+            Self::MachineClockAhead { .. } => "machine_clock_ahead",
+            Self::MachineClockBehind { .. } => "machine_clock_behind",
             Self::SegmentRefused { .. } => "segment_refused",
             Self::ChildMisbehaved { .. } => "child_misbehaved",
             Self::OutcomeOutOfPlace { .. } => "outcome_out_of_place",
@@ -266,6 +285,9 @@ impl Reportable for AlarmKind {
             Self::MemberSilent { node } => vec![("node", name(node))],
             Self::HeadsRefused { origin, reason } => vec![("origin", name(origin)), ("reason", reason.to_argument())],
             Self::ClockAhead { origin, minutes_max } => vec![("origin", name(origin)), ("minutes_max", (*minutes_max).into())],
+            Self::MachineClockAhead { machine, expected } | Self::MachineClockBehind { machine, expected } => {
+                vec![("machine", name(machine)), ("expected", name(expected))]
+            }
             Self::SegmentRefused { origin, carrier, reason } => {
                 vec![("origin", name(origin)), ("carrier", name(carrier)), ("reason", reason.to_argument())]
             }

@@ -24,13 +24,16 @@ pub enum Finding {
     },
     /// Bytes that nobody honest sends were refused and kept as files of this node. Ends when an operator takes the files away.
     RefusedBytesKept { folder: String, files: u64, bytes: u64 },
+    /// The time up to which an origin is said to be complete has not come yet: a clock is behind, or one was ahead once. Ends when that
+    /// time has come, or with `kho site confirm-time`.
+    WatermarkAhead { origin: u32, up_to: String },
 }
 
 impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
             Self::OriginStopped { .. } | Self::ProofFailed { .. } => Severity::Critical,
-            Self::EvidenceKept { .. } | Self::RefusedBytesKept { .. } => Severity::Warning,
+            Self::EvidenceKept { .. } | Self::RefusedBytesKept { .. } | Self::WatermarkAhead { .. } => Severity::Warning,
         }
     }
 }
@@ -46,6 +49,7 @@ impl Reportable for Finding {
             Self::ProofFailed { .. } => "proof_failed",
             Self::EvidenceKept { .. } => "evidence_kept",
             Self::RefusedBytesKept { .. } => "refused_bytes_kept",
+            Self::WatermarkAhead { .. } => "watermark_ahead",
         }
     }
 
@@ -68,6 +72,7 @@ impl Reportable for Finding {
             Self::RefusedBytesKept { folder, files, bytes } => {
                 vec![("folder", Argument::name(folder)), ("files", (*files).into()), ("bytes", (*bytes).into())]
             }
+            Self::WatermarkAhead { origin, up_to } => vec![("origin", Argument::name(origin)), ("up_to", Argument::name(up_to))],
         }
     }
 }

@@ -92,6 +92,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         Finding::ProofFailed { origin: 3, seq: 9, found_at: "2019-04-01T00:00:00Z".into(), rows: 1, stored_rows: 2, cube_differences: 0 },
         finding,
         Finding::RefusedBytesKept { folder: folder.clone(), files: 1, bytes: 10 },
+        Finding::WatermarkAhead { origin: 3, up_to: "2029-04-01T00:00:00Z".into() },
     ]);
     check([
         MissingReason::FirstTransfer { origin: 3, rows: 5 },
@@ -111,6 +112,8 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         alarm,
         AlarmKind::HeadsRefused { origin: 3, reason: reason() },
         AlarmKind::ClockAhead { origin: 3, minutes_max: 5 },
+        AlarmKind::MachineClockAhead { machine: "2029-04-01T00:00:00Z".into(), expected: "2019-04-01T00:00:00Z".into() },
+        AlarmKind::MachineClockBehind { machine: "2009-04-01T00:00:00Z".into(), expected: "2019-04-01T00:00:00Z".into() },
         AlarmKind::SegmentRefused { origin: 3, carrier: 4, reason: reason() },
         AlarmKind::ChildMisbehaved { child: 4, reason: reason() },
         AlarmKind::OutcomeOutOfPlace { child: 4, frame: "frame 7".into() },

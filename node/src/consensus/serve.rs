@@ -22,6 +22,7 @@ use super::{
     read::NotConfirmed,
     types::{AppendRequest, AppendResponse, CommandBytes, DiskId, VoteRequest},
 };
+use crate::clock::machine_time;
 
 /// Larger bodies take their share of what all peers together may have under way here. Smaller ones, heartbeats and votes
 /// among them, never wait for it.
@@ -101,6 +102,7 @@ impl Consensus {
             Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
             Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
             Subject::Hello => codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh() }),
+            Subject::Clock => codec::encode(&machine_time()),
             Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(body)).await),
             Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),
             Subject::ReadIndex => match self.confirm_here().await {

@@ -36,7 +36,7 @@ fn proof(world: &World, origin: u32) -> OriginProof {
 
 fn standing(world: &World, data_dir: &Path) -> Vec<Finding> {
     let failed_proofs = FailedProofs::open(data_dir).expect("readable");
-    world.warehouse(CENTRE).read(|reading| findings(reading, &failed_proofs, data_dir)).expect("the disk is well")
+    world.warehouse(CENTRE).read(|reading| findings(reading, &failed_proofs, data_dir, NOW)).expect("the disk is well")
 }
 
 /// A stopped origin, a failed proof, evidence in the state and refused bytes as a file.
@@ -80,4 +80,23 @@ fn what_stands_is_in_status_after_a_restart_and_no_honest_head_clears_it() {
     FailedProofs::open(data.path()).expect("readable").note(OriginId(UNPROVED), Some(&whole), NOW).expect("written");
     std::fs::remove_file(folder.join("a.zst")).expect("removed");
     assert_eq!(codes(&standing(&world, data.path())), ["evidence_kept", "evidence_kept"]);
+}
+
+#[test]
+fn promise_9_a_watermark_of_the_future_is_in_status_until_that_time_has_come() {
+    let mut world = world();
+    let data = tempfile::tempdir().expect("a directory");
+    let failed_proofs = FailedProofs::open(data.path()).expect("readable");
+    let at = |world: &World, now| {
+        world.warehouse(CENTRE).read(|reading| findings(reading, &failed_proofs, data.path(), now)).expect("the disk is well")
+    };
+    assert_eq!(at(&world, ago(9)), []);
+    let up_to = ago(9).to_rfc3339();
+    let ahead = [UNPROVED, ALTERED, STOPPED].map(|origin| Finding::WatermarkAhead { origin, up_to: up_to.clone() });
+    assert_eq!(at(&world, ago(10)), ahead, "this node's clock was set back");
+    world.restart(CENTRE);
+    assert_eq!(at(&world, ago(10)), ahead);
+    // An operator says which time it is.
+    assert_eq!(apply(world.warehouse(CENTRE), &Command::ConfirmTime { site_time: ago(10) }), Outcome::Recorded);
+    assert_eq!(at(&world, ago(10)), []);
 }

@@ -31,6 +31,7 @@ use crate::api;
         super::site::register,
         super::site::adopt_register,
         super::site::init,
+        super::site::confirm_time,
         super::site::add_node,
         super::site::remove_node,
         super::bundle::export,

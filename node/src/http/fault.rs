@@ -48,6 +48,8 @@ kho_messages::reportable! {
         RegisterRefused { detail: String } = "register_refused",
         RegisterOlder { held: Ordinal, given: Ordinal } = "register_older",
 
+        ClockImpossible { time: String } = "clock_impossible",
+
         WrongSize { nodes: usize } = "wrong_size",
         NodeTwice {} = "node_twice",
         AlreadyFounded {} = "members_unchanged" as "already_founded",
@@ -91,6 +93,7 @@ kho_messages::reportable! {
         SiteFounded { site: Ordinal, nodes: usize } = "site_founded",
         NodeAdded { node: Ordinal, site: Ordinal } = "node_added",
         NodeRemoved { node: Ordinal, site: Ordinal } = "node_removed",
+        TimeConfirmed { time: String } = "time_confirmed",
         OriginResumed { origin: Ordinal } = "origin_resumed",
         TransferAbandoned { origin: Ordinal } = "transfer_abandoned",
     }
@@ -128,6 +131,7 @@ fn status_of(code: &str) -> u16 {
         | "not_author"
         | "register_refused"
         | "register_older"
+        | "clock_impossible"
         | "members_unchanged"
         | "bundle_off_path"
         | "bundle_for_other_site"

@@ -1,4 +1,4 @@
-//! The register and the site's membership.
+//! The register, the site's membership and its time.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     api::{Done, NodePlace, Problem, SiteInit},
+    clock::machine_time,
     consensus::NodeAddress,
     node::Node,
     reasons,
@@ -92,6 +93,23 @@ pub async fn remove_node(State(node): State<Arc<Node>>, Extension(who): Extensio
     check(&node, &who, Right::Operate)?;
     node.consensus.remove(NodeId(removed)).await?;
     Ok(Told(OrderDone::NodeRemoved { node: Ordinal(removed), site: site(&node) }))
+}
+
+/// Says that this node's machine's clock is right: the node goes by it, and what the site stamped beyond it is taken back.
+#[utoipa::path(post, path = "/v1/site/confirm-time", responses((status = 200, body = Done), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub async fn confirm_time(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> OrderReply {
+    check(&node, &who, Right::Operate)?;
+    let (machine, own) = (machine_time(), node.credentials.validity());
+    let time = machine.to_rfc3339();
+    if !(own.not_before..=own.not_after).contains(&machine) {
+        return Err(RequestFault::ClockImpossible { time }.into());
+    }
+    tracing::warn!(%who, time, "an operator confirms this machine's clock");
+    node.clock.confirm();
+    match node.consensus.propose(&Command::ConfirmTime { site_time: machine }).await? {
+        Outcome::Recorded => Ok(Told(OrderDone::TimeConfirmed { time })),
+        _ => Err(RequestFault::NoRegister {}.into()),
+    }
 }
 
 fn site(node: &Node) -> Ordinal {

@@ -202,6 +202,11 @@ impl NodeClient {
         self.write(Method::POST, &["v1", "site", "init"], Some(init), Idempotency::NonIdempotent).await
     }
 
+    /// Said twice it changes nothing more.
+    pub async fn confirm_time(&self) -> Result<Done, CallError> {
+        self.write(Method::POST, &["v1", "site", "confirm-time"], None::<&()>, Idempotency::Idempotent).await
+    }
+
     pub async fn add_node(&self, place: &NodePlace) -> Result<Done, CallError> {
         self.write(Method::POST, &["v1", "site", "nodes"], Some(place), Idempotency::NonIdempotent).await
     }

@@ -1,4 +1,4 @@
-//! `kho site` and `kho node`: creating a site, adding and removing its nodes.
+//! `kho site` and `kho node`: creating a site, confirming its time, adding and removing its nodes.
 
 use std::str::FromStr;
 
@@ -12,7 +12,7 @@ use crate::{
     failure::{Failure, Verdict},
 };
 
-/// Create a site.
+/// Create a site, and confirm its time.
 #[derive(Debug, Subcommand)]
 pub enum SiteCommand {
     /// Create a site from its first nodes. The command is given once, to one of them.
@@ -20,6 +20,9 @@ pub enum SiteCommand {
         after_help = "Example, for a site of three nodes:\n  kho site init --node https://10.0.0.5:7443 --member 1=10.0.0.5:7444,10.0.0.5:7443 \\\n    --member 2=10.0.0.6:7444,10.0.0.6:7443 --member 3=10.0.0.7:7444,10.0.0.7:7443"
     )]
     Init(InitArgs),
+    /// Say that a node's clock is right: it stamps by it from now on, and what the site stamped beyond it is taken back.
+    #[command(after_help = "Example:\n  kho site confirm-time --node https://10.0.0.5:7443")]
+    ConfirmTime(ConfirmTimeArgs),
 }
 
 /// Add and remove nodes of a site.
@@ -38,6 +41,15 @@ pub struct InitArgs {
     /// A node and where it answers: 1, 3 or 5 of them
     #[arg(long = "member", value_name = "ID=QUIC,HTTPS", required = true)]
     members: Vec<Member>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfirmTimeArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -97,10 +109,14 @@ fn is_address(text: &str) -> bool {
 }
 
 pub async fn run_site(command: SiteCommand) -> Result<Verdict, Failure> {
-    let SiteCommand::Init(args) = command;
-    let nodes: Vec<NodePlace> = args.members.into_iter().map(|Member(place)| place).collect();
-    check_first_nodes(&nodes)?;
-    print_done(&args.connection.open()?.init_site(&SiteInit { nodes }).await?, args.json)
+    match command {
+        SiteCommand::Init(args) => {
+            let nodes: Vec<NodePlace> = args.members.into_iter().map(|Member(place)| place).collect();
+            check_first_nodes(&nodes)?;
+            print_done(&args.connection.open()?.init_site(&SiteInit { nodes }).await?, args.json)
+        }
+        SiteCommand::ConfirmTime(args) => print_done(&args.connection.open()?.confirm_time().await?, args.json),
+    }
 }
 
 pub async fn run_node(command: NodeCommand) -> Result<Verdict, Failure> {

@@ -80,6 +80,7 @@ pub enum FrameKind {
     Busy,
     Register,
     Goodbye,
+    Clock,
 }
 
 impl fmt::Display for FrameKind {

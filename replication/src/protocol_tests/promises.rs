@@ -319,6 +319,29 @@ fn promise_7_a_stopped_stream_is_tried_again_until_it_goes_on() {
 }
 
 #[test]
+fn promise_9_an_idle_head_follows_one_of_the_future_that_an_operator_took_back() {
+    let mut world = linked();
+    world.author(OWN).grow(1, kho_storage::ids::SiteTime(9_000_000));
+    world.stream_advanced(OWN);
+    world.settle();
+    let clock = world.clock();
+    world.author(OWN).commit_head(clock);
+    world.trace();
+    world.stream_advanced(OWN);
+    world.settle();
+    assert_trace(
+        &mut world,
+        "
+        3: load 3 from 1/5
+        3: send Segment #4 3 idle at 4, complete up to 1000000
+        2: propose #4 3 idle at 4, complete up to 1000000
+        2: #4 committed: 3@1/5
+        2: send Adopted #4 3@1/5
+        ",
+    );
+}
+
+#[test]
 fn an_idle_stream_shows_the_time_up_to_which_it_is_complete() {
     let mut world = linked();
     world.trace();

@@ -66,6 +66,7 @@ pub(super) fn child_frame(frame: &ChildFrame) -> String {
             format!("Piece {id} {origin} {} rows from {} to {then}", piece.rows.len(), key(&piece.from.key))
         }
         ChildFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
+        ChildFrame::Clock(time) => format!("Clock {time}"),
     }
 }
 
@@ -89,6 +90,7 @@ pub(super) fn parent_frame(frame: &ParentFrame) -> String {
         ParentFrame::Busy { id, retry_after_ms } => format!("Busy {id} for {retry_after_ms} ms"),
         ParentFrame::Register(_) => "Register".into(),
         ParentFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
+        ParentFrame::Clock(time) => format!("Clock {time}"),
     }
 }
 

@@ -51,7 +51,7 @@ fn root() -> Authority {
 }
 
 fn bind_with(credentials: &Credentials, days_later: i64, limits: TransportLimits) -> Endpoint {
-    let clock = CertificateClock::over(Arc::new(DaysLater(days_later)));
+    let clock = CertificateClock::over(Arc::new(DaysLater(days_later)), None);
     Endpoint::bind(LOOPBACK, credentials, clock, limits).expect("a free port")
 }
 
@@ -230,15 +230,30 @@ async fn an_expired_certificate_is_refused_and_the_clock_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_lost_to_1970_is_carried_by_committed_time() {
+async fn a_clock_lost_to_1970_or_of_years_ahead_is_carried_by_what_is_vouched_for() {
     let root = root();
-    let lost = CertificateClock::over(Arc::new(DaysLater(-NOW.0 / 86_400_000)));
-    let here = Endpoint::bind(LOOPBACK, &credentials(&root, 1, 1), lost.clone(), TransportLimits::default()).expect("a free port");
     let there = bind(&credentials(&root, 1, 2));
     let addr = there.local_addr().expect("bound");
-    assert!(here.connect(addr, &name(1, 2), Alpn::Site).await.is_err(), "by its own clock nothing is valid yet");
-    lost.raise_to(NOW);
-    here.connect(addr, &name(1, 2), Alpn::Site).await.expect("committed time says otherwise");
+    for days_later in [-NOW.0 / 86_400_000, 3_650] {
+        let own = credentials(&root, 1, 1);
+        let wrong = CertificateClock::over(Arc::new(DaysLater(days_later)), Some(own.validity()));
+        let here = Endpoint::bind(LOOPBACK, &own, wrong.clone(), TransportLimits::default()).expect("a free port");
+        assert!(here.connect(addr, &name(1, 2), Alpn::Site).await.is_err(), "by its own clock nothing is in its time");
+        wrong.vouch(NOW);
+        here.connect(addr, &name(1, 2), Alpn::Site).await.expect("what is vouched for says otherwise");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_site_committed_a_time_of_the_future_is_reached_and_reaches_others_once_its_clock_is_right() {
+    let root = root();
+    let own = credentials(&root, 1, 1);
+    let right = CertificateClock::over(Arc::new(DaysLater(0)), Some(own.validity()));
+    right.vouch(SiteTime(NOW.0 + 3 * 365 * 86_400_000));
+    let here = Endpoint::bind(LOOPBACK, &own, right, TransportLimits::default()).expect("a free port");
+    let there = bind(&credentials(&root, 1, 2));
+    here.connect(there.local_addr().expect("bound"), &name(1, 2), Alpn::Site).await.expect("it reaches others");
+    there.connect(here.local_addr().expect("bound"), &name(1, 1), Alpn::Site).await.expect("others reach it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

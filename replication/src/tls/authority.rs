@@ -21,7 +21,7 @@ pub const NODE_VALIDITY_DAYS: u32 = 825;
 
 const DAY_MS: i64 = 86_400_000;
 /// A certificate is good a little before it was signed, for peers whose clocks are behind.
-const BACKDATED_MS: i64 = 3_600_000;
+pub(super) const BACKDATED_MS: i64 = 3_600_000;
 /// RFC 5280 allows 20 bytes; 16 random ones never repeat.
 const SERIAL_BYTES: usize = 16;
 

@@ -18,6 +18,7 @@ use rustls::{
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 use zeroize::Zeroizing;
 
+use super::authority::BACKDATED_MS;
 use crate::identity::{IdentityError, PeerIdentity, Role};
 
 /// Largest PEM file that is read.
@@ -165,6 +166,11 @@ impl Credentials {
 }
 
 impl Validity {
+    /// When the certificate was signed, by the clock of the root that `kho pki sign` uses.
+    pub fn signed_at(&self) -> SiteTime {
+        SiteTime(self.not_before.0.saturating_add(BACKDATED_MS))
+    }
+
     /// Reads the validity of a DER certificate; the error is a reason for a sentence.
     pub(crate) fn of_certificate(der: &[u8]) -> Result<Self, String> {
         let (_, certificate) = X509Certificate::from_der(der).map_err(|e| e.to_string())?;

@@ -33,6 +33,7 @@ impl Uplink {
             ParentFrame::Goodbye(reason) => self.parent_left(&reason, now),
             ParentFrame::Redirect { addresses } => self.redirected(addresses, now),
             ParentFrame::Welcome(welcome) => self.welcomed(welcome, now),
+            ParentFrame::Clock(_) => {}
             frame if !open => self.peer_misbehaved(ProtocolViolation::FrameOutOfTurn { frame: frame.kind() }, now),
             ParentFrame::Register(register) => self.register_received(register),
             ParentFrame::Cursors { cursors, transfers } => {

@@ -144,6 +144,8 @@ impl Stream {
             Progress::Parked { reason, retry_at, since } if before.next != held.next && !reason.is_fork() => {
                 *retry_at = (*retry_at).min(since.after_ms(config.parked_retry_moved_ms).max(now));
             }
+            // An operator took a time of the future back.
+            Progress::Sending(window) if held.head_time < before.head_time => window.time_acknowledged = None,
             Progress::Ahead { cursor, .. } if held.cursor() >= *cursor => {
                 let cursor = *cursor;
                 self.place(cursor);

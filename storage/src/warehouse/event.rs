@@ -16,7 +16,7 @@ pub enum WarehouseEvent {
     OriginDiscarded(OriginId),
     /// A newer register was adopted.
     RegisterChanged,
-    /// Anything may have changed: the state was replaced, or streams were trimmed.
+    /// Anything may have changed: the state was replaced, streams were trimmed, or times taken back.
     EverythingChanged,
 }
 
@@ -31,6 +31,7 @@ impl WarehouseEvent {
             (Command::AdoptSegment { segment, .. }, Outcome::Adopted(_)) => Some(Self::StreamMoved(segment.origin())),
             (Command::DiscardOrigin { origin }, Outcome::Recorded) => Some(Self::OriginDiscarded(*origin)),
             (Command::AdoptRegister { .. }, Outcome::RegisterAdopted { .. }) => Some(Self::RegisterChanged),
+            (Command::ConfirmTime { .. }, Outcome::Recorded) => Some(Self::EverythingChanged),
             (Command::Trim { .. }, Outcome::Trimmed { batches: 1.. }) => Some(Self::EverythingChanged),
             _ => None,
         }

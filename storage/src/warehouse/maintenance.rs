@@ -14,7 +14,7 @@ use crate::{
     keys::{self, Meta, MetaKind, Space},
     planted::{Bug, planted},
     register::SignedRegister,
-    stream::{Batch, Head, SignedHead},
+    stream::{Batch, HEAD_AHEAD_MS_MAX, Head, SignedHead},
 };
 
 /// How many batches one trim forgets at most, so that it never holds up writes for long.
@@ -78,6 +78,23 @@ impl Warehouse {
         let Some(mut state) = read_origin(db, origin)? else { return Ok(Err(Refusal::UnknownOrigin(origin))) };
         state.stopped = None;
         put_origin(set, &state.cursor(origin), &state)?;
+        Ok(Ok(Outcome::Recorded))
+    }
+
+    /// Takes back what lies so far beyond `site_time` that no parent believes it: watermarks, and the time of the newest own batch, which
+    /// the next one would follow. Batches and heads of the future stay as they were signed; the next head says what is true.
+    pub(super) fn confirm_time(&self, db: &Db, site_time: SiteTime, set: &mut WriteSet) -> Decided {
+        let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
+        for (origin, mut state) in origins(db)? {
+            let is_own = register.author(origin) == Some(self.site());
+            let (watermark, batch_time) = (state.watermark, state.batch_time);
+            let taken_back = |time: SiteTime| if time.0.saturating_sub(site_time.0) > HEAD_AHEAD_MS_MAX { site_time } else { time };
+            state.watermark = taken_back(watermark);
+            state.batch_time = if is_own { taken_back(batch_time) } else { batch_time };
+            if (state.watermark, state.batch_time) != (watermark, batch_time) {
+                put_origin(set, &state.cursor(origin), &state)?;
+            }
+        }
         Ok(Ok(Outcome::Recorded))
     }
 

@@ -81,6 +81,17 @@ impl Warehouse {
         self.read(|view| view.segment(origin, from, bytes_max))
     }
 
+    /// The newest time that the site has committed: of any watermark, for none is raised beyond the site's own time, and of the batches
+    /// of its own origins. `None` when there is none yet.
+    pub fn committed_time(&self) -> Result<Option<SiteTime>, StorageError> {
+        let (register, site) = (self.register(), self.site());
+        let is_own = |origin| register.as_ref().is_some_and(|register| register.author(origin) == Some(site));
+        let time = |(origin, state): (OriginId, OriginState)| {
+            if is_own(origin) { state.watermark.max(state.batch_time) } else { state.watermark }
+        };
+        Ok(self.origins()?.into_iter().map(time).max().filter(|time| *time > SiteTime(0)))
+    }
+
     /// For tests of `verify` alone: writes a row without changing the digest.
     #[doc(hidden)]
     pub fn tamper_with_row(&self, origin: OriginId, table: TableId, key: &[u8], cells: &[u8]) -> Result<(), StorageError> {

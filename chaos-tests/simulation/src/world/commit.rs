@@ -92,7 +92,7 @@ impl World {
             Command::AdoptSegment { segment, .. } => vec![segment.origin()],
             Command::BeginTransfer { start, .. } => vec![start.origin],
             Command::AdoptPiece { piece } => vec![piece.origin],
-            Command::Trim { .. } => self.site(id).origins(),
+            Command::Trim { .. } | Command::ConfirmTime { .. } => self.site(id).origins(),
             Command::AdoptRegister { .. } | Command::RecordParent { .. } => vec![],
         }
     }

@@ -57,6 +57,7 @@ fn child_frame(frame: &ChildFrame) -> String {
             format!("Piece {id} {piece}")
         }
         ChildFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
+        ChildFrame::Clock(time) => format!("Clock {time}"),
     }
 }
 
@@ -76,6 +77,7 @@ fn parent_frame(frame: &ParentFrame) -> String {
         ParentFrame::Busy { id, retry_after_ms } => format!("Busy {id} for {retry_after_ms} ms"),
         ParentFrame::Register(_) => "Register".into(),
         ParentFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
+        ParentFrame::Clock(time) => format!("Clock {time}"),
     }
 }
 
@@ -96,6 +98,7 @@ pub fn command(command: &Command) -> String {
         Command::DiscardOrigin { origin } => format!("take {origin} out"),
         Command::AbandonTransfer { origin } => format!("abandon the transfer of {origin}"),
         Command::ResumeOrigin { origin } => format!("resume {origin}"),
+        Command::ConfirmTime { site_time } => format!("confirm that it is {site_time}"),
     }
 }
 

@@ -106,7 +106,7 @@ impl World {
             ParentFrame::Goodbye(Goodbye::NotParent { .. }) => Step::ByeNotParent,
             ParentFrame::Goodbye(Goodbye::IdleTimeout) => Step::ByeIdleTimeout,
             ParentFrame::Goodbye(Goodbye::Stopping) => Step::ByeStopping,
-            ParentFrame::Goodbye(_) => return,
+            ParentFrame::Goodbye(_) | ParentFrame::Clock(_) => return,
         };
         self.counts.step(step);
     }

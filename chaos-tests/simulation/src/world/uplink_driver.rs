@@ -116,7 +116,7 @@ impl World {
             ChildFrame::Streams(_) => self.counts.step(Step::StreamsSent),
             ChildFrame::TransferStart { .. } => self.counts.step(Step::TransferStartSent),
             ChildFrame::Piece { .. } => self.counts.step(Step::PieceSent),
-            ChildFrame::Segment { .. } | ChildFrame::Hello(_) | ChildFrame::Goodbye(_) => {}
+            ChildFrame::Segment { .. } | ChildFrame::Hello(_) | ChildFrame::Goodbye(_) | ChildFrame::Clock(_) => {}
         }
     }
 

@@ -20,6 +20,8 @@ alarm-clock_ahead =
         [one] { $minutes_max } minute
        *[other] { $minutes_max } minutes
     } ahead of this node's clock: its rows are held, but do not count as complete up to any newer time; set the clocks right
+alarm-machine_clock_ahead = this machine's clock shows { $machine }, but nothing says that it is later than { $expected }: new heads and batches are stamped by that. Set the clock; if it is right, run `kho site confirm-time`
+alarm-machine_clock_behind = this machine's clock shows { $machine }, but by what the site committed or its parent says it is { $expected }. Set the clock; if it is right, run `kho site confirm-time`, and look at the parent's clock
 alarm-segment_refused = a segment of origin { $origin }, carried by site { $carrier }, was refused: { $reason }
 alarm-child_misbehaved = site { $child } broke the protocol ({ $reason }); its connection was closed. Look at it with `kho status`
 alarm-outcome_out_of_place = this site answered { $frame } of site { $child } with an outcome that does not belong to it; report this defect

@@ -9,5 +9,6 @@ done-site_founded = site { $site } is founded with { $nodes ->
 }
 done-node_added = node { $node } is a voter of site { $site }
 done-node_removed = node { $node } was removed from site { $site }
+done-time_confirmed = it is { $time } by this node's clock, and the site goes by that
 done-origin_resumed = origin { $origin } is adopted again
 done-transfer_abandoned = the transfer of origin { $origin } was given up

@@ -15,3 +15,4 @@ finding-refused_bytes_kept =
         [one] is
        *[other] are
     } kept in { $folder }; review the files and take them away
+finding-watermark_ahead = origin { $origin } is said to be complete up to { $up_to }, which has not come yet: this machine's clock is behind, or a clock of this site was ahead once. Set the clock; if it is right, run `kho site confirm-time`

@@ -65,6 +65,8 @@ request-register_refused = the register was refused: { $detail }
 request-register_older = the site has register version { $held }, this is version { $given }
     .hint = raise `version` and issue it again
 
+request-clock_impossible = this node's clock shows { $time }, when its own certificate is not in its time
+    .hint = set the node's clock; if the certificate has ended, sign it anew with `kho pki request` and `kho pki sign`
 request-wrong_size = a site has 1, 3 or 5 nodes, not { $nodes }
     .hint = name that many members
 request-node_twice = a node is named twice

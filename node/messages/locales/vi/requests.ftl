@@ -65,6 +65,8 @@ request-register_refused = sổ đăng ký bị từ chối: { $detail }
 request-register_older = điểm kho đang có sổ đăng ký phiên bản { $held }, đây là phiên bản { $given }
     .hint = hãy tăng `version` rồi phát hành lại
 
+request-clock_impossible = đồng hồ của nút này chỉ { $time }, ngoài thời hạn của chứng thư số của chính nút
+    .hint = hãy chỉnh đồng hồ của nút; nếu chứng thư số đã hết hạn, hãy ký lại bằng `kho pki request` và `kho pki sign`
 request-wrong_size = một điểm kho có 1, 3 hoặc 5 nút, không phải { $nodes }
     .hint = hãy nêu đúng số thành viên như vậy
 request-node_twice = một nút được nêu hai lần

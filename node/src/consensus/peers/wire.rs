@@ -46,6 +46,8 @@ pub enum Subject {
     Snapshot,
     /// A pre-vote: would the peer vote for the sender, if it stood for election?
     PreVoteRequest,
+    /// What does the peer's machine's clock show?
+    Clock,
 }
 
 /// First frame of a request.

@@ -149,6 +149,31 @@ fn promise_9_a_head_of_the_far_future_is_adopted_but_makes_nobody_complete() {
 }
 
 #[test]
+fn promise_9_what_was_stamped_in_the_future_is_taken_back_when_an_operator_confirms_the_time() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
+    let (now, future) = (1_000_000, 1_000_000 + 100 * HEAD_AHEAD_MS_MAX);
+    district.write(future, vec![request("1", vec![person("a", 1, 0, "2000")])]);
+    tree.head(&mut district, future);
+    province.apply(&tree.adopt(district.segment(1)));
+    // Without it the next row would follow in the future, and the province would wait for that time.
+    assert_eq!(district.apply(&Command::ConfirmTime { site_time: SiteTime(now) }), Outcome::Recorded);
+    assert_eq!((district.state().watermark, district.state().batch_time), (SiteTime(now), SiteTime(now)));
+    tree.head(&mut district, now);
+    assert!(matches!(province.apply(&tree.adopt(district.segment(2))), Outcome::Adopted(_)));
+    assert_eq!(province.state().watermark, SiteTime(now), "an idle head over the same batches is enough");
+    district.write(now + 5, vec![request("2", vec![person("b", 1, 0, "2000")])]);
+    tree.head(&mut district, now + 6);
+    let later = Command::AdoptSegment { site_time: SiteTime(now + 10), segment: district.segment(2) };
+    assert!(matches!(province.apply(&later), Outcome::Adopted(_)));
+    assert_eq!((province.state().watermark, province.replica()), (SiteTime(now + 6), district.replica()));
+    assert_eq!(province.evidence(), 0);
+    // What parents believe stays, though this clock shows a little less.
+    assert_eq!(district.apply(&Command::ConfirmTime { site_time: SiteTime(now) }), Outcome::Recorded);
+    assert_eq!(district.state().watermark, SiteTime(now + 6));
+}
+
+#[test]
 fn promise_6_another_history_is_refused_and_kept_as_evidence() {
     let tree = Tree::new();
     let (mut one, mut two, mut province) = (tree.node("d1", 3), tree.node("d2", 3), tree.node("p", 2));
