@@ -106,6 +106,8 @@ pub enum Event {
         term: Term,
     },
     Elects(SiteId),
+    /// Somebody sets a clock right that was far off.
+    ClockSet(SiteId),
     /// A leader whose disk failed stops.
     Stops {
         site: SiteId,

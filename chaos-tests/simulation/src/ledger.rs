@@ -53,8 +53,6 @@ pub struct Ledger {
     evidence: BTreeMap<(SiteId, OriginId), BTreeSet<Hash32>>,
     /// Sites whose disks were rolled back.
     pub rolled_back: BTreeSet<SiteId>,
-    /// Whether a clock was ever set: then watermarks mean nothing in virtual time.
-    pub clocks_set: bool,
 }
 
 /// Where the chain of an origin's one epoch starts.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use kho_replication::{
     intake::SiteLeader,
     link_time::LinkTime,
+    site_clock::{CLOCK_TOLERANCE_MS, ClockReading, Neighbour, SiteClock},
+    tls::Validity,
     uplink::{LinkId, StreamPosition, Uplink, UplinkStatus},
 };
 use kho_storage::{
@@ -20,6 +22,10 @@ use crate::{
 
 /// Where site time starts: 2023-11-14.
 const CLOCK_START_MS: i64 = 1_700_000_000_000;
+const DAY_MS: i64 = 86_400_000;
+/// The validity of every node's certificate.
+pub const OWN_CERTIFICATE: Validity =
+    Validity { not_before: SiteTime(CLOCK_START_MS - 3_600_000), not_after: SiteTime(CLOCK_START_MS + 825 * DAY_MS) };
 
 pub struct Site {
     pub id: SiteId,
@@ -73,25 +79,33 @@ pub struct Leader {
     pub cut_mid_segment: Vec<OriginId>,
 }
 
-/// A site's clock: set by people, never going back within the life of a process.
+/// A site's clock: set by people, and believed as far as `SiteClock` says. All nodes of a site show the same time.
 #[derive(Debug, Default)]
 pub struct Clock {
     pub skew_ms: i64,
-    /// The latest time that it showed.
-    latest: SiteTime,
+    /// What the processes that run now believe.
+    believed: Option<SiteClock>,
 }
 
 impl Clock {
-    /// The time that the clock shows; never earlier than what it showed before in the same process.
-    pub fn read(&mut self, now: LinkTime) -> SiteTime {
-        let time = SiteTime(CLOCK_START_MS + i64::try_from(now.0).unwrap_or(i64::MAX / 2) + self.skew_ms);
-        self.latest = self.latest.max(time);
-        self.latest
+    /// What the machines show.
+    pub fn machine(&self, now: LinkTime) -> SiteTime {
+        SiteTime(right_time(now).0.saturating_add(self.skew_ms))
+    }
+
+    /// Whether it is so far off that nobody believes it.
+    pub fn is_far_off(&self) -> bool {
+        self.skew_ms.abs() > CLOCK_TOLERANCE_MS
     }
 
     pub fn process_ended(&mut self) {
-        self.latest = SiteTime::default();
+        self.believed = None;
     }
+}
+
+/// The time by a clock that is right.
+pub fn right_time(now: LinkTime) -> SiteTime {
+    SiteTime(CLOCK_START_MS + i64::try_from(now.0).unwrap_or(i64::MAX / 2))
 }
 
 impl Site {
@@ -130,6 +144,34 @@ impl Site {
             Some(leader) => SiteLeader::OtherNode { addresses: vec![tree::address(self.id, leader.node)] },
             None => SiteLeader::Unknown,
         }
+    }
+
+    /// Which time the site goes by, and what it thinks of its machines' clock.
+    pub fn read_clock(&mut self, now: LinkTime) -> ClockReading {
+        let machine = self.clock.machine(now);
+        self.believed(now).read(machine, now)
+    }
+
+    /// A neighbour says what its machines' clock shows.
+    pub fn hear_clock(&mut self, neighbour: Neighbour, theirs: SiteTime, now: LinkTime) {
+        let machine = self.clock.machine(now);
+        self.believed(now).hear(neighbour, theirs, machine, now);
+    }
+
+    /// As `node/src/daemon.rs` and `node/src/node.rs` make it.
+    fn believed(&mut self, now: LinkTime) -> &mut SiteClock {
+        let register = self.disk.warehouse.register();
+        let committed = self.disk.warehouse.committed_time().expect("a memory does not fail");
+        if self.clock.believed.is_none() && committed.is_none() && self.clock.is_far_off() {
+            // A known limit: nothing contradicts the first clock of a tree. Who starts a site for the first time sets its clock.
+            self.clock.skew_ms = 0;
+        }
+        let machine = self.clock.machine(now);
+        let believed = self.clock.believed.get_or_insert_with(|| SiteClock::new(OWN_CERTIFICATE, committed, now));
+        if let Some(site) = register.as_ref().and_then(|register| register.site(self.id)) {
+            believed.settle(site.parents.is_empty(), machine, now);
+        }
+        believed
     }
 
     /// A stream up to its newest committed head, as `node/src/uplink_driver.rs` gives it to the uplink.

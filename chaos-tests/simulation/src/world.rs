@@ -34,7 +34,7 @@ use kho_storage::{
     register::SignedRegister,
 };
 
-pub use self::commit::AppliedEntry;
+pub use self::{commit::AppliedEntry, fault_injection::SKEW_MS};
 
 use crate::{
     agenda::{Agenda, Event, LinkNo, Term},
@@ -167,6 +167,7 @@ impl World {
             Event::Reachable(site) => self.site(site).cut_off = false,
             Event::HasSpace(site) => self.site(site).disk_full = false,
             Event::Readable(site) => self.site(site).reads_fail = false,
+            Event::ClockSet(site) => self.set_right(site),
         }
     }
 
@@ -215,7 +216,7 @@ impl World {
 
     fn clock(&mut self, id: SiteId) -> SiteTime {
         let now = self.now;
-        self.site(id).clock.read(now)
+        self.site(id).read_clock(now).time
     }
 
     fn after(&mut self, ms: u64, event: Event) {

@@ -7,8 +7,8 @@ use kho_storage::ids::{OriginId, SiteId, SiteTime};
 use super::histories::is_disputed;
 use crate::{site::Site, tree, world::World};
 
-/// Returns what is still missing. `healing_since` is a time by a clock that nobody had set; it is none when clocks were set.
-pub fn judge(world: &World, healing_since: Option<SiteTime>) -> Result<(), String> {
+/// Returns what is still missing. `healing_since` is when the faults ended, by a clock that is right.
+pub fn judge(world: &World, healing_since: SiteTime) -> Result<(), String> {
     if world.clients().unanswered() > 0 {
         return Err(format!("{} requests are unanswered", world.clients().unanswered()));
     }
@@ -24,7 +24,7 @@ pub fn judge(world: &World, healing_since: Option<SiteTime>) -> Result<(), Strin
     world.sites().iter().filter(|site| !world.parents().of(site.id).is_empty()).try_for_each(|site| is_at_rest(world, site, &disputed))
 }
 
-fn has_converged(world: &World, origin: OriginId, healing_since: Option<SiteTime>) -> Result<(), String> {
+fn has_converged(world: &World, origin: OriginId, healing_since: SiteTime) -> Result<(), String> {
     let author = SiteId(origin.0);
     let Some(newest) = world.sites()[author.0 as usize - 1].disk.origin(origin) else { return Ok(()) };
     if newest.head_seq != Some(newest.last()) {
@@ -39,7 +39,7 @@ fn has_converged(world: &World, origin: OriginId, healing_since: Option<SiteTime
         if held.stopped.is_some() {
             return named("adoption is stopped".into());
         }
-        if healing_since.is_some_and(|since| held.watermark < since) {
+        if held.watermark < healing_since {
             return named("nothing is known of the time since the faults ended".into());
         }
     }

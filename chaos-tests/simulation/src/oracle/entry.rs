@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use kho_replication::site_clock::CLOCK_TOLERANCE_MS;
 use kho_storage::{
     codec,
     command::{Command, Outcome, ParentCursor, Refusal},
@@ -14,10 +15,13 @@ use kho_storage::{
 use super::replicas::replay;
 use crate::{
     ledger::{ChainLink, start},
+    site::right_time,
     tree,
-    world::{AppliedEntry, World},
+    world::{AppliedEntry, SKEW_MS, World},
 };
 
+/// No clock that is believed is further ahead.
+const STAMPED_AHEAD_MS_MAX: i64 = SKEW_MS.1 as i64 + CLOCK_TOLERANCE_MS;
 /// So much evidence of an origin is kept whoever may have made it up.
 const EVIDENCE_SURELY_KEPT: usize = 8;
 
@@ -31,6 +35,7 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
         stands_in_a_history(world, *origin, after)?;
         let replaced = !moves_on(world, *origin, before, after)?;
         keeps_time(applied, *origin, before, after)?;
+        is_not_of_the_future(world, *origin, after)?;
         world.ledger.stands(applied.site, *origin, after.chain, replaced);
     }
     stays_on_its_path(world, applied)?;
@@ -145,6 +150,16 @@ fn keeps_time(applied: &AppliedEntry<'_>, origin: OriginId, before: Option<&Orig
         if after.watermark > *site_time || after.watermark > head.site_time {
             return Err(format!("promise 9: the watermark of origin {origin} lies beyond the site's clock or the head"));
         }
+    }
+    Ok(())
+}
+
+/// Promise 9: whatever clocks showed, nothing was stamped further ahead than clocks differ that people take for right.
+fn is_not_of_the_future(world: &World, origin: OriginId, after: &OriginState) -> Result<(), String> {
+    let stamped = after.watermark.max(after.batch_time);
+    let ahead_ms = stamped.0.saturating_sub(right_time(world.now).0);
+    if ahead_ms > STAMPED_AHEAD_MS_MAX {
+        return Err(format!("promise 9: origin {origin} is stamped {ahead_ms} ms ahead of the right time"));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kho_replication::site_clock::ClockStanding;
 use kho_storage::{
     command::Command,
     ids::{NodeId, OriginId, SiteId},
@@ -16,9 +17,11 @@ use crate::{
     tree,
 };
 
-/// How far clocks are set wrong, and how far so that nobody believes them, in milliseconds.
-const SKEW_MS: (u64, u64) = (1_000, 120_000);
-const FAR_AHEAD_MS: i64 = 10 * 60_000;
+/// How far clocks differ that people take for right, in milliseconds; and how far a clock may jump.
+pub const SKEW_MS: (u64, u64) = (1_000, 20_000);
+const FAR_OFF_MS: [i64; 4] = [10 * 60_000, 3_600_000, 30 * 86_400_000, 3 * 365 * 86_400_000];
+/// How long a clock is far off.
+const FAR_OFF_FOR_MS: (u64, u64) = (500, 8_000);
 
 impl World {
     /// Injects the next fault and sets when another one comes.
@@ -51,10 +54,7 @@ impl World {
                 self.roll_back_some(site);
             }
             InjectedFault::SetClock => self.set_clock(any),
-            InjectedFault::SetClockFarAhead => {
-                self.counts.fault(Fault::ClockFarAhead);
-                self.skew(any, FAR_AHEAD_MS);
-            }
+            InjectedFault::SetClockFarOff => self.set_clock_far_off(any),
             InjectedFault::FillDisk => {
                 let parent = self.dice.pick(&tree::PARENTS);
                 self.counts.fault(Fault::DiskFull);
@@ -169,8 +169,31 @@ impl World {
         self.skew(id, if ahead { ms } else { -ms });
     }
 
+    /// One clock at a time jumps, for two that are wrong alike would be believed; and none before the site has committed anything.
+    fn set_clock_far_off(&mut self, id: SiteId) {
+        let committed = self.site(id).disk.warehouse.committed_time().expect("a memory does not fail");
+        if committed.is_none() || self.sites.iter().any(|site| site.clock.is_far_off()) {
+            return;
+        }
+        let ms = self.dice.pick(&FAR_OFF_MS);
+        let ahead = self.dice.chance(1, 2);
+        self.counts.fault(if ahead { Fault::ClockFarAhead } else { Fault::ClockFarBehind });
+        self.skew(id, if ahead { ms } else { -ms });
+        let now = self.now;
+        if self.site(id).read_clock(now).standing == ClockStanding::Plausible {
+            self.violated(format!("promise 9: {} does not name its clock, which is {ms} ms off", tree::name(id)));
+        }
+        let right_ms = self.dice.between(FAR_OFF_FOR_MS.0, FAR_OFF_FOR_MS.1);
+        self.after(right_ms, Event::ClockSet(id));
+    }
+
+    pub(super) fn set_right(&mut self, id: SiteId) {
+        if self.site(id).clock.is_far_off() {
+            self.skew(id, 0);
+        }
+    }
+
     fn skew(&mut self, id: SiteId, ms: i64) {
-        self.ledger.clocks_set = true;
         self.note(|| format!("-- {}: the clock is set {ms} ms off", tree::name(id)));
         self.site(id).clock.skew_ms = ms;
     }

@@ -1,10 +1,14 @@
 //! The faults end, the links work again, and all sites must converge within a bound of virtual time.
 
-use kho_replication::link_time::LinkTime;
+use kho_replication::{link_time::LinkTime, site_clock::ClockStanding};
 use kho_storage::{command::Command, ids::SiteId};
 
 use super::World;
-use crate::{oracle, tree};
+use crate::{
+    oracle,
+    site::{OWN_CERTIFICATE, right_time},
+    tree,
+};
 
 /// Everything converges within this time after the last fault.
 const HEALED_MS_MAX: u64 = 180_000;
@@ -23,17 +27,34 @@ impl World {
         }
         self.links.values_mut().for_each(|link| link.slow_ms = 0);
         self.issue_again();
-        let since = (!self.ledger.clocks_set).then(|| self.clock(tree::CENTRE));
+        let since = right_time(self.now);
         let until = self.now.after_ms(HEALED_MS_MAX);
         loop {
             self.run_until(self.now.after_ms(POLL_MS));
-            match oracle::convergence::judge(self, since).and_then(|()| oracle::histories::judge(self)) {
+            let judged = self.judge_clocks().and_then(|()| oracle::convergence::judge(self, since));
+            match judged.and_then(|()| oracle::histories::judge(self)) {
                 Ok(()) => break,
                 Err(why) if self.now >= until => self.violated(format!("{} s after the last fault: {why}", HEALED_MS_MAX / 1000)),
                 Err(_) => {}
             }
         }
         self.judge_the_end();
+    }
+
+    /// All clocks are right again: every site believes its own and accepts certificates.
+    fn judge_clocks(&mut self) -> Result<(), String> {
+        let now = self.now;
+        for id in tree::sites() {
+            let reading = self.site(id).read_clock(now);
+            if reading.standing != ClockStanding::Plausible {
+                return Err(format!("promise 9: {} does not believe its clock: {reading:?}", tree::name(id)));
+            }
+            let judged_at = reading.certificate_time(OWN_CERTIFICATE);
+            if !(OWN_CERTIFICATE.not_before..=OWN_CERTIFICATE.not_after).contains(&judged_at) {
+                return Err(format!("promise 9: {} judges certificates at {}", tree::name(id), judged_at.to_rfc3339()));
+            }
+        }
+        Ok(())
     }
 
     /// Sites that were set back may have lost their newest register. Whoever issued it applies it again at the centre, and where a site

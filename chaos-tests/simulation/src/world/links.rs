@@ -2,8 +2,9 @@
 
 use kho_replication::{
     frames::{ChildFrame, ParentFrame},
-    intake::{ChildIdentity, Intake, IntakeInput},
+    intake::{ChildIdentity, Intake, IntakeInput, IntakePhase},
     link_time::LinkTime,
+    site_clock::Neighbour,
     uplink::{LinkFailure, LinkId, UplinkInput},
 };
 use kho_storage::ids::{NodeId, SiteId};
@@ -251,6 +252,25 @@ impl World {
             let leader = self.site(id).leader_as_seen_by(node);
             self.notify_intake(number, IntakeInput::LeaderChanged(leader));
             self.notify_intake(number, IntakeInput::Tick);
+        }
+    }
+
+    /// Both ends of the links that a site holds to its parents say what their clocks show, as `node/src/uplink_driver.rs` and
+    /// `node/src/intake_driver.rs` do. That takes no time here.
+    pub(super) fn exchange_clocks(&mut self, id: SiteId) {
+        let now = self.now;
+        let stands = |link: &Link| {
+            link.child == id
+                && !link.broken
+                && link.child_receives()
+                && matches!(link.caller, Caller::Uplink { .. })
+                && link.intake.as_ref().is_some_and(|intake| intake.phase() == IntakePhase::Open)
+        };
+        let parents: Vec<SiteId> = self.links.values().filter(|link| stands(link)).map(|link| link.parent).collect();
+        for parent in parents {
+            let (ours, theirs) = (self.site(id).clock.machine(now), self.site(parent).clock.machine(now));
+            self.site(id).hear_clock(Neighbour::Parent, theirs, now);
+            self.site(parent).hear_clock(Neighbour::Other, ours, now);
         }
     }
 }

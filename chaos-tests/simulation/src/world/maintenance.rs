@@ -21,6 +21,7 @@ impl World {
     pub(super) fn ticks(&mut self, id: SiteId) {
         self.after(TICK_MS, Event::Tick(id));
         self.tick_intakes(id);
+        self.exchange_clocks(id);
         let Some(term) = self.site(id).term() else { return };
         self.notify_uplink(id, term, UplinkInput::Tick);
         self.sign_heads(id, term);
