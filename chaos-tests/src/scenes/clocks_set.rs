@@ -1,83 +1,160 @@
-//! Clocks that are set wrong while a site works: back by hours and by decades, forward by hours, on the leader and on a follower,
-//! while running and over a restart. Rows flow on, site time never goes back, and a parent does not accept a time that lies
-//! ahead of its own clock.
+//! Clocks that are set wrong while a site works: back by hours and by decades, forward by hours, a month and years, on the leader and on
+//! a follower, while running and over a restart, in the district and at the centre. Rows flow on, site time never goes back, nothing is
+//! stamped in the future, the node whose clock is wrong says so, and once it is right everything goes on by itself.
 
 use std::time::Duration;
 
-use anyhow::ensure;
-use kho_node::api::AlarmKind;
-use kho_storage::ids::SiteId;
+use anyhow::{Context as _, ensure};
+use kho_node::api::{AlarmKind, StatusReport};
+use kho_storage::ids::{NodeId, SiteId};
 
 use super::SOURCES;
 use crate::{
-    place::place,
+    place::{Place, place},
     recorder::{Recorded, Recorder},
-    shifted_clock::ClockLibrary,
+    shifted_clock::{ClockLibrary, ShiftedClock},
     stage::Stage,
     trees::{CENTRE, DISTRICT},
     wait::until,
 };
 
 const HOUR: i64 = 3_600;
-const YEAR: i64 = 365 * 24 * HOUR;
-/// A parent's watermark may lie ahead of its clock by no more than this (`HEAD_AHEAD_MS_MAX`), with room for the time between two polls.
+const DAY: i64 = 24 * HOUR;
+const YEAR: i64 = 365 * DAY;
+/// No watermark may lie further ahead of a right clock (`HEAD_AHEAD_MS_MAX`), with room for the time between two polls.
 const AHEAD: Duration = Duration::from_secs(5 * 60 + 5);
+/// A watermark that moves is no older than this: heads are signed every 5 seconds, and what was missed while a clock was wrong comes first.
+const AGE_SECONDS_MAX: u64 = 60;
+
+/// The nodes whose clocks are set.
+struct Clocks(Vec<(Place, ShiftedClock)>);
+
+impl Clocks {
+    fn set(&self, at: Place, seconds: i64) -> anyhow::Result<()> {
+        let (_, clock) = self.0.iter().find(|(place, _)| *place == at).context("a node without a clock of its own")?;
+        clock.set(seconds)
+    }
+}
 
 /// # Errors
 /// Whatever is broken.
 pub async fn play(stage: &mut Stage) -> anyhow::Result<Recorded> {
     let library = ClockLibrary::build(&stage.folder("clocks"))?;
-    let nodes: Vec<_> = stage.places().into_iter().filter(|at| at.0 == SiteId(DISTRICT)).collect();
-    let mut clocks = Vec::new();
-    for at in &nodes {
-        clocks.push((*at, library.give(&mut stage.tree, *at)?));
+    let mut clocks = Clocks(Vec::new());
+    for at in stage.places() {
+        clocks.0.push((at, library.give(&mut stage.tree, at)?));
     }
     stage.tree.start().await?;
     let recorder = Recorder::start(stage, &SOURCES)?;
     recorder.until_more(200).await?;
+    back(stage, &clocks, &recorder).await?;
+    for jump in [6 * HOUR, 30 * DAY, 3 * YEAR] {
+        ahead_while_running(stage, &clocks, &recorder, jump).await?;
+    }
+    ahead_at_start(stage, &clocks, &recorder).await?;
+    centre_ahead(stage, &clocks, &recorder).await?;
+    recorder.conclude(stage, &stage.places()).await
+}
 
-    // Back, under load: on the leader, then on all.
-    let leader = (SiteId(DISTRICT), stage.tree.leader(SiteId(DISTRICT)).await?);
-    let of = |at| &clocks.iter().find(|(place, _)| *place == at).expect("every node of the district has one").1;
-    of(leader).set(-5 * HOUR)?;
+/// Back, under load: on the leader, then on all, then a follower that starts decades ago.
+async fn back(stage: &mut Stage, clocks: &Clocks, recorder: &Recorder) -> anyhow::Result<()> {
+    let leader = leader(stage).await?;
+    clocks.set(leader, -5 * HOUR)?;
     recorder.until_more(200).await?;
-    for (_, clock) in &clocks {
-        clock.set(-3 * HOUR)?;
+    until_named(stage, leader, |kind| matches!(kind, AlarmKind::MachineClockBehind { .. })).await?;
+    let nodes = district(stage);
+    for at in &nodes {
+        clocks.set(*at, -3 * HOUR)?;
     }
     recorder.until_more(200).await?;
     // A machine that lost its clock starts in the past: its certificates are of the future, and it takes part all the same.
-    let follower = nodes.iter().copied().find(|at| *at != leader).expect("a site of three");
-    of(follower).set(-20 * YEAR)?;
+    let follower = nodes.iter().copied().find(|at| *at != leader).context("a site of three")?;
+    clocks.set(follower, -20 * YEAR)?;
     stage.kill(follower)?;
     stage.tree.start_node(follower.0, follower.1)?;
     stage.until_takes_part(follower).await?;
     recorder.until_more(200).await?;
-    for (_, clock) in &clocks {
-        clock.set(0)?;
+    for at in nodes {
+        clocks.set(at, 0)?;
     }
-    let before = watermark_ahead(stage).await?;
-    ensure!(before < AHEAD, "the centre's watermark lies {before:?} ahead although no clock ever ran ahead");
-
-    // Forward, under load, for a moment.
-    let leader = (SiteId(DISTRICT), stage.tree.leader(SiteId(DISTRICT)).await?);
-    of(leader).set(6 * HOUR)?;
-    recorder.until_more(200).await?;
-    until("the parent raises an alarm about the clock", async || {
-        let alarms = stage.status(place(CENTRE, 1)).await?.alarms;
-        Ok(alarms.iter().any(|alarm| matches!(alarm.kind, AlarmKind::ClockAhead { .. })).then_some(()))
-    })
-    .await?;
-    of(leader).set(0)?;
-    recorder.until_more(200).await?;
-    let after = watermark_ahead(stage).await?;
-    ensure!(after < AHEAD, "the centre believes that the district is complete {after:?} from now");
-    recorder.conclude(stage, &stage.places()).await
+    goes_on(stage, recorder).await
 }
 
-/// How far the centre's watermark of the district lies ahead of the centre's clock.
-async fn watermark_ahead(stage: &Stage) -> anyhow::Result<Duration> {
-    let status = stage.status(place(CENTRE, 1)).await?;
-    let stream = status.streams.iter().find(|stream| stream.origin == DISTRICT).expect("rows of it were adopted");
-    let (watermark, now): (jiff::Timestamp, jiff::Timestamp) = (stream.watermark.parse()?, status.now.parse()?);
-    Ok(Duration::try_from(watermark.duration_since(now)).unwrap_or_default())
+/// Forward, under load, for a moment.
+async fn ahead_while_running(stage: &mut Stage, clocks: &Clocks, recorder: &Recorder, jump: i64) -> anyhow::Result<()> {
+    let leader = leader(stage).await?;
+    clocks.set(leader, jump)?;
+    recorder.until_more(100).await?;
+    until_named(stage, leader, |kind| matches!(kind, AlarmKind::MachineClockAhead { .. })).await?;
+    clocks.set(leader, 0)?;
+    goes_on(stage, recorder).await
+}
+
+/// A node, and the only one of the centre, that boot years ahead and are set right later.
+async fn ahead_at_start(stage: &mut Stage, clocks: &Clocks, recorder: &Recorder) -> anyhow::Result<()> {
+    for at in [leader(stage).await?, place(CENTRE, 1)] {
+        clocks.set(at, 3 * YEAR)?;
+        stage.kill(at)?;
+        stage.tree.start_node(at.0, at.1)?;
+        until_named(stage, at, |kind| matches!(kind, AlarmKind::MachineClockAhead { .. })).await?;
+        recorder.until_more(100).await?;
+        clocks.set(at, 0)?;
+        goes_on(stage, recorder).await?;
+    }
+    Ok(())
+}
+
+async fn centre_ahead(stage: &mut Stage, clocks: &Clocks, recorder: &Recorder) -> anyhow::Result<()> {
+    let centre = place(CENTRE, 1);
+    clocks.set(centre, 3 * YEAR)?;
+    until_named(stage, centre, |kind| matches!(kind, AlarmKind::MachineClockAhead { .. })).await?;
+    let age_seconds = stage.stream(centre, DISTRICT).await?.watermark_age_seconds;
+    ensure!(age_seconds < AGE_SECONDS_MAX, "the centre says that the district is complete as of {age_seconds} s ago");
+    clocks.set(centre, 0)?;
+    goes_on(stage, recorder).await
+}
+
+/// The clocks are right: every node admits its operators and names no clock, rows flow, watermarks move, and none is of the future.
+async fn goes_on(stage: &mut Stage, recorder: &Recorder) -> anyhow::Result<()> {
+    recorder.until_more(100).await?;
+    let mut places = district(stage);
+    places.push(place(CENTRE, 1));
+    for at in places {
+        until("a node names no clock any more, and its watermarks move", async || {
+            let status = stage.status(at).await?;
+            let now: jiff::Timestamp = jiff::Timestamp::now();
+            let names_a_clock = status.alarms.iter().any(|alarm| is_about_clocks(&alarm.kind));
+            for stream in &status.streams {
+                let watermark: jiff::Timestamp = stream.watermark.parse()?;
+                let ahead = Duration::try_from(watermark.duration_since(now)).unwrap_or_default();
+                ensure!(ahead < AHEAD, "origin {} is said to be complete {ahead:?} from now", stream.origin);
+            }
+            let moves = status.streams.iter().all(|stream| stream.watermark_age_seconds < AGE_SECONDS_MAX);
+            Ok((!names_a_clock && moves).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+fn is_about_clocks(kind: &AlarmKind) -> bool {
+    matches!(kind, AlarmKind::ClockAhead { .. } | AlarmKind::MachineClockAhead { .. } | AlarmKind::MachineClockBehind { .. })
+}
+
+/// Waits until a node raises an alarm about its own clock, and is not healthy for it.
+async fn until_named(stage: &Stage, at: Place, is_named: impl Fn(&AlarmKind) -> bool) -> anyhow::Result<StatusReport> {
+    until("the node whose clock is wrong says so", async || {
+        let status = stage.status(at).await?;
+        let named = status.alarms.iter().any(|alarm| is_named(&alarm.kind)) && !status.health.is_healthy();
+        Ok(named.then_some(status))
+    })
+    .await
+}
+
+async fn leader(stage: &Stage) -> anyhow::Result<Place> {
+    Ok((SiteId(DISTRICT), stage.tree.leader(SiteId(DISTRICT)).await?))
+}
+
+fn district(stage: &Stage) -> Vec<(SiteId, NodeId)> {
+    stage.places().into_iter().filter(|at| at.0 == SiteId(DISTRICT)).collect()
 }
