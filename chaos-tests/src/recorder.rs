@@ -256,7 +256,7 @@ fn held_batch(batch: &Batch) -> anyhow::Result<HeldBatch> {
 fn row_text(change: &Change) -> anyhow::Result<String> {
     let schema = population();
     let table = schema.table_named("person").context("the schema has no persons")?;
-    let cells = change.cells.as_ref().context("a row is taken away, and nobody ordered that")?;
+    let cells = change.cells().context("a row is taken away, and nobody ordered that")?;
     let mut columns = BTreeMap::from([(table.key.as_str(), String::from_utf8(change.key.to_vec())?)]);
     for (id, value) in RowCells::check(cells)?.iter() {
         let column = table.column(id).with_context(|| format!("a row has a column {id}, and nobody entered one"))?;

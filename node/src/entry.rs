@@ -14,6 +14,12 @@
 //! Invariant: a line or a body that is too long is refused when the limit is passed, not when it ends
 //! (test `promise_10_a_line_of_a_gigabyte_is_refused_at_the_limit_and_never_held`).
 //!
+//! A body names columns: CSV by its header, NDJSON by the fields of each row. What it does not name stays as it is, unless the request
+//! says that it is cleared ([`UnnamedColumns`]). What depends on the row that stands is found when the command is applied ([`unmet`]).
+//!
+//! Invariant: no row that contradicts itself comes from a row that stands and a body that names a part of it
+//! (test `promise_10_columns_that_depend_on_each_other_are_named_together_or_checked_where_the_row_stands`).
+//!
 //! Taking a row away is not checked against the site's areas: only the origin's own rows can be met, and the row that is
 //! taken away is not in the request. Whether it exists is decided when the command is applied.
 
@@ -33,12 +39,16 @@ mod row;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod unmet;
+mod unnamed;
 
 pub use area::EntryScope;
-pub use batch::CheckedBatch;
+pub use batch::{BodyPlace, CheckedBatch};
 pub use fault::{JsonKind, RowFault};
 pub use format::{EntryEncoding, EntryFormat};
 pub use limits::EntryLimits;
 pub use reader::EntryReader;
 pub use refusal::{ENTRY_CODES, EntryCode, EntryError, EntryRefusal, EntryStatus};
 pub use schema::EntrySchema;
+pub use unmet::unmet;
+pub use unnamed::UnnamedColumns;

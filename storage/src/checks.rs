@@ -9,7 +9,7 @@ use crate::{
     planted::{Bug, planted},
     register::VerifiedRegister,
     row::{RowCells, RowError},
-    stream::{Change, KEY_BYTES_MAX, SignedHead},
+    stream::{Change, KEY_BYTES_MAX, RowChange, SignedHead},
 };
 
 /// Why a change, or a row of a piece, does not have the form of one.
@@ -19,6 +19,8 @@ pub enum ChangeError {
     KeyLength { bytes: usize },
     #[error(transparent)]
     Cells(#[from] RowError),
+    #[error("the columns that are cleared are not in ascending order, or one of them is set too")]
+    Cleared,
 }
 
 /// Checks a head by the register alone: its origin is known, and its signature is by a key that the register pins for a node of
@@ -48,12 +50,20 @@ pub fn check_path(origin: OriginId, site: SiteId, register: &VerifiedRegister) -
     }
 }
 
-/// Checks the form of a change: the length of its key, and canonical cells where the row stays.
+/// Checks the form of a change: the length of its key, canonical cells where the row stays, and cleared columns in ascending order
+/// that the cells do not hold.
 ///
 /// # Errors
 /// [`ChangeError`]; whoever made the change is at fault.
 pub fn check_change(change: &Change) -> Result<(), ChangeError> {
-    check_row(&change.key, change.cells.as_ref().map(|cells| &cells[..]))
+    check_row(&change.key, change.cells().map(|cells| &cells[..]))?;
+    if let RowChange::Columns { cells, cleared } = &change.row {
+        let ascending = cleared.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascending || RowCells::trusted(cells).iter().any(|(column, _)| cleared.binary_search(&column).is_ok()) {
+            return Err(ChangeError::Cleared);
+        }
+    }
+    Ok(())
 }
 
 /// Checks the form of a piece: its rows have the form of rows, lie inside its range in ascending order, each once, and were
@@ -102,18 +112,42 @@ fn check_row(key: &[u8], cells: Option<&[u8]>) -> Result<(), ChangeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::TableId;
+    use crate::{
+        ids::{ColumnId, TableId},
+        row::RowBuilder,
+        schema::Value,
+    };
+
+    fn change(key: usize, row: RowChange) -> Change {
+        Change { table: TableId(1), key: vec![b'k'; key].into(), row }
+    }
 
     #[test]
     fn a_change_needs_a_key_within_the_bound_and_canonical_cells() {
-        let change =
-            |key: usize, cells: Option<Vec<u8>>| Change { table: TableId(1), key: vec![b'k'; key].into(), cells: cells.map(Into::into) };
-        assert_eq!(check_change(&change(KEY_BYTES_MAX, Some(vec![]))), Ok(()));
-        assert_eq!(check_change(&change(1, None)), Ok(()));
+        assert_eq!(check_change(&change(KEY_BYTES_MAX, RowChange::Whole(vec![].into()))), Ok(()));
+        assert_eq!(check_change(&change(1, RowChange::Removed)), Ok(()));
         for bytes in [0, KEY_BYTES_MAX + 1] {
-            assert_eq!(check_change(&change(bytes, None)), Err(ChangeError::KeyLength { bytes }));
+            assert_eq!(check_change(&change(bytes, RowChange::Removed)), Err(ChangeError::KeyLength { bytes }));
         }
-        assert!(matches!(check_change(&change(1, Some(vec![0xff]))), Err(ChangeError::Cells(_))));
+        let broken = || vec![0xff].into();
+        for row in [RowChange::Whole(broken()), RowChange::Columns { cells: broken(), cleared: vec![] }] {
+            assert!(matches!(check_change(&change(1, row)), Err(ChangeError::Cells(_))));
+        }
+    }
+
+    #[test]
+    fn a_column_is_cleared_once_and_not_set_too() {
+        let mut cells = RowBuilder::default();
+        cells.push(ColumnId(2), &Value::Code(1));
+        let cells = cells.finish();
+        let clearing = |columns: &[u16]| {
+            let cleared = columns.iter().map(|column| ColumnId(*column)).collect();
+            check_change(&change(1, RowChange::Columns { cells: cells.clone().into(), cleared }))
+        };
+        assert_eq!([clearing(&[]), clearing(&[1]), clearing(&[1, 3, 700])], [Ok(()), Ok(()), Ok(())]);
+        for columns in [&[3, 1][..], &[3, 3], &[2], &[1, 2, 3]] {
+            assert_eq!(clearing(columns), Err(ChangeError::Cleared), "{columns:?}");
+        }
     }
 
     #[test]

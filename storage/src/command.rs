@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::Blob,
-    ids::{Epoch, Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
+    ids::{ColumnId, Epoch, Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     register::SignedRegister,
     stream::{Change, Segment, SignedHead},
 };
@@ -59,14 +59,38 @@ impl Command {
 pub struct WriteRequest {
     pub key: String,
     pub body_hash: Hash32,
+    /// No two of the same table and key.
     pub changes: Vec<Change>,
+    /// What some of the changes ask of the rows that they meet; ascending by change.
+    pub needs: Vec<RowNeed>,
 }
 
 impl WriteRequest {
-    /// Roughly what the request takes in a batch, in bytes; no less than that.
+    /// Roughly what the request takes in a command, in bytes; no less than it takes in a batch.
     pub fn bytes(&self) -> usize {
         const MARK: usize = 64;
-        MARK + self.key.len() + self.changes.iter().map(Change::bytes).sum::<usize>()
+        let changes: usize = self.changes.iter().map(Change::bytes).sum();
+        let needs: usize = self.needs.iter().map(RowNeed::bytes).sum();
+        MARK + self.key.len() + changes + needs
+    }
+}
+
+/// What a change of some columns asks of the row that it meets, so that a whole row stands afterwards that does not contradict itself.
+/// The schema's rules are applied where the request enters. What they come to is committed with it, so that every node decides alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowNeed {
+    /// Place of the change in the request.
+    pub change: u32,
+    /// Columns that every row has and that the change does not name: unless there are none, a row must stand already.
+    pub required: Vec<ColumnId>,
+    /// Columns that the change does not name and that must be empty in the row that stands, since they do not fit what it sets.
+    pub excluded: Vec<ColumnId>,
+}
+
+impl RowNeed {
+    /// Roughly what the need takes in a command, in bytes.
+    pub fn bytes(&self) -> usize {
+        11 + 3 * (self.required.len() + self.excluded.len())
     }
 }
 
@@ -148,12 +172,25 @@ pub enum WriteOutcome {
     Committed { epoch: Epoch, seq: StreamSeq, changes: u32, repeated: bool },
     /// The same request key came with another body before.
     RequestKeyReused { first_body_hash: Hash32, seq: StreamSeq },
-    /// Change `index` takes away a row that does not exist.
-    RowMissing { index: u32 },
+    /// Change `index` does not fit the row that it meets; nothing of the request was taken.
+    RowRefused { index: u32, why: RowRefusal },
     /// The site does not write this origin (now).
     NotAuthor,
     /// Too much stands without a head; nothing was changed, come back.
     Busy,
+}
+
+/// Why a change does not fit the row that it meets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowRefusal {
+    /// It takes away a row that does not exist.
+    Missing,
+    /// There is no such row yet, and the change does not name these `columns`, which a new row needs.
+    Incomplete { table: TableId, columns: Vec<ColumnId> },
+    /// It leaves `column` filled as it stands, where it does not fit what the change sets.
+    ColumnExcluded { table: TableId, column: ColumnId },
+    /// With what it sets, the row would take so many `bytes`, more than any row may.
+    TooLong { bytes: u32 },
 }
 
 /// Why a command changed nothing. All are decided by state alone.

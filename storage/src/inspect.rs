@@ -18,7 +18,7 @@ use crate::{
     register::{Register, SignedRegister},
     row::RowCells,
     schema::{Cube, DimensionSource, PartialDate, Schema, Table},
-    stream::{Batch, BatchBody, SignedHead},
+    stream::{Batch, BatchBody, RowChange, SignedHead},
     warehouse::{AppliedMark, OriginState, RequestRecord, StoredEvidence, Transfer},
 };
 
@@ -99,9 +99,12 @@ fn stream_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
     let batch = Batch::decode(bytes).map_err(unreadable)?;
     let body = match &batch.body {
         BatchBody::Rows { requests, changes } => {
-            let removed = changes.iter().filter(|change| change.cells.is_none()).count();
+            let of = |kind: fn(&RowChange) -> bool| changes.iter().filter(|change| kind(&change.row)).count();
+            let whole = of(|row| matches!(row, RowChange::Whole(_)));
+            let columns = of(|row| matches!(row, RowChange::Columns { .. }));
+            let removed = of(|row| matches!(row, RowChange::Removed));
             let keys: Vec<String> = requests.iter().map(|request| format!("{:?}", request.key)).collect();
-            format!("put={} removed={removed} requests=[{}]", changes.len() - removed, keys.join(", "))
+            format!("whole={whole} columns={columns} removed={removed} requests=[{}]", keys.join(", "))
         }
         BatchBody::EpochOpened { base } => {
             format!("opens on epoch={} seq={} chain={} digest={}", base.epoch, base.seq, base.chain, base.digest)
@@ -311,10 +314,15 @@ mod tests {
     fn a_batch_shows_its_chain_and_what_it_changes() {
         let (origin, epoch) = (OriginId(7), Epoch::first("vn", OriginId(7)));
         let changes = vec![
-            Change { table: TableId(2), key: Blob(b"a".to_vec()), cells: Some(Blob(vec![])) },
-            Change { table: TableId(2), key: Blob(b"b".to_vec()), cells: None },
+            Change { table: TableId(2), key: Blob(b"a".to_vec()), row: RowChange::Whole(Blob(vec![])) },
+            Change {
+                table: TableId(2),
+                key: Blob(b"b".to_vec()),
+                row: RowChange::Columns { cells: Blob(vec![]), cleared: vec![ColumnId(4)] },
+            },
+            Change { table: TableId(2), key: Blob(b"c".to_vec()), row: RowChange::Removed },
         ];
-        let requests = vec![RequestMark { key: "r-1".into(), body_hash: Hash32::ZERO, changes: 2 }];
+        let requests = vec![RequestMark { key: "r-1".into(), body_hash: Hash32::ZERO, changes: 3 }];
         let batch = Batch { origin, epoch, seq: StreamSeq(3), site_time: SiteTime(0), body: BatchBody::Rows { requests, changes } };
         let bytes = batch.encode().expect("encodes");
         let mut value = vec![FORMAT];
@@ -323,7 +331,7 @@ mod tests {
         put_varint(&mut value, 5);
         value.extend_from_slice(&bytes);
         let golden = format!(
-            "batch origin=7 epoch=1 seq=3 time=1970-01-01T00:00:00Z bytes={} chain={} digest={} rows=5 put=1 removed=1 requests=[\"r-1\"]",
+            "batch origin=7 epoch=1 seq=3 time=1970-01-01T00:00:00Z bytes={} chain={} digest={} rows=5 whole=1 columns=1 removed=1 requests=[\"r-1\"]",
             bytes.len(),
             "01".repeat(32),
             "02".repeat(32)

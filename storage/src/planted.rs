@@ -44,10 +44,14 @@ pub enum Bug {
     PathNotChecked,
     /// A clock that jumped is believed at once.
     JumpedClockBelieved,
+    /// A change of some columns replaces the row, so that what it does not name is gone.
+    UnnamedColumnsCleared,
+    /// Whether a new row is complete is not checked.
+    NewRowNotChecked,
 }
 
 impl Bug {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -67,6 +71,8 @@ impl Bug {
         Self::BeyondTakenForCompared,
         Self::PathNotChecked,
         Self::JumpedClockBelieved,
+        Self::UnnamedColumnsCleared,
+        Self::NewRowNotChecked,
     ];
 }
 

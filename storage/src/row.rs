@@ -110,6 +110,34 @@ impl<'a> RowCells<'a> {
         std::iter::from_fn(move || if rest.is_empty() { None } else { take_cell(&mut rest) })
     }
 
+    /// The row's bytes after the cells of `set` were put in the place of its own and those of `cleared` (ascending) taken out.
+    pub fn merged(&self, set: RowCells<'_>, cleared: &[ColumnId]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.0.len() + set.0.len());
+        let mut set = set.raw().peekable();
+        for (column, cell) in self.raw() {
+            while let Some((_, cell)) = set.next_if(|(at, _)| *at < column) {
+                bytes.extend_from_slice(cell);
+            }
+            match set.next_if(|(at, _)| *at == column) {
+                Some((_, cell)) => bytes.extend_from_slice(cell),
+                None if cleared.binary_search(&column).is_ok() => {}
+                None => bytes.extend_from_slice(cell),
+            }
+        }
+        set.for_each(|(_, cell)| bytes.extend_from_slice(cell));
+        bytes
+    }
+
+    /// Columns and the whole bytes of their cells, in column order.
+    fn raw(&self) -> impl Iterator<Item = (ColumnId, &'a [u8])> + use<'a> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let before = rest;
+            let (column, _) = take_raw(&mut rest)?;
+            Some((column, &before[..before.len() - rest.len()]))
+        })
+    }
+
     /// The value of `column`, if the row has it. Cells before it are passed over unread: counting a row in cubes asks for
     /// a few short columns of many.
     pub fn value(&self, column: ColumnId) -> Option<Value<'a>> {
@@ -192,6 +220,26 @@ mod tests {
             for (column, value) in cells {
                 prop_assert_eq!(row.value(ColumnId(column)), Some(value));
             }
+        }
+
+        #[test]
+        fn columns_that_are_not_named_stay_and_the_merged_row_is_canonical(
+            held in proptest::collection::btree_map(0u16..20, values(), 0..12),
+            set in proptest::collection::btree_map(0u16..20, values(), 0..6),
+            cleared in proptest::collection::btree_set(0u16..20, 0..6),
+        ) {
+            let bytes_of = |cells: &std::collections::BTreeMap<u16, Value<'static>>| {
+                let mut builder = RowBuilder::default();
+                cells.iter().for_each(|(column, value)| builder.push(ColumnId(*column), value));
+                builder.finish()
+            };
+            let cleared: Vec<u16> = cleared.into_iter().filter(|column| !set.contains_key(column)).collect();
+            let mut wanted = held.clone();
+            wanted.retain(|column, _| !cleared.contains(column));
+            wanted.extend(set.clone());
+            let (held, set) = (bytes_of(&held), bytes_of(&set));
+            let cleared: Vec<ColumnId> = cleared.into_iter().map(ColumnId).collect();
+            prop_assert_eq!(RowCells::trusted(&held).merged(RowCells::trusted(&set), &cleared), bytes_of(&wanted));
         }
 
         #[test]

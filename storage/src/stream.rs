@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{self, Blob, CodecError},
-    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
+    ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     signature::{PublicKey, Signature, SignatureError, SigningKey},
 };
 
@@ -42,14 +42,42 @@ pub const HEAD_AHEAD_MS_MAX: i64 = 5 * 60_000;
 pub struct Change {
     pub table: TableId,
     pub key: Blob,
-    /// Canonical cells of the row as it stands afterwards; `None` takes the row away.
-    pub cells: Option<Blob>,
+    pub row: RowChange,
+}
+
+/// What becomes of the row. What stands afterwards depends on these bytes and on the row before them, so it is the same at every
+/// holder of the stream. Variants are only appended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowChange {
+    /// The row has these canonical cells and no others afterwards, whatever stood before.
+    Whole(Blob),
+    /// The columns that `cells` hold are set and those of `cleared` are emptied. All others stay as they are. Where no row stands,
+    /// one begins with `cells`. A row that would become longer than [`ROW_BYTES_MAX`](crate::row::ROW_BYTES_MAX) stays as it is.
+    Columns {
+        cells: Blob,
+        /// Ascending, none of them in `cells`.
+        cleared: Vec<ColumnId>,
+    },
+    /// The row is taken away.
+    Removed,
 }
 
 impl Change {
+    /// The canonical cells that the change brings, of the whole row or of some columns; `None` when it takes the row away.
+    pub fn cells(&self) -> Option<&Blob> {
+        match &self.row {
+            RowChange::Whole(cells) | RowChange::Columns { cells, .. } => Some(cells),
+            RowChange::Removed => None,
+        }
+    }
+
     /// Roughly what the change takes in a batch, in bytes.
     pub fn bytes(&self) -> usize {
-        8 + self.key.len() + self.cells.as_ref().map_or(0, |cells| cells.len())
+        let cleared = match &self.row {
+            RowChange::Columns { cleared, .. } => 3 + 3 * cleared.len(),
+            RowChange::Whole(_) | RowChange::Removed => 0,
+        };
+        8 + self.key.len() + self.cells().map_or(0, |cells| cells.len()) + cleared
     }
 }
 

@@ -19,6 +19,7 @@ mod event;
 mod evidence;
 mod maintenance;
 mod meta;
+mod needs;
 mod origin;
 mod read;
 mod recompute;

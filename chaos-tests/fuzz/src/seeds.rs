@@ -22,7 +22,7 @@ use kho_storage::{
     fuzzing::log_value,
     ids::SiteTime,
     keys::Space,
-    stream::{Batch, BatchBody, Segment},
+    stream::{Batch, BatchBody, Change, Segment},
 };
 
 use crate::{
@@ -106,7 +106,7 @@ fn streams(traffic: &Traffic, seeds: &mut Vec<Seed>) -> anyhow::Result<()> {
         for bytes in &segment.batches {
             seeds.push(("batch", joined(&[&[1], bytes])));
             let BatchBody::Rows { requests, changes } = Batch::decode(bytes)?.body else { continue };
-            seeds.extend(changes.iter().flat_map(|change| &change.cells).take(2).map(|cells| ("batch", joined(&[&[0], cells]))));
+            seeds.extend(changes.iter().filter_map(Change::cells).take(2).map(|cells| ("batch", joined(&[&[0], cells]))));
             seeds.push(("adoption", codec::encode(&(SiteTime(1_600_000_000_000), requests, changes))?));
         }
     }

@@ -115,6 +115,8 @@ counted! {
         BatchCommitted = "state commits clients' requests",
         RequestRepeated = "state recognises a repeated request",
         RowMissing = "state refuses to remove a missing row",
+        RowIncomplete = "state refuses columns of a row that is not there and would lack some",
+        ColumnExcluded = "state refuses columns that do not fit what stands in the row",
         HeadCommitted = "state commits a head",
         IdleHeadCommitted = "state commits an idle head",
         HeadHeldBack = "state holds back a head that claims too much",

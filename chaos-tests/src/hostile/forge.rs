@@ -13,7 +13,7 @@ use kho_storage::{
     row::{RowBuilder, RowCells},
     schema::Value,
     signature::SigningKey,
-    stream::{Batch, BatchBody, Change, Segment, SignedHead, chain_next},
+    stream::{Batch, BatchBody, Change, RowChange, Segment, SignedHead, chain_next},
 };
 
 /// The text that forged rows have in place of the honest one.
@@ -25,7 +25,7 @@ const FORGED_TEXT: &str = "Nguyễn Văn Giả";
 /// When the batch puts no row with a text.
 pub fn edit_first_row(segment: &mut Segment) -> anyhow::Result<()> {
     change_batch(segment, 0, |changes| {
-        let row = changes.iter_mut().find_map(|change| change.cells.as_mut()).context("the batch puts no row")?;
+        let row = changes.iter_mut().find_map(cells_mut).context("the batch puts no row")?;
         *row = other_cells(row)?;
         Ok(())
     })
@@ -46,7 +46,7 @@ pub fn cut_row(segment: &mut Segment) -> anyhow::Result<()> {
 /// When the batch puts no row.
 pub fn add_row(segment: &mut Segment) -> anyhow::Result<()> {
     change_batch(segment, 0, |changes| {
-        let like = changes.iter().find(|change| change.cells.is_some()).cloned().context("the batch puts no row")?;
+        let like = changes.iter().find(|change| change.cells().is_some()).cloned().context("the batch puts no row")?;
         changes.push(Change { key: longer_key(&like.key), ..like });
         Ok(())
     })
@@ -176,6 +176,14 @@ fn other_cells(cells: &Blob) -> anyhow::Result<Blob> {
     Ok(forged)
 }
 
+/// The cells that a change brings.
+fn cells_mut(change: &mut Change) -> Option<&mut Blob> {
+    match &mut change.row {
+        RowChange::Whole(cells) | RowChange::Columns { cells, .. } => Some(cells),
+        RowChange::Removed => None,
+    }
+}
+
 fn longer_key(key: &Blob) -> Blob {
     let mut longer = key.0.clone();
     longer.push(b'x');
@@ -197,9 +205,9 @@ mod tests {
         let batch = |seq: u64| {
             let mut cells = RowBuilder::default();
             cells.push(ColumnId(1), &Value::Text(Cow::Borrowed("Trần Thị Hoa")));
-            let change = |key: u8| Change { table: TableId(2), key: Blob(vec![key, seq as u8]), cells: Some(Blob(Vec::new())) };
+            let change = |key: u8| Change { table: TableId(2), key: Blob(vec![key, seq as u8]), row: RowChange::Whole(Blob(Vec::new())) };
             let mut changes = vec![change(1), change(2)];
-            changes[0].cells = Some(Blob(cells.finish()));
+            changes[0].row = RowChange::Whole(Blob(cells.finish()));
             Batch { origin, epoch, seq: StreamSeq(seq), site_time: SiteTime(9), body: BatchBody::Rows { requests: vec![], changes } }
                 .encode()
                 .expect("encodes")
@@ -226,10 +234,7 @@ mod tests {
                 let batch = Batch::decode(bytes).expect("it can be read");
                 assert_eq!((batch.seq.0, batch.epoch), (forged.first.0 + place as u64, forged.head.head.epoch));
                 let BatchBody::Rows { changes, .. } = batch.body else { panic!("rows") };
-                assert!(
-                    changes.iter().flat_map(|change| &change.cells).all(|cells| RowCells::check(cells).is_ok()),
-                    "every row is canonical"
-                );
+                assert!(changes.iter().filter_map(Change::cells).all(|cells| RowCells::check(cells).is_ok()), "every row is canonical");
             }
         }
     }

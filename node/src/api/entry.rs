@@ -17,6 +17,19 @@ pub struct BatchAccepted {
     /// The same request was committed before; nothing was applied again.
     pub repeated: bool,
     pub request_key: String,
+    /// Columns that the body did not name, by table; empty when every row named all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Columns of one table that rows of a body did not name. They stayed as they were, or were cleared where the request said so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeftOut {
+    pub table: String,
+    /// Named by not every row, in the order of their numbers.
+    pub columns: Vec<String>,
+    /// Rows put that did not name all columns of the table.
+    pub rows: u32,
 }
 
 /// Anything that went wrong, in one shape.

@@ -8,8 +8,9 @@ use std::{
 
 use kho_messages::Ordinal;
 use kho_storage::{
+    command::RowNeed,
     ids::{Hash32, TableId},
-    stream::Change,
+    stream::{Change, RowChange},
 };
 
 use super::{
@@ -17,28 +18,49 @@ use super::{
     fault::RowFault,
     limits::EntryLimits,
     refusal::{ErrorLog, Place, RowLog, Stopped, cut},
-    row::{DraftedRow, RowDraft},
+    row::{DraftedPut, DraftedRow, RowDraft},
     schema::{EntrySchema, EntryTable},
+    unnamed::{LeftOutLog, UnnamedColumns},
 };
+use crate::api::LeftOut;
 
 /// A whole body, checked: what a write request is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedBatch {
     /// In the order of the body; no two of the same table and key.
     pub changes: Vec<Change>,
-    /// BLAKE3 over format, table and decompressed body: a retry compressed otherwise is still the same request.
+    /// What some of the changes ask of the rows that they meet.
+    pub needs: Vec<RowNeed>,
+    /// Where each change stands in the body.
+    pub places: Vec<BodyPlace>,
+    pub left_out: Vec<LeftOut>,
+    /// BLAKE3 over format, table, what happens to unnamed columns, and decompressed body: a retry compressed otherwise is still the
+    /// same request.
     pub body_hash: Hash32,
     /// Rows put and taken away; as many as `changes`.
     pub rows: u32,
 }
 
+/// Where a row stands in the body, as findings say it; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyPlace {
+    /// NDJSON: the line. CSV: the data record.
+    pub row: u32,
+    /// Line of the decompressed body at which the row starts.
+    pub line: u32,
+}
+
 /// Gathers rows until the body ends.
 pub(super) struct BatchDraft {
     pub log: ErrorLog,
+    pub unnamed: UnnamedColumns,
     schema: Arc<EntrySchema>,
     judge: AreaJudge,
     limits: EntryLimits,
     changes: Vec<Change>,
+    needs: Vec<RowNeed>,
+    places: Vec<BodyPlace>,
+    left_out: LeftOutLog,
     bytes: usize,
     rows: u64,
     /// Row at which each key was met first, also of rows that were refused.
@@ -46,13 +68,17 @@ pub(super) struct BatchDraft {
 }
 
 impl BatchDraft {
-    pub fn new(schema: Arc<EntrySchema>, scope: EntryScope, limits: EntryLimits) -> Self {
+    pub fn new(schema: Arc<EntrySchema>, scope: EntryScope, unnamed: UnnamedColumns, limits: EntryLimits) -> Self {
         Self {
             log: ErrorLog::new(limits.errors_max),
+            unnamed,
             schema,
             judge: AreaJudge::new(scope),
             limits,
             changes: Vec::new(),
+            needs: Vec::new(),
+            places: Vec::new(),
+            left_out: LeftOutLog::default(),
             bytes: 0,
             rows: 0,
             keys: HashMap::new(),
@@ -64,8 +90,11 @@ impl BatchDraft {
         self.rows
     }
 
-    pub fn changes(self) -> Vec<Change> {
-        self.changes
+    /// Everything that was gathered; `body_hash` is the body's.
+    pub fn finish(self, body_hash: Hash32) -> CheckedBatch {
+        let Self { schema, changes, needs, places, left_out, .. } = self;
+        let rows = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+        CheckedBatch { changes, needs, places, left_out: left_out.finish(&schema.tables), body_hash, rows }
     }
 
     /// Another row begins.
@@ -89,14 +118,20 @@ impl BatchDraft {
     ) -> Result<(), Stopped> {
         let schema = Arc::clone(&self.schema);
         let mut log = RowLog::new(&mut self.log, place);
-        let mut draft = RowDraft::new(&schema.schema, table);
+        let mut draft = RowDraft::new(&schema.schema, table, self.unnamed);
         fill(&mut draft, &mut log);
         match draft.finish(&mut self.judge, &self.limits, &mut log) {
-            DraftedRow { key: Some(key), cells } => {
+            DraftedRow { key: Some(key), put } => {
                 if self.meet_key(table, &key, place)
-                    && let Some(cells) = cells
+                    && let Some(DraftedPut { row, unnamed, required, excluded }) = put
                 {
-                    return self.add(Change { table: table.id, key: key.into(), cells: Some(cells.into()) }, place);
+                    self.left_out.note(table, &unnamed);
+                    if !required.is_empty() || !excluded.is_empty() {
+                        let need = RowNeed { change: u32::try_from(self.changes.len()).unwrap_or(u32::MAX), required, excluded };
+                        self.bytes += need.bytes();
+                        self.needs.push(need);
+                    }
+                    return self.add(Change { table: table.id, key: key.into(), row }, place);
                 }
                 Ok(())
             }
@@ -109,7 +144,9 @@ impl BatchDraft {
         let schema = Arc::clone(&self.schema);
         let mut log = RowLog::new(&mut self.log, place);
         match RowDraft::key_alone(&schema.schema, table, text, &self.limits, &mut log) {
-            Some(key) if self.meet_key(table, &key, place) => self.add(Change { table: table.id, key: key.into(), cells: None }, place),
+            Some(key) if self.meet_key(table, &key, place) => {
+                self.add(Change { table: table.id, key: key.into(), row: RowChange::Removed }, place)
+            }
             _ => Ok(()),
         }
     }
@@ -136,6 +173,8 @@ impl BatchDraft {
             return Err(self.log.stop(place, None, RowFault::BatchTooLong { bytes_max: self.limits.batch_bytes_max }));
         }
         self.changes.push(change);
+        let number = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(u32::MAX);
+        self.places.push(BodyPlace { row: number(place.row), line: number(place.line) });
         Ok(())
     }
 }

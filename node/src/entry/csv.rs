@@ -10,6 +10,7 @@ use super::{
     records::{FieldSpan, FrameStop, Record, Records},
     refusal::{Place, RowLog, Stopped, cut},
     schema::{EntrySchema, EntryTable},
+    unnamed::UnnamedColumns,
 };
 
 /// The extra column that says what happens to the row.
@@ -147,7 +148,7 @@ impl CsvRows {
     /// Resolves the header. What is wrong with it makes all records unreadable, so it ends the reading.
     fn take_header(&mut self, text: &str, record: &Record<'_>, batch: &mut BatchDraft) -> Result<(), Stopped> {
         let place = Place { row: None, line: Some(record.line) };
-        let table = &self.schema.tables[self.table];
+        let (table, unnamed) = (&self.schema.tables[self.table], batch.unnamed);
         let mut log = RowLog::new(&mut batch.log, place);
         let mut targets = Vec::with_capacity(record.fields.len());
         for field in record.fields {
@@ -168,10 +169,20 @@ impl CsvRows {
                 let name = &column.column.name;
                 if at == table.key {
                     log.add(Some(name), RowFault::KeyColumnMissing { column: name.clone() });
-                } else if column.column.required && op_field.is_none() {
+                } else if column.column.required && unnamed == UnnamedColumns::Clear && op_field.is_none() {
                     // A body that may be all deletes needs no other column; then each row that is put is checked.
                     log.add(Some(name), RowFault::ColumnMissing { column: name.clone() });
                 }
+            }
+            let names = |at: usize| targets.contains(&Target::Column(at));
+            for area in table.areas.iter().filter(|_| unnamed == UnnamedColumns::Stay && op_field.is_none()) {
+                let name = |at: usize| table.columns[at].column.name.clone();
+                let (column, by) = match (names(area.column), names(area.catalogue)) {
+                    (true, false) => (name(area.column), name(area.catalogue)),
+                    (false, true) => (name(area.catalogue), name(area.column)),
+                    _ => continue,
+                };
+                log.add(Some(&column.clone()), RowFault::NamedWithout { column, by });
             }
         }
         match key_field {

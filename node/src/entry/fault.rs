@@ -61,6 +61,8 @@ kho_messages::reportable! {
         ColumnMissing { column: String } = "missing" as "column_missing",
         /// The row that is to be taken away does not exist. Found when the batch is applied.
         RowMissing {} = "row_missing",
+        /// There is no such row yet, and the body does not name all columns of a new one. Found when the batch is applied.
+        RowIncomplete { table: String, columns: String } = "row_incomplete",
 
         NestedValue { found: JsonKind } = "nested_value",
         KeyNotText { found: JsonKind } = "wrong_type" as "key_not_text",
@@ -76,6 +78,9 @@ kho_messages::reportable! {
         UnknownCode { given: String, list: String, codes: String } = "unknown_code",
         NotApplicable { column: String, by: String, given: String, allowed: String } = "not_applicable",
         NotApplicableWithout { column: String, by: String, allowed: String } = "not_applicable" as "not_applicable_without",
+        /// The row that stands has the column filled, and the body does not name it. Found when the batch is applied.
+        StaysFilled { column: String, by: String, allowed: String } = "not_applicable" as "stays_filled",
+        NamedWithout { column: String, by: String } = "named_without",
 
         CatalogueMissing { unit: String, column: String } = "catalogue_missing",
         UnknownCatalogue { given: String } = "unknown_catalogue",

@@ -8,9 +8,10 @@ use super::{
 /// How rows are written in the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryFormat {
-    /// One JSON object a line: `{"table":"person","row":{…}}` puts a row, `{"table":"person","delete":"KEY"}` takes one away.
+    /// One JSON object a line: `{"table":"person","row":{…}}` puts a row, `{"table":"person","delete":"KEY"}` takes one away. A row
+    /// names the columns that it holds; `null` or an empty text clears one.
     Ndjson,
-    /// RFC 4180 with commas; the header names columns in any order. The optional column `_op` holds `put` (also when
+    /// RFC 4180 with commas; the header names columns in any order, and an empty field clears one. The optional column `_op` holds `put` (also when
     /// empty) or `delete`; of a delete only the key is read.
     Csv { table: String },
 }

@@ -15,6 +15,7 @@ use super::{
     ndjson::Ndjson,
     refusal::{EntryRefusal, Place, Stopped, cut},
     schema::EntrySchema,
+    unnamed::UnnamedColumns,
 };
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -55,10 +56,11 @@ impl EntryReader {
         scope: EntryScope,
         format: EntryFormat,
         encoding: EntryEncoding,
+        unnamed: UnnamedColumns,
         limits: EntryLimits,
     ) -> Result<Self, EntryRefusal> {
         let mut hasher = blake3::Hasher::new();
-        for part in ["kho entry 1", format.word(), format.table()] {
+        for part in ["kho entry 2", format.word(), format.table(), unnamed.word()] {
             hasher.update(part.as_bytes()).update(b"\0");
         }
         let rows = match &format {
@@ -75,7 +77,7 @@ impl EntryReader {
         let gunzip = (encoding == EntryEncoding::Gzip).then(Gunzip::new);
         let body = Body {
             rows,
-            batch: BatchDraft::new(schema, scope, limits),
+            batch: BatchDraft::new(schema, scope, unnamed, limits),
             hasher,
             length: 0,
             length_max: limits.body_bytes_max,
@@ -107,9 +109,7 @@ impl EntryReader {
         if self.stopped || !batch.log.is_empty() {
             return Err(batch.log.refusal());
         }
-        let changes = batch.changes();
-        let rows = u32::try_from(changes.len()).unwrap_or(u32::MAX);
-        Ok(CheckedBatch { changes, body_hash: Hash32(*hasher.finalize().as_bytes()), rows })
+        Ok(batch.finish(Hash32(*hasher.finalize().as_bytes())))
     }
 
     fn advance(&mut self, chunk: &[u8]) -> Result<(), Stopped> {

@@ -84,12 +84,14 @@ pub const ENTRY_CODES: &[EntryCode] = &[
     word("too_long", WrongRows, "the text has more characters than the column holds"),
     word("control_character", WrongRows, "the text holds a control character"),
     word("unknown_code", WrongRows, "the code does not stand in the column's list"),
-    word("not_applicable", WrongRows, "the column is filled in a row of a kind that does not have it"),
+    word("not_applicable", WrongRows, "the column is filled, or stays filled, in a row of a kind that does not have it"),
+    word("named_without", WrongRows, "a column is named without another on which it depends"),
     word("catalogue_missing", WrongRows, "a unit is given without the catalogue that it belongs to"),
     word("unknown_catalogue", WrongRows, "this node has no such catalogue of units"),
     word("unknown_commune", WrongRows, "the catalogue has no such commune"),
     word("foreign_area", WrongRows, "the commune lies outside the areas whose records this site authors"),
     word("row_missing", WrongRows, "the row that is to be taken away does not exist"),
+    word("row_incomplete", WrongRows, "the row does not exist yet, and a new row needs columns that the body does not name"),
 ];
 
 /// One finding.
@@ -135,8 +137,13 @@ impl std::error::Error for EntryRefusal {}
 impl EntryRefusal {
     /// A refusal with one finding about the request as a whole.
     pub(super) fn whole(fault: RowFault) -> Self {
+        Self::at(Place::BODY, None, fault)
+    }
+
+    /// A refusal with one finding.
+    pub(super) fn at(place: Place, column: Option<&str>, fault: RowFault) -> Self {
         let mut log = ErrorLog::new(1);
-        log.add(Place::BODY, None, fault);
+        log.add(place, column, fault);
         log.refusal()
     }
 }

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use kho_storage::{
+    ids::ColumnId,
     row::RowBuilder,
     schema::{Column, ColumnKind, Schema, Value},
+    stream::RowChange,
 };
 
 use super::{
@@ -13,12 +15,13 @@ use super::{
     limits::EntryLimits,
     refusal::{RowLog, cut},
     schema::{AreaColumn, EntryTable},
+    unnamed::UnnamedColumns,
 };
 
 /// What is known of a column in the row under way.
 #[derive(Debug)]
 enum Slot<'a> {
-    /// Not met yet.
+    /// Not met yet; once the row is complete: not named.
     Unset,
     /// Met, and empty.
     Absent,
@@ -31,6 +34,7 @@ enum Slot<'a> {
 pub(super) struct RowDraft<'t, 'a> {
     schema: &'t Schema,
     table: &'t EntryTable,
+    unnamed: UnnamedColumns,
     slots: Vec<Slot<'a>>,
 }
 
@@ -38,14 +42,26 @@ pub(super) struct RowDraft<'t, 'a> {
 #[derive(Debug, Default)]
 pub(super) struct DraftedRow {
     pub key: Option<Vec<u8>>,
-    /// Canonical cells, the key column among them; `None` when anything was refused.
-    pub cells: Option<Vec<u8>>,
+    /// `None` when anything was refused.
+    pub put: Option<DraftedPut>,
+}
+
+/// A row to put.
+#[derive(Debug)]
+pub(super) struct DraftedPut {
+    /// Canonical cells, the key column among them, of the whole row or of the columns that are named.
+    pub row: RowChange,
+    /// Places of the columns that are not named.
+    pub unnamed: Vec<usize>,
+    /// As in [`RowNeed`](kho_storage::command::RowNeed).
+    pub required: Vec<ColumnId>,
+    pub excluded: Vec<ColumnId>,
 }
 
 impl<'t, 'a> RowDraft<'t, 'a> {
-    pub fn new(schema: &'t Schema, table: &'t EntryTable) -> Self {
+    pub fn new(schema: &'t Schema, table: &'t EntryTable, unnamed: UnnamedColumns) -> Self {
         let slots = table.columns.iter().map(|_| Slot::Unset).collect();
-        Self { schema, table, slots }
+        Self { schema, table, unnamed, slots }
     }
 
     /// The column at `at` holds `text`; empty is absent.
@@ -85,26 +101,35 @@ impl<'t, 'a> RowDraft<'t, 'a> {
     /// Checks the row as a whole.
     pub fn finish(mut self, judge: &mut AreaJudge, limits: &EntryLimits, log: &mut RowLog<'_>) -> DraftedRow {
         let key = self.take_key(limits, log);
-        self.check_required(log);
-        self.check_conditions(log);
+        let required = self.check_required(log);
+        let excluded = self.check_conditions(log);
         for area in &self.table.areas {
             self.check_area(area, judge, log);
         }
         if log.failed() {
-            return DraftedRow { key, cells: None };
+            return DraftedRow { key, put: None };
         }
         let mut builder = RowBuilder::default();
-        for (slot, column) in self.slots.iter().zip(&self.table.columns) {
-            if let Slot::Value(value) = slot {
-                builder.push(column.column.id, value);
+        let (mut cleared, mut unnamed) = (Vec::new(), Vec::new());
+        for (at, (slot, column)) in self.slots.iter().zip(&self.table.columns).enumerate() {
+            match slot {
+                Slot::Value(value) => builder.push(column.column.id, value),
+                Slot::Absent => cleared.push(column.column.id),
+                Slot::Unset => unnamed.push(at),
+                Slot::Refused => {}
             }
         }
         let cells = builder.finish();
         if cells.len() > limits.row_bytes_max {
             log.add(None, RowFault::RowTooLong { bytes: cells.len(), bytes_max: limits.row_bytes_max });
-            return DraftedRow { key, cells: None };
+            return DraftedRow { key, put: None };
         }
-        DraftedRow { key, cells: Some(cells) }
+        let row = if unnamed.is_empty() || self.unnamed == UnnamedColumns::Clear {
+            RowChange::Whole(cells.into())
+        } else {
+            RowChange::Columns { cells: cells.into(), cleared }
+        };
+        DraftedRow { key, put: Some(DraftedPut { row, unnamed, required, excluded }) }
     }
 
     /// Reads `text` as the key of a row that is taken away.
@@ -115,7 +140,7 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         limits: &EntryLimits,
         log: &mut RowLog<'_>,
     ) -> Option<Vec<u8>> {
-        let mut draft = Self::new(schema, table);
+        let mut draft = Self::new(schema, table, UnnamedColumns::Stay);
         draft.fill(table.key, text, log);
         draft.take_key(limits, log).filter(|_| !log.failed())
     }
@@ -152,39 +177,72 @@ impl<'t, 'a> RowDraft<'t, 'a> {
         }
     }
 
-    fn check_required(&self, log: &mut RowLog<'_>) {
+    /// Finds required columns that are empty. Returns those that are not named and stay: a row that stands has them.
+    fn check_required(&self, log: &mut RowLog<'_>) -> Vec<ColumnId> {
+        let mut stay = Vec::new();
         for (at, slot) in self.slots.iter().enumerate() {
             // An absent key has its own word.
-            if self.column(at).required && at != self.table.key && matches!(slot, Slot::Unset | Slot::Absent) {
-                log.add(Some(self.name(at)), RowFault::Missing { column: self.name(at).into() });
+            if !self.column(at).required || at == self.table.key {
+                continue;
+            }
+            match (slot, self.unnamed) {
+                (Slot::Unset, UnnamedColumns::Stay) => stay.push(self.column(at).id),
+                (Slot::Unset | Slot::Absent, _) => log.add(Some(self.name(at)), RowFault::Missing { column: self.name(at).into() }),
+                _ => {}
             }
         }
+        stay
     }
 
-    fn check_conditions(&self, log: &mut RowLog<'_>) {
+    /// Finds columns that are filled in a row that may not have them. Returns those that are not named and stay, but that the row may
+    /// not have by what it names.
+    fn check_conditions(&self, log: &mut RowLog<'_>) -> Vec<ColumnId> {
+        let mut stay = Vec::new();
         for condition in &self.table.conditions {
-            if let (Slot::Value(_), by) = (&self.slots[condition.column], &self.slots[condition.by]) {
-                let given = match by {
-                    Slot::Value(Value::Code(code)) if condition.codes.contains(code) => continue,
-                    Slot::Value(value) => Some(cut(&value.to_text(self.schema, self.column(condition.by)))),
-                    Slot::Unset | Slot::Absent => None,
-                    Slot::Refused => continue,
-                };
-                let (name, by) = (self.name(condition.column), self.name(condition.by).to_owned());
-                let only_for = self.column(condition.column).only_for.as_ref();
-                let allowed = only_for.map(|only_for| only_for.codes.join(" | ")).unwrap_or_default();
-                log.add(
-                    Some(name),
-                    match given {
-                        Some(given) => RowFault::NotApplicable { column: name.into(), by, given, allowed },
-                        None => RowFault::NotApplicableWithout { column: name.into(), by, allowed },
-                    },
-                );
-            }
+            let (column, by) = (self.column(condition.column), self.name(condition.by));
+            let (name, unnamed_stay) = (column.name.as_str(), self.unnamed == UnnamedColumns::Stay);
+            let allowed = || column.only_for.as_ref().map(|only_for| only_for.codes.join(" | ")).unwrap_or_default();
+            let fault = match (&self.slots[condition.column], &self.slots[condition.by]) {
+                (Slot::Absent | Slot::Refused, _) | (_, Slot::Refused) | (Slot::Unset, Slot::Unset) => continue,
+                (_, Slot::Value(Value::Code(code))) if condition.codes.contains(code) => continue,
+                (Slot::Unset, _) => {
+                    if unnamed_stay {
+                        stay.push(column.id);
+                    }
+                    continue;
+                }
+                (Slot::Value(_), Slot::Unset) if unnamed_stay => RowFault::NamedWithout { column: name.into(), by: by.into() },
+                (Slot::Value(_), Slot::Value(value)) => {
+                    let given = cut(&value.to_text(self.schema, self.column(condition.by)));
+                    RowFault::NotApplicable { column: name.into(), by: by.into(), given, allowed: allowed() }
+                }
+                (Slot::Value(_), Slot::Unset | Slot::Absent) => {
+                    RowFault::NotApplicableWithout { column: name.into(), by: by.into(), allowed: allowed() }
+                }
+            };
+            log.add(Some(name), fault);
         }
+        stay
     }
 
     fn check_area(&self, area: &AreaColumn, judge: &mut AreaJudge, log: &mut RowLog<'_>) {
+        // One that stays would be read by the other one that is set.
+        let alone = match (&self.slots[area.column], &self.slots[area.catalogue]) {
+            (Slot::Unset, Slot::Unset) => return,
+            (Slot::Unset, _) => Some((area.catalogue, area.column)),
+            (_, Slot::Unset) => Some((area.column, area.catalogue)),
+            _ => None,
+        };
+        match alone.filter(|_| self.unnamed == UnnamedColumns::Stay) {
+            Some((column, by)) => {
+                let fault = RowFault::NamedWithout { column: self.name(column).into(), by: self.name(by).into() };
+                log.add(Some(self.name(column)), fault);
+            }
+            None => self.check_unit(area, judge, log),
+        }
+    }
+
+    fn check_unit(&self, area: &AreaColumn, judge: &mut AreaJudge, log: &mut RowLog<'_>) {
         let Slot::Value(Value::Area(commune)) = self.slots[area.column] else { return };
         let (name, catalogue_name) = (self.name(area.column), self.name(area.catalogue));
         let cell = match &self.slots[area.catalogue] {

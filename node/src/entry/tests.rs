@@ -4,6 +4,7 @@ mod any_bytes;
 mod bad_bodies;
 mod bad_rows;
 mod good_bodies;
+mod named_columns;
 
 use std::{io::Write, sync::Arc};
 
@@ -12,7 +13,9 @@ use kho_storage::{
     schema::{Schema, population},
 };
 
-use super::{CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryRefusal, EntrySchema, EntryScope, EntryStatus};
+use super::{
+    CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryRefusal, EntrySchema, EntryScope, EntryStatus, UnnamedColumns,
+};
 
 /// A row: column names and texts.
 type Cells = Vec<(&'static str, String)>;
@@ -27,6 +30,7 @@ struct Sent {
     scope: EntryScope,
     format: EntryFormat,
     encoding: EntryEncoding,
+    unnamed: UnnamedColumns,
     limits: EntryLimits,
     body: Vec<u8>,
 }
@@ -46,6 +50,7 @@ impl Sent {
             scope: scope(&["001", "075"]),
             format,
             encoding: EntryEncoding::Identity,
+            unnamed: UnnamedColumns::Stay,
             limits: EntryLimits::default(),
             body: body.into(),
         }
@@ -61,6 +66,12 @@ impl Sent {
 
     fn gzip(mut self, body: Vec<u8>) -> Self {
         (self.encoding, self.body) = (EntryEncoding::Gzip, body);
+        self
+    }
+
+    /// Columns that the body does not name are cleared.
+    fn clearing(mut self) -> Self {
+        self.unnamed = UnnamedColumns::Clear;
         self
     }
 
@@ -80,7 +91,7 @@ impl Sent {
     }
 
     fn reader(&self) -> Result<EntryReader, EntryRefusal> {
-        EntryReader::new(Arc::clone(&self.schema), self.scope.clone(), self.format.clone(), self.encoding, self.limits)
+        EntryReader::new(Arc::clone(&self.schema), self.scope.clone(), self.format.clone(), self.encoding, self.unnamed, self.limits)
     }
 
     /// Feeds the body in pieces of `piece` bytes.

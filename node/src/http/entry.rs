@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     api::{BatchAccepted, Problem, REQUEST_KEY_HEADER},
-    entry::{CheckedBatch, EntryEncoding, EntryError, EntryFormat, EntryLimits, EntryReader, EntryScope, RowFault},
+    entry::{CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryScope, UnnamedColumns, unmet},
     maintenance,
     node::Node,
 };
@@ -39,10 +39,15 @@ use crate::{
 pub struct EntryQuery {
     /// The table, for CSV.
     table: Option<String>,
+    #[serde(default)]
+    unnamed: UnnamedColumns,
 }
 
 /// Enters a batch of rows. Give the same request key again to retry safely.
-#[utoipa::path(post, path = "/v1/batches", params(("table" = Option<String>, Query, description = "table of a CSV body"), ("kho-request-key" = String, Header, description = "names the request; at most 64 printable ASCII characters")),
+///
+/// A row that stands already keeps the columns that the body does not name: CSV names them in its header, NDJSON in each row. A column
+/// that is named and empty is cleared. A new row needs every required column. With `unnamed=clear` rows are replaced whole.
+#[utoipa::path(post, path = "/v1/batches", params(("table" = Option<String>, Query, description = "table of a CSV body"), ("unnamed" = Option<String>, Query, description = "what happens to the columns of a row that the body does not name: `stay` (the default) leaves them as they are, `clear` empties them"), ("kho-request-key" = String, Header, description = "names the request; at most 64 printable ASCII characters")),
     request_body(content = String, description = "NDJSON (application/x-ndjson) or CSV (text/csv); Content-Encoding gzip is understood", content_type = "application/x-ndjson"),
     responses((status = 200, body = BatchAccepted), (status = 400, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem), (status = 504, body = Problem)))]
 pub async fn enter_batch(
@@ -62,12 +67,24 @@ pub async fn enter_batch(
     let format = EntryFormat::of_media_type(header(CONTENT_TYPE), query.table.as_deref())?;
     let encoding = EntryEncoding::of_content_encoding(header(CONTENT_ENCODING))?;
     let limits = EntryLimits { body_bytes_max: node.config.limits.entry_body_mib << 20, ..EntryLimits::default() };
-    let reader = EntryReader::new(Arc::clone(&node.entry_schema), scope, format, encoding, limits)?;
-    let batch = read_body(reader, body).await?;
-    let (rows, body_hash) = (batch.rows, batch.body_hash);
-    let outcome = node.writer.write(origin, WriteRequest { key: request_key.clone(), body_hash, changes: batch.changes }).await?;
+    let reader = EntryReader::new(Arc::clone(&node.entry_schema), scope, format, encoding, query.unnamed, limits)?;
+    let CheckedBatch { changes, needs, places, left_out, body_hash, rows } = read_body(reader, body).await?;
+    let outcome = node.writer.write(origin, WriteRequest { key: request_key.clone(), body_hash, changes, needs }).await?;
     metrics::counter!("kho_entry_rows_total").increment(u64::from(rows));
-    answer(origin, request_key, outcome)
+    match outcome {
+        WriteOutcome::Committed { epoch, seq: StreamSeq(seq), changes, repeated } => {
+            Ok(Json(BatchAccepted { origin: origin.0, epoch: epoch.to_string(), seq, rows: changes, repeated, request_key, left_out }))
+        }
+        WriteOutcome::RequestKeyReused { first_body_hash, seq } => {
+            Err(RequestFault::RequestKeyReused { key: request_key, first_hash: first_body_hash.to_string(), batch: Ordinal(seq.0) }.into())
+        }
+        WriteOutcome::RowRefused { index, why } => {
+            let place = usize::try_from(index).ok().and_then(|index| places.get(index));
+            Err(unmet(&node.entry_schema, place, &why).into())
+        }
+        WriteOutcome::Busy => Err(HttpError::from(crate::consensus::ProposeError::Busy { retry_after_ms: 500 })),
+        WriteOutcome::NotAuthor => Err(RequestFault::NotAuthor { origin: Ordinal(origin.0.into()) }.into()),
+    }
 }
 
 fn disk_full(node: &Node) -> HttpError {
@@ -85,23 +102,6 @@ async fn read_body(mut reader: EntryReader, body: Body) -> Result<CheckedBatch, 
         tokio::task::consume_budget().await;
     }
     Ok(reader.finish()?)
-}
-
-fn answer(origin: OriginId, request_key: String, outcome: WriteOutcome) -> Reply<BatchAccepted> {
-    match outcome {
-        WriteOutcome::Committed { epoch, seq: StreamSeq(seq), changes, repeated } => {
-            Ok(Json(BatchAccepted { origin: origin.0, epoch: epoch.to_string(), seq, rows: changes, repeated, request_key }))
-        }
-        WriteOutcome::RequestKeyReused { first_body_hash, seq } => {
-            Err(RequestFault::RequestKeyReused { key: request_key, first_hash: first_body_hash.to_string(), batch: Ordinal(seq.0) }.into())
-        }
-        WriteOutcome::RowMissing { index } => {
-            let row = EntryError { row: Some(u64::from(index) + 1), line: None, column: None, fault: RowFault::RowMissing {} };
-            Err(HttpError::from(RequestFault::RowMissing {}).with_row(row))
-        }
-        WriteOutcome::Busy => Err(HttpError::from(crate::consensus::ProposeError::Busy { retry_after_ms: 500 })),
-        WriteOutcome::NotAuthor => Err(RequestFault::NotAuthor { origin: Ordinal(origin.0.into()) }.into()),
-    }
 }
 
 fn request_key(headers: &HeaderMap) -> Result<String, HttpError> {

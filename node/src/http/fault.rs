@@ -40,7 +40,6 @@ kho_messages::reportable! {
         RequestKeyMalformed { header: &'static str, bytes_max: usize } = "request_key_malformed",
         RequestKeyReused { key: String, first_hash: String, batch: Ordinal } = "request_key_reused",
         BatchRefused { first: kho_messages::Message } = "batch_refused",
-        RowMissing {} = "batch_refused" as "row_missing",
         NotAuthor { origin: Ordinal } = "not_author",
         NoOriginToWrite { site: Ordinal } = "not_author" as "no_origin_to_write",
 

@@ -74,12 +74,6 @@ impl HttpError {
         self
     }
 
-    /// Adds what is wrong with a row.
-    pub fn with_row(mut self, row: EntryError) -> Self {
-        self.0.rows.push(row);
-        self
-    }
-
     /// The refusal as the API gives it.
     pub fn problem(&self, lang: Lang) -> Problem {
         let Refused { fault, retry_after_ms, rows, more, .. } = &*self.0;

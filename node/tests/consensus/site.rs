@@ -23,7 +23,7 @@ use kho_storage::{
     row::RowBuilder,
     schema::{Value, population},
     signature::{SignatureAlgorithm, SigningKey},
-    stream::{Change, Head, SignedHead},
+    stream::{Change, Head, RowChange, SignedHead},
     warehouse::{OriginState, Warehouse, WarehouseConfig},
 };
 use tempfile::TempDir;
@@ -272,9 +272,9 @@ pub fn write(key: &str, rows: usize) -> Command {
         );
         cells.push(ColumnId(7), &Value::Area(10_001));
         cells.push(ColumnId(8), &Value::Code(0));
-        Change { table: TableId(1), key: Blob(id.into_bytes()), cells: Some(Blob(cells.finish())) }
+        Change { table: TableId(1), key: Blob(id.into_bytes()), row: RowChange::Whole(Blob(cells.finish())) }
     });
-    let request = WriteRequest { key: key.into(), body_hash: Hash32::of(key.as_bytes()), changes: changes.collect() };
+    let request = WriteRequest { key: key.into(), body_hash: Hash32::of(key.as_bytes()), changes: changes.collect(), needs: vec![] };
     Command::Write { site_time: SiteTime(1_800_000_000_000), origin: ORIGIN, requests: vec![request] }
 }
 

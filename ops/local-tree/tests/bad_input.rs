@@ -177,7 +177,19 @@ fn requests() -> Vec<Bad> {
             (Some(2), Some("birth_date"), "wrong_date"),
         ),
         bad("a PIN of three digits", after(person("P2", r#","pin":"123""#)), 422, (Some(2), Some("pin"), "wrong_form")),
-        bad("a required column missing", after(person("P2", "").replace(r#""sex":"male","#, "")), 422, (Some(2), Some("sex"), "missing")),
+        bad("a required column left empty", after(person("P2", "").replace("\"male\"", "null")), 422, (Some(2), Some("sex"), "missing")),
+        bad(
+            "a new row without a required column",
+            after(person("P2", "").replace(r#""sex":"male","#, "")),
+            422,
+            (Some(2), Some("sex"), "row_incomplete"),
+        ),
+        bad(
+            "a unit without its catalogue",
+            after(person("P2", "").replace(r#","catalogue_version":"legacy-63""#, "")),
+            422,
+            (Some(2), Some("commune_code"), "named_without"),
+        ),
         bad("the same key twice", after(person("P1", "")), 422, (Some(2), Some("person_id"), "duplicate_key")),
         bad(
             "a commune that does not exist",

@@ -10,7 +10,7 @@ use kho_storage::{
     row::RowBuilder,
     schema::Value,
     signature::SigningKey,
-    stream::{Batch, BatchBody, Change, Head, Segment, SignedHead, chain_next, chain_start},
+    stream::{Batch, BatchBody, Change, Head, RowChange, Segment, SignedHead, chain_next, chain_start},
 };
 
 use super::tree::{NODE, Tree};
@@ -48,12 +48,12 @@ impl Author {
 
     /// Commits a batch that sets (or takes away) the row `key`.
     pub fn append(&mut self, key: u32, text: Option<&str>, time: SiteTime) {
-        let cells = text.map(|text| {
+        let row = text.map_or(RowChange::Removed, |text| {
             let mut row = RowBuilder::default();
             row.push(ColumnId(1), &Value::Text(text.to_owned().into()));
-            Blob(row.finish())
+            RowChange::Whole(Blob(row.finish()))
         });
-        let change = Change { table: TableId(1), key: Blob(key.to_be_bytes().to_vec()), cells };
+        let change = Change { table: TableId(1), key: Blob(key.to_be_bytes().to_vec()), row };
         let seq = StreamSeq(self.batches.len() as u64 + 1);
         let batch = Batch {
             origin: self.origin,
@@ -153,11 +153,12 @@ pub(crate) fn replay(batch: &Batch, rows: &mut Rows) {
         if rows.get(&place).is_some_and(|row| row.seq >= batch.seq) {
             continue;
         }
-        match &change.cells {
-            None => {
+        match &change.row {
+            RowChange::Removed => {
                 rows.remove(&place);
             }
-            Some(cells) => {
+            // These authors name every column.
+            RowChange::Whole(cells) | RowChange::Columns { cells, .. } => {
                 let row =
                     PieceRow { table: place.table, key: place.key.clone(), cells: cells.clone(), seq: batch.seq, time: batch.site_time };
                 rows.insert(place, row);

@@ -1,9 +1,9 @@
 use kho_storage::{
     codec::Blob,
     command::{PieceRow, RowPlace},
-    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, TableId},
+    ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, TableId},
     register::Revocation,
-    stream::{Head, KEY_BYTES_MAX, SignedHead},
+    stream::{Head, KEY_BYTES_MAX, RowChange, SignedHead},
 };
 use proptest::prelude::*;
 
@@ -152,8 +152,12 @@ fn numbers_at_their_ends_are_refused_and_not_added_up() {
 #[test]
 fn a_row_that_is_no_row_is_refused_even_when_the_author_signs() {
     let (tree, author) = tree_and_author();
-    let spoil: [fn(&mut Change); 3] =
-        [|c| c.cells = Some(Blob(vec![0xff; 3])), |c| c.key = Blob(vec![1; KEY_BYTES_MAX + 1]), |c| c.key = Blob(vec![])];
+    let spoil: [fn(&mut Change); 4] = [
+        |c| c.row = RowChange::Whole(Blob(vec![0xff; 3])),
+        |c| c.row = RowChange::Columns { cells: Blob(vec![]), cleared: vec![ColumnId(2), ColumnId(2)] },
+        |c| c.key = Blob(vec![1; KEY_BYTES_MAX + 1]),
+        |c| c.key = Blob(vec![]),
+    ];
     for change in spoil {
         let mut batch = Batch::decode(&author.batches[0]).expect("own batch");
         let BatchBody::Rows { changes, .. } = &mut batch.body else { panic!("rows were entered") };

@@ -1,21 +1,21 @@
 //! Applying changes to rows: the old row is removed and the new one inserted, with digest, row count and cubes kept in step.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use super::{
     Warehouse,
     value::{StoredRow, decode_row_value, encode_row_value},
 };
 use crate::{
-    db::{Db, WriteSet},
+    db::{Db, DbValue, WriteSet},
     digest::{DigestSum, LogicalRow},
     error::StorageError,
     ids::{Generation, OriginId, SiteTime, StreamSeq, TableId},
     keys::{self, Space},
     planted::{Bug, planted},
-    row::RowCells,
+    row::{ROW_BYTES_MAX, RowCells},
     schema::{CompiledCube, Schema},
-    stream::Change,
+    stream::{Change, RowChange},
 };
 
 /// Cubes by table, resolved once.
@@ -62,6 +62,12 @@ pub(super) struct RowsChange<'w> {
     cell: Vec<u8>,
 }
 
+/// The rows that changes meet, as the database holds them: read once, to check a request and to apply it.
+pub(super) struct HeldRows<'w> {
+    /// Stored keys and values, by place of the change.
+    rows: Vec<(Vec<u8>, Option<DbValue<'w>>)>,
+}
+
 impl<'w> RowsChange<'w> {
     pub fn new(warehouse: &'w Warehouse, db: &'w Db, origin: OriginId, generation: Generation, sum: DigestSum, rows: u64) -> Self {
         Self {
@@ -77,23 +83,42 @@ impl<'w> RowsChange<'w> {
         }
     }
 
-    /// Whether a row stands there now, counting what this command did before.
-    pub fn holds(&self, table: TableId, key: &[u8]) -> Result<bool, StorageError> {
-        let stored = keys::row(table, self.origin, self.generation, key);
-        match self.written.get(&stored) {
-            Some(row) => Ok(row.is_some()),
-            None => Ok(self.db.value(Space::Rows, &stored)?.is_some()),
-        }
+    /// Reads the rows that `changes` meet.
+    pub fn read(&self, changes: &[Change]) -> Result<HeldRows<'w>, StorageError> {
+        let stored_keys: Vec<Vec<u8>> =
+            changes.iter().map(|change| keys::row(change.table, self.origin, self.generation, &change.key)).collect();
+        let db = self.db;
+        let values = db.values(Space::Rows, stored_keys.iter().map(Vec::as_slice))?;
+        Ok(HeldRows { rows: stored_keys.into_iter().zip(values).collect() })
+    }
+
+    /// The row that the change at `place` meets now, counting what this command did before.
+    pub fn met<'h>(&'h self, held: &'h HeldRows<'_>, place: usize) -> Result<Option<StoredRow<'h>>, StorageError> {
+        let Some((stored_key, value)) = held.rows.get(place) else { return Ok(None) };
+        let value = match self.written.get(stored_key) {
+            Some(row) => row.as_deref(),
+            None => value.as_deref(),
+        };
+        value.map(|value| decode_row_value(stored_key, value)).transpose()
     }
 
     /// Applies the changes of one batch.
     pub fn apply(&mut self, changes: &[Change], seq: StreamSeq, time: SiteTime, replay: Replay) -> Result<(), StorageError> {
-        let stored_keys: Vec<Vec<u8>> =
-            changes.iter().map(|change| keys::row(change.table, self.origin, self.generation, &change.key)).collect();
-        let db = self.db;
-        let held = db.values(Space::Rows, stored_keys.iter().map(Vec::as_slice))?;
+        let held = self.read(changes)?;
+        self.apply_to(held, changes, seq, time, replay)
+    }
+
+    /// Applies the changes of one batch to the rows that they meet, which were [read](Self::read) before.
+    pub fn apply_to(
+        &mut self,
+        held: HeldRows<'_>,
+        changes: &[Change],
+        seq: StreamSeq,
+        time: SiteTime,
+        replay: Replay,
+    ) -> Result<(), StorageError> {
         self.written.reserve(changes.len());
-        for ((change, stored_key), held) in changes.iter().zip(stored_keys).zip(held) {
+        for (change, (stored_key, held)) in changes.iter().zip(held.rows) {
             let written = self.written.get(&stored_key);
             let is_a_pieces = written.is_none() || planted(Bug::RowChangedTwiceOverPieces);
             let old = match written {
@@ -104,14 +129,20 @@ impl<'w> RowsChange<'w> {
             if replay == Replay::OverPieces && is_a_pieces && old.as_ref().is_some_and(|old| old.seq >= seq) {
                 continue;
             }
-            if let Some(old) = old {
-                self.remove(change.table, &change.key, &old)?;
+            let cells = cells_after(&change.row, old.as_ref());
+            if cells.as_ref().is_some_and(|cells| cells.len() > ROW_BYTES_MAX) {
+                // The author refuses such a request. Of an author that did not, it changes nothing, here as at every other holder.
+                continue;
             }
-            let new = change.cells.as_ref().map(|cells| StoredRow { seq, time, cells });
+            if let Some(old) = &old {
+                self.remove(change.table, &change.key, old)?;
+            }
+            let new = cells.as_deref().map(|cells| StoredRow { seq, time, cells });
             if let Some(new) = &new {
                 self.insert(change.table, &change.key, new);
             }
-            self.written.insert(stored_key, new.map(|new| encode_row_value(&new)));
+            let new = new.map(|new| encode_row_value(&new));
+            self.written.insert(stored_key, new);
         }
         Ok(())
     }
@@ -170,6 +201,20 @@ impl<'w> RowsChange<'w> {
                     self.cells.insert(self.cell.clone(), amount);
                 }
             }
+        }
+    }
+}
+
+/// The row's cells after a change that meets `old`; `None` when it stands no more.
+pub(super) fn cells_after<'c>(change: &'c RowChange, old: Option<&StoredRow<'_>>) -> Option<Cow<'c, [u8]>> {
+    match (change, old) {
+        (RowChange::Removed, _) => None,
+        (RowChange::Whole(cells) | RowChange::Columns { cells, .. }, None) | (RowChange::Whole(cells), _) => {
+            Some(Cow::Borrowed(&cells[..]))
+        }
+        (RowChange::Columns { cells, .. }, Some(_)) if planted(Bug::UnnamedColumnsCleared) => Some(Cow::Borrowed(&cells[..])),
+        (RowChange::Columns { cells, cleared }, Some(old)) => {
+            Some(Cow::Owned(RowCells::trusted(old.cells).merged(RowCells::trusted(cells), cleared)))
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod carriers;
 mod cubes;
+mod named_columns;
 mod promises;
 mod request_keys;
 mod transfers;
@@ -20,7 +21,7 @@ use crate::{
     row::RowBuilder,
     schema::{PartialDate, Value, population},
     signature::{SignatureAlgorithm, SigningKey},
-    stream::{Change, Head, Segment, SignedHead},
+    stream::{Change, Head, RowChange, Segment, SignedHead},
 };
 
 const DISTRICT: OriginId = OriginId(3);
@@ -172,13 +173,13 @@ fn person(id: &str, commune: u32, sex: u32, birth: &str) -> Change {
     row.push(ColumnId(13), &Value::Code(0));
     row.push(ColumnId(14), &Value::Area(commune));
     row.push(ColumnId(15), &Value::Code(0));
-    Change { table: PERSON, key: id.as_bytes().to_vec().into(), cells: Some(row.finish().into()) }
+    Change { table: PERSON, key: id.as_bytes().to_vec().into(), row: RowChange::Whole(row.finish().into()) }
 }
 
 fn gone(id: &str) -> Change {
-    Change { table: PERSON, key: id.as_bytes().to_vec().into(), cells: None }
+    Change { table: PERSON, key: id.as_bytes().to_vec().into(), row: RowChange::Removed }
 }
 
 fn request(key: &str, changes: Vec<Change>) -> WriteRequest {
-    WriteRequest { key: key.into(), body_hash: Hash32::of(&codec::encode(&changes).expect("encodes")), changes }
+    WriteRequest { key: key.into(), body_hash: Hash32::of(&codec::encode(&changes).expect("encodes")), changes, needs: vec![] }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 use super::{
     REQUEST_KEPT_MS, Warehouse,
     meta::{put_meta, put_origin, read_meta, read_origin},
+    needs::unmet_need,
     origin::{OriginState, RequestRecord, StreamRecord},
     rows::{Replay, RowsChange},
     value::encode_stream_record,
@@ -59,11 +60,12 @@ impl Warehouse {
                 outcomes.push(WriteOutcome::Busy);
                 continue;
             }
-            if let Some(index) = missing_row(&rows, &request.changes)? {
-                outcomes.push(WriteOutcome::RowMissing { index });
+            let held = rows.read(&request.changes)?;
+            if let Some(refused) = unmet_need(&rows, &held, request)? {
+                outcomes.push(refused);
                 continue;
             }
-            rows.apply(&request.changes, state.next, time, Replay::InOrder)?;
+            rows.apply_to(held, &request.changes, state.next, time, Replay::InOrder)?;
             let count = u32::try_from(request.changes.len()).unwrap_or(u32::MAX);
             let record = RequestRecord { body_hash: request.body_hash, epoch: state.epoch, seq: state.next, changes: count };
             accepted.insert(&request.key, (record, outcomes.len()));
@@ -123,16 +125,6 @@ fn repeated(earlier: &RequestRecord, request: &WriteRequest) -> WriteOutcome {
     } else {
         WriteOutcome::RequestKeyReused { first_body_hash: earlier.body_hash, seq: earlier.seq }
     }
-}
-
-/// The first change that takes away a row that is not there.
-fn missing_row(rows: &RowsChange<'_>, changes: &[Change]) -> Result<Option<u32>, StorageError> {
-    for (index, change) in changes.iter().enumerate() {
-        if change.cells.is_none() && !rows.holds(change.table, &change.key)? {
-            return Ok(Some(u32::try_from(index).unwrap_or(u32::MAX)));
-        }
-    }
-    Ok(None)
 }
 
 /// Moves an origin's state past `batch` and keeps the batch. The digest sum must already stand after it.

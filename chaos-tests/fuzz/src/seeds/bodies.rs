@@ -39,12 +39,19 @@ pub fn without(person: u32) -> String {
     format!("{{\"table\":\"person\",\"delete\":\"P{person}\"}}\n")
 }
 
+/// Some columns of a person who stands: one is set, one is cleared.
+pub fn moved(person: u32) -> String {
+    let row = serde_json::json!({ "person_id": format!("P{person}"), "marital": null, "residence_status": "absent" });
+    format!("{}\n", serde_json::json!({ "table": "person", "row": row }))
+}
+
 pub(super) fn seeds(seeds: &mut Vec<Seed>) {
     let ndjson = persons_ndjson(0, 3) + &without(1);
     for piece in [0, 1, 16] {
         seeds.push(("entry_ndjson", joined(&[&[piece], ndjson.as_bytes()])));
         seeds.push(("entry_csv", joined(&[&[piece * 3], persons_csv(0, 4).as_bytes()])));
     }
+    seeds.push(("entry_ndjson", joined(&[&[9], (persons_ndjson(0, 2) + &moved(7)).as_bytes()])));
     seeds.push(("entry_ndjson", joined(&[b"\x05\xef\xbb\xbf", ndjson.as_bytes()])));
     seeds.push(("entry_ndjson", b"\x02{\"table\":\"person\",\"row\":{\"seq\":\"x\"}}\n{\n[]\n".to_vec()));
     seeds.push(("entry_csv", b"\x04event_id,type,event_date,commune_code,catalogue_version\r\nE1,death,2019,00001,legacy-63\r\n".to_vec()));

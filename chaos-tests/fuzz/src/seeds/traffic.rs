@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use kho_node::entry::{EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntrySchema, EntryScope};
+use kho_node::entry::{CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntrySchema, EntryScope, UnnamedColumns};
 use kho_replication::{
     frames::{ChildFrame, Cursor, ParentFrame},
     intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeConfig, IntakeInput, SiteLeader},
@@ -75,15 +75,17 @@ impl Traffic {
         let first = batch * 6;
         let (format, body) = match batch % 2 {
             0 => (EntryFormat::Csv { table: "person".into() }, bodies::persons_csv(first, first + 6)),
-            _ => (EntryFormat::Ndjson, bodies::persons_ndjson(first, first + 6) + &bodies::without(first - 2)),
+            _ => (EntryFormat::Ndjson, bodies::persons_ndjson(first, first + 6) + &bodies::without(first - 2) + &bodies::moved(first - 3)),
         };
         let scope = EntryScope { areas: vec![AreaScope { catalogue: "legacy-63".into(), code: "001".into() }] };
         let schema = Arc::new(EntrySchema::compile(population()));
         let refused = |refusal| anyhow::anyhow!("a good body is refused: {refusal:?}");
-        let mut reader = EntryReader::new(schema, scope, format, EntryEncoding::Identity, EntryLimits::default()).map_err(refused)?;
+        let (encoding, limits) = (EntryEncoding::Identity, EntryLimits::default());
+        let mut reader = EntryReader::new(schema, scope, format, encoding, UnnamedColumns::Stay, limits).map_err(refused)?;
         reader.feed(body.as_bytes()).map_err(refused)?;
         let checked = reader.finish().map_err(refused)?;
-        let request = WriteRequest { key: format!("seed-{batch}"), body_hash: checked.body_hash, changes: checked.changes };
+        let CheckedBatch { changes, needs, body_hash, .. } = checked;
+        let request = WriteRequest { key: format!("seed-{batch}"), body_hash, changes, needs };
         let time = SiteTime(NOW.0 + i64::from(batch) * 1000);
         self.apply(site, Command::Write { site_time: time, origin: ORIGIN, requests: vec![request] })?;
         let state = site.warehouse.origin(ORIGIN)?.context("something was written")?;

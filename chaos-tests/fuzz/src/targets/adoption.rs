@@ -114,7 +114,7 @@ fn rows_left(changes: &[Change]) -> u64 {
     let mut left = BTreeSet::new();
     for change in changes {
         let place = (change.table, &change.key);
-        if change.cells.is_some() {
+        if change.cells().is_some() {
             left.insert(place)
         } else {
             left.remove(&place)

@@ -2,10 +2,11 @@
 
 use kho_replication::verified::ReceivedSegment;
 use kho_storage::{
+    checks::check_change,
     codec::Blob,
     ids::{Hash32, SiteTime, StreamSeq},
     row::{RowBuilder, RowCells},
-    stream::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Head, KEY_BYTES_MAX, SEGMENT_BYTES_MAX, Segment, SignedHead},
+    stream::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, Head, SEGMENT_BYTES_MAX, Segment, SignedHead},
 };
 
 use super::choice;
@@ -56,7 +57,7 @@ pub fn batch(bytes: &[u8]) {
     } else if let Some(batch) = decoded::<Batch>(rest) {
         assert_eq!(Batch::decode(&batch.encode().expect("it was read")), Ok(batch.clone()));
         if let BatchBody::Rows { changes, .. } = &batch.body {
-            changes.iter().flat_map(|change| &change.cells).for_each(|cells| row(cells));
+            changes.iter().filter_map(Change::cells).for_each(|cells| row(cells));
         }
     }
 }
@@ -76,7 +77,6 @@ fn within_bounds(batch: &Batch, bytes: &Blob) {
     let BatchBody::Rows { changes, .. } = &batch.body else { return };
     assert!(changes.len() <= BATCH_CHANGES_MAX);
     for change in changes {
-        assert!((1..=KEY_BYTES_MAX).contains(&change.key.len()));
-        assert!(change.cells.iter().all(|cells| RowCells::check(cells).is_ok()), "a verified row is canonical");
+        assert!(check_change(change).is_ok(), "a verified change has the form of one");
     }
 }

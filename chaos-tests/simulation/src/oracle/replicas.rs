@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use kho_storage::{
-    ids::{Hash32, OriginId, TableId},
-    stream::{BatchBody, Change},
+    ids::{ColumnId, Hash32, OriginId, TableId},
+    row::{RowBuilder, RowCells},
+    stream::{BatchBody, Change, RowChange},
     warehouse::OriginState,
 };
 
 use crate::{
+    client,
     ledger::{Ledger, start},
     site::Site,
     world::World,
@@ -26,6 +28,7 @@ pub fn judge(world: &World) -> Result<(), String> {
             let rows = replayed.entry((origin, state.chain)).or_insert_with(|| replay(&world.ledger, origin, state.chain));
             let named = |why: String| format!("{}: origin {origin}: {why}", crate::tree::name(site.id));
             is_whole(site, origin).map_err(named)?;
+            are_sound(rows).map_err(named)?;
             holds_rows(site, origin, &state, rows).map_err(named)?;
             keeps_batches(site, origin, &state, &world.ledger).map_err(named)?;
             is_complete(origin, &state, world).map_err(named)?;
@@ -55,14 +58,38 @@ pub fn replay(ledger: &Ledger, origin: OriginId, chain: Hash32) -> Rows {
     let mut rows = Rows::new();
     for chain_link in batches {
         let BatchBody::Rows { changes, .. } = &chain_link.batch.body else { continue };
-        for Change { table, key, cells } in changes {
-            match cells {
-                Some(cells) => drop(rows.insert((*table, key.to_vec()), (chain_link.seq.0, cells.to_vec()))),
-                None => drop(rows.remove(&(*table, key.to_vec()))),
+        for Change { table, key, row } in changes {
+            let (place, seq) = ((*table, key.to_vec()), chain_link.seq.0);
+            match row {
+                RowChange::Whole(cells) => drop(rows.insert(place, (seq, cells.to_vec()))),
+                RowChange::Columns { cells, cleared } => {
+                    let held = rows.remove(&place).unwrap_or_default().1;
+                    rows.insert(place, (seq, with_columns(&held, cells, cleared)));
+                }
+                RowChange::Removed => drop(rows.remove(&place)),
             }
         }
     }
     rows
+}
+
+/// A row in which some columns are set and some cleared.
+fn with_columns(held: &[u8], set: &[u8], cleared: &[ColumnId]) -> Vec<u8> {
+    let mut cells: BTreeMap<_, _> = RowCells::trusted(held).iter().collect();
+    cells.retain(|column, _| !cleared.contains(column));
+    cells.extend(RowCells::trusted(set).iter());
+    let mut row = RowBuilder::default();
+    cells.iter().for_each(|(column, value)| row.push(*column, value));
+    row.finish()
+}
+
+/// Promise 10: no change of some columns leaves a row that lacks what every row has, or that contradicts itself.
+fn are_sound(rows: &Rows) -> Result<(), String> {
+    let flaw = rows.iter().find_map(|((_, key), (seq, cells))| Some((key, seq, client::flaw(cells)?)));
+    match flaw {
+        Some((key, seq, why)) => Err(format!("promise 10: row {} stands since batch {seq}, but {why}", String::from_utf8_lossy(key))),
+        None => Ok(()),
+    }
 }
 
 fn holds_rows(site: &Site, origin: OriginId, state: &OriginState, expected: &Rows) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use kho_replication::intake::ProposeFailure;
 use kho_storage::{
-    command::{Command, Outcome, WriteOutcome},
+    command::{Command, Outcome, RowRefusal, WriteOutcome},
     ids::{OriginId, SiteId},
 };
 
@@ -93,9 +93,11 @@ impl World {
                     self.violated(format!("{}: {why}", tree::name(site)));
                 }
             }
-            WriteOutcome::RowMissing { .. } => self.counts.step(Step::RowMissing),
+            WriteOutcome::RowRefused { why: RowRefusal::Missing, .. } => self.counts.step(Step::RowMissing),
+            WriteOutcome::RowRefused { why: RowRefusal::Incomplete { .. }, .. } => self.counts.step(Step::RowIncomplete),
+            WriteOutcome::RowRefused { why: RowRefusal::ColumnExcluded { .. }, .. } => self.counts.step(Step::ColumnExcluded),
             WriteOutcome::Busy => return self.after(300, Event::EnterAgain(request)),
-            WriteOutcome::RequestKeyReused { .. } | WriteOutcome::NotAuthor => {
+            WriteOutcome::RequestKeyReused { .. } | WriteOutcome::NotAuthor | WriteOutcome::RowRefused { .. } => {
                 self.violated(format!("{}: request {request} came to {outcome:?}", tree::name(site)))
             }
         }

@@ -89,6 +89,8 @@ row-column_missing = the header lacks the required column `{ $column }`
     .hint = add it
 row-row_missing = there is no such row to take away
     .hint = check the key, or leave the row out
+row-row_incomplete = there is no such row of `{ $table }` yet, and a new row needs columns that are not named: { $columns }
+    .hint = name and fill these columns, or check the key
 
 row-nested_value = { $found } stands where one value is wanted
     .hint = give one text or number
@@ -118,6 +120,11 @@ row-not_applicable = `{ $column }` is filled, but `{ $by }` is `{ $given }`
     .hint = leave it empty unless `{ $by }` is one of: { $allowed }
 row-not_applicable_without = `{ $column }` is filled, but `{ $by }` is absent
     .hint = leave it empty unless `{ $by }` is one of: { $allowed }
+
+row-stays_filled = `{ $column }` is filled in the row that stands and would stay so, but it is only for rows whose `{ $by }` is one of: { $allowed }
+    .hint = name `{ $column }` too: leave it empty to clear it, or fill it where it fits
+row-named_without = `{ $column }` is named without `{ $by }`, on which it depends
+    .hint = name both columns, or none of them
 
 row-catalogue_missing = unit { $unit } is given without `{ $column }`; the same code means different units in different catalogues
     .hint = fill in `{ $column }`

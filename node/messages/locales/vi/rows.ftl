@@ -89,6 +89,8 @@ row-column_missing = tiêu đề thiếu cột bắt buộc `{ $column }`
     .hint = hãy thêm cột này
 row-row_missing = không có bản ghi này để xóa
     .hint = hãy kiểm tra khóa, hoặc bỏ dòng này
+row-row_incomplete = bảng `{ $table }` chưa có bản ghi này, và một bản ghi mới cần các cột chưa được nêu: { $columns }
+    .hint = hãy nêu và điền các cột này, hoặc kiểm tra khóa
 
 row-nested_value = có { $found } ở chỗ cần một giá trị đơn
     .hint = hãy ghi một văn bản hoặc một số
@@ -118,6 +120,11 @@ row-not_applicable = `{ $column }` có giá trị, nhưng `{ $by }` là `{ $give
     .hint = hãy để trống, trừ khi `{ $by }` là một trong: { $allowed }
 row-not_applicable_without = `{ $column }` có giá trị, nhưng `{ $by }` để trống
     .hint = hãy để trống, trừ khi `{ $by }` là một trong: { $allowed }
+
+row-stays_filled = `{ $column }` đang có giá trị trong bản ghi hiện có và sẽ giữ nguyên, nhưng cột này chỉ dành cho bản ghi có `{ $by }` là một trong: { $allowed }
+    .hint = hãy nêu cả `{ $column }`: để trống để xóa giá trị, hoặc điền khi phù hợp
+row-named_without = `{ $column }` được nêu mà không có `{ $by }`, là cột mà nó phụ thuộc
+    .hint = hãy nêu cả hai cột, hoặc không nêu cột nào
 
 row-catalogue_missing = có mã đơn vị { $unit } mà không có `{ $column }`; cùng một mã chỉ các đơn vị khác nhau trong các danh mục khác nhau
     .hint = hãy điền `{ $column }`

@@ -12,7 +12,7 @@ use kho_storage::{
     row::RowBuilder,
     schema::{Value, population},
     signature::{PublicKey, SignatureAlgorithm, SigningKey},
-    stream::{Change, Head, SEGMENT_BYTES_MAX, Segment, SignedHead},
+    stream::{Change, Head, RowChange, SEGMENT_BYTES_MAX, Segment, SignedHead},
     warehouse::{AppliedMark, OriginState, Warehouse, WarehouseConfig},
 };
 
@@ -94,7 +94,7 @@ impl World {
     /// Commits changes at a district.
     pub fn write(&mut self, site: u32, time: SiteTime, changes: Vec<Change>) {
         self.requests += 1;
-        let requests = vec![WriteRequest { key: self.requests.to_string(), body_hash: Hash32::ZERO, changes }];
+        let requests = vec![WriteRequest { key: self.requests.to_string(), body_hash: Hash32::ZERO, changes, needs: vec![] }];
         let outcome = apply(&self.sites[&site].warehouse, &Command::Write { site_time: time, origin: OriginId(site), requests });
         assert!(matches!(&outcome, Outcome::Written(written) if matches!(written[..], [WriteOutcome::Committed { .. }])), "{outcome:?}");
     }
@@ -218,10 +218,10 @@ pub fn put(table: &str, cells: &[(&str, String)]) -> Change {
         row.push(column.id, &Value::parse(schema, column, text).expect("a value"));
     }
     let key = cells.iter().find(|(name, _)| *name == table.key).map(|(_, text)| text.clone().into_bytes()).expect("a key");
-    Change { table: table.id, key: Blob(key), cells: Some(Blob(row.finish())) }
+    Change { table: table.id, key: Blob(key), row: RowChange::Whole(Blob(row.finish())) }
 }
 
 /// Takes a row away.
 pub fn take(table: &str, key: &str) -> Change {
-    Change { table: population().table_named(table).expect("a table").id, key: Blob(key.as_bytes().into()), cells: None }
+    Change { table: population().table_named(table).expect("a table").id, key: Blob(key.as_bytes().into()), row: RowChange::Removed }
 }

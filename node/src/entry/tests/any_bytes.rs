@@ -1,6 +1,6 @@
 //! Any bytes, and bodies that are nearly good: a batch or a refusal, the same for every way of cutting, never a panic.
 
-use kho_storage::row::RowCells;
+use kho_storage::checks::check_change;
 use proptest::prelude::*;
 
 use super::{EntryEncoding, EntryFormat, Sent, csv_of, gz, person, put};
@@ -19,9 +19,7 @@ fn reads_alike(sent: &Sent, piece: usize) -> Result<(), TestCaseError> {
     prop_assert_eq!(&whole, &sent.read_in(piece));
     prop_assert_eq!(&whole, &sent.read_in(1));
     match whole {
-        Ok(batch) => prop_assert!(
-            !batch.changes.is_empty() && batch.changes.iter().flat_map(|change| &change.cells).all(|cells| RowCells::check(cells).is_ok())
-        ),
+        Ok(batch) => prop_assert!(!batch.changes.is_empty() && batch.changes.iter().all(|change| check_change(change).is_ok())),
         Err(refusal) => prop_assert!(!refusal.errors.is_empty()),
     }
     Ok(())

@@ -148,21 +148,7 @@ pub(super) fn lines() -> Vec<Bad> {
             WrongRows,
             &[second("event_id", "nested_value")],
         ),
-        after_a_person(
-            "a tower of lists",
-            &deep,
-            WrongRows,
-            &[
-                second("person_id", "nested_value"),
-                second("household_id", "missing"),
-                second("seq", "missing"),
-                second("full_name", "missing"),
-                second("sex", "missing"),
-                second("residence_status", "missing"),
-                second("commune_code", "missing"),
-                second("catalogue_version", "missing"),
-            ],
-        ),
+        after_a_person("a tower of lists", &deep, WrongRows, &[second("person_id", "nested_value")]),
         after_a_person(
             "a truth in a cell",
             &put("event", &event(&[])).replace(r#""death""#, "true"),
@@ -196,7 +182,8 @@ pub(super) fn odd_schemas() -> Vec<Bad> {
     vec![
         note(&[("id", &"ễ".repeat(50))], Some("id"), "key_too_long"),
         note(&[("id", "N1"), ("text", &"a".repeat(17_000))], None, "row_too_long"),
-        note(&[("id", "N1"), ("unit", "00001")], Some("unit"), "catalogue_missing"),
+        note(&[("id", "N1"), ("unit", "00001"), ("version", "")], Some("unit"), "catalogue_missing"),
+        note(&[("id", "N1"), ("unit", "00001")], Some("unit"), "named_without"),
         note(&[("id", "N1"), ("unit", "00001"), ("version", "of-the-future")], Some("version"), "unknown_catalogue"),
     ]
 }
@@ -221,7 +208,7 @@ pub(super) fn records() -> Vec<Bad> {
         csv("a line feed inside quotes moves the lines, not the rows", two(&[("full_name", "An\nBình"), ("person_id", "P1")]) + "x\n", Malformed, &[(Some(2), Some(3), Some("full_name"), "control_character"), (Some(2), Some(3), Some("person_id"), "duplicate_key"), (Some(3), Some(5), None, "csv_ragged")]),
         csv("an operation that does not exist", csv_of(&[person(&[("_op", "put")]), person(&[("_op", "upsert")])]), WrongRows, &at(Some("_op"), "unknown_op")),
         csv("a delete without a key", csv_of(&[person(&[("_op", "")]), person(&[("_op", "delete"), ("person_id", "")])]), WrongRows, &at(Some("person_id"), "key_missing")),
-        csv("a row of a header that is enough for deletes only", "_op,person_id,household_id,seq,full_name,sex,residence_status,commune_code\ndelete,P1,,,,,,\nput,P2,H1,1,An,male,absent,00001\n".into(), WrongRows, &at(Some("catalogue_version"), "missing")),
+        csv("a row of a header that is enough for deletes only", "_op,person_id,household_id,seq,full_name,sex,residence_status,commune_code\ndelete,P1,,,,,,\nput,P2,H1,1,An,male,absent,00001\n".into(), WrongRows, &at(Some("commune_code"), "named_without")),
     ]
 }
 
@@ -243,7 +230,10 @@ pub(super) fn headers() -> Vec<Bad> {
         csv("an unknown column in the header", good().replacen("insurance_no", "insurance", 1), &at("insurance", "unknown_column")),
         csv("a column twice in the header", good().replacen("insurance_no", "pin", 1), &at("pin", "duplicate_column")),
         csv("the operation twice in the header", good().replacen("pin,insurance_no", "_op,_op", 1), &at("_op", "duplicate_column")),
-        csv("neither key nor required columns", "household_id,seq\nH1,1\n".into(), &lacking),
+        csv("no key", "household_id,seq\nH1,1\n".into(), &at("person_id", "key_missing")),
+        Sent::csv("person", "household_id,seq\nH1,1\n").clearing().refused("neither key nor required columns", WrongRows, &lacking),
+        csv("a unit without its catalogue", good().replacen(",catalogue_version", "", 1), &at("commune_code", "named_without")),
+        csv("a catalogue without its unit", good().replacen(",commune_code", "", 1), &at("catalogue_version", "named_without")),
         csv("semicolons", "person_id;seq\nP1;1\n".into(), &at("person_id;seq", "unknown_column")),
         csv("no header", "P1\nP2\n".into(), &at("P1", "unknown_column")),
         Sent::csv("persons", "person_id\nP1\n").refused("a table that does not exist", WrongRows, &[(None, None, None, "unknown_table")]),

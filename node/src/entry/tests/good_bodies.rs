@@ -31,7 +31,7 @@ fn ndjson_and_csv_of_the_same_rows_give_the_same_changes() {
     assert_ne!(ndjson.body_hash, csv.body_hash);
     let second = &csv.changes[1];
     assert_eq!((second.table, &second.key[..]), (TableId(2), b"P2".as_slice()));
-    let cells = RowCells::check(second.cells.as_ref().expect("a put")).expect("canonical");
+    let cells = RowCells::check(second.cells().expect("a put")).expect("canonical");
     let texts: Vec<_> =
         cells.iter().map(|(id, value)| value.to_text(population(), population().tables[1].column(id).expect("known"))).collect();
     assert_eq!(
@@ -149,7 +149,7 @@ fn deletes_need_their_key_alone_and_no_area() {
         .scoped(&[])
         .read()
         .expect("deletes");
-    assert!(ndjson.changes.iter().all(|change| change.cells.is_none()));
+    assert!(ndjson.changes.iter().all(|change| change.cells().is_none()));
     assert_eq!(
         ndjson.changes.iter().map(|change| (change.table, change.key.to_vec())).collect::<Vec<_>>(),
         [(TableId(2), b"P9".to_vec()), (TableId(3), b"E1".to_vec())]
@@ -160,7 +160,7 @@ fn deletes_need_their_key_alone_and_no_area() {
         person(&[("_op", ""), ("person_id", "P3")]),
     ]);
     let mixed = Sent::csv("person", mixed).read().expect("puts and a delete");
-    assert_eq!(mixed.changes.iter().map(|change| change.cells.is_some()).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(mixed.changes.iter().map(|change| change.cells().is_some()).collect::<Vec<_>>(), [true, false, true]);
     let keys_alone = Sent::csv("person", "person_id,_op\nP1,delete\nP2,delete\n").read().expect("deletes");
     assert_eq!(keys_alone.rows, 2);
 }

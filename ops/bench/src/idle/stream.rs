@@ -11,7 +11,7 @@ use kho_storage::{
     row::RowBuilder,
     schema::{Value, population},
     signature::SigningKey,
-    stream::{Batch, BatchBody, Change, Head, Segment, SignedHead, chain_next, chain_start},
+    stream::{Batch, BatchBody, Change, Head, RowChange, Segment, SignedHead, chain_next, chain_start},
 };
 
 const FIRST: StreamSeq = StreamSeq(1);
@@ -51,7 +51,7 @@ impl IdleStream {
         let epoch = Epoch::first(tree, origin);
         let change = person()?;
         let mut sum = DigestSum::default();
-        let cells = change.cells.clone().unwrap_or_default();
+        let cells = change.cells().cloned().unwrap_or_default();
         sum.add(&LogicalRow { origin, table: change.table, key: &change.key, cells: &cells, seq: FIRST, time: now });
         let batch = Batch { origin, epoch, seq: FIRST, site_time: now, body: BatchBody::Rows { requests: vec![], changes: vec![change] } }
             .encode()?;
@@ -104,7 +104,7 @@ fn person() -> anyhow::Result<Change> {
         let column = table.column_named(name).ok_or_else(|| anyhow::anyhow!("the table {TABLE} has no column {name}"))?;
         row.push(column.id, &Value::parse(schema, column, text).map_err(|error| anyhow::anyhow!("{name}: {error:?}"))?);
     }
-    Ok(Change { table: table.id, key: Blob(CELLS[0].1.as_bytes().to_vec()), cells: Some(Blob(row.finish())) })
+    Ok(Change { table: table.id, key: Blob(CELLS[0].1.as_bytes().to_vec()), row: RowChange::Whole(Blob(row.finish())) })
 }
 
 #[cfg(test)]

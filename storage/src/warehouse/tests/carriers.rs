@@ -22,7 +22,7 @@ fn district(tree: &Tree, name: &str, batches: i64, born: &str) -> Node {
 fn altered(mut segment: Segment, commune: u32) -> Segment {
     let mut batch = Batch::decode(&segment.batches[0]).expect("own bytes");
     let BatchBody::Rows { changes, .. } = &mut batch.body else { panic!("rows") };
-    changes[0].cells = person("p0", commune, 1, "1999").cells;
+    changes[0].row = person("p0", commune, 1, "1999").row;
     segment.batches[0] = batch.encode().expect("encodes");
     segment
 }

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{command::ParentCursor, stream::HEAD_AHEAD_MS_MAX};
+use crate::{
+    command::{ParentCursor, RowRefusal},
+    stream::HEAD_AHEAD_MS_MAX,
+};
 
 #[test]
 fn promise_3_a_retry_with_the_same_request_key_is_applied_once_and_another_body_is_refused() {
@@ -26,7 +29,7 @@ fn promise_10_a_request_that_takes_away_a_missing_row_changes_nothing_while_its_
     let mut district = tree.node("d", 3);
     let outcomes = district
         .write(10, vec![request("1", vec![person("a", 1, 0, "2000"), gone("ghost")]), request("2", vec![person("b", 1, 1, "2001")])]);
-    assert_eq!(outcomes[0], WriteOutcome::RowMissing { index: 1 });
+    assert_eq!(outcomes[0], WriteOutcome::RowRefused { index: 1, why: RowRefusal::Missing });
     assert!(matches!(outcomes[1], WriteOutcome::Committed { .. }));
     assert_eq!(district.prove().rows, 1);
 }
@@ -250,7 +253,7 @@ fn a_site_takes_no_further_batch_while_too_much_stands_without_a_head() {
             let id = format!("{batch}-{n}");
             let mut row = RowBuilder::default();
             row.push(ColumnId(1), &Value::Text("x".repeat(10_000).into()));
-            Change { table: PERSON, key: id.into_bytes().into(), cells: Some(row.finish().into()) }
+            Change { table: PERSON, key: id.into_bytes().into(), row: RowChange::Whole(row.finish().into()) }
         };
         vec![request(&batch.to_string(), (0..300).map(row).collect())]
     };
@@ -301,7 +304,7 @@ fn a_row_changed_behind_the_digest_is_found_and_named() {
     for node in [&mut one, &mut two] {
         node.write(10, vec![request("1", (0..50).map(|n| person(&format!("p{n}"), 1, 0, "2000")).collect())]);
     }
-    two.warehouse.tamper_with_row(DISTRICT, PERSON, b"p7", &person("p7", 1, 1, "2000").cells.expect("a row")).expect("writes");
+    two.warehouse.tamper_with_row(DISTRICT, PERSON, b"p7", person("p7", 1, 1, "2000").cells().expect("a row")).expect("writes");
     let proof = two.warehouse.recompute(DISTRICT, &mut |_, _| {}).expect("reads").expect("held");
     assert!(!proof.holds() && !proof.cube_differences.is_empty());
     let buckets = |node: &Node, secret| node.warehouse.key_buckets(DISTRICT, ComparisonKey(secret)).expect("reads");

@@ -25,7 +25,7 @@ fn trimmed_district_called(name: &str, tree: &Tree) -> Node {
 }
 
 /// Forgets everything before `next`, as after the parent's acknowledgement.
-fn trim_all(district: &mut Node, next: u64) {
+pub(super) fn trim_all(district: &mut Node, next: u64) {
     district.apply(&Command::RecordParent {
         parent: SiteId(2),
         cursors: vec![ParentCursor { origin: DISTRICT, epoch: Epoch::first("test", DISTRICT), next: StreamSeq(next) }],
@@ -37,11 +37,11 @@ fn start_of(district: &Node) -> TransferStart {
     district.warehouse.read(|r| r.transfer_start(DISTRICT)).expect("reads").expect("held")
 }
 
-fn piece_of(district: &Node, from: &RowPlace, bytes_max: usize) -> TransferPiece {
+pub(super) fn piece_of(district: &Node, from: &RowPlace, bytes_max: usize) -> TransferPiece {
     district.warehouse.read(|r| r.piece(DISTRICT, from, bytes_max)).expect("reads").expect("held")
 }
 
-fn begin(province: &mut Node, district: &Node) -> Outcome {
+pub(super) fn begin(province: &mut Node, district: &Node) -> Outcome {
     province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start: start_of(district) })
 }
 
@@ -95,7 +95,7 @@ fn a_transfer_with_a_forged_row_is_abandoned_and_the_old_generation_stays() {
     let start = district.warehouse.read(|r| r.transfer_start(DISTRICT)).expect("reads").expect("held");
     province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start });
     let mut piece = piece_of(&district, &RowPlace::default(), usize::MAX);
-    piece.rows[1].cells = person("x", 2, 1, "1950").cells.expect("a row");
+    piece.rows[1].cells = person("x", 2, 1, "1950").cells().expect("a row").clone();
     province.apply(&Command::AdoptPiece { piece });
     let segment = district.segment(4);
     assert!(matches!(province.apply(&tree.adopt(segment)), Outcome::Refused(Refusal::DigestMismatch { .. })));
@@ -217,7 +217,7 @@ fn promise_4_a_signed_row_with_values_that_no_entry_lets_in_is_adopted_counted_a
     row.push(ColumnId(8), &Value::Code(u32::MAX));
     row.push(ColumnId(14), &Value::Area(u32::MAX));
     row.push(ColumnId(15), &Value::Code(u32::MAX));
-    wild.cells = Some(row.finish().into());
+    wild.row = RowChange::Whole(row.finish().into());
     district.write(10, vec![request("1", vec![wild])]);
     tree.head(&mut district, 11);
     assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));
