@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use kho_node::entry::UnnamedColumns;
 use kho_ops::client::BatchUpload;
 
 /// Columns of a person's row in CSV, the key first.
@@ -89,6 +90,7 @@ impl People {
             request_key: self.request_key(&numbers),
             table: Some("person".into()),
             content_type: "text/csv",
+            unnamed: UnnamedColumns::Stay,
             body: Bytes::from(self.csv(numbers)),
         }
     }

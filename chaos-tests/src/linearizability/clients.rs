@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::join_all;
+use kho_node::entry::UnnamedColumns;
 use kho_ops::client::{BatchUpload, NodeClient};
 use kho_storage::ids::SiteId;
 use rand::{Rng as _, SeedableRng as _};
@@ -124,6 +125,12 @@ impl Client {
             "marital": "single", "residence_status": "permanent", "commune_code": self.commune, "catalogue_version": "legacy-63",
         });
         let body = serde_json::json!({ "table": "person", "row": row }).to_string();
-        BatchUpload { request_key: format!("w-{value}"), table: None, content_type: "application/x-ndjson", body: Bytes::from(body) }
+        BatchUpload {
+            request_key: format!("w-{value}"),
+            table: None,
+            content_type: "application/x-ndjson",
+            unnamed: UnnamedColumns::Stay,
+            body: Bytes::from(body),
+        }
     }
 }

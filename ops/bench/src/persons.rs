@@ -6,6 +6,7 @@ use std::{borrow::Cow, ops::Range, path::Path};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
+use kho_node::entry::UnnamedColumns;
 use kho_ops::client::BatchUpload;
 use kho_synth::{Catalogue, Layout, SynthPlan};
 
@@ -120,7 +121,13 @@ impl PersonBatch {
 
     /// As a client of Kho sends it.
     pub fn upload(&self) -> BatchUpload {
-        BatchUpload { request_key: self.request_key.clone(), table: Some(TABLE.into()), content_type: "text/csv", body: self.body.clone() }
+        BatchUpload {
+            request_key: self.request_key.clone(),
+            table: Some(TABLE.into()),
+            content_type: "text/csv",
+            unnamed: UnnamedColumns::Stay,
+            body: self.body.clone(),
+        }
     }
 
     /// Names of the columns in the order of the rows' fields, between commas.

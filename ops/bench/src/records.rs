@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use data_encoding::BASE64URL_NOPAD;
+use kho_node::entry::UnnamedColumns;
 use kho_ops::client::BatchUpload;
 
 /// Bytes of a record's value.
@@ -52,7 +53,7 @@ pub fn upload(numbers: Range<u64>) -> BatchUpload {
         body.push_str(&value(number));
         body.push('\n');
     }
-    BatchUpload { request_key, table: Some(TABLE.into()), content_type: "text/csv", body: body.into() }
+    BatchUpload { request_key, table: Some(TABLE.into()), content_type: "text/csv", unnamed: UnnamedColumns::Stay, body: body.into() }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use kho_local_tree::{LocalTree, PlannedSite, TreePlan};
+use kho_node::entry::UnnamedColumns;
 use kho_ops::client::{BatchUpload, CallError, IndicatorQuestion};
 use kho_storage::{
     ids::{NodeId, SiteId, Tier},
@@ -78,6 +79,7 @@ async fn records_of_an_own_schema_are_entered_read_verified_and_inspected_and_wh
         request_key: key.into(),
         table: Some(table.into()),
         content_type: "text/csv",
+        unnamed: UnnamedColumns::Stay,
         body: body.to_owned().into(),
     };
     client.enter(upload("one", "parcel", "parcel_id,area_m2\nP1,250\nP2,\n")).await.expect("entered");

@@ -10,6 +10,7 @@ use kho_node::{
         BatchAccepted, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, IndicatorAnswer, NodePlace,
         OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, StatusReport, StoodAt,
     },
+    entry::UnnamedColumns,
 };
 use kho_storage::{
     ids::{NodeId, OriginId, SiteId, StreamSeq},
@@ -48,6 +49,8 @@ pub struct BatchUpload {
     /// Needed for CSV.
     pub table: Option<String>,
     pub content_type: &'static str,
+    /// What happens to columns that the body does not name.
+    pub unnamed: UnnamedColumns,
     pub body: Bytes,
 }
 
@@ -258,6 +261,7 @@ fn entry_request(batch: BatchUpload) -> Request {
     let payload = Payload::Bytes { content_type: batch.content_type, body: batch.body };
     Request::write(Method::POST, &["v1", "batches"], payload, Idempotency::Idempotent)
         .with("table", batch.table)
+        .with("unnamed", Some(batch.unnamed).filter(|unnamed| *unnamed != UnnamedColumns::default()).map(UnnamedColumns::word))
         .header(REQUEST_KEY_HEADER, batch.request_key)
 }
 

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kho_node::api::{NodePlace, SiteInit};
+use kho_node::{
+    api::{NodePlace, SiteInit},
+    entry::UnnamedColumns,
+};
 use kho_storage::ids::OriginId;
 use serde_json::json;
 
@@ -19,7 +22,13 @@ use super::{
 use crate::failure::{Failure, FailureKind};
 
 fn batch() -> BatchUpload {
-    BatchUpload { request_key: "k-1".into(), table: Some("person".into()), content_type: "text/csv", body: "a\n1\n".into() }
+    BatchUpload {
+        request_key: "k-1".into(),
+        table: Some("person".into()),
+        content_type: "text/csv",
+        unnamed: UnnamedColumns::Stay,
+        body: "a\n1\n".into(),
+    }
 }
 
 fn accepted() -> Reply {

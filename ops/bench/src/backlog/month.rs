@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use kho_node::entry::UnnamedColumns;
 use kho_ops::client::BatchUpload;
 use kho_synth::{Catalogue, Layout, SynthPlan};
 
@@ -112,6 +113,7 @@ fn slips(table: &str, header: &str, rows: &[impl AsRef<str>], collaborators: usi
             request_key: format!("slip-{table}-{number}"),
             table: Some(table.into()),
             content_type: "text/csv",
+            unnamed: UnnamedColumns::Stay,
             body: body.into(),
         }
     };

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use blake3::Hasher;
 use bytes::Bytes;
-use kho_node::api::RowProblem;
+use kho_node::{api::RowProblem, entry::UnnamedColumns};
 use kho_storage::ids::Hash32;
 use serde::{Deserialize, Serialize};
 
@@ -66,11 +66,11 @@ impl Batch {
         self.end.mark.rows - self.first.rows
     }
 
-    /// The request key: the same for the same records at the same place of the same table, whatever the file is called.
-    /// `again` sets a deliberate second import apart.
-    pub fn request_key(&self, table: Option<&str>, again: &str) -> String {
+    /// The request key: the same for the same records at the same place of the same table that mean the same, whatever the file is
+    /// called. `again` sets a deliberate second import apart.
+    pub fn request_key(&self, table: Option<&str>, unnamed: UnnamedColumns, again: &str) -> String {
         let mut hasher = Hasher::new();
-        for part in ["kho import 1", self.form.word(), table.unwrap_or_default(), again] {
+        for part in ["kho import 2", self.form.word(), table.unwrap_or_default(), unnamed.word(), again] {
             hasher.update(part.as_bytes()).update(b"\0");
         }
         hasher.update(&self.first.rows.to_le_bytes()).update(&self.body);
@@ -337,7 +337,8 @@ mod tests {
             let resumed = all(open(&text, RecordForm::Csv, rows_max, Some(&whole[after].end)));
             prop_assert_eq!(resumed.len(), whole.len() - after - 1);
             for (again, before) in resumed.iter().zip(&whole[after + 1..]) {
-                prop_assert_eq!(again.request_key(Some("person"), ""), before.request_key(Some("person"), ""));
+                let key = |batch: &Batch| batch.request_key(Some("person"), UnnamedColumns::Stay, "");
+                prop_assert_eq!(key(again), key(before));
                 prop_assert_eq!((again.first, again.end, &again.body), (before.first, before.end, &before.body));
             }
         }
@@ -379,13 +380,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_records_at_another_place_or_of_another_table_have_another_key() {
+    fn the_same_records_at_another_place_of_another_table_or_meaning_have_another_key() {
         let batches = all(open(b"a\n1\n1\n", RecordForm::Csv, 1, None));
         let keys = [
-            batches[0].request_key(Some("person"), ""),
-            batches[1].request_key(Some("person"), ""),
-            batches[0].request_key(Some("event"), ""),
-            batches[0].request_key(Some("person"), "x"),
+            batches[0].request_key(Some("person"), UnnamedColumns::Stay, ""),
+            batches[1].request_key(Some("person"), UnnamedColumns::Stay, ""),
+            batches[0].request_key(Some("event"), UnnamedColumns::Stay, ""),
+            batches[0].request_key(Some("person"), UnnamedColumns::Clear, ""),
+            batches[0].request_key(Some("person"), UnnamedColumns::Stay, "x"),
         ];
         assert!(keys.iter().all(|key| key.len() <= 64 && key.is_ascii()));
         assert!((1..keys.len()).all(|at| !keys[..at].contains(&keys[at])), "{keys:?}");

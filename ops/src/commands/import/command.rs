@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Instant};
 
 use clap::Args;
+use kho_node::entry::UnnamedColumns;
 
 use super::{
     progress::ImportProgress,
@@ -24,6 +25,9 @@ Examples:
   kho import slip-2019-04.csv --table event
   kho import population/vn/34/340          (household.csv, person.csv and event.csv in it and below)
   zcat changes.ndjson.gz | kho import -
+
+A file changes the columns that it names: by its header, or in NDJSON by each row. An empty field clears a column. Columns that it
+does not name stay as they are, and a new row needs every required column.
 
 An import may be stopped and repeated at any time: the same records at the same place of a file are entered once.
 Exit code 1 when a batch was refused; its findings name the file's own lines and rows.";
@@ -65,6 +69,10 @@ pub struct ImportArgs {
     #[arg(long)]
     restart: bool,
 
+    /// Replace rows whole: columns that a file does not name are cleared. Without this they stay as they are
+    #[arg(long)]
+    clear_unnamed: bool,
+
     /// A word that makes records enter again that this file entered before, as after they were changed otherwise
     #[arg(long, value_name = "WORD", default_value = "", hide_default_value = true)]
     again: String,
@@ -91,6 +99,7 @@ pub async fn run(args: ImportArgs) -> Result<Verdict, Failure> {
         keep_going: args.keep_going,
         journal: !args.no_journal,
         restart: args.restart,
+        unnamed: if args.clear_unnamed { UnnamedColumns::Clear } else { UnnamedColumns::Stay },
         again: args.again,
     };
     let started = Instant::now();

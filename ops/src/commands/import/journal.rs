@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kho_node::entry::UnnamedColumns;
 use serde::{Deserialize, Serialize};
 
 use super::{batches::HashedMark, records::RecordForm};
@@ -21,6 +22,8 @@ pub struct ImportSettings {
     pub form: RecordForm,
     pub table: Option<String>,
     pub batch_rows: u64,
+    /// What happens to columns that the file does not name.
+    pub unnamed: UnnamedColumns,
     /// Word that sets a deliberate second import apart; usually empty.
     pub again: String,
 }
@@ -35,7 +38,7 @@ pub struct Journal {
     pub acknowledged: HashedMark,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How an import starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +121,9 @@ pub fn start(journal: Option<Journal>, wanted: &ImportSettings) -> Result<Start,
     }
     let table = before.table.as_deref().unwrap_or("no table");
     let again = if before.again.is_empty() { String::new() } else { format!(", --again {}", before.again) };
+    let unnamed = if before.unnamed == UnnamedColumns::Clear { ", --clear-unnamed" } else { "" };
     Err(Failure::refused(
-        format!("the file was partly imported otherwise: as {} of {table} into {}{again}", before.form.word(), before.target),
+        format!("the file was partly imported otherwise: as {} of {table} into {}{again}{unnamed}", before.form.word(), before.target),
         "repeat that command to go on with it, or give --restart to import the file from its start",
     ))
 }
@@ -137,6 +141,7 @@ mod tests {
             form: RecordForm::Csv,
             table: Some("person".into()),
             batch_rows: 5_000,
+            unnamed: UnnamedColumns::Stay,
             again: String::new(),
         }
     }
@@ -158,6 +163,7 @@ mod tests {
             ImportSettings { target: "kho://vn site 8".into(), ..settings() },
             ImportSettings { table: Some("event".into()), ..settings() },
             ImportSettings { again: "second".into(), ..settings() },
+            ImportSettings { unnamed: UnnamedColumns::Clear, ..settings() },
             ImportSettings { form: RecordForm::Ndjson, ..settings() },
         ];
         for wanted in others {

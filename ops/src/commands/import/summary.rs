@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use kho_node::api::{Problem, RowProblem};
+use kho_node::{
+    api::{LeftOut, Problem, RowProblem},
+    entry::UnnamedColumns,
+};
 use serde::Serialize;
 
 use crate::commands::print::{self, grouped, number};
@@ -63,8 +66,26 @@ pub struct FileReport {
     pub end: FileEnd,
     /// Rows that an interrupted import had brought in; passed over here.
     pub resumed_after_rows: u64,
+    /// What became of columns that the file does not name.
+    pub unnamed: UnnamedColumns,
+    /// Those columns, by table, in the rows that this run entered.
+    pub left_out: Vec<LeftOut>,
     #[serde(flatten)]
     pub tally: Tally,
+}
+
+/// Adds what one batch left out to what a file left out so far.
+pub fn add_left_out(sum: &mut Vec<LeftOut>, batch: &[LeftOut]) {
+    for more in batch {
+        match sum.iter_mut().find(|known| known.table == more.table) {
+            Some(known) => {
+                known.rows = known.rows.saturating_add(more.rows);
+                let new = more.columns.iter().filter(|column| !known.columns.contains(column)).cloned().collect::<Vec<_>>();
+                known.columns.extend(new);
+            }
+            None => sum.push(more.clone()),
+        }
+    }
 }
 
 /// A refused batch.
@@ -141,6 +162,11 @@ impl ImportSummary {
             add_line(&mut table, "total", &self.total, String::new());
         }
         let _ = write!(text, "{table}");
+        for report in &self.files {
+            for left_out in &report.left_out {
+                let _ = write!(text, "\n{}", left_out_text(report, left_out));
+            }
+        }
         text
     }
 }
@@ -165,6 +191,15 @@ fn end_word(end: FileEnd) -> &'static str {
         FileEnd::Stopped => "stopped at a refused batch",
         FileEnd::Interrupted => "interrupted",
     }
+}
+
+fn left_out_text(report: &FileReport, left_out: &LeftOut) -> String {
+    let LeftOut { table, columns, rows } = left_out;
+    let what = match report.unnamed {
+        UnnamedColumns::Stay => "columns that the file does not name stay as they are",
+        UnnamedColumns::Clear => "columns that the file does not name are empty now",
+    };
+    format!("{}, {} rows of {table}: {what}: {}", report.file, grouped((*rows).into()), columns.join(", "))
 }
 
 fn refused_text(batch: &RefusedBatch) -> String {
@@ -223,6 +258,38 @@ mod tests {
         summary.add_refused(refused(1, 0));
         let text = summary.text();
         assert!(text.contains("person.csv, rows 1 to 9, none of them entered: refused (bad_rows)\n  line 7, row 5, column sex: `x` is not a valid code (unknown_code); use male or female"), "{text}");
+    }
+
+    #[test]
+    fn columns_that_a_file_does_not_name_are_listed_with_what_became_of_them() {
+        let left_out = |columns: &[&str], rows| LeftOut {
+            table: "person".into(),
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            rows,
+        };
+        let told = |unnamed| {
+            let mut report = FileReport {
+                file: "person.csv".into(),
+                end: FileEnd::Complete,
+                resumed_after_rows: 0,
+                unnamed,
+                left_out: vec![],
+                tally: Tally::default(),
+            };
+            add_left_out(&mut report.left_out, &[left_out(&["pin", "birth_date"], 5_000)]);
+            add_left_out(&mut report.left_out, &[left_out(&["pin", "marital"], 2)]);
+            let mut summary = ImportSummary::default();
+            summary.add_file(report);
+            summary.text()
+        };
+        let (stay, clear) = (told(UnnamedColumns::Stay), told(UnnamedColumns::Clear));
+        assert!(
+            stay.contains(
+                "person.csv, 5,002 rows of person: columns that the file does not name stay as they are: pin, birth_date, marital"
+            ),
+            "{stay}"
+        );
+        assert!(clear.contains("columns that the file does not name are empty now: pin, birth_date, marital"), "{clear}");
     }
 
     #[test]

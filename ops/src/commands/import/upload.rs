@@ -9,7 +9,10 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
-use kho_node::api::{BatchAccepted, Problem};
+use kho_node::{
+    api::{BatchAccepted, LeftOut, Problem},
+    entry::UnnamedColumns,
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -18,7 +21,7 @@ use super::{
     ledger::Ledger,
     progress::ImportProgress,
     sources::Source,
-    summary::{FileEnd, FileReport, ImportSummary, RefusedBatch, Tally},
+    summary::{FileEnd, FileReport, ImportSummary, RefusedBatch, Tally, add_left_out},
 };
 use crate::{
     client::{BatchUpload, CallError, NodeClient},
@@ -39,6 +42,7 @@ pub struct ImportPlan {
     pub keep_going: bool,
     pub journal: bool,
     pub restart: bool,
+    pub unnamed: UnnamedColumns,
     pub again: String,
 }
 
@@ -59,6 +63,7 @@ pub async fn import_file(
         form: source.form,
         table: source.table.clone(),
         batch_rows: plan.batch_rows,
+        unnamed: plan.unnamed,
         again: plan.again.clone(),
     };
     let journaled = source.file().filter(|_| plan.journal);
@@ -83,6 +88,7 @@ pub async fn import_file(
         progress,
         bytes_read,
         tally: Tally::default(),
+        left_out: Vec::new(),
         ledger: Ledger::default(),
         place: resume,
         journal_written: Instant::now(),
@@ -93,10 +99,10 @@ pub async fn import_file(
         Ok(FileEnd::Complete | FileEnd::Refused) => upload.forget_journal(),
         _ => upload.write_journal(),
     };
-    let (mut tally, size) = (upload.tally, source.size());
+    let (mut tally, left_out, size) = (upload.tally, upload.left_out, source.size());
     tally.seconds = started.elapsed().as_secs_f64();
     let end = outcome.as_ref().copied().unwrap_or(FileEnd::Interrupted);
-    summary.add_file(FileReport { file: source.to_string(), end, resumed_after_rows, tally });
+    summary.add_file(FileReport { file: source.to_string(), end, resumed_after_rows, unnamed: plan.unnamed, left_out, tally });
     progress.finish_file(size);
     outcome.and_then(|end| kept.map(|()| end))
 }
@@ -141,6 +147,7 @@ struct Upload<'a> {
     progress: &'a mut ImportProgress,
     bytes_read: Arc<AtomicU64>,
     tally: Tally,
+    left_out: Vec<LeftOut>,
     ledger: Ledger,
     /// Everything before it is in.
     place: Option<HashedMark>,
@@ -196,9 +203,10 @@ impl Upload<'_> {
     fn upload_of(&self, batch: &Batch) -> BatchUpload {
         let table = self.settings.table.clone();
         BatchUpload {
-            request_key: batch.request_key(table.as_deref(), &self.settings.again),
+            request_key: batch.request_key(table.as_deref(), self.settings.unnamed, &self.settings.again),
             table,
             content_type: self.settings.form.content_type(),
+            unnamed: self.settings.unnamed,
             body: batch.body.clone(),
         }
     }
@@ -229,6 +237,7 @@ impl Upload<'_> {
         } else {
             self.tally.batches += 1;
             self.tally.rows += rows;
+            add_left_out(&mut self.left_out, &accepted.left_out);
         }
         self.tally.bytes += batch.body.len() as u64;
         self.progress.advance(rows, self.bytes_read.load(Ordering::Relaxed));
