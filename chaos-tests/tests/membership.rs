@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kho_chaos_tests::{People, place::place, play, until};
+use kho_node::api::Health;
 use kho_storage::ids::NodeId;
 
 use crate::trees::{BIEN_HOA, CENTRE, district, id, nodes, plan};
@@ -70,6 +71,51 @@ async fn a_node_that_lost_its_disk_is_replaced_under_a_new_id_and_never_under_it
         until("the killed node takes part again", async || Ok(stage.status(others[0]).await?.consensus.leader)).await?;
         stage.until_equal(SITE, batch + 10, &now).await?;
         stage.verify(&now).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_key_leaves_the_register_hands_over_and_says_why_and_a_removed_node_says_that_it_was_removed() {
+    play(plan(vec![district(SITE, &BIEN_HOA, &[], 3)]), async |stage| {
+        stage.tree.start().await?;
+        let people = People::new("person", BIEN_HOA.commune);
+        let client = stage.tree.client(&stage.tree.urls(id(SITE)), &format!("client-{SITE}"))?;
+        client.enter(people.batch(0..100)).await?;
+        let unpinned = (id(SITE), stage.tree.leader(id(SITE)).await?);
+        let mut entry = None;
+        stage.tree.change_register(|register| {
+            let nodes = &mut register.sites[0].nodes;
+            entry = nodes.iter().find(|node| node.node == unpinned.1).cloned();
+            nodes.retain(|node| node.node != unpinned.1);
+        })?;
+        stage.tree.operator(id(SITE))?.apply_register(&stage.tree.register()?).await?;
+        until("another node leads", async || Ok((stage.tree.leader(id(SITE)).await? != unpinned.1).then_some(()))).await?;
+        until("the node says why", async || Ok((stage.status(unpinned).await?.health == Health::KeyNotInRegister).then_some(()))).await?;
+        client.enter(people.batch(100..200)).await?;
+
+        // It is removed while it is down, and comes back with its old data.
+        let others: Vec<_> = nodes(SITE, 3).into_iter().filter(|place| *place != unpinned).collect();
+        let other_urls: Vec<String> = others.iter().map(|(site, node)| stage.tree.url(*site, *node)).collect();
+        stage.kill(unpinned)?;
+        let number = unpinned.1.to_string();
+        let said = stage.run_kho("operator", &["node", "remove", &number], &other_urls).await?;
+        assert!(
+            said.contains(&format!(
+                "kho register revoke register.toml --identity kho://scene/site/{SITE}/node/{number} --last-good {SITE}=1/"
+            )),
+            "{said}"
+        );
+        let again = stage.run_kho("operator", &["node", "remove", &number], &other_urls).await;
+        assert!(again.is_err_and(|error| error.to_string().contains("not a member")), "a node was removed twice");
+        stage.tree.change_register(|register| register.sites[0].nodes.extend(entry.take()))?;
+        stage.tree.start_node(unpinned.0, unpinned.1)?;
+        until("the node says that it was removed", async || {
+            Ok(matches!(stage.status(unpinned).await?.health, Health::Removed { .. }).then_some(()))
+        })
+        .await?;
+        client.enter(people.batch(200..300)).await?;
+        stage.until_equal(SITE, 300, &others).await
     })
     .await;
 }

@@ -13,27 +13,30 @@
 //! | `error.rs`, `config.rs`, `status.rs` | errors, bounds and the state as plain values |
 //! | `disk_mark.rs` | which disk this is: a node that lost its disk is another node |
 //! | `log.rs`, `log/` | the log on `kho_storage::log_db`: `tail`, `latency_estimate`, `writer`, `install_gate`, `store`; `idle_flush` |
-//! | `peers.rs`, `peers/` | messages between nodes: `wire`, `connections`, `append_pipeline`, `commit_notices`, `acknowledged` |
+//! | `peers.rs`, `peers/` | messages between nodes: `wire`, `connections`, `append_pipeline`, `commit_notices`, `acknowledged`, `admission`, `newcomers` |
 //! | `snapshot.rs`, `snapshot/` | log snapshots on disk and on their way: `store`, `wire`, `send`, `receive` |
+//! | `leading.rs` | whether this node may lead |
 //! | `election.rs`, `election/` | when a node stands for election, and which pre-votes it grants: `timer` |
 //! | `state_machine.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may be purged |
 //! | `network.rs` | what openraft sends |
 //! | `leadership_watch.rs` | reports who leads, and why this node can't go on |
 //! | `start.rs` | opens a node's disk and starts its tasks |
-//! | `propose.rs`, `read.rs`, `members.rs`, `peer_clocks.rs`, `serve.rs` | what callers and peers ask for |
+//! | `propose.rs`, `read.rs`, `members.rs`, `confirm.rs`, `peer_clocks.rs`, `serve.rs` | what callers and peers ask for |
 //!
 //! `tests.rs` is openraft's conformance suite; `fuzzing.rs` serves the fuzz targets alone.
 //!
 //! Not here: what a command means, when one is proposed, who may propose one.
 
 mod config;
+mod confirm;
 mod disk_mark;
 mod election;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod leadership_watch;
+mod leading;
 mod log;
 mod log_keeper;
 mod members;
@@ -55,6 +58,11 @@ mod types;
 pub use config::{ConsensusConfig, ConsensusLimits};
 pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
 pub use peers::wire::COMMAND_BYTES_MAX;
+#[doc(hidden)]
+pub use peers::{
+    admission::{Admission, KnownMembers, admit},
+    wire::Subject,
+};
 pub use status::{Leadership, Member, NodeRole, QUORUM_ACK_AGE_MS_MAX, RaftStatus};
 pub use types::{DiskId, GroupId, NodeAddress};
 
@@ -124,7 +132,22 @@ impl Consensus {
 
     /// The present state, for status and metrics.
     pub fn status(&self) -> RaftStatus {
-        status::status(&self.raft.metrics().borrow(), self.election_timer.heartbeat_age(Instant::now()))
+        let now = Instant::now();
+        let heartbeat_age = self.election_timer.heartbeat_age(now);
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let status = status::status(&metrics, heartbeat_age);
+        // A member gets heartbeats, or leads; a node that does has learnt nothing false about itself.
+        let stands_alone = status.leader.is_none();
+        let removed_by = if stands_alone { confirm::removed_by(&metrics.membership_config, &self.peers) } else { None };
+        RaftStatus { removed_by, unconfirmed: self.peers.newcomers().waiting(now), may_lead: self.peers.leading().may_lead(), ..status }
+    }
+
+    /// Says whether this node may lead. It may until told otherwise. A leader that may not takes no proposals and hands over.
+    pub fn permit_leading(&self, may_lead: bool) {
+        if self.peers.leading().set(may_lead) {
+            tracing::warn!(may_lead, "whether this node may lead has changed");
+        }
     }
 
     /// Makes a log snapshot now, whatever the log's size, unless one is being made. Returns when it was ordered.

@@ -13,7 +13,7 @@ use kho_storage::{
     encryption::DecryptionKey,
     error::StorageError,
     schema::Schema,
-    signature::SigningKey,
+    signature::{PublicKey, SigningKey},
     warehouse::{Warehouse, WarehouseConfig, WarehouseEvent},
 };
 use tokio::sync::{Notify, watch};
@@ -33,6 +33,7 @@ use crate::{
     intake_driver::serve_child,
     maintenance::run_maintenance,
     node::Node,
+    register_watch::{take_effect, watch_register},
     schema_file::load_schema,
     task_watch::TaskWatch,
     uplink_driver::run_uplink,
@@ -91,11 +92,14 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
 pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
     let tasks = TaskWatch::new(stopping.clone());
-    let (node, events) = start(checked.config, checked.credentials, checked.decryption_key, &checked.schema, stopping.clone(), &tasks).await?;
+    let (decryption_key, signing_key) = (checked.decryption_key, checked.signing_key.public_key());
+    let (node, events) =
+        start(checked.config, checked.credentials, decryption_key, signing_key, &checked.schema, stopping.clone(), &tasks).await?;
     let mut failed = node.consensus.failed();
     tasks.spawn("signs heads", sign_heads(Arc::clone(&node), checked.signing_key, events.own_batch));
     run_uplink(Arc::clone(&node), events.changes, &tasks);
     tasks.spawn("maintenance", run_maintenance(Arc::clone(&node)));
+    tasks.spawn("watches the register", watch_register(Arc::clone(&node)));
     tasks.spawn("accepts connections", accept_connections(Arc::clone(&node)));
     let mut https = tokio::spawn(http::serve(Arc::clone(&node)));
     tracing::info!(site = %node.site(), node = %node.config.node, quic = %node.config.listen.quic, https = %node.config.listen.https, "running");
@@ -135,6 +139,7 @@ async fn start(
     config: NodeConfig,
     credentials: Credentials,
     decryption_key: DecryptionKey,
+    signing_key: PublicKey,
     schema: &Arc<Schema>,
     stopping: CancellationToken,
     tasks: &TaskWatch,
@@ -193,10 +198,14 @@ async fn start(
         writer,
         uplink: parking_lot::Mutex::default(),
         children: parking_lot::Mutex::default(),
+        signing_key,
+        offered_register: parking_lot::Mutex::default(),
         register_changes,
         stopping,
         config,
     };
+    // BEFORE the first election, and before a connection is served.
+    take_effect(&node);
     Ok((Arc::new(node), Events { own_batch, changes }))
 }
 

@@ -20,7 +20,7 @@ use crate::{
         Alarm, ChildStatus, ConsensusReport, DiskStatus, Finding, Health, NodeStatus, ParkedReason, ParkedStream, Role, Severity,
         StatusReport, StreamReport, StreamState, UplinkReport, UplinkState,
     },
-    consensus::{NodeRole, QUORUM_ACK_AGE_MS_MAX},
+    consensus::{NodeRole, QUORUM_ACK_AGE_MS_MAX, RaftStatus},
     findings::findings,
     node::Node,
     reasons,
@@ -38,7 +38,8 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let register = register.as_deref();
     let site = register.and_then(|register| register.site(node.site()));
     let now = node.clock.now();
-    let consensus = consensus(node);
+    let status = node.consensus.status();
+    let consensus = consensus(&status);
     let (streams, findings) = node.warehouse.read(|reading| {
         let findings = findings(reading, &node.failed_proofs, &node.config.data_dir, now)?;
         Ok::<_, StorageError>((streams(node, reading, now)?, findings))
@@ -47,6 +48,8 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let alarms = node.alarms.list();
     let standing = Standing {
         has_register: register.is_some(),
+        removed_by: status.removed_by.map(|by| by.0),
+        may_lead: status.may_lead,
         consensus: &consensus,
         streams: &streams,
         uplink: &uplink,
@@ -78,6 +81,8 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
 #[derive(Clone, Copy)]
 struct Standing<'a> {
     has_register: bool,
+    removed_by: Option<u64>,
+    may_lead: bool,
     consensus: &'a ConsensusReport,
     streams: &'a [StreamReport],
     uplink: &'a UplinkReport,
@@ -88,8 +93,14 @@ struct Standing<'a> {
 impl Standing<'_> {
     /// Healthy, or the first thing that is wrong.
     fn health(&self) -> Health {
+        if let Some(by) = self.removed_by {
+            return Health::Removed { by };
+        }
         if !self.has_register {
             return Health::NoRegister;
+        }
+        if !self.may_lead {
+            return Health::KeyNotInRegister;
         }
         if self.consensus.leader.is_none() {
             return Health::NoLeader;
@@ -123,8 +134,7 @@ fn still(stream: &StreamReport) -> Option<Health> {
     Some(Health::ParentCursorStill { origin: stream.origin, lag_batches: stream.lag_batches.unwrap_or(0), lag_seconds })
 }
 
-fn consensus(node: &Node) -> ConsensusReport {
-    let status = node.consensus.status();
+fn consensus(status: &RaftStatus) -> ConsensusReport {
     let role = match status.role {
         NodeRole::Leader => Role::Leader,
         NodeRole::Follower => Role::Follower,
@@ -341,6 +351,8 @@ mod tests {
         let uplink = UplinkReport { state: UplinkState::Connected, parent: Some(1), stand_in: false, parked: vec![] };
         let good = Standing {
             has_register: true,
+            removed_by: None,
+            may_lead: true,
             consensus: &consensus,
             streams: std::slice::from_ref(&stream),
             uplink: &uplink,
@@ -364,6 +376,8 @@ mod tests {
         assert_eq!(Standing { alarms: &alarms, ..good }.health(), Health::AlarmRaised { alarm: kind });
 
         assert_eq!(Standing { has_register: false, ..good }.health(), Health::NoRegister);
+        assert_eq!(Standing { removed_by: Some(1), has_register: false, ..good }.health(), Health::Removed { by: 1 });
+        assert_eq!(Standing { may_lead: false, ..good }.health(), Health::KeyNotInRegister);
         let leaderless = ConsensusReport { leader: None, ..consensus.clone() };
         assert_eq!(Standing { consensus: &leaderless, ..good }.health(), Health::NoLeader);
         let silent_ms = QUORUM_ACK_AGE_MS_MAX + 1;

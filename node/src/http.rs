@@ -63,6 +63,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/site/confirm-time", post(site::confirm_time))
         .route("/v1/site/nodes", post(site::add_node))
         .route("/v1/site/nodes/{node}", delete(site::remove_node))
+        .route("/v1/site/nodes/{node}/confirm", post(site::confirm_node))
         .route("/v1/bundle", get(bundle::export).post(bundle::import))
         .route("/v1/openapi.json", get(describe::openapi))
         .route("/healthz", get(status::health))

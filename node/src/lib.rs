@@ -28,6 +28,7 @@ mod maintenance;
 pub mod metering;
 mod node;
 mod reasons;
+mod register_watch;
 mod schema_file;
 mod task_watch;
 mod uplink_driver;

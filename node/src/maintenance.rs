@@ -34,6 +34,7 @@ pub async fn run_maintenance(node: Arc<Node>) {
         watch_disk(&node);
         watch_clock(&node, &mut clock_polls).await;
         watch_members(&node, &mut progress, Instant::now());
+        watch_unconfirmed(&node);
         if node.leads() && node.warehouse.register().is_some() {
             let keep_bytes = node.config.limits.stream_keep_mib << 20;
             match something_to_trim(&node, keep_bytes) {
@@ -100,6 +101,15 @@ fn watch_members(node: &Node, progress: &mut BTreeMap<NodeId, (u64, Instant)>, n
         } else {
             end_silent(node, *member);
         }
+    }
+}
+
+/// Reports a node that acts as a member without being confirmed as one.
+fn watch_unconfirmed(node: &Node) {
+    let unconfirmed = node.consensus.status().unconfirmed.map(|unconfirmed| unconfirmed.0);
+    node.alarms.end(|kind| matches!(kind, AlarmKind::NodeUnconfirmed { node } if Some(*node) != unconfirmed));
+    if let Some(unconfirmed) = unconfirmed {
+        node.alarms.raise(AlarmKind::NodeUnconfirmed { node: unconfirmed }, node.clock.now());
     }
 }
 

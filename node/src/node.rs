@@ -11,6 +11,8 @@ use kho_storage::{
     encryption::DecryptionKey,
     error::StorageError,
     ids::{NodeId, OriginId, SiteId, SiteTime},
+    register::VerifiedRegister,
+    signature::PublicKey,
     stream::{HEAD_AHEAD_MS_MAX, Head, SignedHead},
     warehouse::{OriginState, Warehouse},
 };
@@ -63,6 +65,10 @@ pub struct Node {
     pub entry_schema: Arc<EntrySchema>,
     pub uplink: Mutex<Option<UplinkStatus>>,
     pub children: Mutex<BTreeMap<SiteId, ChildSeen>>,
+    /// The key that others believe this node's heads by.
+    pub signing_key: PublicKey,
+    /// The newest register that was given to this node, if its site has still to adopt it.
+    pub offered_register: Mutex<Option<Arc<VerifiedRegister>>>,
     /// Counts adoptions of registers.
     pub register_changes: watch::Receiver<u64>,
     pub stopping: CancellationToken,

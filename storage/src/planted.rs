@@ -48,10 +48,12 @@ pub enum Bug {
     UnnamedColumnsCleared,
     /// Whether a new row is complete is not checked.
     NewRowNotChecked,
+    /// Whoever has a certificate of the site is taken for a member of it.
+    CertificateTakenForMembership,
 }
 
 impl Bug {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -73,6 +75,7 @@ impl Bug {
         Self::JumpedClockBelieved,
         Self::UnnamedColumnsCleared,
         Self::NewRowNotChecked,
+        Self::CertificateTakenForMembership,
     ];
 }
 

@@ -76,6 +76,10 @@ pub enum AlarmKind {
     MemberSilent {
         node: u64,
     },
+    /// A node acts as a member of the site, and this node can't find out whether it is one.
+    NodeUnconfirmed {
+        node: u64,
+    },
     /// The site refuses the heads that this node signs.
     HeadsRefused {
         origin: u32,
@@ -185,6 +189,7 @@ impl AlarmKind {
             | Self::StreamUnreadable { .. } => Severity::Critical,
             Self::DiskLow { .. }
             | Self::MemberSilent { .. }
+            | Self::NodeUnconfirmed { .. }
             | Self::ClockAhead { .. }
             | Self::MachineClockAhead { .. }
             | Self::MachineClockBehind { .. }
@@ -212,7 +217,7 @@ impl AlarmKind {
             | Self::MachineClockBehind { .. }
             | Self::FrameNotSent { .. }
             | Self::RegisterRefused { .. } => AlarmSubject::ThisNode,
-            Self::MemberSilent { node } => AlarmSubject::Member { node: *node },
+            Self::MemberSilent { node } | Self::NodeUnconfirmed { node } => AlarmSubject::Member { node: *node },
             Self::HeadsRefused { origin, .. }
             | Self::ClockAhead { origin, .. }
             | Self::SegmentRefused { origin, .. }
@@ -251,6 +256,7 @@ impl Reportable for AlarmKind {
             Self::DiskUnreadable { .. } => "disk_unreadable",
             Self::StorageFailed { .. } => "storage_failed",
             Self::MemberSilent { .. } => "member_silent",
+            Self::NodeUnconfirmed { .. } => "node_unconfirmed",
             Self::HeadsRefused { .. } => "heads_refused",
             Self::ClockAhead { .. } => "clock_ahead",
             Self::MachineClockAhead { .. } => "machine_clock_ahead",
@@ -282,7 +288,7 @@ impl Reportable for AlarmKind {
                 vec![("folder", name(folder)), ("error", name(error))]
             }
             Self::StorageFailed { error } | Self::FrameNotSent { error } | Self::RegisterRefused { error } => vec![("error", name(error))],
-            Self::MemberSilent { node } => vec![("node", name(node))],
+            Self::MemberSilent { node } | Self::NodeUnconfirmed { node } => vec![("node", name(node))],
             Self::HeadsRefused { origin, reason } => vec![("origin", name(origin)), ("reason", reason.to_argument())],
             Self::ClockAhead { origin, minutes_max } => vec![("origin", name(origin)), ("minutes_max", (*minutes_max).into())],
             Self::MachineClockAhead { machine, expected } | Self::MachineClockBehind { machine, expected } => {

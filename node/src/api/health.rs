@@ -13,6 +13,12 @@ pub enum Health {
     Healthy,
     /// The site has no register yet.
     NoRegister,
+    /// This node is no member of its site any more, by the log of node `by`.
+    Removed {
+        by: u64,
+    },
+    /// This node has a vote, but its signing key is not in the register, or was revoked: it never leads.
+    KeyNotInRegister,
     NoLeader,
     /// This node leads, but no majority has answered for so long.
     NoMajority {
@@ -57,6 +63,8 @@ impl Reportable for Health {
         match self {
             Self::Healthy => "healthy",
             Self::NoRegister => "no_register",
+            Self::Removed { .. } => "removed",
+            Self::KeyNotInRegister => "key_not_in_register",
             Self::NoLeader => "no_leader",
             Self::NoMajority { .. } => "no_majority",
             Self::HeadsStill { .. } => "heads_still",
@@ -69,7 +77,8 @@ impl Reportable for Health {
 
     fn arguments(&self) -> Arguments {
         match self {
-            Self::Healthy | Self::NoRegister | Self::NoLeader => vec![],
+            Self::Healthy | Self::NoRegister | Self::KeyNotInRegister | Self::NoLeader => vec![],
+            Self::Removed { by } => vec![("by", Argument::name(by))],
             Self::NoMajority { silent_ms } => vec![("silent_seconds", (silent_ms / 1_000).into())],
             Self::HeadsStill { origin, age_seconds } => {
                 vec![("origin", Argument::name(origin)), ("age_seconds", (*age_seconds).into())]

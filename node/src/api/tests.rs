@@ -79,6 +79,8 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
     check([
         Health::Healthy,
         Health::NoRegister,
+        Health::Removed { by: 2 },
+        Health::KeyNotInRegister,
         Health::NoLeader,
         Health::NoMajority { silent_ms: 4_000 },
         Health::HeadsStill { origin: 3, age_seconds: 500 },
@@ -110,6 +112,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         AlarmKind::DiskUnreadable { folder: folder.clone(), error: error.clone() },
         AlarmKind::StorageFailed { error: error.clone() },
         alarm,
+        AlarmKind::NodeUnconfirmed { node: 4 },
         AlarmKind::HeadsRefused { origin: 3, reason: reason() },
         AlarmKind::ClockAhead { origin: 3, minutes_max: 5 },
         AlarmKind::MachineClockAhead { machine: "2029-04-01T00:00:00Z".into(), expected: "2019-04-01T00:00:00Z".into() },

@@ -70,6 +70,7 @@ impl Elections {
     pub async fn run(self) {
         loop {
             sleep(POLL_INTERVAL).await;
+            self.peers.leading().decide(&self.raft.metrics().borrow());
             let Some(electorate) = self.electorate() else { continue };
             let stands = if electorate.others.is_empty() {
                 // The only voter needs no pre-vote, only time for its own vote.
@@ -90,12 +91,12 @@ impl Elections {
         }
     }
 
-    /// The voters, if this node is one and does not lead.
+    /// The voters, if this node is one, may lead, and does not lead.
     fn electorate(&self) -> Option<Electorate> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
         let sets = metrics.membership_config.membership().get_joint_config().clone();
-        if metrics.state == ServerState::Leader || !sets.iter().any(|set| set.contains(&metrics.id)) {
+        if !self.peers.leading().may_lead() || metrics.state == ServerState::Leader || !sets.iter().any(|set| set.contains(&metrics.id)) {
             return None;
         }
         let voters: BTreeSet<u64> = sets.iter().flatten().copied().filter(|voter| *voter != metrics.id).collect();
@@ -140,8 +141,13 @@ impl Elections {
 
 impl Electorate {
     fn is_majority(&self, nodes: &BTreeSet<u64>) -> bool {
-        self.sets.iter().all(|set| set.intersection(nodes).count() * 2 > set.len())
+        is_majority_of_each(&self.sets, nodes)
     }
+}
+
+/// Whether `nodes` hold a majority of each of the sets of voters.
+pub(super) fn is_majority_of_each(sets: &[BTreeSet<u64>], nodes: &BTreeSet<u64>) -> bool {
+    sets.iter().all(|set| set.intersection(nodes).count() * 2 > set.len())
 }
 
 #[cfg(test)]

@@ -108,6 +108,16 @@ pub enum PeerRefusal {
         "it no longer holds entries it had acknowledged: its disk was turned back. Remove it with `kho node remove` and add a fresh node under a new id"
     )]
     LogTurnedBack,
+    #[error(
+        "node {node} is not a member of the site by entry {position} of its log: it was removed or never added. Stop it; a fresh node joins under a new id with `kho node add`"
+    )]
+    NotAMember { node: NodeId, position: u64 },
+    #[error(
+        "it knows no member {0} and asks the members that it knows; if this goes on and node {0} was added while it was away, run `kho node confirm {0}` at it"
+    )]
+    NotConfirmed(NodeId),
+    #[error("it is fresh, and the node that greeted it named no member {0}; start it again, or add it with `kho node add`")]
+    NotInvited(NodeId),
 }
 
 /// Why a request to a peer got no reply.
@@ -130,4 +140,7 @@ pub enum PeerError {
     /// Nothing was sent.
     #[error("this node's disk has not taken a write to the log for {stalled:?}; it does not lead on until it does")]
     LocalDiskStalled { stalled: Duration },
+    /// Nothing was sent.
+    #[error("this node may not lead and waits for the others to elect another leader")]
+    HandsOver,
 }

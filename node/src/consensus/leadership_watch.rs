@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     log::LogTail,
+    peers::Peers,
     status::{self, Leadership},
     types::Raft,
 };
@@ -20,6 +21,7 @@ const READINESS_POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) async fn watch_leadership(
     raft: Raft,
     log_tail: Arc<LogTail>,
+    peers: Arc<Peers>,
     leadership_sender: watch::Sender<Leadership>,
     failure_sender: watch::Sender<Option<String>>,
 ) {
@@ -34,7 +36,7 @@ pub(super) async fn watch_leadership(
             (status::leadership(&metrics), status::failure(&metrics))
         };
         // openraft waits for the disk too, and goes on calling itself the leader meanwhile.
-        leadership.ready &= !stalls;
+        leadership.ready &= !stalls && peers.leading().may_lead();
         leadership_sender.send_if_modified(|sent| std::mem::replace(sent, leadership) != leadership);
         if failure.is_some() {
             failure_sender.send_replace(failure);

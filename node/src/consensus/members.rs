@@ -18,9 +18,10 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Consensus, MembersError,
-    error::PeerError,
+    error::{PeerError, PeerRefusal},
     peers::{
         PeerTarget,
+        newcomers::Greeting,
         wire::{HelloReply, Subject},
     },
     types::{NodeAddress, SiteNode, StoredMembership},
@@ -63,8 +64,9 @@ impl Consensus {
             return Err(MembersError::NotAMember(self.node()));
         }
         let mut records = BTreeMap::new();
+        let named: BTreeSet<NodeId> = members.keys().copied().collect();
         for (node, address) in members {
-            let disk = if *node == self.node() { self.disk() } else { self.greet_fresh(*node, address).await?.disk };
+            let disk = if *node == self.node() { self.disk() } else { self.greet_fresh(*node, address, named.clone()).await?.disk };
             let record = SiteNode { quic_address: address.quic.clone(), https_address: address.https.clone(), disk, ..SiteNode::default() };
             records.insert(node.0, record);
         }
@@ -105,7 +107,7 @@ impl Consensus {
     /// Removes a node for good. Its id never returns. A removed leader hands over first.
     ///
     /// # Errors
-    /// [`MembersError`]; a repeated call completes what was begun.
+    /// [`MembersError`]; a repeated call completes what was begun. `NotAMember` when there is nothing to remove.
     pub async fn remove(&self, node: NodeId) -> Result<(), MembersError> {
         self.change(MembersChange::Remove { node }).await
     }
@@ -114,6 +116,12 @@ impl Consensus {
     async fn change(&self, change: MembersChange) -> Result<(), MembersError> {
         let deadline = Instant::now() + LEADER_TIMEOUT;
         let mut why = String::from("none is known");
+        let removed = match change {
+            MembersChange::Remove { node } if self.member(node).is_some() => Some(node),
+            _ => None,
+        };
+        // An attempt of this call may have removed the node though its reply was lost, or the leader handed over in the middle of it.
+        let mut is_under_way = false;
         loop {
             let leader = self.leadership.borrow().leader;
             let reply = match leader {
@@ -123,10 +131,13 @@ impl Consensus {
             };
             match reply {
                 Ok(ChangeReply::Done) => return Ok(()),
+                Ok(ChangeReply::Failed(MembersError::NotAMember(gone))) if is_under_way && removed == Some(gone) => return Ok(()),
                 Ok(ChangeReply::Failed(error)) => return Err(error),
                 Ok(ChangeReply::NotLeader) => {}
+                Err(PeerError::Refused(PeerRefusal::NotAMember { node, .. })) if is_under_way && removed == Some(node) => return Ok(()),
                 Err(error) => why = error.to_string(),
             }
+            is_under_way |= leader.is_some();
             if let Some(why) = self.failed.borrow().clone() {
                 return Err(MembersError::Fatal { why });
             }
@@ -149,6 +160,9 @@ impl Consensus {
 
     /// Makes a change on this node, if it leads.
     pub(super) async fn change_here(&self, change: MembersChange) -> ChangeReply {
+        if !self.peers.leading().may_lead() {
+            return ChangeReply::NotLeader;
+        }
         let Ok(_one) = self.changing_members.try_lock() else { return ChangeReply::Failed(MembersError::InProgress) };
         let done = match change {
             MembersChange::AddLearner { node, address } => self.add_here(node, &address).await,
@@ -170,7 +184,8 @@ impl Consensus {
         if membership.nodes().any(|(id, record)| *id == node.0 || record.retired_up_to >= node) {
             return Err(MembersError::IdUsed(node).into());
         }
-        let disk = self.greet_fresh(node, address).await?.disk;
+        let named = membership.nodes().map(|(id, _)| NodeId(*id)).chain([node]).collect();
+        let disk = self.greet_fresh(node, address, named).await?.disk;
         let record = SiteNode { quic_address: address.quic.clone(), https_address: address.https.clone(), disk, ..SiteNode::default() };
         self.commit(ChangeMembers::AddNodes(BTreeMap::from([(node.0, record)]))).await?;
         self.wait_caught_up(node).await
@@ -190,7 +205,7 @@ impl Consensus {
     async fn remove_here(&self, node: NodeId) -> Result<(), NotDone> {
         let membership = self.membership();
         if !membership.nodes().any(|(id, _)| *id == node.0) {
-            return Ok(());
+            return Err(MembersError::NotAMember(node).into());
         }
         let mut voters = voters_of(&membership);
         if voters.remove(&node) {
@@ -231,12 +246,14 @@ impl Consensus {
         }
     }
 
-    async fn greet_fresh(&self, node: NodeId, address: &NodeAddress) -> Result<HelloReply, MembersError> {
+    /// Greets a node that is to become one of `named`. From then on it takes entries from these alone.
+    async fn greet_fresh(&self, node: NodeId, address: &NodeAddress, named: BTreeSet<NodeId>) -> Result<HelloReply, MembersError> {
         let target = PeerTarget { node, address: address.quic.clone(), disk: None };
         let deadline = Instant::now() + HELLO_TIMEOUT;
         let unreachable = |why: String| MembersError::Unreachable { node, why };
+        let greeting = codec::encode(&Greeting { members: named }).map_err(|e| unreachable(e.to_string()))?;
         loop {
-            let reply = timeout(HELLO_TIMEOUT, self.peers.call(&target, Subject::Hello, &[])).await;
+            let reply = timeout(HELLO_TIMEOUT, self.peers.call(&target, Subject::Hello, &greeting)).await;
             match reply {
                 Ok(Ok(reply)) => {
                     let hello: HelloReply = codec::decode(&reply).map_err(|e| unreachable(e.to_string()))?;
@@ -275,7 +292,7 @@ impl Consensus {
         }
     }
 
-    fn membership(&self) -> StoredMembership {
+    pub(super) fn membership(&self) -> StoredMembership {
         StoredMembership::clone(&self.raft.metrics().borrow().membership_config)
     }
 }

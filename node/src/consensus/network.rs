@@ -76,7 +76,8 @@ fn sorted(error: PeerError) -> RPCError<u64, SiteNode, RaftError<u64>> {
         | PeerError::Refused(_)
         | PeerError::Malformed(_)
         | PeerError::LocalLog(_)
-        | PeerError::LocalDiskStalled { .. } => RPCError::Unreachable(Unreachable::new(&error)),
+        | PeerError::LocalDiskStalled { .. }
+        | PeerError::HandsOver => RPCError::Unreachable(Unreachable::new(&error)),
         PeerError::Lost(_) => RPCError::Network(NetworkError::new(&error)),
     }
 }

@@ -128,6 +128,9 @@ impl Consensus {
     }
 
     async fn write(&self, bytes: CommandBytes) -> AtLeader {
+        if !self.peers.leading().may_lead() {
+            return AtLeader::NotLeader(None);
+        }
         match self.raft.client_write(bytes).await {
             Ok(response) => match response.data.0 {
                 Some(outcome) => AtLeader::Outcome(outcome),
@@ -162,7 +165,9 @@ impl Consensus {
             Ok(AtLeader::Failed(ProposeError::Fatal { why })) => Attempt::Failed(ProposeError::Unknown { why }),
             Ok(AtLeader::Failed(error)) => Attempt::Failed(error),
             Err(PeerError::Refused(PeerRefusal::Busy)) => Attempt::Failed(ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS }),
-            Err(PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::LocalDiskStalled { .. }) => Attempt::Undelivered,
+            Err(PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::LocalDiskStalled { .. } | PeerError::HandsOver) => {
+                Attempt::Undelivered
+            }
             Err(error @ (PeerError::Lost(_) | PeerError::Malformed(_) | PeerError::LocalLog(_))) => {
                 Attempt::Failed(ProposeError::Unknown { why: error.to_string() })
             }

@@ -16,10 +16,12 @@ use super::{
     election::{PreVoteReply, PreVoteRequest, draw},
     error::PeerRefusal,
     peers::{
+        admission::{Admission, KnownMembers, admit},
         append_pipeline::{end_of, held_by},
         wire::{self, Envelope, Expectation, HelloReply, Subject, Verdict, WireError},
     },
     read::NotConfirmed,
+    snapshot::wire::Reply,
     types::{AppendRequest, AppendResponse, CommandBytes, DiskId, VoteRequest},
 };
 use crate::clock::machine_time;
@@ -61,7 +63,7 @@ impl Consensus {
     }
 
     async fn reply_stream(
-        &self,
+        self: &Arc<Self>,
         peer: (kho_storage::ids::SiteId, NodeId),
         sender: &mut FrameSender,
         receiver: &mut FrameReceiver,
@@ -71,9 +73,12 @@ impl Consensus {
         let local = self.peers.local();
         let here =
             Expectation { group: &local.group, node: local.node, disk: local.disk, peer, sender_disk: self.known_disk(envelope.from) };
-        if let Err(refusal) = wire::judge(&envelope, &here) {
+        if let Err(refusal) = wire::judge(&envelope, &here).and_then(|()| self.admit(envelope.subject, peer.1)) {
             tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's request was refused");
-            return refuse(sender, refusal).await;
+            return match envelope.subject {
+                Subject::Snapshot => wire::send_head(sender, &Reply::Refused(refusal)).await,
+                _ => refuse(sender, refusal).await,
+            };
         }
         if envelope.subject == Subject::Snapshot {
             if let Err(error) = self.snapshots.receive(sender, receiver).await {
@@ -101,8 +106,12 @@ impl Consensus {
             Subject::AppendEntries => self.append(codec::decode(&body).map_err(malformed)?).await?,
             Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
             Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
-            Subject::Hello => codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh() }),
             Subject::Clock => codec::encode(&machine_time()),
+            Subject::Hello => {
+                self.peers.newcomers().greeted(codec::decode(&body).map_err(malformed)?)?;
+                codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh() })
+            }
+            Subject::Confirm => codec::encode(&self.confirm_reply(codec::decode(&body).map_err(malformed)?)),
             Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(body)).await),
             Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),
             Subject::ReadIndex => match self.confirm_here().await {
@@ -141,7 +150,11 @@ impl Consensus {
             metrics.state == ServerState::Leader && has_quorum
         };
         let goes_first = self.node().0 < candidate;
-        self.election_timer.grant_pre_vote(Instant::now(), leads, own_log, goes_first)
+        match self.election_timer.grant_pre_vote(Instant::now(), leads, own_log, goes_first) {
+            // It would not stand in the candidate's place: whether the others are enough for a majority is for them to say.
+            PreVoteReply::LongerLog if !self.peers.leading().may_lead() => PreVoteReply::No,
+            reply => reply,
+        }
     }
 
     /// Whether this node never took part: nothing voted, logged or applied.
@@ -149,6 +162,26 @@ impl Consensus {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
         metrics.last_log_index.is_none() && metrics.last_applied.is_none() && metrics.vote == super::types::Vote::default()
+    }
+
+    /// Whether a peer may ask for `subject`. A node that this one does not know is asked about, so that its next request finds the reply.
+    fn admit(self: &Arc<Self>, subject: Subject, sender: NodeId) -> Result<(), PeerRefusal> {
+        let membership = self.membership();
+        // Of both sets while members change: the nodes of a membership are those of all its sets.
+        let members = membership.nodes().map(|(id, _)| NodeId(*id)).collect();
+        let retired_up_to = membership.nodes().map(|(_, record)| record.retired_up_to).max().unwrap_or_default();
+        let position = membership.log_id().map_or(0, |id| id.index);
+        let admission = self.peers.newcomers().with(|invitation, confirmed| {
+            admit(subject, sender, &KnownMembers { members: &members, retired_up_to, position, invitation, confirmed })
+        });
+        match admission {
+            Admission::Admitted => Ok(()),
+            Admission::Refused(refusal) => Err(refusal),
+            Admission::Unconfirmed => {
+                self.ask_about(sender);
+                Err(PeerRefusal::NotConfirmed(sender))
+            }
+        }
     }
 
     fn known_disk(&self, node: NodeId) -> Option<DiskId> {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Consensus,
     config::{self, ConsensusConfig, rank_of},
+    confirm::watch_own_membership,
     disk_mark::{self, OwnDirectory},
     election::{ElectionTimer, Elections, draw},
     error::StartError,
@@ -62,6 +63,8 @@ impl Consensus {
         };
         let settings = Arc::new(config::raft_config(&config.group)?);
         let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
+        // Until openraft has told its state once, this node would take itself for a fresh one, which may be greeted and led by anybody.
+        raft.is_initialized().await.map_err(|e| StartError::Consensus(e.to_string()))?;
 
         let keeper = LogKeeper {
             raft: raft.clone(),
@@ -76,9 +79,12 @@ impl Consensus {
         let stopping = CancellationToken::new();
         let tasks = TaskWatch::new(stopping.clone());
         tasks.spawn("keeps the log short", keeper.run(stopping.clone()));
-        let leadership_watch = watch_leadership(raft.clone(), Arc::clone(&log_tail), leadership_sender, failure_sender);
+        let leadership_watch =
+            watch_leadership(raft.clone(), Arc::clone(&log_tail), Arc::clone(&peers), leadership_sender, failure_sender);
         tasks.spawn_until_stop("watches the leadership", leadership_watch);
         tasks.spawn_until_stop("elections", elections.run());
+        let own_membership = watch_own_membership(raft.clone(), Arc::clone(&peers), Arc::clone(&election_timer));
+        tasks.spawn_until_stop("watches its own membership", own_membership);
         Ok(Arc::new(Self {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),

@@ -10,7 +10,7 @@ use super::types::{RaftMetrics, SiteNode};
 /// A leader that no majority acknowledged for this long is not ready, nor healthy: it may have been replaced.
 pub const QUORUM_ACK_AGE_MS_MAX: u64 = 5_000;
 /// A leader without a heartbeat for so long is not named any more. openraft names the last one until there is another.
-const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(3);
+pub(super) const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(3);
 
 /// Who leads the site, as this node sees it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,12 @@ pub struct RaftStatus {
     pub lag_entries: BTreeMap<NodeId, Option<u64>>,
     /// On the leader: milliseconds since a majority answered.
     pub since_quorum_ms: Option<u64>,
+    /// The node by whose log this one is no member any more: itself or a peer. Known only as far as somebody says so.
+    pub removed_by: Option<NodeId>,
+    /// A node that acts as a member, and that neither this node's log nor the members confirm.
+    pub unconfirmed: Option<NodeId>,
+    /// Whether this node may lead, see [`Consensus::permit_leading`](super::Consensus::permit_leading).
+    pub may_lead: bool,
 }
 
 pub(super) fn leadership(metrics: &RaftMetrics) -> Leadership {
@@ -114,6 +120,9 @@ pub(super) fn status(metrics: &RaftMetrics, heartbeat_age: Duration) -> RaftStat
         members: metrics.membership_config.nodes().map(|(node, record)| member(*node, record, voters.contains(node))).collect(),
         lag_entries: others.map(|(node, matched)| (NodeId(*node), lag(matched.map(|id| id.index)))).collect(),
         since_quorum_ms: metrics.millis_since_quorum_ack,
+        removed_by: None,
+        unconfirmed: None,
+        may_lead: true,
     }
 }
 

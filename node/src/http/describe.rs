@@ -34,6 +34,7 @@ use crate::api;
         super::site::confirm_time,
         super::site::add_node,
         super::site::remove_node,
+        super::site::confirm_node,
         super::bundle::export,
         super::bundle::import,
         openapi

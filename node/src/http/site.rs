@@ -24,7 +24,7 @@ use crate::{
     clock::machine_time,
     consensus::NodeAddress,
     node::Node,
-    reasons,
+    reasons, register_watch,
 };
 
 /// The register that this site has adopted, with its signature.
@@ -49,6 +49,7 @@ pub async fn adopt_register(
     let verified = signed
         .verify(node.warehouse.register_key(), node.warehouse.tree())
         .map_err(|error| RequestFault::RegisterRefused { detail: error.to_string() })?;
+    register_watch::offer(&node, Arc::new(verified.clone()));
     match node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed }).await? {
         Outcome::RegisterAdopted { version } if version == verified.version() => {
             Ok(Told(OrderDone::RegisterStands { version: Ordinal(version) }))
@@ -82,6 +83,11 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
 pub async fn add_node(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Json(place): Json<NodePlace>) -> OrderReply {
     check(&node, &who, Right::Operate)?;
     let added = NodeId(place.node);
+    if let Some(register) = node.warehouse.register()
+        && !register.site(node.site()).is_some_and(|entry| entry.nodes.iter().any(|entry| entry.node == added))
+    {
+        return Err(RequestFault::NodeNotInRegister { node: Ordinal(added.0), version: Ordinal(register.version()) }.into());
+    }
     node.consensus.add_learner(added, address(place)).await?;
     node.consensus.promote(added).await?;
     Ok(Told(OrderDone::NodeAdded { node: Ordinal(added.0), site: site(&node) }))
@@ -92,7 +98,37 @@ pub async fn add_node(State(node): State<Arc<Node>>, Extension(who): Extension<P
 pub async fn remove_node(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(removed): Path<u64>) -> OrderReply {
     check(&node, &who, Right::Operate)?;
     node.consensus.remove(NodeId(removed)).await?;
-    Ok(Told(OrderDone::NodeRemoved { node: Ordinal(removed), site: site(&node) }))
+    let revoking = revoking(&node, NodeId(removed))?;
+    Ok(Told(OrderDone::NodeRemoved { node: Ordinal(removed), site: site(&node), revoking }))
+}
+
+/// What `kho register revoke` is told to revoke a node: its certificate, and its signing key beyond where the streams stand now that
+/// this site authors.
+fn revoking(node: &Node, removed: NodeId) -> Result<String, RequestFault> {
+    let identity = PeerIdentity::of_node(&node.config.tree, node.site(), removed)
+        .map_err(|error| RequestFault::Unreadable { detail: error.to_string() })?;
+    let register = node.warehouse.register();
+    let mut places = Vec::new();
+    for origin in register.iter().flat_map(|register| register.origins_of(node.site())) {
+        if let Some(state) = node.origin_or_empty(origin)? {
+            places.push(format!("{origin}={}/{}", state.epoch.number, state.last()));
+        }
+    }
+    let last_good = if places.is_empty() { String::new() } else { format!(" --last-good {}", places.join(",")) };
+    Ok(format!("--identity {identity}{last_good}"))
+}
+
+/// Has this node, which was away, listen to a node that was added meanwhile, when no member that it knows is left to confirm it.
+#[utoipa::path(post, path = "/v1/site/nodes/{node}/confirm", params(("node" = u64, Path)), responses((status = 200, body = Done), (status = 409, body = Problem)))]
+pub async fn confirm_node(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Path(confirmed): Path<u64>,
+) -> OrderReply {
+    check(&node, &who, Right::Operate)?;
+    node.consensus.confirm_node(NodeId(confirmed))?;
+    tracing::info!(target: "kho_audit", %who, node = confirmed, "a node was confirmed as a member by an operator's word");
+    Ok(Told(OrderDone::NodeConfirmed { node: Ordinal(confirmed), site: site(&node) }))
 }
 
 /// Says that this node's machine's clock is right: the node goes by it, and what the site stamped beyond it is taken back.

@@ -218,6 +218,10 @@ impl NodeClient {
         self.write::<(), Done>(Method::DELETE, &["v1", "site", "nodes", &node.to_string()], None, Idempotency::NonIdempotent).await
     }
 
+    pub async fn confirm_node(&self, node: NodeId) -> Result<Done, CallError> {
+        self.write::<()>(Method::POST, &["v1", "site", "nodes", &node.to_string(), "confirm"], None, Idempotency::Idempotent).await
+    }
+
     /// The bundle as a stream.
     pub async fn export_bundle(&self, range: &BundleRange) -> Result<Response, CallError> {
         let list = |parts: Vec<String>| (!parts.is_empty()).then(|| parts.join(","));

@@ -34,6 +34,10 @@ pub enum NodeCommand {
     /// Remove a node, running or lost. Its id is never used again.
     #[command(after_help = "Example:\n  kho node remove 3 --node https://10.0.0.5:7443")]
     Remove(RemoveArgs),
+    /// Tell a node that was away to listen to one that was added meanwhile. Needed only when the members that it knows are gone: its
+    /// status says so.
+    #[command(after_help = "Example, at the node that was away:\n  kho node confirm 4 --node https://10.0.0.7:7443")]
+    Confirm(ConfirmArgs),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +76,18 @@ pub struct AddArgs {
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
     /// The node's id
+    #[arg(value_name = "ID")]
+    id: NodeId,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfirmArgs {
+    /// The id of the node that was added
     #[arg(value_name = "ID")]
     id: NodeId,
     /// Print JSON
@@ -123,6 +139,7 @@ pub async fn run_node(command: NodeCommand) -> Result<Verdict, Failure> {
     match command {
         NodeCommand::Add(args) => print_done(&args.connection.open()?.add_node(&args.member.0).await?, args.json),
         NodeCommand::Remove(args) => print_done(&args.connection.open()?.remove_node(args.id).await?, args.json),
+        NodeCommand::Confirm(args) => print_done(&args.connection.open()?.confirm_node(args.id).await?, args.json),
     }
 }
 

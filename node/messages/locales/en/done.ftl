@@ -8,7 +8,12 @@ done-site_founded = site { $site } is founded with { $nodes ->
    *[other] { $nodes } nodes
 }
 done-node_added = node { $node } is a voter of site { $site }
-done-node_removed = node { $node } was removed from site { $site }
+done-node_removed =
+    node { $node } was removed from site { $site }; its id is never used again.
+    Left to revoke, unless its disk was destroyed: its certificate and its signing key.
+    kho register revoke register.toml { $revoking }
+    Leave its block in the register: the heads that it signed stay valid by it.
+done-node_confirmed = this node takes node { $node } for a member of site { $site } until it learns the membership
 done-time_confirmed = it is { $time } by this node's clock, and the site goes by that
 done-origin_resumed = origin { $origin } is adopted again
 done-transfer_abandoned = the transfer of origin { $origin } was given up

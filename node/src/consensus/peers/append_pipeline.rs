@@ -120,6 +120,9 @@ pub async fn call_append(peers: &Peers, tail: &LogTail, target: &PeerTarget, req
     if let Some(stalled) = tail.stalled_for(Instant::now()) {
         return Err(PeerError::LocalDiskStalled { stalled });
     }
+    if peers.leading().hands_over() {
+        return Err(PeerError::HandsOver);
+    }
     tail.until_written(request.leader_commit).await?;
     let bytes = REQUEST_OVERHEAD_BYTES + request.entries.iter().map(entry_bytes).sum::<usize>();
     let reply = peers.call(target, Subject::AppendEntries, &codec::encode_sized(request, bytes)?).await?;

@@ -13,9 +13,13 @@ use kho_replication::{
 use kho_storage::ids::NodeId;
 use parking_lot::Mutex;
 
-use super::wire::{self, Envelope, Subject, Verdict, WireError};
+use super::{
+    newcomers::Newcomers,
+    wire::{self, Envelope, Subject, Verdict, WireError},
+};
 use crate::consensus::{
-    error::PeerError,
+    error::{PeerError, PeerRefusal},
+    leading::LeadingPermission,
     types::{DiskId, GroupId, SiteNode},
 };
 
@@ -58,6 +62,8 @@ pub struct Peers {
     endpoint: Endpoint,
     local: LocalNode,
     connections: Mutex<BTreeMap<NodeId, Arc<PeerConnection>>>,
+    newcomers: Newcomers,
+    leading: LeadingPermission,
 }
 
 #[derive(Debug, Default)]
@@ -84,11 +90,21 @@ struct Dialling {
 
 impl Peers {
     pub fn new(endpoint: Endpoint, local: LocalNode) -> Self {
-        Self { endpoint, local, connections: Mutex::default() }
+        Self { endpoint, local, connections: Mutex::default(), newcomers: Newcomers::default(), leading: LeadingPermission::default() }
     }
 
     pub fn local(&self) -> &LocalNode {
         &self.local
+    }
+
+    /// What is known of nodes beyond the membership.
+    pub fn newcomers(&self) -> &Newcomers {
+        &self.newcomers
+    }
+
+    /// Whether this node may lead.
+    pub fn leading(&self) -> &LeadingPermission {
+        &self.leading
     }
 
     /// Sends a peer one request and waits for its reply. Dropping the future cancels the request, but the peer may have acted on it.
@@ -111,6 +127,11 @@ impl Peers {
         match reply {
             Ok(reply) => {
                 stall_detector.note_reply();
+                if let Err(PeerRefusal::NotAMember { node, position }) = &reply
+                    && *node == self.local.node
+                {
+                    self.newcomers.note_refused(target.node, *position);
+                }
                 reply.map_err(PeerError::Refused)
             }
             Err(WireError::Codec(error)) => Err(PeerError::Malformed(error)),

@@ -48,6 +48,8 @@ pub enum Subject {
     PreVoteRequest,
     /// What does the peer's machine's clock show?
     Clock,
+    /// Is this node a member by the peer's log? The body is its id, the reply a [`ConfirmReply`](super::newcomers::ConfirmReply).
+    Confirm,
 }
 
 /// First frame of a request.
