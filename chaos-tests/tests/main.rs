@@ -16,4 +16,5 @@ mod promise_7_link_cut_and_resumed;
 mod promise_7_parent_switched_mid_segment;
 mod promise_7_whole_origin_transfer;
 mod promise_9_an_answer_names_what_it_lacks;
+mod revocation;
 mod trees;

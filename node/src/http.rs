@@ -14,6 +14,7 @@ mod entry;
 mod fault;
 mod proof;
 mod reply;
+mod revocable;
 mod site;
 mod status;
 
@@ -85,6 +86,7 @@ pub async fn serve(node: Arc<Node>) -> io::Result<()> {
     let acceptor = access::IdentityAcceptor::new(
         RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls))).handshake_timeout(HANDSHAKE_TIMEOUT),
         node.config.tree.clone(),
+        Arc::clone(node.endpoint.revocations()),
     );
     let handle = Handle::new();
     let (stopping, stopped) = (node.stopping.clone(), handle.clone());

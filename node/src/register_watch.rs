@@ -1,4 +1,4 @@
-//! What a register says takes effect here as soon as it is known: whether this node may lead.
+//! What a register says takes effect here as soon as it is known: certificates that it revokes, and whether this node may lead.
 //!
 //! Invariant: a voter whose signing key is not in the newest register that this node knows does not lead
 //! (test `only_a_node_whose_key_is_in_the_register_and_not_revoked_may_lead`).
@@ -30,6 +30,9 @@ pub async fn watch_register(node: Arc<Node>) {
 /// Has the newest register take effect.
 pub fn take_effect(node: &Node) {
     let adopted = node.warehouse.register();
+    if let Some(register) = &adopted {
+        node.endpoint.revocations().replace(register);
+    }
     let offered = node.offered_register.lock().clone();
     let newest = adopted.into_iter().chain(offered).max_by_key(|register| register.version());
     node.consensus.permit_leading(may_lead(newest.as_deref(), node.site(), node.config.node, &node.signing_key));
@@ -73,7 +76,7 @@ mod tests {
         let may = |nodes: Vec<NodeEntry>| {
             let entry =
                 SiteEntry { site, name: "one".into(), tier: Tier::Central, parents: vec![], areas: vec![], addresses: vec![], nodes };
-            let register = Register { tree: "vn".into(), version: 1, sites: vec![entry], origins: vec![] };
+            let register = Register { tree: "vn".into(), version: 1, sites: vec![entry], origins: vec![], revoked_identities: vec![] };
             let verified = SignedRegister::issue(&register, &centre).expect("whole").verify(&centre.public_key(), "vn").expect("good");
             may_lead(Some(&verified), site, NodeId(2), &own)
         };

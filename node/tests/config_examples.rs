@@ -157,6 +157,8 @@ fn the_example_of_a_register_is_whole_and_explains_every_field_where_it_first_st
         "sites.nodes.encryption_key",
         "sites.nodes.revoked",
         "origins.author",
+        "revoked_identities.identity",
+        "revoked_identities.issued_before",
     ] {
         assert!(seen.contains(name), "register.toml does not show `{name}`");
     }

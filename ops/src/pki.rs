@@ -22,7 +22,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-pub use command::{PkiCommand, run};
+pub use command::{PkiCommand, now, run};
 pub use folder::{
     ENCRYPTION_KEY_FILE, NODE_CARD_FILE, NodeRequest, ROOT_CERTIFICATE_FILE, SIGNING_KEY_FILE, TLS_CERTIFICATE_FILE, TLS_KEY_FILE,
     TLS_REQUEST_FILE,

@@ -89,7 +89,7 @@ impl SiteClock {
         Self {
             earliest: own.not_before,
             latest: own.not_after,
-            vouched: committed.unwrap_or_else(|| own.signed_at()),
+            vouched: committed.unwrap_or_else(|| own.issued_at()),
             vouched_at: now,
             is_fresh: committed.is_none(),
             parent: None,

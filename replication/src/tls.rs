@@ -10,6 +10,7 @@
 //! | `credentials.rs` | root, chain and key as one checked whole |
 //! | `request.rs` | what a node or person asks to be signed, made and checked |
 //! | `authority.rs` | the root that signs |
+//! | `revocations.rs` | certificates that the register revokes |
 
 use std::sync::Arc;
 
@@ -28,11 +29,13 @@ mod authority;
 mod clock;
 mod credentials;
 mod request;
+mod revocations;
 
 pub use authority::{Authority, Issued, NODE_VALIDITY_DAYS, ROOT_VALIDITY_DAYS};
 pub use clock::CertificateClock;
 pub use credentials::{CredentialFiles, Credentials, CredentialsError, Validity};
 pub use request::{CertificateRequest, IssueError, VerifiedRequest};
+pub use revocations::{CertificateRevoked, Revocations, ShownCertificate};
 
 /// The application protocol of the HTTPS interface.
 pub const ALPN_HTTP: &[u8] = b"http/1.1";

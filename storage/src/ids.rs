@@ -99,6 +99,11 @@ impl SiteTime {
         jiff::Timestamp::from_millisecond(self.0).map_or_else(|_| self.0.to_string(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
     }
 
+    /// Reads what [`Self::to_rfc3339`] writes, and any other RFC 3339 text; `None` for anything else.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|time| Self(time.as_millisecond()))
+    }
+
     /// Whole seconds from `earlier` to `self`, never below zero.
     pub fn seconds_since(self, earlier: SiteTime) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0) / 1000

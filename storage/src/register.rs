@@ -4,6 +4,8 @@
 //! Invariant: a register is only replaced by one of a higher version under the same key
 //! (test `a_register_of_another_key_or_an_older_version_is_refused`).
 
+mod revoked;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     codec::{self, Blob},
     encryption::EncryptionKey,
-    ids::{Epoch, NodeId, OriginId, SiteId, StreamSeq, Tier},
+    ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq, Tier},
     signature::{PublicKey, Signature, SignatureError, SigningKey},
 };
+
+pub use revoked::RevokedIdentity;
 
 /// The longest encoded register: 11,000 sites fit many times over.
 pub const REGISTER_BYTES_MAX: usize = 32 << 20;
@@ -28,6 +32,9 @@ pub struct Register {
     pub version: u64,
     pub sites: Vec<SiteEntry>,
     pub origins: Vec<OriginEntry>,
+    /// Certificates that count no more, of nodes, operators and clients.
+    #[serde(default)]
+    pub revoked_identities: Vec<RevokedIdentity>,
 }
 
 /// A site of the tree.
@@ -57,7 +64,8 @@ pub struct NodeEntry {
     pub signing_key: PublicKey,
     /// Bundles for the node's site are encrypted to it.
     pub encryption_key: EncryptionKey,
-    /// Set when the key is revoked: per origin the last batch it may still vouch for.
+    /// Set when the key is revoked: per origin the last batch it may still vouch for. It vouches for nothing of an origin that does
+    /// not stand here, also of one that is added later.
     #[serde(default)]
     pub revoked: Vec<Revocation>,
 }
@@ -155,6 +163,7 @@ impl Register {
     /// Checks that ids are unique, parents exist on strictly higher tiers, and authors exist.
     pub fn check(&self) -> Result<(), RegisterError> {
         let refused = |what: String| Err(RegisterError::NotWhole(what));
+        revoked::check(self)?;
         let mut sites = BTreeMap::new();
         for entry in &self.sites {
             if sites.insert(entry.site, entry.tier).is_some() {
@@ -204,6 +213,11 @@ impl VerifiedRegister {
 
     pub fn site(&self, site: SiteId) -> Option<&SiteEntry> {
         self.sites.get(&site).map(|place| &self.register.sites[*place])
+    }
+
+    /// Each revoked identity, and the time before which its certificates were issued.
+    pub fn revoked_identities(&self) -> impl Iterator<Item = (&str, SiteTime)> {
+        self.register.revoked_identities.iter().map(|entry| (entry.identity.as_str(), entry.issued_before))
     }
 
     /// The site that writes `origin`'s stream.
@@ -272,8 +286,8 @@ impl VerifiedRegister {
             return None;
         }
         let entry = self.site(site)?.nodes.iter().find(|entry| entry.node == node)?;
-        let good = entry.revoked.iter().filter(|r| r.origin == origin).all(|r| (epoch, seq) <= (r.last_good_epoch, r.last_good_seq));
-        good.then_some(&entry.signing_key)
+        let is_good_by = |r: &Revocation| r.origin == origin && (epoch, seq) <= (r.last_good_epoch, r.last_good_seq);
+        (entry.revoked.is_empty() || entry.revoked.iter().any(is_good_by)).then_some(&entry.signing_key)
     }
 }
 
@@ -313,6 +327,7 @@ mod tests {
                 site(3, Tier::District, &[2, 1], node_key),
             ],
             origins: vec![OriginEntry { origin: OriginId(3), author: SiteId(3) }],
+            revoked_identities: vec![],
         }
     }
 
@@ -366,6 +381,27 @@ mod tests {
         assert_eq!(led(&tree), [1, 2, 3, 4], "a stand-in too");
         tree.origins.clear();
         assert_eq!(led(&tree), [0; 0], "an origin that the register does not know");
+    }
+
+    #[test]
+    fn a_revoked_key_vouches_for_nothing_of_an_origin_that_was_added_later() {
+        let (centre, node_key) = (key(), key());
+        let mut revoking = register(&node_key);
+        revoking.sites[2].nodes[0].revoked.push(Revocation { origin: OriginId(3), last_good_epoch: 1, last_good_seq: StreamSeq(10) });
+        revoking.origins.push(OriginEntry { origin: OriginId(4), author: SiteId(3) });
+        let verified = SignedRegister::issue(&revoking, &centre).expect("whole").verify(&centre.public_key(), "test").expect("good");
+        assert!(verified.head_key(OriginId(4), SiteId(3), NodeId(1), 1, StreamSeq(1)).is_none());
+        assert!(verified.head_key(OriginId(3), SiteId(3), NodeId(1), 1, StreamSeq(10)).is_some());
+    }
+
+    #[test]
+    fn heads_of_a_node_whose_certificate_was_revoked_stay_valid() {
+        let (centre, node_key) = (key(), key());
+        let mut revoking = register(&node_key);
+        let identity = "kho://test/site/3/node/1".into();
+        revoking.revoked_identities.push(RevokedIdentity { identity, issued_before: SiteTime(1_800_000_000_000) });
+        let verified = SignedRegister::issue(&revoking, &centre).expect("whole").verify(&centre.public_key(), "test").expect("good");
+        assert_eq!(verified.head_key(OriginId(3), SiteId(3), NodeId(1), 1, StreamSeq(9)), Some(&node_key.public_key()));
     }
 
     #[test]

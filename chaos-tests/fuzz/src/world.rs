@@ -58,6 +58,7 @@ impl World {
                 site(DISTRICT, Tier::District, &[PROVINCE, CENTRE]),
             ],
             origins: vec![OriginEntry { origin: ORIGIN, author: DISTRICT }],
+            revoked_identities: vec![],
         };
         let signed = SignedRegister::issue(&register, &centre).expect("the register is whole");
         let register = signed.verify(&centre.public_key(), TREE).expect("it was just signed");

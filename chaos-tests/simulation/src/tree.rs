@@ -34,6 +34,8 @@ pub const B: SiteId = SiteId(6);
 pub const D: SiteId = SiteId(7);
 /// Nodes of every site.
 pub const NODES: u64 = 3;
+/// Ids that the nodes of a site may have in the course of a run: a node that is replaced never comes back under its own.
+pub const NODE_IDS: u64 = 6;
 /// Sites that author; each the origin of its own number.
 pub const AUTHORS: [SiteId; 4] = [P, A, B, D];
 /// Sites to which others send.
@@ -53,7 +55,7 @@ struct Made {
 
 static MADE: LazyLock<Made> = LazyLock::new(|| {
     let centre = key(0);
-    let nodes = (0..u64::from(SITES) * NODES).map(|place| key(place + 1)).collect();
+    let nodes = (0..u64::from(SITES) * NODE_IDS).map(|place| key(place + 1)).collect();
     Made { centre_public: centre.public_key(), centre, nodes, schema: Arc::new(population().clone()) }
 });
 
@@ -72,7 +74,7 @@ fn key(number: u64) -> SigningKey {
 
 /// The key by which `node` of `site` signs heads.
 pub fn signing_key(site: SiteId, node: NodeId) -> &'static SigningKey {
-    &MADE.nodes[((u64::from(site.0) - 1) * NODES + node.0 - 1) as usize]
+    &MADE.nodes[((u64::from(site.0) - 1) * NODE_IDS + node.0 - 1) as usize]
 }
 
 /// Whose warehouse a site's is, and whom it trusts.
@@ -176,6 +178,7 @@ impl Parents {
             version: self.version,
             sites: sites().map(|site| self.entry(site)).collect(),
             origins: AUTHORS.into_iter().map(|author| OriginEntry { origin: OriginId(author.0), author }).collect(),
+            revoked_identities: vec![],
         };
         SignedRegister::issue(&register, &MADE.centre).expect("the tree is whole")
     }
@@ -183,7 +186,7 @@ impl Parents {
     fn entry(&self, site: SiteId) -> SiteEntry {
         let tier = [Tier::Central, Tier::Region, Tier::Province, Tier::Province, Tier::District, Tier::District, Tier::District]
             [site.0 as usize - 1];
-        let nodes = (1..=NODES).map(NodeId);
+        let nodes = (1..=NODE_IDS).map(NodeId);
         SiteEntry {
             site,
             name: name(site).into(),

@@ -4,18 +4,21 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::http::Request;
 use axum_server::{accept::Accept, tls_rustls::RustlsAcceptor};
 use kho_messages::Ordinal;
-use kho_replication::identity::{PeerIdentity, Role};
+use kho_replication::{
+    identity::{PeerIdentity, Role},
+    tls::{Revocations, ShownCertificate},
+};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 use tower_service::Service;
 
-use super::{fault::RequestFault, reply::HttpError};
+use super::{fault::RequestFault, reply::HttpError, revocable::RevocableStream};
 use crate::{audit::AUDIT, node::Node};
 
 /// Accepts TLS connections and hands the peer's name to every request on them.
@@ -23,21 +26,22 @@ use crate::{audit::AUDIT, node::Node};
 pub struct IdentityAcceptor {
     tls: RustlsAcceptor,
     tree: String,
+    revocations: Arc<Revocations>,
 }
 
 impl IdentityAcceptor {
-    pub fn new(tls: RustlsAcceptor, tree: String) -> Self {
-        Self { tls, tree }
+    pub fn new(tls: RustlsAcceptor, tree: String, revocations: Arc<Revocations>) -> Self {
+        Self { tls, tree, revocations }
     }
 }
 
 impl<S: Send + 'static> Accept<TcpStream, S> for IdentityAcceptor {
-    type Stream = TlsStream<TcpStream>;
+    type Stream = RevocableStream;
     type Service = WithIdentity<S>;
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let (tls, tree) = (self.tls.clone(), self.tree.clone());
+        let (tls, tree, revocations) = (self.tls.clone(), self.tree.clone(), Arc::clone(&self.revocations));
         Box::pin(async move {
             let address = stream.peer_addr()?;
             stream.set_nodelay(true)?;
@@ -49,13 +53,15 @@ impl<S: Send + 'static> Accept<TcpStream, S> for IdentityAcceptor {
                 }
             };
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let identity = match certificate.map(|der| PeerIdentity::from_certificate_der(der)) {
-                Some(Ok(identity)) if identity.tree() == tree => identity,
-                Some(Ok(identity)) => return Err(not_admitted(address, &format!("{identity} is of another tree"))),
+            let shown = match certificate.map(|der| ShownCertificate::from_der(der)) {
+                Some(Ok(shown)) if shown.identity.tree() == tree => shown,
+                Some(Ok(shown)) => return Err(not_admitted(address, &format!("{} is of another tree", shown.identity))),
                 Some(Err(error)) => return Err(not_admitted(address, &error.to_string())),
                 None => return Err(not_admitted(address, "no certificate was given")),
             };
-            Ok((stream, WithIdentity { service, identity }))
+            revocations.check(&shown).map_err(|revoked| not_admitted(address, &revoked.to_string()))?;
+            let identity = shown.identity.clone();
+            Ok((RevocableStream::new(stream, shown, revocations), WithIdentity { service, identity }))
         })
     }
 }

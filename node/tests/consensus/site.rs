@@ -152,8 +152,13 @@ impl Site {
             addresses: vec![],
             nodes: vec![signer],
         };
-        let register =
-            Register { tree: TREE.into(), version: 1, sites: vec![site], origins: vec![OriginEntry { origin: ORIGIN, author: SITE }] };
+        let register = Register {
+            tree: TREE.into(),
+            version: 1,
+            sites: vec![site],
+            origins: vec![OriginEntry { origin: ORIGIN, author: SITE }],
+            revoked_identities: vec![],
+        };
         SignedRegister::issue(&register, &self.centre).expect("whole")
     }
 

@@ -72,7 +72,7 @@ impl LocalTree {
             .map(|site| OriginEntry { origin: OriginId(site.site.0), author: site.site })
             .collect();
         let sites = self.plan.sites.iter().map(entry).collect();
-        self.sign_register(&Register { tree: self.plan.tree.clone(), version, sites, origins }, key)
+        self.sign_register(&Register { tree: self.plan.tree.clone(), version, sites, origins, revoked_identities: vec![] }, key)
     }
 
     pub(crate) fn sign_register(&self, register: &Register, key: &SigningKey) -> anyhow::Result<()> {

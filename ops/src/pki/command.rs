@@ -160,9 +160,16 @@ pub struct ShowArgs {
 /// # Errors
 /// What was refused and which command helps.
 pub fn run(command: PkiCommand) -> anyhow::Result<()> {
+    run_at(command, now()?, &mut io::stdout().lock())
+}
+
+/// The machine's clock.
+///
+/// # Errors
+/// When it stands before 1970.
+pub fn now() -> anyhow::Result<SiteTime> {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).context("this machine's clock stands before 1970; set it")?;
-    let now = SiteTime(i64::try_from(elapsed.as_millis())?);
-    run_at(command, now, &mut io::stdout().lock())
+    Ok(SiteTime(i64::try_from(elapsed.as_millis())?))
 }
 
 /// The same at a given time and to any output.

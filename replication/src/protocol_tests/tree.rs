@@ -56,6 +56,7 @@ impl Tree {
                 site(COMMUNE, Tier::Commune, &[DISTRICT]),
             ],
             origins: vec![OriginEntry { origin: OWN, author: DISTRICT }, OriginEntry { origin: ADOPTED, author: COMMUNE }],
+            revoked_identities: vec![],
         };
         Self { centre: key(), keys, readers, register }
     }

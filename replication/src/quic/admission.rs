@@ -24,7 +24,10 @@ use super::{
     connection::{AdmittedPeer, Connection},
     error::{CloseCode, ConnectionLost},
 };
-use crate::identity::{IdentityError, PeerIdentity};
+use crate::{
+    identity::IdentityError,
+    tls::{CertificateRevoked, Revocations, ShownCertificate},
+};
 
 /// What the accepting end says once it has admitted a peer. A dialler can't tell otherwise: in TLS 1.3 its handshake is
 /// over before its own certificate has been judged.
@@ -43,6 +46,8 @@ pub(super) enum NotAdmitted {
     UnknownProtocol,
     #[error("it showed no certificate")]
     NoCertificate,
+    #[error(transparent)]
+    Revoked(#[from] CertificateRevoked),
 }
 
 /// Why a newcomer did not become a connection.
@@ -63,6 +68,7 @@ pub(super) enum HandshakeFailure {
 pub(super) struct Gate {
     pub(super) tree: Arc<str>,
     pub(super) frame_bytes_max: u32,
+    pub(super) revocations: Arc<Revocations>,
 }
 
 impl Gate {
@@ -75,7 +81,7 @@ impl Gate {
         if welcome.write_all(WELCOME).await.is_ok() {
             let _ = welcome.finish();
         }
-        Ok(Connection::new(quinn, peer, self.frame_bytes_max))
+        Ok(self.connection(quinn, peer))
     }
 
     /// The dialling end: completes the handshake, checks the peer, and waits until it is confirmed.
@@ -84,13 +90,17 @@ impl Gate {
         let peer = self.admit_or_close(&quinn)?;
         let mut welcome = quinn.accept_uni().await.map_err(ConnectionLost::from)?;
         match welcome.read_to_end(WELCOME.len()).await {
-            Ok(word) if word == WELCOME => Ok(Connection::new(quinn, peer, self.frame_bytes_max)),
+            Ok(word) if word == WELCOME => Ok(self.connection(quinn, peer)),
             Err(quinn::ReadToEndError::Read(quinn::ReadError::ConnectionLost(lost))) => Err(ConnectionLost::from(lost).into()),
             Ok(_) | Err(_) => {
                 quinn.close(CloseCode::MISBEHAVED.to_wire(), b"no word of welcome");
                 Err(HandshakeFailure::NoWelcome)
             }
         }
+    }
+
+    fn connection(&self, quinn: quinn::Connection, peer: AdmittedPeer) -> Connection {
+        Connection::new(quinn, peer, self.frame_bytes_max, &self.revocations)
     }
 
     fn admit_or_close(&self, quinn: &quinn::Connection) -> Result<AdmittedPeer, NotAdmitted> {
@@ -104,7 +114,8 @@ impl Gate {
 
     /// The decision itself, on a certificate TLS has already found genuine.
     fn admit(&self, leaf: Option<&[u8]>, protocol: Option<&[u8]>) -> Result<AdmittedPeer, NotAdmitted> {
-        let identity = PeerIdentity::from_certificate_der(leaf.ok_or(NotAdmitted::NoCertificate)?)?;
+        let shown = ShownCertificate::from_der(leaf.ok_or(NotAdmitted::NoCertificate)?)?;
+        let identity = &shown.identity;
         if identity.tree() != &*self.tree {
             return Err(NotAdmitted::ForeignTree { theirs: identity.tree().to_owned(), ours: self.tree.to_string() });
         }
@@ -112,7 +123,8 @@ impl Gate {
             return Err(NotAdmitted::NotANode(identity.to_string()));
         };
         let alpn = protocol.and_then(Alpn::from_wire_name).ok_or(NotAdmitted::UnknownProtocol)?;
-        Ok(AdmittedPeer { identity, site, node, alpn })
+        self.revocations.check(&shown)?;
+        Ok(AdmittedPeer { shown, site, node, alpn })
     }
 }
 

@@ -4,13 +4,17 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kho_storage::ids::{NodeId, SiteId};
+use tokio::sync::oneshot;
 
 use super::{
     Alpn,
     error::{CloseCode, ConnectionLost, FrameIoError, Misbehaviour},
     frames::{FrameReceiver, FrameSender},
 };
-use crate::identity::PeerIdentity;
+use crate::{
+    identity::PeerIdentity,
+    tls::{Revocations, ShownCertificate},
+};
 
 /// A connection to a node of the same tree. Cheap to clone; all clones share one connection, which ends when it is
 /// closed, lost, or the last clone and stream are dropped.
@@ -19,25 +23,32 @@ pub struct Connection {
     quinn: quinn::Connection,
     peer: Arc<AdmittedPeer>,
     frame_bytes_max: u32,
+    in_use: InUse,
 }
+
+/// Kept by a connection's clones and streams: when the last of them is dropped, nobody watches over the connection any more and it ends.
+pub(super) type InUse = Arc<oneshot::Sender<()>>;
 
 /// Who was admitted, and for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AdmittedPeer {
-    pub(super) identity: PeerIdentity,
+    pub(super) shown: ShownCertificate,
     pub(super) site: SiteId,
     pub(super) node: NodeId,
     pub(super) alpn: Alpn,
 }
 
 impl Connection {
-    pub(super) fn new(quinn: quinn::Connection, peer: AdmittedPeer, frame_bytes_max: u32) -> Self {
-        Self { quinn, peer: Arc::new(peer), frame_bytes_max }
+    /// A connection to an admitted peer. It is cut when the register revokes the certificate that the peer showed.
+    pub(super) fn new(quinn: quinn::Connection, peer: AdmittedPeer, frame_bytes_max: u32, revocations: &Arc<Revocations>) -> Self {
+        let (in_use, unused) = oneshot::channel();
+        tokio::spawn(cut_when_revoked(quinn.clone(), peer.shown.clone(), Arc::clone(revocations), unused));
+        Self { quinn, peer: Arc::new(peer), frame_bytes_max, in_use: Arc::new(in_use) }
     }
 
     /// Who the peer's certificate says it is: always a node of this endpoint's tree.
     pub fn peer(&self) -> &PeerIdentity {
-        &self.peer.identity
+        &self.peer.shown.identity
     }
 
     /// The peer's site and node.
@@ -129,6 +140,22 @@ impl Connection {
     }
 
     fn framed(&self, send: quinn::SendStream, receive: quinn::RecvStream, receive_bytes_max: u32) -> (FrameSender, FrameReceiver) {
-        (FrameSender::new(send, self.frame_bytes_max), FrameReceiver::new(receive, receive_bytes_max))
+        let in_use = || Arc::clone(&self.in_use);
+        (FrameSender::new(send, self.frame_bytes_max, in_use()), FrameReceiver::new(receive, receive_bytes_max, in_use()))
+    }
+}
+
+/// Ends the connection when its peer's certificate is revoked. Holds it no longer than anybody else does.
+async fn cut_when_revoked(quinn: quinn::Connection, shown: ShownCertificate, revocations: Arc<Revocations>, unused: oneshot::Receiver<()>) {
+    tokio::select! {
+        _ = quinn.closed() => {}
+        // Nobody sends: the channel ends when the connection is no longer used.
+        _ = unused => {}
+        () = revocations.until_revoked(&shown) => {
+            if let Err(revoked) = revocations.check(&shown) {
+                tracing::warn!(peer = %shown.identity, "a connection was cut: the register revoked its certificate");
+                quinn.close(CloseCode::NOT_ADMITTED.to_wire(), revoked.to_string().as_bytes());
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::{
     error::{BindError, CloseCode, ConnectError},
     socket::bind_udp,
 };
-use crate::tls::{self, ClientCertificate, Credentials};
+use crate::tls::{self, ClientCertificate, Credentials, Revocations};
 
 /// Bytes kept of a newcomer's packets before it is received or refused; that happens at once.
 const NEWCOMER_BYTES_MAX: u64 = 64 * 1024;
@@ -86,7 +86,8 @@ impl Endpoint {
         let socket = bind_udp(addr, limits.socket_buffer_bytes_wanted)?;
         let quinn = quinn::Endpoint::new(lasting_endpoint_config(credentials), Some(server), socket, Arc::new(quinn::TokioRuntime))
             .map_err(|source| BindError::Socket { addr, source })?;
-        let gate = Gate { tree: credentials.identity().tree().into(), frame_bytes_max: limits.frame_bytes_max };
+        let gate =
+            Gate { tree: credentials.identity().tree().into(), frame_bytes_max: limits.frame_bytes_max, revocations: Arc::default() };
         let (admitted, accepted) = mpsc::channel(limits.accept_queue_max);
         let reception = tokio::spawn(receive_incoming(quinn.clone(), gate.clone(), limits.clone(), admitted)).abort_handle();
         let inner = Inner { quinn, dialling, gate, limits, clock, accepted: Mutex::new(accepted), reception };
@@ -119,6 +120,11 @@ impl Endpoint {
                 ConnectError::PeerMisbehaved { addr, reason: failure.to_string() }
             }
         })
+    }
+
+    /// What the register revokes, as this endpoint judges by it; for whoever learns of a register, and for other listeners.
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.inner.gate.revocations
     }
 
     /// The address the endpoint is bound to.

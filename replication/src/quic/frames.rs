@@ -6,7 +6,10 @@
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
 
-use super::error::{CloseCode, FrameIoError, LocalFault, Misbehaviour};
+use super::{
+    connection::InUse,
+    error::{CloseCode, FrameIoError, LocalFault, Misbehaviour},
+};
 
 const HEADER_BYTES: usize = 4;
 /// Frames up to this size are copied into one buffer and written at once.
@@ -23,11 +26,12 @@ pub struct FrameSender {
     stream: SendStream,
     frame_bytes_max: u32,
     inside_frame: bool,
+    _in_use: InUse,
 }
 
 impl FrameSender {
-    pub(super) fn new(stream: SendStream, frame_bytes_max: u32) -> Self {
-        Self { stream, frame_bytes_max, inside_frame: false }
+    pub(super) fn new(stream: SendStream, frame_bytes_max: u32, in_use: InUse) -> Self {
+        Self { stream, frame_bytes_max, inside_frame: false, _in_use: in_use }
     }
 
     /// Sends one frame; returns when the transport has taken it over, not when it has arrived. A cancelled send leaves
@@ -96,11 +100,12 @@ impl Drop for FrameSender {
 pub struct FrameReceiver {
     stream: RecvStream,
     assembly: FrameAssembly,
+    _in_use: InUse,
 }
 
 impl FrameReceiver {
-    pub(super) fn new(stream: RecvStream, frame_bytes_max: u32) -> Self {
-        Self { stream, assembly: FrameAssembly::new(frame_bytes_max) }
+    pub(super) fn new(stream: RecvStream, frame_bytes_max: u32, in_use: InUse) -> Self {
+        Self { stream, assembly: FrameAssembly::new(frame_bytes_max), _in_use: in_use }
     }
 
     /// The next frame, or `None` when the peer has ended the stream after a whole one. Cancel-safe: what has arrived of a

@@ -21,6 +21,7 @@ use crate::{
 
 mod link;
 mod raw_peer;
+mod revoked;
 
 use link::Link;
 use raw_peer::{certificate_by_hand, dial_raw, raw_endpoint};

@@ -166,8 +166,8 @@ impl Credentials {
 }
 
 impl Validity {
-    /// When the certificate was signed, by the clock of the root that `kho pki sign` uses.
-    pub fn signed_at(&self) -> SiteTime {
+    /// When the certificate was issued: the root dates it back a little, see [`Authority::sign`](super::Authority::sign).
+    pub fn issued_at(&self) -> SiteTime {
         SiteTime(self.not_before.0.saturating_add(BACKDATED_MS))
     }
 

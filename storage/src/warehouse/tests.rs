@@ -87,6 +87,7 @@ impl Tree {
             version,
             sites: vec![site(1, Tier::Central, &[]), site(2, Tier::Province, &[1]), site(3, Tier::District, &[parent])],
             origins: origins.iter().map(|origin| OriginEntry { origin: *origin, author: SiteId(3) }).collect(),
+            revoked_identities: vec![],
         };
         Command::AdoptRegister { site_time: SiteTime(1), signed: SignedRegister::issue(&register, &self.centre).expect("whole") }
     }

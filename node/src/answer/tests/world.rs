@@ -67,7 +67,13 @@ impl World {
             }
         };
         let origins = ids.iter().map(|id| OriginEntry { origin: OriginId(*id), author: SiteId(*id) }).collect();
-        let register = Register { tree: "test".into(), version: 1, sites: ids.iter().map(|id| entry(*id)).collect(), origins };
+        let register = Register {
+            tree: "test".into(),
+            version: 1,
+            sites: ids.iter().map(|id| entry(*id)).collect(),
+            origins,
+            revoked_identities: vec![],
+        };
         let signed = SignedRegister::issue(&register, &register_key).expect("the register is whole");
         let open = |id: u32, key: SigningKey| {
             let dir = tempfile::tempdir().expect("a directory");

@@ -51,14 +51,15 @@ pub enum Admission {
 
 /// Whether `sender`, by its certificate a node of this site, may ask for `subject`.
 pub fn admit(subject: Subject, sender: NodeId, known: &KnownMembers<'_>) -> Admission {
-    let for_the_leader = match subject {
+    // What only members ask for. A clock is asked for by nodes that know their site.
+    let of_members = match subject {
         Subject::Hello => return Admission::Admitted,
-        Subject::Propose | Subject::ReadIndex | Subject::ChangeMembers | Subject::Confirm => true,
+        Subject::Propose | Subject::ReadIndex | Subject::ChangeMembers | Subject::Confirm | Subject::Clock => true,
         Subject::AppendEntries | Subject::Vote | Subject::PreVoteRequest | Subject::Snapshot => false,
     };
     if known.members.is_empty() {
         return match known.invitation {
-            _ if for_the_leader => Admission::Refused(PeerRefusal::NotLeader(None)),
+            _ if of_members => Admission::Refused(PeerRefusal::NotLeader(None)),
             Some(named) if !named.contains(&sender) => Admission::Refused(PeerRefusal::NotInvited(sender)),
             Some(_) | None => Admission::Admitted,
         };
@@ -66,7 +67,7 @@ pub fn admit(subject: Subject, sender: NodeId, known: &KnownMembers<'_>) -> Admi
     if known.members.contains(&sender) || planted(Bug::CertificateTakenForMembership) {
         return Admission::Admitted;
     }
-    if for_the_leader || sender <= known.retired_up_to {
+    if of_members || sender <= known.retired_up_to {
         return Admission::Refused(PeerRefusal::NotAMember { node: sender, position: known.position });
     }
     if known.confirmed.contains(&sender) { Admission::Admitted } else { Admission::Unconfirmed }
@@ -76,7 +77,8 @@ pub fn admit(subject: Subject, sender: NodeId, known: &KnownMembers<'_>) -> Admi
 mod tests {
     use super::*;
 
-    const FOR_THE_LEADER: [Subject; 4] = [Subject::Propose, Subject::ReadIndex, Subject::ChangeMembers, Subject::Confirm];
+    const OF_MEMBERS: [Subject; 5] =
+        [Subject::Propose, Subject::ReadIndex, Subject::ChangeMembers, Subject::Confirm, Subject::Clock];
     const OF_RAFT: [Subject; 4] = [Subject::AppendEntries, Subject::Vote, Subject::PreVoteRequest, Subject::Snapshot];
 
     /// At a node that knows members 1, 2, 5 and 6; node 4 and those before it that are no members were removed.
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn only_members_propose_read_and_change_members() {
-        for subject in FOR_THE_LEADER {
+        for subject in OF_MEMBERS {
             for member in [1, 2, 5, 6] {
                 assert_eq!(admitted(subject, member, &[]), Admission::Admitted, "{subject:?} of {member}");
             }
@@ -126,7 +128,7 @@ mod tests {
             assert_eq!(admit(subject, NodeId(9), &greeted), Admission::Refused(PeerRefusal::NotInvited(NodeId(9))), "{subject:?}");
             assert_eq!(admit(subject, NodeId(9), &restarted), Admission::Admitted, "{subject:?}: nobody is known to it");
         }
-        for subject in FOR_THE_LEADER {
+        for subject in OF_MEMBERS {
             assert_eq!(admit(subject, NodeId(1), &greeted), Admission::Refused(PeerRefusal::NotLeader(None)), "{subject:?}");
         }
         assert_eq!(admit(Subject::Hello, NodeId(9), &greeted), Admission::Admitted, "anybody of the site may greet");

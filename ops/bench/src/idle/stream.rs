@@ -155,6 +155,7 @@ mod tests {
                 ),
             ],
             origins: vec![OriginEntry { origin: OriginId(SITE.0), author: SITE }],
+            revoked_identities: vec![],
         };
         let limits = DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 1 << 20 };
         let config = WarehouseConfig {

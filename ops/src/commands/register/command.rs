@@ -3,13 +3,19 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use kho_replication::identity::PeerIdentity;
 use kho_storage::{
+    ids::SiteTime,
     register::{Register, SignedRegister},
     signature::{PublicKey, SignatureAlgorithm},
 };
 use serde_json::json;
 
-use super::{draft, show, sign};
+use super::{
+    draft,
+    revoke::{self, LastGood, Revoking},
+    show, sign,
+};
 use crate::{
     client::ConnectionArgs,
     commands::{
@@ -17,7 +23,7 @@ use crate::{
         print,
     },
     failure::{Failure, Verdict},
-    pki::NodeCard,
+    pki::{NodeCard, now},
 };
 
 /// The longest text of a register: 11,000 sites with comments.
@@ -38,6 +44,12 @@ pub enum RegisterCommand {
     /// Add a node to its site, from the card that `kho pki request` wrote; the rest of the text stays as it is.
     #[command(after_help = "Example:\n  kho register add-node register.toml --card node.json")]
     AddNode(AddNodeArgs),
+    /// Revoke certificates: of a client, an operator, or a node, for the node its signing key too. A new certificate of the same name,
+    /// signed later, is good.
+    #[command(
+        after_help = "Examples:\n  kho register revoke register.toml --identity kho://vn/site/340/client/an\n  kho register revoke register.toml --identity kho://vn/operator/an --issued-before 2026-11-27T12:00:00Z\n  kho register revoke register.toml --identity kho://vn/site/340/node/3 --last-good 340=1/1200\nThen raise `version`, issue the register and apply it at the centre. Every node refuses the certificate as soon as the register\nreaches it, and cuts connections that stand by it."
+    )]
+    Revoke(RevokeArgs),
     /// Check a register and sign it. Raise `version` before: nodes take only a higher one.
     #[command(after_help = "Example:\n  kho register issue register.toml --key /srv/kho-ca/register.key --out register.signed.json")]
     Issue(IssueArgs),
@@ -89,6 +101,26 @@ pub struct AddNodeArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The register's text; written anew
+    register: PathBuf,
+    /// Whose certificates: the kho:// name that `kho pki show` prints
+    #[arg(long, value_name = "NAME")]
+    identity: PeerIdentity,
+    /// Certificates issued before this time are revoked (RFC 3339) [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    issued_before: Option<SiteTime>,
+    /// For a node whose signing key is revoked too: the last batch that it may vouch for, as `kho node remove` printed it; one for each
+    /// origin that it signed, may be repeated
+    #[arg(long, value_name = "ORIGIN=EPOCH/BATCH", value_delimiter = ',')]
+    last_good: Vec<LastGood>,
+}
+
+fn time(text: &str) -> Result<SiteTime, String> {
+    SiteTime::from_rfc3339(text).ok_or_else(|| "give a time as 2026-11-27T12:00:00Z".to_owned())
+}
+
+#[derive(Debug, Args)]
 pub struct IssueArgs {
     /// The register's text
     register: PathBuf,
@@ -133,6 +165,7 @@ pub async fn run(command: RegisterCommand) -> Result<Verdict, Failure> {
         RegisterCommand::New(args) => new(&args),
         RegisterCommand::Key(args) => key(&args),
         RegisterCommand::AddNode(args) => add_node(&args),
+        RegisterCommand::Revoke(args) => revoke_identity(args),
         RegisterCommand::Issue(args) => issue(&args),
         RegisterCommand::Show(args) => show_register(args).await,
         RegisterCommand::Apply(args) => apply(args).await,
@@ -180,6 +213,28 @@ fn add_node(args: &AddNodeArgs) -> Result<(), Failure> {
     print::line(format!(
         "added {} to {}; raise `version`, then sign it with `kho register issue`",
         added.join(", "),
+        args.register.display()
+    ))
+}
+
+fn revoke_identity(args: RevokeArgs) -> Result<(), Failure> {
+    let now = now()?;
+    let issued_before = args.issued_before.unwrap_or(now);
+    if issued_before > now {
+        return Err(Failure::usage(
+            format!("{} is still to come: a new certificate would be revoked too", issued_before.to_rfc3339()),
+            "leave --issued-before out to revoke everything issued up to now",
+        ));
+    }
+    let revokes_key = !args.last_good.is_empty();
+    let revoking = Revoking { identity: args.identity, issued_before, last_good: args.last_good };
+    let text = revoke::revoke(&read_text(&args.register, DRAFT_BYTES_MAX)?, &revoking)?;
+    write_file(&args.register, text.as_bytes(), Secrecy::Public, Existing::Replace)?;
+    print::line(format!(
+        "revoked {} for certificates issued before {}{} in {}; raise `version`, then sign it with `kho register issue`",
+        revoking.identity,
+        revoking.issued_before.to_rfc3339(),
+        if revokes_key { ", and its signing key," } else { "" },
         args.register.display()
     ))
 }

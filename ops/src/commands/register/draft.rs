@@ -151,6 +151,8 @@ mod tests {
             "signing_key",
             "encryption_key",
             "revoked",
+            "identity",
+            "issued_before",
             "origin",
             "author",
         ] {
@@ -170,7 +172,7 @@ mod tests {
         let key = card.public_key().expect("well formed").to_hex();
         let register = read(&shown.replace("04…", &key).replace("5f…", &card.encryption_public_key.to_hex())).expect("reads");
         assert_eq!((register.sites.len(), register.sites[0].nodes.len(), register.origins.len()), (2, 1, 1));
-        assert_eq!(register.sites[0].nodes[0].revoked.len(), 1);
+        assert_eq!((register.sites[0].nodes[0].revoked.len(), register.revoked_identities.len()), (1, 1));
     }
 
     #[test]

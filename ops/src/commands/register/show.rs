@@ -45,8 +45,13 @@ pub fn text(register: &Register) -> String {
     for (site, origins) in origins {
         authors.add_row([number(site), origins.join(", ").into()]);
     }
+    let mut revoked = print::table(&["revoked identity", "certificates issued before"]);
+    for entry in &register.revoked_identities {
+        revoked.add_row([entry.identity.clone(), entry.issued_before.to_rfc3339()]);
+    }
+    let revoked = if register.revoked_identities.is_empty() { String::new() } else { format!("\n{revoked}") };
     format!(
-        "tree {}, version {}, {} sites, {} origins\n{sites}\n{authors}",
+        "tree {}, version {}, {} sites, {} origins\n{sites}\n{authors}{revoked}",
         register.tree,
         register.version,
         register.sites.len(),

@@ -1,10 +1,11 @@
 //! The register's key, and what it signs.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use kho_storage::{
     codec,
-    register::{REGISTER_BYTES_MAX, Register, SignedRegister},
+    ids::{NodeId, SiteId},
+    register::{NodeEntry, REGISTER_BYTES_MAX, Register, SignedRegister, SiteEntry},
     signature::{PublicKey, SignatureAlgorithm, SigningKey},
 };
 use zeroize::Zeroizing;
@@ -48,11 +49,26 @@ pub fn issue(register: &Register, key: &SigningKey, out: &Path) -> Result<Signed
                 format!("write version = {} into the register: nodes take only a higher version than they have", earlier.version() + 1),
             ));
         }
+        if let Some((site, node)) = missing_node(earlier.register(), register) {
+            return Err(Failure::refused(
+                format!("node {node} of site {site} stood in version {} and is missing now, or has another key", earlier.version()),
+                "leave the block of a replaced node in the register: the heads that it signed stay valid by it. To revoke it, use `kho register revoke`",
+            ));
+        }
     }
     let mut bytes = serde_json::to_vec_pretty(&signed)?;
     bytes.push(b'\n');
     write_file(out, &bytes, Secrecy::Public, Existing::Replace)?;
     Ok(signed)
+}
+
+/// A node of `earlier` whose site still stands and that `later` lacks, or has under another key.
+fn missing_node(earlier: &Register, later: &Register) -> Option<(SiteId, NodeId)> {
+    let before: BTreeMap<SiteId, &SiteEntry> = earlier.sites.iter().map(|site| (site.site, site)).collect();
+    later.sites.iter().find_map(|site| {
+        let stands = |node: &&NodeEntry| site.nodes.iter().any(|now| (now.node, &now.signing_key) == (node.node, &node.signing_key));
+        Some((site.site, before.get(&site.site)?.nodes.iter().find(|node| !stands(node))?.node))
+    })
 }
 
 pub fn load_signed(path: &Path) -> Result<SignedRegister, Failure> {
@@ -109,6 +125,27 @@ mod tests {
         let signed = load_signed(&out).expect("loads");
         assert_eq!(signed.verify(&public, "vn").expect("good").version(), 2);
         assert_eq!(unverified(&signed).expect("readable").version, 2);
+    }
+
+    #[test]
+    fn an_issue_that_leaves_out_a_node_is_refused_because_its_heads_would_count_no_more() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let out = dir.path().join("register.signed.json");
+        let key = || SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
+        let (centre, signing) = (key(), [key().public_key(), key().public_key()]);
+        let mut register = draft::read(&draft::skeleton("vn")).expect("reads");
+        let entry = |node: u64, key: &PublicKey| NodeEntry { node: NodeId(node), signing_key: key.clone(), revoked: vec![] };
+        register.sites[0].nodes = vec![entry(1, &signing[0]), entry(2, &signing[1])];
+        issue(&register, &centre, &out).expect("the first issue");
+        register.version = 2;
+        let with = |nodes: Vec<NodeEntry>| {
+            let mut later = register.clone();
+            later.sites[0].nodes = nodes;
+            issue(&later, &centre, &out)
+        };
+        assert!(with(vec![entry(1, &signing[0])]).expect_err("node 2 is gone").message.contains("node 2 of site"));
+        assert!(with(vec![entry(1, &signing[0]), entry(2, &signing[0])]).is_err(), "another key");
+        with(vec![entry(2, &signing[1]), entry(1, &signing[0]), entry(3, &signing[0])]).expect("all are there");
     }
 
     #[test]
