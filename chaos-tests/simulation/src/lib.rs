@@ -8,10 +8,10 @@
 //!                   ├─▶ oracles: after every entry, and at the end      ─▶ Violation: what was broken, and the log up to there
 //!                   └─▶ Counts: how often each fault, step and move happened
 //! ```
-//! Reading order: [`tree`] and [`plan`]; then the parts of the world ([`site`], [`disk`], [`link`], [`client`]); then the events
+//! Reading order: [`tree`] and [`plan`]; then the parts of the world ([`site`], [`members`], [`disk`], [`link`], [`client`]); then the events
 //! ([`agenda`], [`world`]); then what really happened ([`ledger`]) and what must hold ([`oracle`]); then [`run`].
 //!
-//! Not simulated: QUIC and TLS, openraft, RocksDB, the tasks of `khod`. `chaos-tests` runs those as real processes. All sites here are
+//! Not simulated: QUIC and TLS, openraft, RocksDB, the tasks of `khod`. Of the inside of a site, who is admitted is real (`admit`). `chaos-tests` runs those as real processes. All sites here are
 //! honest. Attacks are the subject of the hostile province in `chaos-tests` and of the protocol tests.
 
 pub mod agenda;
@@ -22,6 +22,7 @@ pub mod disk;
 pub mod ledger;
 pub mod link;
 pub mod many;
+pub mod members;
 pub mod moves;
 pub mod oracle;
 pub mod plan;

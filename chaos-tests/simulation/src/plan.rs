@@ -27,6 +27,8 @@ pub enum InjectedFault {
     SwapParents,
     CrossTransfers,
     SendOtherEpoch,
+    ReplaceNode,
+    RemovedNodeActs,
 }
 
 /// How often each kind comes, in a run that has it.
@@ -53,6 +55,9 @@ const INJECTED_FAULTS: [(InjectedFault, u64); 16] = [
 const CROSSED_ONE_IN: u64 = 6;
 /// Of the others, one in so many is about authors that come back older than what their parents remember.
 const SET_BACK_ONE_IN: u64 = 8;
+
+/// One run in so many is about nodes that are replaced and come back with their old data.
+pub const REPLACED_ONE_IN: u64 = 8;
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -157,6 +162,18 @@ impl Plan {
             ],
             ..self
         }
+    }
+
+    /// Nodes are replaced, and those that were removed act on what they once were.
+    pub fn with_nodes_replaced(mut self) -> Self {
+        let more = [
+            (InjectedFault::ReplaceNode, 6),
+            (InjectedFault::RemovedNodeActs, 10),
+            (InjectedFault::ChangeLeader, 3),
+            (InjectedFault::StopNode, 2),
+        ];
+        self.injected_faults.extend(more.into_iter().flat_map(|(fault, weight)| std::iter::repeat_n(fault, weight)));
+        self
     }
 
     /// Parents forget batches fast, and authors write another history over those that they have forgotten.

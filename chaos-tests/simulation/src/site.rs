@@ -17,6 +17,7 @@ use kho_storage::{
 use crate::{
     agenda::{LinkNo, Term},
     disk::Disk,
+    members::Members,
     tree,
 };
 
@@ -34,6 +35,7 @@ pub struct Site {
     pub life: u64,
     pub leader: Option<Leader>,
     pub last_term: Term,
+    pub members: Members,
     /// Nodes that are down.
     pub down: BTreeSet<NodeId>,
     pub clock: Clock,
@@ -116,6 +118,7 @@ impl Site {
             life: 0,
             leader: None,
             last_term: Term(0),
+            members: Members::default(),
             down: BTreeSet::new(),
             clock: Clock::default(),
             disk_full: false,
@@ -126,6 +129,16 @@ impl Site {
             trim_at: LinkTime(0),
             carriers: BTreeMap::new(),
         }
+    }
+
+    /// Whether `node` is a member that runs.
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.members.nodes().contains(&node) && !self.down.contains(&node)
+    }
+
+    /// The members that run.
+    pub fn up(&self) -> Vec<NodeId> {
+        self.members.nodes().iter().copied().filter(|node| !self.down.contains(node)).collect()
     }
 
     /// The leader, if it is the one of that term.

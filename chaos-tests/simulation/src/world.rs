@@ -17,6 +17,7 @@ mod heal;
 mod intake_driver;
 mod links;
 mod maintenance;
+mod members;
 mod off_path;
 mod other_epoch;
 mod propose;
@@ -43,7 +44,7 @@ use crate::{
     dice::Dice,
     ledger::Ledger,
     link::Link,
-    plan::Plan,
+    plan::{self, Plan},
     site::{Leader, Site},
     trace::Trace,
     tree::{self, Parents},
@@ -79,7 +80,11 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, traced: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let plan = Plan::draw(&mut dice);
+        let mut plan = Plan::draw(&mut dice);
+        // Drawn apart: what the other seeds draw stays the same.
+        if Dice::new(!seed).chance(1, plan::REPLACED_ONE_IN) {
+            plan = plan.with_nodes_replaced();
+        }
         let parents = Parents::first();
         let mut world = Self {
             dice,

@@ -112,7 +112,7 @@ impl World {
         let site = self.site(id);
         site.leader = None;
         site.clock.process_ended();
-        for node in (1..=tree::NODES).map(NodeId) {
+        for node in self.site(id).members.nodes().clone() {
             self.stop_node(id, node);
         }
         self.await_election(id);
@@ -143,8 +143,8 @@ impl World {
         if self.site(id).leader.is_some() {
             return;
         }
-        let up: Vec<NodeId> = (1..=tree::NODES).map(NodeId).filter(|node| !self.sites[id.0 as usize - 1].down.contains(node)).collect();
-        if up.len() * 2 > tree::NODES as usize {
+        let up = self.site(id).up();
+        if up.len() * 2 > self.site(id).members.nodes().len() {
             let node = self.dice.pick(&up);
             self.elect(id, node);
         } else {

@@ -81,6 +81,15 @@ impl World {
                 self.connect_other_epoch();
                 self.bring_off_path();
             }
+            InjectedFault::ReplaceNode => self.replace_node(any),
+            InjectedFault::RemovedNodeActs => {
+                let with_removed: Vec<SiteId> =
+                    self.sites.iter().filter(|site| !site.members.removed.is_empty()).map(|site| site.id).collect();
+                if !with_removed.is_empty() {
+                    let site = self.dice.pick(&with_removed);
+                    self.removed_node_acts(site);
+                }
+            }
         }
     }
 
@@ -129,10 +138,7 @@ impl World {
 
     fn stop_follower(&mut self, id: SiteId) {
         let leader = self.site(id).leader.as_ref().map(|leader| leader.node);
-        let up: Vec<NodeId> = (1..=tree::NODES)
-            .map(NodeId)
-            .filter(|node| Some(*node) != leader && !self.sites[id.0 as usize - 1].down.contains(node))
-            .collect();
+        let up: Vec<NodeId> = self.site(id).up().into_iter().filter(|node| Some(*node) != leader).collect();
         if !up.is_empty() {
             self.counts.fault(Fault::NodeDown);
             let node = self.dice.pick(&up);

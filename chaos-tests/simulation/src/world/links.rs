@@ -28,11 +28,11 @@ impl World {
     pub(super) fn dials(&mut self, id: SiteId, term: Term, link_id: LinkId, parent: SiteId, addresses: &[String]) {
         self.counts.step(if addresses.len() == 1 { Step::Redialled } else { Step::Dialled });
         let reachable = self.is_reachable(id, parent);
-        let down = self.site(parent).down.clone();
+        let up = self.site(parent).up();
         let found = addresses
             .iter()
             .filter_map(|address| tree::node_at(address))
-            .find(|(site, node)| reachable && *site == parent && !down.contains(node));
+            .find(|(site, node)| reachable && *site == parent && up.contains(node));
         let Some((_, node)) = found else {
             let ms = self.dice.between(50, 1_000);
             return self.after(ms, Event::DialFails { site: id, term, link_id });
@@ -61,7 +61,7 @@ impl World {
         let now = self.now;
         let Some(link) = self.links.get(&number) else { return };
         let (child, parent, node) = (link.child, link.parent, link.node);
-        let stands = link.child_receives() && !link.broken && self.is_reachable(child, parent) && !self.site(parent).down.contains(&node);
+        let stands = link.child_receives() && !link.broken && self.is_reachable(child, parent) && self.site(parent).is_up(node);
         if !stands {
             return self.child_detects_loss(number);
         }

@@ -227,7 +227,7 @@ impl World {
     }
 
     pub(super) fn probed(&mut self, id: SiteId, term: Term, parent: SiteId) {
-        let reachable = self.is_reachable(id, parent) && self.site(parent).down.len() < tree::NODES as usize;
+        let reachable = self.is_reachable(id, parent) && !self.site(parent).up().is_empty();
         self.notify_uplink(id, term, UplinkInput::ProbeAnswered { site: parent, reachable });
     }
 
