@@ -168,6 +168,7 @@ mod tests {
             version: 1,
             sites: vec![site(CENTRE, Tier::Central, &[]), site(DISTRICT, Tier::District, &[1]), site(BESIDE, Tier::District, &[1])],
             origins: [(ORIGIN, DISTRICT.0), (OTHER, BESIDE.0)].map(|(origin, author)| OriginEntry { origin, author }).into(),
+            revoked_identities: vec![],
         };
         let centre = sign();
         let register = SignedRegister::issue(&register, &centre).expect("whole").verify(&centre.public_key(), "test").expect("good");

@@ -61,6 +61,7 @@ fn may_lead(register: Option<&VerifiedRegister>, site: SiteId, node: NodeId, key
 #[cfg(test)]
 mod tests {
     use kho_storage::{
+        encryption::DecryptionKey,
         ids::{OriginId, StreamSeq, Tier},
         register::{NodeEntry, Register, Revocation, SignedRegister, SiteEntry},
         signature::{SignatureAlgorithm, SigningKey},
@@ -72,7 +73,7 @@ mod tests {
     fn only_a_node_whose_key_is_in_the_register_and_not_revoked_may_lead() {
         let key = || SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
         let (centre, own, other) = (key(), key().public_key(), key().public_key());
-        let site = SiteId(1);
+        let (site, reader) = (SiteId(1), DecryptionKey::generate().expect("system randomness"));
         let may = |nodes: Vec<NodeEntry>| {
             let entry =
                 SiteEntry { site, name: "one".into(), tier: Tier::Central, parents: vec![], areas: vec![], addresses: vec![], nodes };
@@ -80,7 +81,12 @@ mod tests {
             let verified = SignedRegister::issue(&register, &centre).expect("whole").verify(&centre.public_key(), "vn").expect("good");
             may_lead(Some(&verified), site, NodeId(2), &own)
         };
-        let entry = |node: u64, key: &PublicKey| NodeEntry { node: NodeId(node), signing_key: key.clone(), revoked: vec![] };
+        let entry = |node: u64, key: &PublicKey| NodeEntry {
+            node: NodeId(node),
+            signing_key: key.clone(),
+            encryption_key: reader.public_key(),
+            revoked: vec![],
+        };
         assert!(may_lead(None, site, NodeId(2), &own), "the first register has to be proposed");
         assert!(may(vec![entry(1, &other), entry(2, &own)]));
         assert!(!may(vec![entry(1, &other)]), "it is not there");

@@ -219,7 +219,7 @@ impl NodeClient {
     }
 
     pub async fn confirm_node(&self, node: NodeId) -> Result<Done, CallError> {
-        self.write::<()>(Method::POST, &["v1", "site", "nodes", &node.to_string(), "confirm"], None, Idempotency::Idempotent).await
+        self.write(Method::POST, &["v1", "site", "nodes", &node.to_string(), "confirm"], None::<&()>, Idempotency::Idempotent).await
     }
 
     /// The bundle as a stream.

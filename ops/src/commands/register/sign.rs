@@ -102,6 +102,8 @@ pub fn public_key(text: &str) -> Result<PublicKey, String> {
 
 #[cfg(test)]
 mod tests {
+    use kho_storage::encryption::DecryptionKey;
+
     use super::*;
     use crate::commands::register::draft;
 
@@ -134,7 +136,13 @@ mod tests {
         let key = || SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
         let (centre, signing) = (key(), [key().public_key(), key().public_key()]);
         let mut register = draft::read(&draft::skeleton("vn")).expect("reads");
-        let entry = |node: u64, key: &PublicKey| NodeEntry { node: NodeId(node), signing_key: key.clone(), revoked: vec![] };
+        let reader = DecryptionKey::generate().expect("system randomness").public_key();
+        let entry = |node: u64, key: &PublicKey| NodeEntry {
+            node: NodeId(node),
+            signing_key: key.clone(),
+            encryption_key: reader,
+            revoked: vec![],
+        };
         register.sites[0].nodes = vec![entry(1, &signing[0]), entry(2, &signing[1])];
         issue(&register, &centre, &out).expect("the first issue");
         register.version = 2;
