@@ -79,8 +79,7 @@ impl Consensus {
         let stopping = CancellationToken::new();
         let tasks = TaskWatch::new(stopping.clone());
         tasks.spawn("keeps the log short", keeper.run(stopping.clone()));
-        let leadership_watch =
-            watch_leadership(raft.clone(), Arc::clone(&log_tail), Arc::clone(&peers), leadership_sender, failure_sender);
+        let leadership_watch = watch_leadership(raft.clone(), Arc::clone(&log_tail), Arc::clone(&peers), leadership_sender, failure_sender);
         tasks.spawn_until_stop("watches the leadership", leadership_watch);
         tasks.spawn_until_stop("elections", elections.run());
         let own_membership = watch_own_membership(raft.clone(), Arc::clone(&peers), Arc::clone(&election_timer));

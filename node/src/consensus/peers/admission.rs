@@ -77,8 +77,7 @@ pub fn admit(subject: Subject, sender: NodeId, known: &KnownMembers<'_>) -> Admi
 mod tests {
     use super::*;
 
-    const OF_MEMBERS: [Subject; 5] =
-        [Subject::Propose, Subject::ReadIndex, Subject::ChangeMembers, Subject::Confirm, Subject::Clock];
+    const OF_MEMBERS: [Subject; 5] = [Subject::Propose, Subject::ReadIndex, Subject::ChangeMembers, Subject::Confirm, Subject::Clock];
     const OF_RAFT: [Subject; 4] = [Subject::AppendEntries, Subject::Vote, Subject::PreVoteRequest, Subject::Snapshot];
 
     /// At a node that knows members 1, 2, 5 and 6; node 4 and those before it that are no members were removed.
