@@ -83,9 +83,9 @@ impl Clients {
 
 /// A person who is entered, changed in some columns, or removed. With it, what change `place` needs of the row that it meets.
 fn row_change(key: &str, place: u32, number: RequestNo, dice: &mut Dice) -> (RowChange, Option<RowNeed>) {
-    match dice.below(5) {
-        0 => (RowChange::Removed, None),
-        1 | 2 => named_columns(key, place, number, dice),
+    match dice.below(10) {
+        0 | 1 => (RowChange::Removed, None),
+        2..=4 => named_columns(key, place, number, dice),
         _ => {
             let mut cells = vec![(BIRTH, birth(dice))];
             cells.extend(REQUIRED.map(|column| (column, required(column, number, dice))));
@@ -100,7 +100,7 @@ fn row_change(key: &str, place: u32, number: RequestNo, dice: &mut Dice) -> (Row
 /// Some columns of a person. What they need is what entry makes of the schema's rules: required columns, and a column that only some
 /// rows have.
 fn named_columns(key: &str, place: u32, number: RequestNo, dice: &mut Dice) -> (RowChange, Option<RowNeed>) {
-    let whole = dice.chance(1, 4);
+    let whole = dice.chance(1, 2);
     let named: Vec<ColumnId> = REQUIRED.into_iter().filter(|_| whole || dice.chance(1, 3)).collect();
     let mut cells: Vec<(ColumnId, Value<'static>)> = named.iter().map(|column| (*column, required(*column, number, dice))).collect();
     let mut cleared = Vec::new();
