@@ -70,7 +70,7 @@ fn promise_3_a_column_that_a_change_does_not_name_stays_and_an_empty_one_that_it
 fn promise_5_a_parent_merges_columns_as_the_author_does_batch_by_batch_and_by_a_whole_transfer() {
     let tree = Tree::new();
     let (mut district, mut province, mut late) = (tree.node("d", 3), tree.node("p", 2), tree.node("late", 2));
-    let persons = (0..6).map(|n| person(&format!("p{n}"), n + 1, n % 2, "1980-05")).collect();
+    let persons = (0..20).map(|n| person(&format!("p{n}"), n + 1, n % 2, "1980-05")).collect();
     district.write(10, vec![request("1", persons)]);
     tree.head(&mut district, 11);
     // Two requests of one batch meet the same row; a row goes and comes anew.
