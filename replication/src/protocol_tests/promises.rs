@@ -333,8 +333,8 @@ fn promise_9_an_idle_head_follows_one_of_the_future_that_an_operator_took_back()
         &mut world,
         "
         3: load 3 from 1/5
-        3: send Segment #4 3 idle at 4, complete up to 1000000
-        2: propose #4 3 idle at 4, complete up to 1000000
+        3: send Segment #4 3 idle at 4, complete up to 1002000
+        2: propose #4 3 idle at 4, complete up to 1002000
         2: #4 committed: 3@1/5
         2: send Adopted #4 3@1/5
         ",

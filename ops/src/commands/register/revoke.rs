@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     const AT: SiteTime = SiteTime(1_764_244_800_000);
-    const DRAFT: &str = "tree = \"vn\"\nversion = 3\n\n[[sites]]\nsite = 1 # the centre\nname = \"Centre # 1\"\ntier = \"central\"\n\n[[sites.nodes]]\nnode = 1\nsigning_key = { algorithm = \"ed25519\", bytes = \"00\" }\n\n# Replaced.\n[[sites.nodes]]\nnode = 2\nsigning_key = { algorithm = \"ed25519\", bytes = \"01\" } # lost\n\n# Origins.\n[[origins]]\norigin = 1\nauthor = 1";
+    const DRAFT: &str = "tree = \"vn\"\nversion = 3\n\n[[sites]]\nsite = 1 # the centre\nname = \"Centre # 1\"\ntier = \"central\"\n\n[[sites.nodes]]\nnode = 1\nsigning_key = { algorithm = \"ed25519\", bytes = \"00\" }\nencryption_key = \"abababababababababababababababababababababababababababababababab\"\n\n# Replaced.\n[[sites.nodes]]\nnode = 2\nsigning_key = { algorithm = \"ed25519\", bytes = \"01\" } # lost\nencryption_key = \"abababababababababababababababababababababababababababababababab\"\n\n# Origins.\n[[origins]]\norigin = 1\nauthor = 1";
 
     fn revoking(identity: &str, last_good: &[&str]) -> Revoking {
         let last_good = last_good.iter().map(|text| text.parse().expect("well formed")).collect();
