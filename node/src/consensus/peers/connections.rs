@@ -116,8 +116,12 @@ impl Peers {
         let (mut sender, mut receiver, mut stall_detector) = self.open(target).await?;
         let envelope = self.envelope(target, subject, body_bytes);
         let exchange = async {
-            wire::send_message(&mut sender, &envelope, body).await?;
-            let verdict: Verdict = wire::receive_head(&mut receiver).await?;
+            let sent = wire::send_message(&mut sender, &envelope, body).await;
+            // A peer that refuses does not wait for the body: what it says counts, though the rest could not be sent.
+            let verdict: Verdict = match (wire::receive_head(&mut receiver).await, sent) {
+                (Ok(verdict), _) => verdict,
+                (Err(_), Err(error)) | (Err(error), Ok(())) => return Err(error),
+            };
             match verdict.refused {
                 Some(refusal) => Ok(Err(refusal)),
                 None => wire::receive_body(&mut receiver, verdict.body_bytes).await.map(Ok),
