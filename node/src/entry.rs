@@ -15,7 +15,7 @@
 //! (test `promise_10_a_line_of_a_gigabyte_is_refused_at_the_limit_and_never_held`).
 //!
 //! A body names columns: CSV by its header, NDJSON by the fields of each row. What it does not name stays as it is, unless the request
-//! says that it is cleared ([`UnnamedColumns`]). What depends on the row that stands is found when the command is applied ([`unmet`]).
+//! says that it is cleared ([`UnnamedColumns`]). What depends on the row that stands is found when the command is applied ([`unmet()`]).
 //!
 //! Invariant: no row that contradicts itself comes from a row that stands and a body that names a part of it
 //! (test `promise_10_columns_that_depend_on_each_other_are_named_together_or_checked_where_the_row_stands`).

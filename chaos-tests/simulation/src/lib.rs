@@ -9,7 +9,7 @@
 //!                   └─▶ Counts: how often each fault, step and move happened
 //! ```
 //! Reading order: [`tree`] and [`plan`]; then the parts of the world ([`site`], [`members`], [`disk`], [`link`], [`client`]); then the events
-//! ([`agenda`], [`world`]); then what really happened ([`ledger`]) and what must hold ([`oracle`]); then [`run`].
+//! ([`agenda`], [`world`]); then what really happened ([`ledger`]) and what must hold ([`oracle`]); then [`run()`].
 //!
 //! Not simulated: QUIC and TLS, openraft, RocksDB, the tasks of `khod`. Of the inside of a site, who is admitted is real (`admit`). `chaos-tests` runs those as real processes. All sites here are
 //! honest. Attacks are the subject of the hostile province in `chaos-tests` and of the protocol tests.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::recording::{EntryOutcome, HeldBatch, Recording};
 
 /// An acknowledged request that a node lacks, or that it holds without one of its rows, or with other contents. A site that holds nothing of an origin
-/// does not follow it; that one follows what it should is for [`super::digests_equal`] to check.
+/// does not follow it; that one follows what it should is for [`super::digests_equal()`] to check.
 pub fn acknowledged_kept(recording: &Recording) -> Vec<String> {
     let mut findings = Vec::new();
     for stream in &recording.held {

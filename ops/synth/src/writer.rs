@@ -20,7 +20,7 @@ pub fn write(plan: &SynthPlan, out: &Path, layout: Layout, progress: &mut dyn Fn
     write_units(&Units::embedded(plan.catalogue)?, plan, out, layout, progress)
 }
 
-/// As [`write`], with units read from elsewhere.
+/// As [`write()`], with units read from elsewhere.
 pub fn write_units(
     units: &Units,
     plan: &SynthPlan,
