@@ -73,6 +73,8 @@ pub struct Leader {
     /// Records that wait for the one under way.
     pub records: VecDeque<(SiteId, Vec<ParentCursor>)>,
     pub recording: bool,
+    /// A record of this term stands in the log, or is on its way there.
+    pub has_recorded: bool,
     /// The uplink's status when it was last observed.
     pub status: UplinkStatus,
     /// The parent that sent the last welcome.

@@ -193,6 +193,7 @@ impl World {
             links: BTreeMap::new(),
             records: Default::default(),
             recording: false,
+            has_recorded: false,
             status,
             welcomed_by: None,
             cut_mid_segment: Vec::new(),

@@ -95,6 +95,13 @@ impl World {
             self.counts.fault(Fault::ProposalLost);
             return self.decides(id, proposal.proposer, TIMEOUT_MS.0, Err(ProposeFailure::OutcomeUnknown));
         }
+        // What a dead leader had appended stands in the log before all that its successor appends. A record of it that would come after one
+        // of the successor's was never held by a majority.
+        let is_late_record = proposal.survived && matches!(proposal.proposer, Proposer::Recorder { .. });
+        if is_late_record && self.site(id).leader.as_ref().is_some_and(|leader| leader.has_recorded) {
+            self.counts.fault(Fault::ProposalLost);
+            return self.decides(id, proposal.proposer, TIMEOUT_MS.0, Err(ProposeFailure::OutcomeUnknown));
+        }
         if let Some((origin, place)) = proposal.stream {
             let last = self.site(id).committed.entry(origin).or_default();
             let overtaken = place < *last;

@@ -127,7 +127,7 @@ impl World {
             return;
         }
         let Some((parent, cursors)) = leader.records.pop_front() else { return };
-        leader.recording = true;
+        (leader.recording, leader.has_recorded) = (true, true);
         let command = Command::RecordParent { parent, cursors: cursors.clone() };
         self.propose(id, Proposer::Recorder { term, parent, cursors }, &command);
     }
