@@ -299,7 +299,8 @@ async fn by_hand(stage: &Stage, attack: Attack) -> anyhow::Result<()> {
     let listed = stage.kho("operator", ["fork", "list", "--json"], &stage.tree.urls(id(CENTRE))).output().await?;
     ensure!(listed.status.code() == Some(1), "`kho fork list` ends with 1 when there is evidence, not with {}", listed.status);
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout)?;
-    let whys: Vec<&str> = listed.as_array().context("a list")?.iter().filter_map(|evidence| evidence["why"]["detail"].as_str()).collect();
+    let whys: Vec<&str> =
+        listed["evidence"].as_array().context("a list")?.iter().filter_map(|evidence| evidence["why"]["detail"].as_str()).collect();
     for why in [
         "do not lead to the head's chain hash",
         "batches that are held were altered",

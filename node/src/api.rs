@@ -13,6 +13,7 @@ mod health;
 mod operate;
 mod proof;
 mod reason;
+mod set_back;
 mod state;
 mod status;
 
@@ -24,6 +25,7 @@ pub use health::Health;
 pub use operate::{BundleImported, Done, NodePlace, OriginDiscarded, SiteInit};
 pub use proof::{ComparedNode, ComparisonOrder, ComparisonTokens, EvidenceKept, ProofLine, RowHash, RowNamed, StoodAt};
 pub use reason::Reason;
+pub use set_back::{BranchRow, BranchRows, SiteSetBack};
 pub use state::{ParkedReason, ParkedStream, Role, StreamState, UplinkState};
 pub use status::{ChildStatus, ConsensusReport, DiskStatus, NodeStatus, StatusReport, StreamReport, UplinkReport};
 

@@ -1,8 +1,13 @@
 //! What stands in the data and calls for an operator, read from the data each time that status is made.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use kho_storage::{error::StorageError, ids::SiteTime, stream::HEAD_AHEAD_MS_MAX, warehouse::ReadView};
+use kho_storage::{
+    error::StorageError,
+    ids::{NodeId, SiteTime},
+    stream::HEAD_AHEAD_MS_MAX,
+    warehouse::ReadView,
+};
 
 use crate::{
     api::{Finding, Reason},
@@ -13,12 +18,14 @@ use crate::{
 /// Folder of the refused bytes that never came to the site's log.
 pub const REFUSED_BYTES_FOLDER: &str = "evidence";
 
-/// Everything that stands: stopped origins, watermarks of the future, failed proofs, evidence in the state, refused bytes as files.
+/// Everything that stands: stopped origins, watermarks of the future, own origins that were set back, nodes whose disks were (of `members`,
+/// each with its disk), failed proofs, evidence in the state, refused bytes as files.
 ///
 /// # Errors
 /// A fault of the local disk.
 pub fn findings(
     reading: &ReadView<'_>,
+    members: &BTreeSet<(NodeId, u64)>,
     failed_proofs: &FailedProofs,
     data_dir: &Path,
     now: SiteTime,
@@ -31,6 +38,16 @@ pub fn findings(
         }
         if state.watermark.0.saturating_sub(now.0) > HEAD_AHEAD_MS_MAX {
             findings.push(Finding::WatermarkAhead { origin: origin.0, up_to: state.watermark.to_rfc3339() });
+        }
+    }
+    for (origin, noted) in reading.set_backs()? {
+        let (shown_seq, seq) = (noted.furthest.head.seq.0, noted.stood.previous().0);
+        let (shown_by, wanted_from) = (reasons::shown_by(noted.shown_by), noted.agreed.next().0);
+        findings.push(Finding::SiteSetBack { origin: origin.0, shown_by, shown_seq, seq, wanted_from });
+    }
+    for (node, disk) in reading.turned_back()? {
+        if members.contains(&(node, disk)) {
+            findings.push(Finding::NodeTurnedBack { node: node.0 });
         }
     }
     findings.extend(failed_proofs.findings());

@@ -74,6 +74,10 @@ async fn commit_due_head(node: &Node, key: &SigningKey, origin: OriginId) -> Res
     if !is_due(&state, now, node.config.limits.idle_head_seconds) {
         return Ok(());
     }
+    // A site that was set back lacks batches that it wrote: it must not say that it is complete up to now.
+    if state.head_seq == Some(state.last()) && node.warehouse.set_back(origin)?.is_some() {
+        return Ok(());
+    }
     let head = Head {
         origin,
         epoch: state.epoch,

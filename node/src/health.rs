@@ -40,8 +40,9 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let now = node.clock.now();
     let status = node.consensus.status();
     let consensus = consensus(&status);
+    let members = status.members.iter().map(|member| (member.node, member.disk.0)).collect();
     let (streams, findings) = node.warehouse.read(|reading| {
-        let findings = findings(reading, &node.failed_proofs, &node.config.data_dir, now)?;
+        let findings = findings(reading, &members, &node.failed_proofs, &node.config.data_dir, now)?;
         Ok::<_, StorageError>((streams(node, reading, now)?, findings))
     })?;
     let uplink = uplink(node, register);

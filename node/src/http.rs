@@ -15,6 +15,7 @@ mod fault;
 mod proof;
 mod reply;
 mod revocable;
+mod set_back;
 mod site;
 mod status;
 
@@ -59,6 +60,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/origins/{origin}/abandon-transfer", post(proof::abandon_transfer))
         .route("/v1/origins/{origin}/discard", post(discard::discard))
         .route("/v1/evidence", get(proof::evidence))
+        .route("/v1/set-backs", get(set_back::set_backs))
+        .route("/v1/origins/{origin}/branch-rows", get(set_back::branch_rows))
         .route("/v1/register", get(site::register).post(site::adopt_register))
         .route("/v1/site/init", post(site::init))
         .route("/v1/site/confirm-time", post(site::confirm_time))

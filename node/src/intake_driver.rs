@@ -18,7 +18,7 @@ use kho_storage::{
 use tokio::sync::mpsc;
 
 use crate::{
-    api::AlarmKind,
+    api::{AlarmKind, Reason},
     clock::machine_time,
     consensus::{ProposeError, ReadError},
     findings::REFUSED_BYTES_FOLDER,
@@ -175,7 +175,9 @@ impl ChildConnection {
                     let bytes = frame.encode().map_err(|e| e.to_string())?;
                     self.sender.send(&bytes).await.map_err(|e| e.to_string())?;
                 }
-                IntakeAction::ReadCursors { origins } => self.start(Box::pin(read_cursors(Arc::clone(&self.node), origins))),
+                IntakeAction::ReadCursors { origins, authored } => {
+                    self.start(Box::pin(read_cursors(Arc::clone(&self.node), origins, authored)));
+                }
                 IntakeAction::Propose { id, command } => self.start(Box::pin(propose(Arc::clone(&self.node), id, command))),
                 IntakeAction::Close { reason } => return Ok(Some(reason)),
                 IntakeAction::KeepEvidence(evidence) => keep_evidence(&self.node, &evidence),
@@ -183,6 +185,9 @@ impl ChildConnection {
                     if let Some(kind) = alarm_kind(&alarm) {
                         self.node.alarms.raise(kind, self.node.clock.now());
                     }
+                }
+                IntakeAction::ChildCaughtUp { origin } => {
+                    self.node.alarms.end(|kind| matches!(kind, AlarmKind::ChildSetBack { origin: behind, .. } if *behind == origin.0));
                 }
             }
         }
@@ -207,6 +212,9 @@ fn alarm_kind(alarm: &IntakeAlarm) -> Option<AlarmKind> {
         }
         IntakeAlarm::PeerMisbehaved { carrier, violation } => {
             AlarmKind::ChildMisbehaved { child: carrier.0, reason: reasons::violation(violation) }
+        }
+        IntakeAlarm::ChildSetBack { child, origin, held, here } => {
+            AlarmKind::ChildSetBack { child: child.0, origin: origin.0, held: held.to_string(), here: here.to_string() }
         }
         IntakeAlarm::OutcomeOutOfPlace { carrier, id } => AlarmKind::OutcomeOutOfPlace { child: carrier.0, frame: id.to_string() },
     })
@@ -235,7 +243,7 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
 }
 
 /// Reads the cursors after a read index, so that nothing acknowledged is asked for again and nothing unsure is claimed.
-async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>) -> IntakeInput {
+async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>, authored: Vec<OriginId>) -> IntakeInput {
     let failure = |error| match error {
         ReadError::NoLeader { retry_after_ms, .. } => {
             ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) }
@@ -259,7 +267,11 @@ async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>) -> IntakeInput {
             .filter(|t| origins.contains(&t.start.origin))
             .map(kho_storage::warehouse::Transfer::status)
             .collect();
-        Ok::<_, kho_storage::error::StorageError>(CursorsHeld { cursors, transfers })
+        let mut heads = Vec::with_capacity(authored.len());
+        for origin in &authored {
+            heads.extend(node.newest_head(*origin)?.map(|(_, head)| head));
+        }
+        Ok::<_, kho_storage::error::StorageError>(CursorsHeld { cursors, transfers, heads })
     };
     IntakeInput::CursorsRead(read().map_err(|error| {
         node.alarms.raise(AlarmKind::StorageFailed { error: error.to_string() }, node.clock.now());
@@ -280,7 +292,9 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
     // A refusal is reported by the intake, which knows the carrier. What was kept of it stands in the state and is not ended here.
     if let (Command::AdoptSegment { segment, .. }, Ok(Outcome::Adopted(_))) = (&command, &result) {
         let adopted = segment.origin().0;
-        node.alarms.end(|kind| matches!(kind, AlarmKind::SegmentRefused { origin, .. } if *origin == adopted));
+        // A second history is not over because the first goes on: it may be a double of the same site that sends it.
+        let is_over = |reason: &Reason| !reasons::is_of_second_history(reason);
+        node.alarms.end(|kind| matches!(kind, AlarmKind::SegmentRefused { origin, reason, .. } if *origin == adopted && is_over(reason)));
         node.watch_clock_of(&segment.head.head);
     }
     IntakeInput::Proposed { id, result }

@@ -11,7 +11,7 @@ use kho_replication::{
     uplink::{LinkFailure, ParkReason, RestartCause},
 };
 use kho_storage::{
-    command::{Outcome, Refusal, StopReason},
+    command::{Outcome, Refusal, ShownBy, StopReason},
     ids::{OriginId, StreamSeq},
     warehouse::{EvidenceReason, StoppedOrigin},
 };
@@ -48,6 +48,11 @@ pub fn refusal(refusal: &Refusal) -> Reason {
     Reason::new("refusal", refusal.code(), arguments, refusal)
 }
 
+/// Whether a segment was refused because it belongs, or may belong, to a second history of its origin.
+pub fn is_of_second_history(reason: &Reason) -> bool {
+    reason.group == "refusal" && matches!(reason.code.as_str(), "forked" | "bad_chain" | "digest_mismatch")
+}
+
 /// Why an origin is adopted no more.
 pub fn stopped(stopped: &StoppedOrigin) -> Reason {
     stop(stopped.reason, stopped.seq)
@@ -74,6 +79,16 @@ pub fn restart(cause: &RestartCause) -> Reason {
         RestartCause::WrongPlace(refused) => refusal(refused),
         other => Reason::new("restart", other.code(), vec![], other),
     }
+}
+
+/// Who showed this site a head of its own.
+pub fn shown_by(who: ShownBy) -> Reason {
+    let (code, arguments, detail) = match who {
+        ShownBy::Site(site) => ("site", vec![("site", name(&site))], format!("site {site}")),
+        ShownBy::Node(node) => ("node", vec![("node", name(&node))], format!("node {node} of this site")),
+        ShownBy::File => ("file", vec![], "a bundle".to_owned()),
+    };
+    Reason::new("shown", code, arguments, detail)
 }
 
 /// Why bytes were kept as evidence.
@@ -237,6 +252,7 @@ mod tests {
         reasons.extend(causes.into_iter().map(|cause| park(&ParkReason::NoCommonCursor(cause))));
         reasons.push(park(&ParkReason::Forked { ours: EPOCH, theirs: EPOCH }));
         reasons.push(park(&ParkReason::LocalStorage { detail: "no space".into() }));
+        reasons.extend([ShownBy::Site(SiteId(4)), ShownBy::Node(NodeId(1)), ShownBy::File].map(shown_by));
         reasons.extend(EvidenceReason::ALL.map(evidence));
         reasons.push(outcome(&Outcome::Recorded));
         reasons.extend(violations().iter().map(violation));

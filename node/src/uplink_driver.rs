@@ -1,5 +1,7 @@
 //! The child's side at work: carries out what [`Uplink`] decides. It decides nothing itself.
 
+mod compare_head;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -22,6 +24,7 @@ use kho_storage::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::compare_head::compare_head;
 use crate::{
     api::AlarmKind,
     clock::machine_time,
@@ -272,6 +275,9 @@ impl Driver {
                 }
             }
             UplinkAction::AdoptRegister(signed) => self.adopt_register(signed),
+            UplinkAction::CompareHead { parent, head } => {
+                tokio::spawn(compare_head(node, parent, head, inputs));
+            }
             UplinkAction::Probe { site, addresses } => {
                 tokio::spawn(async move {
                     let reachable = match dial(&node, site, &addresses).await {
@@ -437,7 +443,7 @@ async fn move_frames(
 
 /// Connects to the node of `site` that answers first. The addresses are tried in their order, each a little after the one before,
 /// so that a dead node costs no more than that.
-async fn dial(node: &Node, site: SiteId, addresses: &[String]) -> Result<Connection, LinkFailure> {
+pub async fn dial(node: &Node, site: SiteId, addresses: &[String]) -> Result<Connection, LinkFailure> {
     let mut attempts: FuturesUnordered<_> = addresses
         .iter()
         .zip(0..)

@@ -21,7 +21,7 @@ use kho_storage::{
     command::{ParentCursor, Refusal, TransferPiece, TransferStart, TransferStatus},
     ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
     register::{REGISTER_BYTES_MAX, SignedRegister},
-    stream::{SEGMENT_BYTES_MAX, Segment},
+    stream::{SEGMENT_BYTES_MAX, Segment, SignedHead},
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,8 @@ pub const PIECE_BYTES_MAX: usize = 4 << 20;
 pub const PIECE_PLAIN_BYTES_MAX: usize = 2 * PIECE_BYTES_MAX;
 /// The most streams that one Hello names; a tree has some 11,000 sites.
 pub const STREAMS_MAX: usize = 65_536;
+/// The most heads that a parent shows a child of the child's own origins; a site authors one, or a few that it inherited.
+pub const HEADS_MAX: usize = 64;
 /// The most addresses that a redirection names.
 pub const ADDRESSES_MAX: usize = 16;
 
@@ -109,6 +111,8 @@ pub enum ParentFrame {
     Cursors {
         cursors: Vec<ParentCursor>,
         transfers: Vec<TransferStatus>,
+        /// Its newest heads of those that the child itself authors.
+        heads: Vec<SignedHead>,
     },
     /// Committed by the parent's site: the stream stands at this cursor.
     Adopted {
@@ -149,6 +153,9 @@ pub struct Welcome {
     pub cursors: Vec<ParentCursor>,
     /// Whole-origin transfers under way.
     pub transfers: Vec<TransferStatus>,
+    /// The parent's newest heads of the origins that the child authors, whether the Hello named them or not: what a child whose disks
+    /// came back older, or empty, has to know before anything else. At most [`HEADS_MAX`].
+    pub heads: Vec<SignedHead>,
     /// Plain bytes that the child may have unanswered at a time.
     pub in_flight_bytes_max: u32,
 }
@@ -207,8 +214,9 @@ impl ParentFrame {
         check_length(body.len(), PARENT_FRAME_BYTES_MAX)?;
         let frame = codec::decode(body)?;
         match &frame {
-            Self::Welcome(Welcome { cursors, transfers, .. }) | Self::Cursors { cursors, transfers } => {
+            Self::Welcome(Welcome { cursors, transfers, heads, .. }) | Self::Cursors { cursors, transfers, heads } => {
                 check_number("streams", cursors.len().max(transfers.len()), STREAMS_MAX)?;
+                check_number("heads", heads.len(), HEADS_MAX)?;
             }
             Self::Redirect { addresses } => check_number("addresses", addresses.len(), ADDRESSES_MAX)?,
             _ => {}

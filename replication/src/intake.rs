@@ -18,6 +18,7 @@
 //! - what is proposed and undecided stays within `queued_bytes_max` (test `a_full_queue_says_busy_and_nothing_is_lost`).
 
 mod action;
+mod child_set_back;
 mod config;
 mod hello;
 mod input;
@@ -42,7 +43,7 @@ pub use self::{
     config::IntakeConfig,
     input::{CursorsHeld, IntakeInput, ProposeFailure, SiteLeader},
 };
-use self::{lane::Lane, proposals::Proposals};
+use self::{child_set_back::Behind, lane::Lane, proposals::Proposals};
 use crate::{
     frames::{ChildFrame, Fault, FrameId, Goodbye, ParentFrame, ProtocolViolation, StreamHeld, ViolationDetail, refusal_fault},
     link_time::LinkTime,
@@ -76,6 +77,8 @@ pub struct Intake {
     state: State,
     /// The last reason per origin that raised an alarm, so that a retry does not raise it again.
     alarmed: BTreeMap<OriginId, Refusal>,
+    /// Origins of the child's own of which it holds less than this site, or another history.
+    behind: BTreeMap<OriginId, Behind>,
     evidence_kept: usize,
     actions: VecDeque<IntakeAction>,
 }
@@ -124,6 +127,7 @@ impl Intake {
             leader,
             state: State::AwaitingHello { until: now.after_ms(config.hello_timeout_ms) },
             alarmed: BTreeMap::new(),
+            behind: BTreeMap::new(),
             evidence_kept: 0,
             actions: VecDeque::new(),
         }
@@ -178,6 +182,9 @@ impl Intake {
     }
 
     fn frame_received(&mut self, frame: ChildFrame, clock: SiteTime) {
+        if matches!(self.state, State::Open(_)) {
+            self.note_answer();
+        }
         match (&self.state, frame) {
             (_, ChildFrame::Goodbye(_)) => self.state = State::Closed,
             (_, ChildFrame::Clock(_)) => {}
@@ -236,10 +243,12 @@ impl Intake {
             State::AwaitingHello { until } if *until <= now => self.close(Goodbye::IdleTimeout),
             State::Open(open) if open.read_again => {
                 open.read_again = false;
-                self.actions.push_back(IntakeAction::ReadCursors { origins: open.reading.clone() });
+                let origins = open.reading.clone();
+                self.read_cursors(origins);
             }
             _ => {}
         }
+        self.report_set_backs(now);
     }
 
     fn not_parent(&self) -> Goodbye {
@@ -261,6 +270,7 @@ impl Intake {
 
     /// Refuses a frame of an origin and sets its lane back. Other origins go on.
     fn refuse(&mut self, id: FrameId, origin: OriginId, refusal: Refusal) {
+        self.note_contradiction(origin, &refusal);
         self.set_back(origin);
         let is_new = self.alarmed.get(&origin) != Some(&refusal);
         // A register travels: a child that sends where it no longer leads may not have it yet.

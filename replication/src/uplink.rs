@@ -47,6 +47,7 @@ use kho_storage::{
     ids::{NodeId, OriginId, SiteId},
     planted::{Bug, planted},
     register::{SignedRegister, VerifiedRegister},
+    stream::SignedHead,
 };
 
 use self::{
@@ -65,12 +66,15 @@ pub use self::{
     status::{LinkStatus, StreamState, UplinkStatus, UplinkStreamStatus},
 };
 use crate::{
-    frames::{Cursor, Goodbye},
+    frames::{Cursor, Goodbye, HEADS_MAX},
     link_time::LinkTime,
 };
 
 /// Registers that wait to be offered again at most. A tree issues them by hand, so two at once are rare already.
 const REGISTER_RETRIES_MAX: usize = 4;
+
+/// Heads that wait to be compared again at most: one of each origin of this site's own, of which there are a few.
+const HEAD_RETRIES_MAX: usize = HEADS_MAX;
 
 /// The child's side. See the module.
 #[derive(Debug)]
@@ -91,6 +95,8 @@ pub struct Uplink {
     /// Registers that this site did not take, and when they are offered again. Which is the newest is not known before they are
     /// judged, so one never takes another's place.
     register_retries: VecDeque<(LinkTime, SignedRegister)>,
+    /// Heads of this site's own that it could not compare with what it holds, and when it tries again.
+    head_retries: VecDeque<(LinkTime, SiteId, SignedHead)>,
     probe: ParentProbe,
     /// Whether the alarm that no parent answers was raised since the last link that proved itself.
     unreachable_alarmed: bool,
@@ -117,6 +123,7 @@ impl Uplink {
             timers: BTreeSet::new(),
             recorder: AckRecorder::new(config.record_interval_ms),
             register_retries: VecDeque::new(),
+            head_retries: VecDeque::new(),
             probe: ParentProbe::new(config.probe_interval_ms),
             unreachable_alarmed: false,
             last_failure: None,
@@ -146,6 +153,7 @@ impl Uplink {
             UplinkInput::RecordFailed { parent, cursors } => self.record_failed(parent, &cursors, now),
             UplinkInput::RegisterFailed(_) if planted(Bug::RegisterNotOfferedAgain) => {}
             UplinkInput::RegisterFailed(register) => self.register_failed(register, now),
+            UplinkInput::HeadNotCompared { parent, head } => self.head_not_compared(parent, head, now),
             UplinkInput::ProbeAnswered { site, reachable } => self.probe_answered(site, reachable, now),
             UplinkInput::Tick => self.ticked(now),
         }
@@ -181,6 +189,7 @@ impl Uplink {
         self.forget_link();
         self.recorder.clear();
         self.register_retries.clear();
+        self.head_retries.clear();
         self.streams.clear();
     }
 
@@ -219,6 +228,22 @@ impl Uplink {
                 self.register_received(register);
             }
         }
+        while self.head_retries.front().is_some_and(|(at, _, _)| *at <= now) {
+            if let Some((_, parent, head)) = self.head_retries.pop_front() {
+                self.actions.push_back(UplinkAction::CompareHead { parent, head });
+            }
+        }
+    }
+
+    /// Compares it again before long: that the site was set back must not be forgotten because the site was busy.
+    fn head_not_compared(&mut self, parent: SiteId, head: SignedHead, now: LinkTime) {
+        if !self.leads {
+            return;
+        }
+        if self.head_retries.len() >= HEAD_RETRIES_MAX {
+            self.head_retries.pop_front();
+        }
+        self.head_retries.push_back((now.after_ms(self.config.register_retry_ms), parent, head));
     }
 
     fn register_failed(&mut self, register: SignedRegister, now: LinkTime) {

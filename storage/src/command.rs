@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::Blob,
-    ids::{ColumnId, Epoch, Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
+    ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     register::SignedRegister,
     stream::{Change, Segment, SignedHead},
 };
@@ -38,6 +38,23 @@ pub enum Command {
     DiscardOrigin { origin: OriginId },
     /// An operator says that it is `site_time` now. What was stamped beyond it, by a clock that ran ahead, is taken back.
     ConfirmTime { site_time: SiteTime },
+    /// A head that a node of this site signed stands further than this site's own stream, or in another history of it: the site's disks
+    /// came back older. From here on nothing is entered, until the stream has caught up with that head.
+    NoteSetBack { site_time: SiteTime, shown_by: ShownBy, signed: SignedHead },
+    /// The disk `disk` of a node of this site no longer holds entries of the site's log that it had acknowledged. No leader builds on it
+    /// any more.
+    NoteTurnedBack { site_time: SiteTime, node: NodeId, disk: u64 },
+}
+
+/// Who showed this site a head of its own. Nothing rests on it but what an operator reads: the head itself is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShownBy {
+    /// A parent or another site.
+    Site(SiteId),
+    /// Another node of this site.
+    Node(NodeId),
+    /// A bundle.
+    File,
 }
 
 impl Command {
@@ -178,6 +195,8 @@ pub enum WriteOutcome {
     NotAuthor,
     /// Too much stands without a head; nothing was changed, come back.
     Busy,
+    /// The site was set back: what it would write now could not go up. Nothing was changed.
+    SetBack,
 }
 
 /// Why a change does not fit the row that it meets.

@@ -19,7 +19,7 @@ use crate::{
     row::RowCells,
     schema::{Cube, DimensionSource, PartialDate, Schema, Table},
     stream::{Batch, BatchBody, RowChange, SignedHead},
-    warehouse::{AppliedMark, OriginState, RequestRecord, StoredEvidence, Transfer},
+    warehouse::{AppliedMark, OriginState, RequestRecord, SetBack, StoredEvidence, Transfer},
 };
 
 /// Bytes of an unreadable value that are shown.
@@ -229,6 +229,27 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
             Ok(format!(
                 "transfer origin={origin} generation={} rows={} next={} until={} wanted={:?}",
                 transfer.generation, transfer.rows, transfer.next, transfer.until, transfer.wanted
+            ))
+        }
+        Meta::TurnedBack(node, disk) => {
+            let noted: SiteTime = read(value)?;
+            Ok(format!("turned-back node={node} disk={disk:016x} noted={}", noted.to_rfc3339()))
+        }
+        Meta::SetBack(origin) => {
+            let set_back: SetBack = read(value)?;
+            let shown = &set_back.furthest.head;
+            let branch = set_back.branch();
+            Ok(format!(
+                "set-back origin={origin} noted={} shown={} chain={} by={:?} stood={} chain={} agreed={} branch={}..{}",
+                set_back.noted_at.to_rfc3339(),
+                shown.seq,
+                shown.chain,
+                set_back.shown_by,
+                set_back.stood,
+                set_back.chain,
+                set_back.agreed,
+                branch.start,
+                branch.end
             ))
         }
     }

@@ -9,7 +9,7 @@
 //!
 //! Invariant: these bytes never change their meaning (test `golden_bytes_of_every_key`).
 
-use crate::ids::{CubeId, Generation, Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId};
+use crate::ids::{CubeId, Generation, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId};
 
 /// A key space: one column family of the state database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,10 +52,12 @@ pub enum MetaKind {
     Evidence = 0x09,
     Transfer = 0x0a,
     Cubes = 0x0b,
+    SetBack = 0x0c,
+    TurnedBack = 0x0d,
 }
 
 impl MetaKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Applied,
         Self::Identity,
         Self::Register,
@@ -67,6 +69,8 @@ impl MetaKind {
         Self::Evidence,
         Self::Transfer,
         Self::Cubes,
+        Self::SetBack,
+        Self::TurnedBack,
     ];
 
     /// The byte with which every key of this kind starts.
@@ -110,6 +114,10 @@ pub enum Meta {
     Transfer(OriginId),
     /// The fingerprint of the cubes that the state counts, see [`crate::schema::Schema::cubes_fingerprint`].
     Cubes,
+    /// origin: this site's own stream stood further, or elsewhere, before its disks came back older.
+    SetBack(OriginId),
+    /// node · disk: a node of this site whose disk lost what it had acknowledged.
+    TurnedBack(NodeId, u64),
 }
 
 impl Meta {
@@ -126,6 +134,8 @@ impl Meta {
             Self::Evidence(..) => MetaKind::Evidence,
             Self::Transfer(_) => MetaKind::Transfer,
             Self::Cubes => MetaKind::Cubes,
+            Self::SetBack(_) => MetaKind::SetBack,
+            Self::TurnedBack(..) => MetaKind::TurnedBack,
         }
     }
 
@@ -134,7 +144,7 @@ impl Meta {
         key.push(self.kind().byte());
         match self {
             Self::Applied | Self::Identity | Self::Register | Self::Cubes => {}
-            Self::Origin(origin) | Self::Transfer(origin) => key.extend(origin.0.to_be_bytes()),
+            Self::Origin(origin) | Self::Transfer(origin) | Self::SetBack(origin) => key.extend(origin.0.to_be_bytes()),
             Self::Head(origin, epoch, seq) => key.extend(stream(*origin, *epoch, *seq)),
             Self::Request(origin, request) => {
                 key.extend(origin.0.to_be_bytes());
@@ -148,6 +158,10 @@ impl Meta {
             Self::Parent(parent, origin) => {
                 key.extend(parent.0.to_be_bytes());
                 key.extend(origin.0.to_be_bytes());
+            }
+            Self::TurnedBack(node, disk) => {
+                key.extend(node.0.to_be_bytes());
+                key.extend(disk.to_be_bytes());
             }
             Self::Evidence(origin, seq, hash) => {
                 key.extend(origin.0.to_be_bytes());
@@ -174,6 +188,8 @@ impl Meta {
             MetaKind::Evidence => Self::Evidence(OriginId(rest.u32()?), StreamSeq(rest.u64()?), rest.u64()?),
             MetaKind::Transfer => Self::Transfer(OriginId(rest.u32()?)),
             MetaKind::Cubes => Self::Cubes,
+            MetaKind::SetBack => Self::SetBack(OriginId(rest.u32()?)),
+            MetaKind::TurnedBack => Self::TurnedBack(NodeId(rest.u64()?), rest.u64()?),
         };
         rest.0.is_empty().then_some(meta)
     }
@@ -327,6 +343,8 @@ mod tests {
             (Meta::Evidence(origin, seq, 6), "090000010200000000000004050000000000000006"),
             (Meta::Transfer(origin), "0a00000102"),
             (Meta::Cubes, "0b"),
+            (Meta::SetBack(origin), "0c00000102"),
+            (Meta::TurnedBack(NodeId(3), 4), "0d00000000000000030000000000000004"),
         ];
         for (meta, golden) in metas {
             assert_eq!(hex(&meta.encode()), golden, "{meta:?}");

@@ -50,10 +50,14 @@ pub enum Bug {
     NewRowNotChecked,
     /// Whoever has a certificate of the site is taken for a member of it.
     CertificateTakenForMembership,
+    /// A site that knows that it was set back takes entries all the same.
+    SetBackTakesEntry,
+    /// Any segment of its own that comes back ends what a site knows of having been set back.
+    SetBackEndedByAnySegment,
 }
 
 impl Bug {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -76,6 +80,8 @@ impl Bug {
         Self::UnnamedColumnsCleared,
         Self::NewRowNotChecked,
         Self::CertificateTakenForMembership,
+        Self::SetBackTakesEntry,
+        Self::SetBackEndedByAnySegment,
     ];
 }
 

@@ -5,6 +5,7 @@
 //!                     ├─ write.rs     clients' requests → own batch
 //!                     ├─ adopt.rs     a verified segment of another origin
 //!                     ├─ transfer.rs  a whole origin, piece by piece, beside the replica that is read
+//!                     ├─ set_back.rs  the site's own stream stood further before its disks came back older
 //!                     └─ maintenance.rs    heads, register, parents' cursors, trimming
 //!                  ──► one atomic write: rows, cubes, digest, cursor, batch, applied mark
 //! ```
@@ -24,6 +25,7 @@ mod origin;
 mod read;
 mod recompute;
 mod rows;
+mod set_back;
 mod state_dir;
 mod transfer;
 pub(crate) mod value;
@@ -34,6 +36,7 @@ pub use evidence::{EvidenceReason, StoredEvidence};
 pub use origin::{OriginState, RequestRecord, StoppedOrigin, StreamRecord, Transfer};
 pub use read::{CubeCell, ReadView, Row};
 pub use recompute::{ComparedRow, ComparisonKey, CubeDifference, KeyBucket, OriginProof, RecomputeProgress};
+pub use set_back::{BranchRow, HeadPosition, SetBack};
 pub use state_dir::state_place;
 pub use value::StoredRow;
 
@@ -233,6 +236,11 @@ impl Warehouse {
             Command::ResumeOrigin { origin } => self.resume_origin(db, *origin, set)?,
             Command::DiscardOrigin { origin } => self.discard_origin(db, *origin, set)?,
             Command::ConfirmTime { site_time } => self.confirm_time(db, *site_time, set)?,
+            Command::NoteTurnedBack { site_time, node, disk } => {
+                put_meta(set, &Meta::TurnedBack(*node, *disk), site_time)?;
+                Ok(Outcome::Recorded)
+            }
+            Command::NoteSetBack { site_time, shown_by, signed } => self.note_set_back(db, *site_time, *shown_by, signed, set)?,
         };
         Ok(decided.unwrap_or_else(Outcome::Refused))
     }

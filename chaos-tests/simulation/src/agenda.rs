@@ -12,6 +12,7 @@ use kho_storage::{
     command::{Outcome, ParentCursor},
     ids::{NodeId, OriginId, SiteId},
     register::SignedRegister,
+    stream::SignedHead,
 };
 
 /// A connection, by the order of dialling. Never reused.
@@ -41,10 +42,16 @@ pub enum Proposer {
         term: Term,
         signed: SignedRegister,
     },
+    /// That the site was set back, as a parent's head of its own shows.
+    SetBack {
+        term: Term,
+        parent: SiteId,
+        head: SignedHead,
+    },
     Clients {
         requests: Vec<RequestNo>,
     },
-    /// Heads and trimming. The outcome is not awaited: the next tick checks again what is due.
+    /// Heads, trimming, and bundles that an operator carries. The outcome is not awaited: the next tick checks again what is due.
     Maintenance,
 }
 
@@ -98,7 +105,10 @@ pub enum Event {
     CursorsRead {
         link: LinkNo,
         origins: Vec<OriginId>,
+        authored: Vec<OriginId>,
     },
+    /// An operator carries a bundle from who showed it to a site that was set back.
+    CarryBundle(SiteId),
     /// The site's tasks are notified of what was applied.
     NotifyApplied(SiteId),
     SignHeads {

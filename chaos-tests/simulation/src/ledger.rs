@@ -51,6 +51,8 @@ pub struct Ledger {
     alarms: BTreeSet<(OriginId, HistoryAlarm)>,
     /// Hashes of the segments that each site keeps as evidence.
     evidence: BTreeMap<(SiteId, OriginId), BTreeSet<Hash32>>,
+    /// The chains of heads by which an author's site knows that it was set back.
+    words: BTreeMap<OriginId, Vec<Hash32>>,
     /// Sites whose disks were rolled back.
     pub rolled_back: BTreeSet<SiteId>,
 }
@@ -174,6 +176,18 @@ impl Ledger {
             self.alarms.retain(|(origin, _)| origin.0 != site.0);
         }
         self.evidence.retain(|(at, _), _| *at != site);
+        self.words.remove(&OriginId(site.0));
+    }
+
+    /// The site that authors `origin` committed that it stood at `chain` once.
+    pub fn word_came(&mut self, origin: OriginId, chain: Hash32) {
+        self.words.entry(origin).or_default().push(chain);
+    }
+
+    /// Whether a batch that ends at `chain` lies in every history that its author was shown.
+    pub fn is_in_every_shown_history(&self, origin: OriginId, chain: Hash32) -> bool {
+        let shown = self.words.get(&origin).into_iter().flatten();
+        shown.into_iter().all(|shown| self.goes_on(origin, chain, *shown) || self.goes_on(origin, *shown, chain))
     }
 
     pub fn note_alarm(&mut self, origin: OriginId, what: HistoryAlarm) {

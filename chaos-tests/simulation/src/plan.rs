@@ -19,6 +19,7 @@ pub enum InjectedFault {
     RestartSite,
     RollBackAdopter,
     RollBackAuthor,
+    FoundAnew,
     SetClock,
     SetClockFarOff,
     FillDisk,
@@ -32,7 +33,7 @@ pub enum InjectedFault {
 }
 
 /// How often each kind comes, in a run that has it.
-const INJECTED_FAULTS: [(InjectedFault, u64); 16] = [
+const INJECTED_FAULTS: [(InjectedFault, u64); 17] = [
     (InjectedFault::CutLink, 8),
     (InjectedFault::SlowLink, 3),
     (InjectedFault::CutOffSite, 4),
@@ -42,6 +43,7 @@ const INJECTED_FAULTS: [(InjectedFault, u64); 16] = [
     (InjectedFault::RestartSite, 3),
     (InjectedFault::RollBackAdopter, 2),
     (InjectedFault::RollBackAuthor, 1),
+    (InjectedFault::FoundAnew, 1),
     (InjectedFault::SetClock, 2),
     (InjectedFault::SetClockFarOff, 2),
     (InjectedFault::FillDisk, 2),
@@ -123,6 +125,7 @@ impl Plan {
                 queued_frames_max: dice.pick(&[1, 3, 100]),
                 busy_retry_ms: dice.pick(&[50, 500]),
                 evidence_max: 4,
+                set_back_report_ms: 2_000,
             },
             keep_bytes: dice.pick(&[0, 0, 300, 2_000]),
             trim_interval_ms: dice.pick(&[500, 2_000]),
@@ -185,6 +188,7 @@ impl Plan {
             injected_faults: vec![
                 InjectedFault::RollBackAuthor,
                 InjectedFault::RollBackAuthor,
+                InjectedFault::FoundAnew,
                 InjectedFault::CutLink,
                 InjectedFault::CutOffSite,
                 InjectedFault::ChangeLeader,

@@ -12,6 +12,7 @@ use kho_replication::{
 use kho_storage::{
     command::ParentCursor,
     ids::{NodeId, OriginId, SiteId, SiteTime},
+    stream::SignedHead,
 };
 
 use crate::{
@@ -191,12 +192,15 @@ impl Site {
 
     /// A stream up to its newest committed head, as `node/src/uplink_driver.rs` gives it to the uplink.
     pub fn position(&self, origin: OriginId) -> Option<StreamPosition> {
-        let found = self.disk.warehouse.read(|reading| {
-            let Some(state) = reading.origin(origin)? else { return Ok(None) };
-            Ok(reading.newest_head(origin, &state)?.map(|head| (state.oldest_kept, head.head)))
-        });
-        let (oldest_kept, head) = found.expect("a memory does not fail")?;
+        let oldest_kept = self.disk.origin(origin)?.oldest_kept;
+        let head = self.newest_head(origin)?.head;
         Some(StreamPosition { origin, epoch: head.epoch, next: head.seq.next(), oldest_kept, head_time: head.site_time })
+    }
+
+    /// The newest committed head of an origin.
+    pub fn newest_head(&self, origin: OriginId) -> Option<SignedHead> {
+        let state = self.disk.origin(origin)?;
+        self.disk.warehouse.read(|reading| reading.newest_head(origin, &state)).expect("a memory does not fail")
     }
 
     pub fn origins(&self) -> Vec<OriginId> {

@@ -21,6 +21,7 @@ mod members;
 mod off_path;
 mod other_epoch;
 mod propose;
+mod set_back;
 mod uplink_driver;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -154,7 +155,8 @@ impl World {
             Event::Probed { site, term, parent } => self.probed(site, term, parent),
             Event::Commits(proposal) => self.commits(proposal),
             Event::Decided { site, life, proposer, result } => self.decided(site, life, proposer, result),
-            Event::CursorsRead { link, origins } => self.cursors_read(link, &origins),
+            Event::CursorsRead { link, origins, authored } => self.cursors_read(link, &origins, &authored),
+            Event::CarryBundle(site) => self.carry_bundle(site),
             Event::NotifyApplied(site) => self.notify_applied(site),
             Event::SignHeads { site, term } => self.sign_heads(site, term),
             Event::Elects(site) => self.elects(site),

@@ -153,6 +153,17 @@ pub enum AlarmKind {
         held: String,
         claimed: String,
     },
+    /// The leader's log contradicts what was committed and stands here: the other nodes of the site were set back.
+    MembersSetBack {
+        leader: u64,
+    },
+    /// A child holds less of its own origin than this site, or another history of it: it was set back, or runs twice.
+    ChildSetBack {
+        child: u32,
+        origin: u32,
+        held: String,
+        here: String,
+    },
     /// Parent and site hold different epochs.
     EpochsDiffer {
         origin: u32,
@@ -185,6 +196,8 @@ impl AlarmKind {
             | Self::EvidenceFolderFull { .. }
             | Self::EvidenceNotKept { .. }
             | Self::SiteBehindParent { .. }
+            | Self::ChildSetBack { .. }
+            | Self::MembersSetBack { .. }
             | Self::EpochsDiffer { .. }
             | Self::StreamUnreadable { .. } => Severity::Critical,
             Self::DiskLow { .. }
@@ -216,6 +229,7 @@ impl AlarmKind {
             | Self::MachineClockAhead { .. }
             | Self::MachineClockBehind { .. }
             | Self::FrameNotSent { .. }
+            | Self::MembersSetBack { .. }
             | Self::RegisterRefused { .. } => AlarmSubject::ThisNode,
             Self::MemberSilent { node } | Self::NodeUnconfirmed { node } => AlarmSubject::Member { node: *node },
             Self::HeadsRefused { origin, .. }
@@ -225,6 +239,7 @@ impl AlarmKind {
             | Self::NoCommonCursor { origin, .. }
             | Self::ParentWentBack { origin, .. }
             | Self::SiteBehindParent { origin, .. }
+            | Self::ChildSetBack { origin, .. }
             | Self::EpochsDiffer { origin, .. }
             | Self::StreamUnreadable { origin, .. } => AlarmSubject::Origin { origin: *origin },
             Self::ChildMisbehaved { child, .. } | Self::OutcomeOutOfPlace { child, .. } => AlarmSubject::Child { site: *child },
@@ -238,7 +253,8 @@ impl AlarmKind {
             (Self::DiskLow { .. }, Self::DiskLow { .. })
             | (Self::DiskFull { .. }, Self::DiskFull { .. })
             | (Self::MachineClockAhead { .. }, Self::MachineClockAhead { .. })
-            | (Self::MachineClockBehind { .. }, Self::MachineClockBehind { .. }) => true,
+            | (Self::MachineClockBehind { .. }, Self::MachineClockBehind { .. })
+            | (Self::ChildSetBack { .. }, Self::ChildSetBack { .. }) => true,
             _ => self == earlier,
         }
     }
@@ -271,6 +287,8 @@ impl Reportable for AlarmKind {
             Self::NoCommonCursor { .. } => "no_common_cursor",
             Self::ParentWentBack { .. } => "parent_went_back",
             Self::SiteBehindParent { .. } => "site_behind_parent",
+            Self::ChildSetBack { .. } => "child_set_back",
+            Self::MembersSetBack { .. } => "members_set_back",
             Self::EpochsDiffer { .. } => "epochs_differ",
             Self::StreamUnreadable { .. } => "stream_unreadable",
             Self::FrameNotSent { .. } => "frame_not_sent",
@@ -309,6 +327,10 @@ impl Reportable for AlarmKind {
             }
             Self::SiteBehindParent { origin, parent, held, claimed } => {
                 vec![("origin", name(origin)), ("parent", name(parent)), ("held", name(held)), ("claimed", name(claimed))]
+            }
+            Self::MembersSetBack { leader } => vec![("leader", name(leader))],
+            Self::ChildSetBack { child, origin, held, here } => {
+                vec![("child", name(child)), ("origin", name(origin)), ("held", name(held)), ("here", name(here))]
             }
             Self::EpochsDiffer { origin, parent, ours, theirs } => {
                 vec![("origin", name(origin)), ("parent", name(parent)), ("ours", name(ours)), ("theirs", name(theirs))]

@@ -13,6 +13,21 @@ use super::{Reason, Severity};
 pub enum Finding {
     /// The site adopts this origin no more. Ends with `kho origin resume`.
     OriginStopped { origin: u32, seq: u64, reason: Reason },
+    /// This site stood further with its own origin, or in another history of it: its disks came back older. Entry is closed. Ends when
+    /// the stream has caught up with what was shown.
+    SiteSetBack {
+        origin: u32,
+        shown_by: Reason,
+        /// Last batch that was shown.
+        shown_seq: u64,
+        /// Last batch that stood here when the word came.
+        seq: u64,
+        /// First batch that a bundle should hold.
+        wanted_from: u64,
+    },
+    /// A node of the site no longer holds entries that it had acknowledged: its disk came back older. No leader builds on it any more.
+    /// Ends when the node is removed.
+    NodeTurnedBack { node: u64 },
     /// The rows on this node's disk did not agree with the digest or the cubes beside them. Ends with a proof that holds.
     ProofFailed { origin: u32, seq: u64, found_at: String, rows: u64, stored_rows: u64, cube_differences: u64 },
     /// Second histories, and rows that did not match their signed head, were refused and kept in the site's state.
@@ -32,7 +47,9 @@ pub enum Finding {
 impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
-            Self::OriginStopped { .. } | Self::ProofFailed { .. } => Severity::Critical,
+            Self::OriginStopped { .. } | Self::SiteSetBack { .. } | Self::NodeTurnedBack { .. } | Self::ProofFailed { .. } => {
+                Severity::Critical
+            }
             Self::EvidenceKept { .. } | Self::RefusedBytesKept { .. } | Self::WatermarkAhead { .. } => Severity::Warning,
         }
     }
@@ -46,6 +63,8 @@ impl Reportable for Finding {
     fn code(&self) -> &'static str {
         match self {
             Self::OriginStopped { .. } => "origin_stopped",
+            Self::SiteSetBack { .. } => "site_set_back",
+            Self::NodeTurnedBack { .. } => "node_turned_back",
             Self::ProofFailed { .. } => "proof_failed",
             Self::EvidenceKept { .. } => "evidence_kept",
             Self::RefusedBytesKept { .. } => "refused_bytes_kept",
@@ -58,6 +77,14 @@ impl Reportable for Finding {
             Self::OriginStopped { origin, seq, reason } => {
                 vec![("origin", Argument::name(origin)), ("seq", Argument::name(seq)), ("reason", reason.to_argument())]
             }
+            Self::SiteSetBack { origin, shown_by, shown_seq, seq, wanted_from } => vec![
+                ("origin", Argument::name(origin)),
+                ("shown_by", shown_by.to_argument()),
+                ("shown_seq", Argument::name(shown_seq)),
+                ("seq", Argument::name(seq)),
+                ("wanted_from", Argument::name(wanted_from)),
+            ],
+            Self::NodeTurnedBack { node } => vec![("node", Argument::name(node))],
             Self::ProofFailed { origin, seq, found_at, rows, stored_rows, cube_differences } => vec![
                 ("origin", Argument::name(origin)),
                 ("seq", Argument::name(seq)),

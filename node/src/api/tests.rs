@@ -91,6 +91,8 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
     ]);
     check([
         Finding::OriginStopped { origin: 3, seq: 9, reason: reason() },
+        Finding::NodeTurnedBack { node: 2 },
+        Finding::SiteSetBack { origin: 3, shown_by: reason(), shown_seq: 9, seq: 4, wanted_from: 3 },
         Finding::ProofFailed { origin: 3, seq: 9, found_at: "2019-04-01T00:00:00Z".into(), rows: 1, stored_rows: 2, cube_differences: 0 },
         finding,
         Finding::RefusedBytesKept { folder: folder.clone(), files: 1, bytes: 10 },
@@ -127,6 +129,8 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         AlarmKind::NoCommonCursor { origin: 3, parent: 1, reason: reason() },
         AlarmKind::ParentWentBack { origin: 3, parent: 1, before: text(), now: text() },
         AlarmKind::SiteBehindParent { origin: 3, parent: 1, held: text(), claimed: text() },
+        AlarmKind::MembersSetBack { leader: 2 },
+        AlarmKind::ChildSetBack { origin: 3, child: 4, held: text(), here: text() },
         AlarmKind::EpochsDiffer { origin: 3, parent: 1, ours: text(), theirs: text() },
         AlarmKind::StreamUnreadable { origin: 3, error: error.clone() },
         AlarmKind::FrameNotSent { error: error.clone() },

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use kho_storage::ids::NodeId;
 use openraft::{ServerState, error::Fatal};
 
-use super::types::{RaftMetrics, SiteNode};
+use super::types::{DiskId, RaftMetrics, SiteNode};
 
 /// A leader that no majority acknowledged for this long is not ready, nor healthy: it may have been replaced.
 pub const QUORUM_ACK_AGE_MS_MAX: u64 = 5_000;
@@ -41,6 +41,7 @@ pub struct Member {
     pub node: NodeId,
     pub quic_address: String,
     pub https_address: String,
+    pub disk: DiskId,
     pub voter: bool,
 }
 
@@ -93,7 +94,13 @@ pub(super) fn failure(metrics: &RaftMetrics) -> Option<String> {
 }
 
 pub(super) fn member(node: u64, record: &SiteNode, voter: bool) -> Member {
-    Member { node: NodeId(node), quic_address: record.quic_address.clone(), https_address: record.https_address.clone(), voter }
+    Member {
+        node: NodeId(node),
+        quic_address: record.quic_address.clone(),
+        https_address: record.https_address.clone(),
+        disk: record.disk,
+        voter,
+    }
 }
 
 /// `heartbeat_age` is how long ago the last heartbeat of a leader came.

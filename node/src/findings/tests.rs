@@ -1,8 +1,9 @@
 //! What stands in the data is in status, after a restart too.
 
 use kho_storage::{
-    command::{Command, Outcome},
-    ids::{Hash32, OriginId},
+    command::{Command, Outcome, ShownBy},
+    ids::{Hash32, OriginId, SiteId, StreamSeq},
+    stream::Head,
     warehouse::OriginProof,
 };
 
@@ -35,8 +36,15 @@ fn proof(world: &World, origin: u32) -> OriginProof {
 }
 
 fn standing(world: &World, data_dir: &Path) -> Vec<Finding> {
+    standing_at(world, CENTRE, data_dir)
+}
+
+fn standing_at(world: &World, site: u32, data_dir: &Path) -> Vec<Finding> {
     let failed_proofs = FailedProofs::open(data_dir).expect("readable");
-    world.warehouse(CENTRE).read(|reading| findings(reading, &failed_proofs, data_dir, NOW)).expect("the disk is well")
+    world
+        .warehouse(site)
+        .read(|reading| findings(reading, &BTreeSet::from([(NodeId(2), 22)]), &failed_proofs, data_dir, NOW))
+        .expect("the disk is well")
 }
 
 /// A stopped origin, a failed proof, evidence in the state and refused bytes as a file.
@@ -88,7 +96,10 @@ fn promise_9_a_watermark_of_the_future_is_in_status_until_that_time_has_come() {
     let data = tempfile::tempdir().expect("a directory");
     let failed_proofs = FailedProofs::open(data.path()).expect("readable");
     let at = |world: &World, now| {
-        world.warehouse(CENTRE).read(|reading| findings(reading, &failed_proofs, data.path(), now)).expect("the disk is well")
+        world
+            .warehouse(CENTRE)
+            .read(|reading| findings(reading, &BTreeSet::new(), &failed_proofs, data.path(), now))
+            .expect("the disk is well")
     };
     assert_eq!(at(&world, ago(9)), []);
     let up_to = ago(9).to_rfc3339();
@@ -99,4 +110,25 @@ fn promise_9_a_watermark_of_the_future_is_in_status_until_that_time_has_come() {
     // An operator says which time it is.
     assert_eq!(apply(world.warehouse(CENTRE), &Command::ConfirmTime { site_time: ago(10) }), Outcome::Recorded);
     assert_eq!(at(&world, ago(10)), []);
+}
+
+/// A site that was set back, and a node of it that was.
+#[test]
+fn what_came_back_older_is_in_status_after_a_restart_and_no_honest_head_clears_it() {
+    let mut world = world();
+    let data = tempfile::tempdir().expect("a directory");
+    let held = world.commit_head(UNPROVED, ago(8));
+    let further = Head { seq: StreamSeq(held.seq.0 + 5), ..held };
+    let signed = world.sign(UNPROVED, further);
+    let shown_by = ShownBy::Site(SiteId(CENTRE));
+    assert_eq!(apply(world.warehouse(UNPROVED), &Command::NoteSetBack { site_time: NOW, shown_by, signed }), Outcome::Recorded);
+    for (node, disk) in [(2, 22), (9, 99)] {
+        apply(world.warehouse(UNPROVED), &Command::NoteTurnedBack { site_time: NOW, node: NodeId(node), disk });
+    }
+    let found = standing_at(&world, UNPROVED, data.path());
+    assert!(matches!(found[0], Finding::SiteSetBack { origin: UNPROVED, shown_seq: 6, seq: 1, .. }), "{found:?}");
+    assert_eq!(found[1..], [Finding::NodeTurnedBack { node: 2 }], "node 9 is no member any more");
+    world.commit_head(UNPROVED, ago(1));
+    world.restart(UNPROVED);
+    assert_eq!(standing_at(&world, UNPROVED, data.path()), found);
 }

@@ -21,6 +21,8 @@ use crate::api;
         super::proof::proof,
         super::proof::stood_at,
         super::proof::evidence,
+        super::set_back::set_backs,
+        super::set_back::branch_rows,
         super::proof::resume,
         super::proof::abandon_transfer,
         super::discard::discard,

@@ -28,8 +28,8 @@ use super::{
     reply::{HttpError, Reply},
 };
 use crate::{
-    api::{BatchAccepted, Problem, REQUEST_KEY_HEADER},
-    entry::{CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryScope, UnnamedColumns, unmet},
+    api::{BatchAccepted, LeftOut, Problem, REQUEST_KEY_HEADER},
+    entry::{BodyPlace, CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryScope, UnnamedColumns, unmet},
     maintenance,
     node::Node,
 };
@@ -71,20 +71,21 @@ pub async fn enter_batch(
     let CheckedBatch { changes, needs, places, left_out, body_hash, rows } = read_body(reader, body).await?;
     let outcome = node.writer.write(origin, WriteRequest { key: request_key.clone(), body_hash, changes, needs }).await?;
     metrics::counter!("kho_entry_rows_total").increment(u64::from(rows));
-    match outcome {
-        WriteOutcome::Committed { epoch, seq: StreamSeq(seq), changes, repeated } => {
-            Ok(Json(BatchAccepted { origin: origin.0, epoch: epoch.to_string(), seq, rows: changes, repeated, request_key, left_out }))
-        }
-        WriteOutcome::RequestKeyReused { first_body_hash, seq } => {
-            Err(RequestFault::RequestKeyReused { key: request_key, first_hash: first_body_hash.to_string(), batch: Ordinal(seq.0) }.into())
-        }
-        WriteOutcome::RowRefused { index, why } => {
-            let place = usize::try_from(index).ok().and_then(|index| places.get(index));
-            Err(unmet(&node.entry_schema, place, &why).into())
-        }
-        WriteOutcome::Busy => Err(HttpError::from(crate::consensus::ProposeError::Busy { retry_after_ms: 500 })),
-        WriteOutcome::NotAuthor => Err(RequestFault::NotAuthor { origin: Ordinal(origin.0.into()) }.into()),
-    }
+    answer(&node, origin, Answered { request_key, places, left_out }, outcome)
+}
+
+/// Why entry is closed, and what to do.
+fn site_set_back(node: &Node, origin: OriginId) -> Result<HttpError, HttpError> {
+    let number = |seq: StreamSeq| Ordinal(seq.0);
+    // It may have ended since: then the same request is taken when it comes again.
+    let Some(noted) = node.warehouse.set_back(origin)? else { return Ok(RequestFault::Busy {}.into()) };
+    let fault = RequestFault::SiteSetBack {
+        origin: Ordinal(origin.0.into()),
+        shown: number(noted.furthest.head.seq),
+        held: number(noted.stood.previous()),
+        wanted_from: number(noted.agreed.next()),
+    };
+    Ok(fault.into())
 }
 
 fn disk_full(node: &Node) -> HttpError {
@@ -102,6 +103,32 @@ async fn read_body(mut reader: EntryReader, body: Body) -> Result<CheckedBatch, 
         tokio::task::consume_budget().await;
     }
     Ok(reader.finish()?)
+}
+
+/// What the answer to a batch says beside the outcome.
+struct Answered {
+    request_key: String,
+    places: Vec<BodyPlace>,
+    left_out: Vec<LeftOut>,
+}
+
+fn answer(node: &Node, origin: OriginId, batch: Answered, outcome: WriteOutcome) -> Reply<BatchAccepted> {
+    let Answered { request_key, places, left_out } = batch;
+    match outcome {
+        WriteOutcome::Committed { epoch, seq: StreamSeq(seq), changes, repeated } => {
+            Ok(Json(BatchAccepted { origin: origin.0, epoch: epoch.to_string(), seq, rows: changes, repeated, request_key, left_out }))
+        }
+        WriteOutcome::RequestKeyReused { first_body_hash, seq } => {
+            Err(RequestFault::RequestKeyReused { key: request_key, first_hash: first_body_hash.to_string(), batch: Ordinal(seq.0) }.into())
+        }
+        WriteOutcome::RowRefused { index, why } => {
+            let place = usize::try_from(index).ok().and_then(|index| places.get(index));
+            Err(unmet(&node.entry_schema, place, &why).into())
+        }
+        WriteOutcome::Busy => Err(HttpError::from(crate::consensus::ProposeError::Busy { retry_after_ms: 500 })),
+        WriteOutcome::SetBack => Err(site_set_back(node, origin)?),
+        WriteOutcome::NotAuthor => Err(RequestFault::NotAuthor { origin: Ordinal(origin.0.into()) }.into()),
+    }
 }
 
 fn request_key(headers: &HeaderMap) -> Result<String, HttpError> {

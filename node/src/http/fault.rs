@@ -42,6 +42,9 @@ kho_messages::reportable! {
         BatchRefused { first: kho_messages::Message } = "batch_refused",
         NotAuthor { origin: Ordinal } = "not_author",
         NoOriginToWrite { site: Ordinal } = "not_author" as "no_origin_to_write",
+        /// The site stood further before its disks came back older: what it took now could not go up.
+        SiteSetBack { origin: Ordinal, shown: Ordinal, held: Ordinal, wanted_from: Ordinal } = "site_set_back",
+        NotSetBack { origin: Ordinal } = "not_set_back",
 
         NoRegister {} = "no_register",
         RegisterRefused { detail: String } = "register_refused",
@@ -52,6 +55,10 @@ kho_messages::reportable! {
         WrongSize { nodes: usize } = "wrong_size",
         NodeTwice {} = "node_twice",
         AlreadyFounded {} = "members_unchanged" as "already_founded",
+        SiteRuns { site: Ordinal, node: Ordinal } = "members_unchanged" as "site_runs",
+        /// A parent holds what the site wrote before.
+        FoundedBefore { parent: Ordinal, origin: Ordinal, batch: Ordinal } = "founded_before",
+        SiteNotInRegister { site: Ordinal } = "site_not_in_register",
         NodeIdUsed { node: Ordinal } = "members_unchanged" as "node_id_used",
         NodeNotInRegister { node: Ordinal, version: Ordinal } = "members_unchanged" as "node_not_in_register",
         NodeNotFresh { node: Ordinal } = "members_unchanged" as "node_not_fresh",
@@ -91,6 +98,7 @@ kho_messages::reportable! {
         Ready {} = "ready",
         RegisterStands { version: Ordinal } = "register_stands",
         SiteFounded { site: Ordinal, nodes: usize } = "site_founded",
+        SiteFoundedUnasked { site: Ordinal, nodes: usize, parent: Ordinal } = "site_founded" as "site_founded_unasked",
         NodeAdded { node: Ordinal, site: Ordinal } = "node_added",
         NodeRemoved { node: Ordinal, site: Ordinal, revoking: String } = "node_removed",
         NodeConfirmed { node: Ordinal, site: Ordinal } = "node_confirmed",
@@ -124,12 +132,16 @@ fn status_of(code: &str) -> u16 {
         | "not_kept"
         | "unknown_origin"
         | "no_transfer"
+        | "not_set_back"
         | "bundle_reader_unknown"
         | "comparison_node_unknown"
         | "row_hash_unknown" => 404,
         "method_not_allowed" => 405,
         "request_key_reused"
         | "not_author"
+        | "site_set_back"
+        | "founded_before"
+        | "site_not_in_register"
         | "register_refused"
         | "register_older"
         | "clock_impossible"

@@ -132,7 +132,9 @@ pub async fn resume(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
     check(&node, &who, Right::Operate)?;
     match node.consensus.propose(&Command::ResumeOrigin { origin: OriginId(origin) }).await? {
         Outcome::Recorded => {
-            node.alarms.end(|kind| matches!(kind, AlarmKind::SegmentRefused { origin: refused, .. } if *refused == origin));
+            node.alarms.end(|kind| {
+                matches!(kind, AlarmKind::SegmentRefused { origin: of, .. } | AlarmKind::ChildSetBack { origin: of, .. } if *of == origin)
+            });
             Ok(Told(OrderDone::OriginResumed { origin: Ordinal(origin.into()) }))
         }
         _ => Err(RequestFault::UnknownOrigin { origin: Ordinal(origin.into()) }.into()),

@@ -7,8 +7,9 @@ use futures::StreamExt as _;
 use kho_node::{
     answer::IndicatorInfo,
     api::{
-        BatchAccepted, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, IndicatorAnswer, NodePlace,
-        OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, StatusReport, StoodAt,
+        BatchAccepted, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, IndicatorAnswer,
+        NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, SiteSetBack, StatusReport,
+        StoodAt,
     },
     entry::UnnamedColumns,
 };
@@ -182,6 +183,16 @@ impl NodeClient {
 
     pub async fn evidence(&self) -> Result<Vec<EvidenceKept>, CallError> {
         self.send_json(&Request::read(&["v1", "evidence"])).await
+    }
+
+    /// Own origins of the site that were set back.
+    pub async fn set_backs(&self) -> Result<Vec<SiteSetBack>, CallError> {
+        self.send_json(&Request::read(&["v1", "set-backs"])).await
+    }
+
+    /// Keys of the rows that were acknowledged on the branch, from batch `from` on, or from its first.
+    pub async fn branch_rows(&self, origin: OriginId, from: Option<u64>) -> Result<BranchRows, CallError> {
+        self.send_json(&origin_request(origin, &["branch-rows"]).with("from", from.map(|from| from.to_string()))).await
     }
 
     pub async fn resume_origin(&self, origin: OriginId) -> Result<Done, CallError> {

@@ -1,7 +1,10 @@
-//! `kho fork` and `kho origin`: what was refused and kept is shown, a stopped origin is resumed, and what entered wrongly is taken out.
+//! `kho fork` and `kho origin`: what was refused and kept is shown, what a site that was set back had acknowledged, a stopped origin is
+//! resumed, and what entered wrongly is taken out.
 
 use clap::{Args, Subcommand};
+use kho_node::api::{EvidenceKept, SiteSetBack};
 use kho_storage::ids::OriginId;
+use serde_json::json;
 
 use super::print;
 use crate::{
@@ -13,9 +16,13 @@ use crate::{
 /// Show second histories and other evidence.
 #[derive(Debug, Subcommand)]
 pub enum ForkCommand {
-    /// List what a site refused and kept: second histories, and rows that do not match their signed head.
-    #[command(after_help = "Example:\n  kho fork list --node https://10.0.0.5:7443\n\nExit code 1 when there is any evidence.")]
+    /// List what a site refused and kept, and what a site that was set back had acknowledged.
+    #[command(after_help = "Example:\n  kho fork list --node https://10.0.0.5:7443\n\nExit code 1 when there is any.")]
     List(ListArgs),
+    /// List the rows that a site that was set back had acknowledged, by key, without what they say. Needs a certificate that may read
+    /// rows.
+    #[command(after_help = "Example, at the site that was set back:\n  kho fork rows 340 --node https://10.0.0.5:7443")]
+    Rows(ResumeArgs),
 }
 
 /// Act on one origin at a site.
@@ -72,15 +79,72 @@ pub struct DiscardArgs {
 }
 
 pub async fn run_fork(command: ForkCommand) -> Result<Verdict, Failure> {
-    let ForkCommand::List(args) = command;
-    let kept = args.connection.open()?.evidence().await?;
+    match command {
+        ForkCommand::List(args) => list(args).await,
+        ForkCommand::Rows(args) => rows(args).await,
+    }
+}
+
+async fn list(args: ListArgs) -> Result<Verdict, Failure> {
+    let client = args.connection.open()?;
+    let (set_backs, kept) = (client.set_backs().await?, client.evidence().await?);
     if args.json {
-        print::json(&kept)?;
-    } else if kept.is_empty() {
-        print::line("nothing was refused and kept")?;
+        print::json(&json!({ "set_backs": set_backs, "evidence": kept }))?;
+    } else if kept.is_empty() && set_backs.is_empty() {
+        print::line("nothing was refused and kept, and this site was not set back")?;
     } else {
+        set_backs.iter().try_for_each(|noted| print::line(set_back(noted)))?;
+        print_evidence(&kept)?;
+    }
+    Ok(if kept.is_empty() && set_backs.is_empty() { Verdict::Good } else { Verdict::Bad })
+}
+
+/// What was shown, what was acknowledged meanwhile, and what to do.
+fn set_back(noted: &SiteSetBack) -> String {
+    let SiteSetBack { site, origin, shown_seq, seq, noted_at, agreed, compared, .. } = noted;
+    let shown_by = noted.shown_by.text(language::current());
+    let branch = match (noted.acknowledged_from, noted.acknowledged_to) {
+        (Some(from), Some(to)) => {
+            let how = if *compared { "differ from what was shown" } else { "may differ from what was shown" };
+            format!("batches {from} to {to} were acknowledged here and {how}: `kho fork rows {origin}` names their rows")
+        }
+        _ => "nothing was acknowledged here that the shown history lacks".to_owned(),
+    };
+    let from = agreed + 1;
+    format!(
+        "origin {origin} was set back: {shown_by} showed batch {shown_seq}, here it stood at batch {seq} ({noted_at}); entry is closed\n  {branch}\n  \
+         what to do: at the parent `kho bundle export --for {site} --origin {origin} --from {origin}:{from} --out back.kho`, here `kho bundle import back.kho`"
+    )
+}
+
+async fn rows(args: ResumeArgs) -> Result<Verdict, Failure> {
+    let client = args.connection.open()?;
+    let (mut found, mut from) = (Vec::new(), None);
+    loop {
+        let page = client.branch_rows(args.origin, from).await?;
+        found.extend(page.rows);
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    if args.json {
+        print::json(&found)?;
+    } else {
+        let mut table = print::table(&["batch", "entered", "table", "key", "taken away"]);
+        for row in &found {
+            let removed = if row.removed { "yes" } else { "" };
+            table.add_row(vec![row.batch.to_string(), row.time.clone(), row.table.clone(), row.key.clone(), removed.to_owned()]);
+        }
+        print::line(table)?;
+    }
+    Ok(Verdict::Good)
+}
+
+fn print_evidence(kept: &[EvidenceKept]) -> Result<(), Failure> {
+    if !kept.is_empty() {
         let mut table = print::table(&["origin", "batch", "found", "why", "signed by", "batches", "bytes", "their chain", "our chain"]);
-        for evidence in &kept {
+        for evidence in kept {
             let short = |hash: &str| hash.chars().take(12).collect::<String>();
             table.add_row(vec![
                 evidence.origin.to_string(),
@@ -96,7 +160,7 @@ pub async fn run_fork(command: ForkCommand) -> Result<Verdict, Failure> {
         }
         print::line(table)?;
     }
-    Ok(if kept.is_empty() { Verdict::Good } else { Verdict::Bad })
+    Ok(())
 }
 
 pub async fn run_origin(command: OriginCommand) -> Result<Verdict, Failure> {

@@ -6,14 +6,16 @@ use kho_storage::{
     ids::{OriginId, SiteId},
 };
 
-use crate::frames::{FrameId, Goodbye, ParentFrame, ProtocolViolation};
+use crate::frames::{Cursor, FrameId, Goodbye, ParentFrame, ProtocolViolation};
 
 /// What is to be done, in order. Proposals of one origin must reach the site's log in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntakeAction {
-    /// Apply a read index, then read the cursors of these origins. One read is under way at a time.
+    /// Apply a read index, then read the cursors of `origins`, and the newest heads of `authored`: origins that the child authors. One
+    /// read is under way at a time.
     ReadCursors {
         origins: Vec<OriginId>,
+        authored: Vec<OriginId>,
     },
     Propose {
         id: FrameId,
@@ -26,6 +28,10 @@ pub enum IntakeAction {
     },
     KeepEvidence(RefusedBytes),
     RaiseAlarm(IntakeAlarm),
+    /// The child, on this connection, has come to where this site stands with an origin of the child's own.
+    ChildCaughtUp {
+        origin: OriginId,
+    },
 }
 
 /// Bytes that nobody honest sends, as they came: evidence against who sent or signed them.
@@ -47,6 +53,10 @@ pub enum IntakeAlarm {
     StreamRefused { carrier: SiteId, origin: OriginId, refusal: Refusal },
     #[error("this site decided on frame {id} of site {carrier} with an outcome that does not belong to it; report this defect")]
     OutcomeOutOfPlace { carrier: SiteId, id: FrameId },
+    #[error(
+        "site {child} stands at {held} of its own origin {origin}, or in another history of it, and this site at {here}: that site was set back, or runs twice; nothing of it is taken until that is resolved there"
+    )]
+    ChildSetBack { child: SiteId, origin: OriginId, held: Cursor, here: Cursor },
 }
 
 impl IntakeAlarm {
@@ -56,6 +66,7 @@ impl IntakeAlarm {
             Self::PeerMisbehaved { .. } => "child_misbehaved",
             Self::StreamRefused { .. } => "child_stream_refused",
             Self::OutcomeOutOfPlace { .. } => "outcome_out_of_place",
+            Self::ChildSetBack { .. } => "child_set_back",
         }
     }
 }

@@ -15,11 +15,21 @@ pub struct IntakeConfig {
     pub busy_retry_ms: u32,
     /// Refused segments that are kept as evidence, per connection.
     pub evidence_max: usize,
+    /// A child that answers and stays behind what is held of its own stream for so long is reported. A leader of it that was replaced,
+    /// and doesn't know it yet, is gone by then.
+    pub set_back_report_ms: u64,
 }
 
 impl Default for IntakeConfig {
     fn default() -> Self {
-        Self { hello_timeout_ms: 15_000, queued_bytes_max: 64 << 20, queued_frames_max: 1024, busy_retry_ms: 500, evidence_max: 16 }
+        Self {
+            hello_timeout_ms: 15_000,
+            queued_bytes_max: 64 << 20,
+            queued_frames_max: 1024,
+            busy_retry_ms: 500,
+            evidence_max: 16,
+            set_back_report_ms: 10_000,
+        }
     }
 }
 

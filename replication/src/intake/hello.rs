@@ -9,7 +9,9 @@ use kho_storage::{
 };
 
 use super::{ChildIdentity, CursorsHeld, Intake, IntakeAction, Open, ProposeFailure, State, lane::Lane};
-use crate::frames::{Cursor, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, ProtocolViolation, STREAMS_MAX, StreamHeld, Welcome};
+use crate::frames::{
+    Cursor, Goodbye, HEADS_MAX, Hello, PROTOCOL_VERSIONS, ParentFrame, ProtocolViolation, STREAMS_MAX, StreamHeld, Welcome,
+};
 
 impl Intake {
     pub(super) fn hello_received(&mut self, hello: Hello) {
@@ -29,7 +31,13 @@ impl Intake {
         }
         let origins = self.led_origins(&hello.streams);
         self.state = State::ReadingCursors { version, register_version: hello.register_version, streams: hello.streams };
-        self.actions.push_back(IntakeAction::ReadCursors { origins });
+        self.read_cursors(origins);
+    }
+
+    /// Reads where this site stands, and what it has to show the child of the child's own.
+    pub(super) fn read_cursors(&mut self, origins: Vec<OriginId>) {
+        let authored = self.register.origins_of(self.child.site).take(HEADS_MAX).collect();
+        self.actions.push_back(IntakeAction::ReadCursors { origins, authored });
     }
 
     /// Streams that the child holds only now, or whose cursors it requests again.
@@ -62,7 +70,8 @@ impl Intake {
         let State::Open(open) = &mut self.state else { return };
         if open.reading.is_empty() && !open.requested.is_empty() {
             open.reading = std::mem::take(&mut open.requested);
-            self.actions.push_back(IntakeAction::ReadCursors { origins: open.reading.clone() });
+            let origins = open.reading.clone();
+            self.read_cursors(origins);
         }
     }
 
@@ -71,8 +80,8 @@ impl Intake {
             (Ok(held), State::ReadingCursors { .. }) => self.welcome(held),
             (Ok(held), State::Open(open)) => {
                 let origins = std::mem::take(&mut open.reading);
-                let held = self.place_lanes(&origins, held);
-                self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Cursors { cursors: held.cursors, transfers: held.transfers }));
+                let CursorsHeld { cursors, transfers, heads } = self.place_lanes(&origins, held);
+                self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Cursors { cursors, transfers, heads }));
                 self.read_requested();
             }
             (Err(ProposeFailure::NotLeader { addresses }), _) => self.redirect(addresses),
@@ -92,12 +101,14 @@ impl Intake {
         self.state = State::Open(Open { register_version: child_register.max(newest), ..Open::default() });
         let origins = self.led_origins(&streams);
         let held = self.place_lanes(&origins, held);
+        self.compare_child(&streams, &held.heads);
         let welcome = Welcome {
             version,
             site: self.site,
             register: (child_register < newest).then(|| (*self.signed_register).clone()),
             cursors: held.cursors,
             transfers: held.transfers,
+            heads: held.heads,
             in_flight_bytes_max: self.config.in_flight_bytes_max(),
         };
         self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Welcome(welcome)));
@@ -118,7 +129,7 @@ impl Intake {
             open.transfer_moved(status);
         }
         let cursors = read.into_iter().map(|(origin, cursor)| cursor.for_origin(origin)).collect();
-        CursorsHeld { cursors, transfers: held.transfers }
+        CursorsHeld { cursors, ..held }
     }
 }
 

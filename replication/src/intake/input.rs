@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kho_storage::{
     command::{Outcome, ParentCursor, TransferStatus},
     register::{SignedRegister, VerifiedRegister},
+    stream::SignedHead,
 };
 
 use crate::frames::{ChildFrame, FrameCodecError, FrameId};
@@ -25,6 +26,8 @@ pub enum SiteLeader {
 pub struct CursorsHeld {
     pub cursors: Vec<ParentCursor>,
     pub transfers: Vec<TransferStatus>,
+    /// Newest heads of the origins that the child authors and of which there is one.
+    pub heads: Vec<SignedHead>,
 }
 
 /// Why this site did not decide on a proposal or a read.

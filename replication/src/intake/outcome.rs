@@ -12,9 +12,14 @@ impl Intake {
     pub(super) fn proposed(&mut self, id: FrameId, result: Result<Outcome, ProposeFailure>) {
         let busy_retry_ms = self.config.busy_retry_ms;
         let Some(open) = self.open() else { return };
-        let Some(origin) = open.proposals.remove(id) else { return };
+        let Some((origin, end)) = open.proposals.remove(id) else { return };
         match result {
-            Ok(Outcome::Adopted(cursor)) if cursor.origin == origin => self.adopted(id, cursor),
+            Ok(Outcome::Adopted(cursor)) if cursor.origin == origin => {
+                if let Some(end) = end {
+                    self.note_agreement(origin, end, Cursor::of(&cursor));
+                }
+                self.adopted(id, cursor);
+            }
             Ok(Outcome::Transfer(status)) => {
                 open.transfer_moved(&status);
                 self.actions.push_back(IntakeAction::SendFrame(ParentFrame::TransferWants { id, status }));

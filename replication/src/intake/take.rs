@@ -26,7 +26,7 @@ impl Intake {
                 if let Some(lane) = self.open().and_then(|open| open.lanes.get_mut(&origin)) {
                     lane.proposed_up_to(end);
                 }
-                self.propose(id, origin, bytes, Command::AdoptSegment { site_time: clock, segment: verified.into_segment() });
+                self.propose(id, origin, bytes, Some(end), Command::AdoptSegment { site_time: clock, segment: verified.into_segment() });
             }
         }
     }
@@ -61,7 +61,7 @@ impl Intake {
         };
         match judged {
             Err(refusal) => self.refuse(id, origin, refusal),
-            Ok(()) => self.propose(id, origin, 0, Command::BeginTransfer { site_time: clock, start }),
+            Ok(()) => self.propose(id, origin, 0, None, Command::BeginTransfer { site_time: clock, start }),
         }
     }
 
@@ -73,7 +73,7 @@ impl Intake {
             Err(refusal) => self.refuse_bytes(id, origin, refusal, &packed.zstd),
             Ok(verified) => {
                 let bytes = usize::try_from(packed.plain_bytes).unwrap_or(PIECE_PLAIN_BYTES_MAX);
-                self.propose(id, origin, bytes, Command::AdoptPiece { piece: verified.into_piece() });
+                self.propose(id, origin, bytes, None, Command::AdoptPiece { piece: verified.into_piece() });
             }
         }
     }
@@ -111,9 +111,9 @@ impl Intake {
         Some(lane)
     }
 
-    fn propose(&mut self, id: FrameId, origin: OriginId, bytes: usize, command: Command) {
+    fn propose(&mut self, id: FrameId, origin: OriginId, bytes: usize, end: Option<Cursor>, command: Command) {
         let Some(open) = self.open() else { return };
-        open.proposals.insert(id, origin, bytes);
+        open.proposals.insert(id, origin, bytes, end);
         self.actions.push_back(IntakeAction::Propose { id, command });
     }
 

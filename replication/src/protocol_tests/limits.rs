@@ -161,7 +161,7 @@ fn a_frame_out_of_turn_or_of_a_stream_whose_cursor_was_never_requested_ends_the_
     assert!(early.is_closed());
     let mut open = intake(&tree, PROVINCE, DISTRICT);
     answer(&mut open, hello(DISTRICT, NODE, PROTOCOL_VERSIONS));
-    let held = crate::intake::CursorsHeld { cursors: vec![], transfers: vec![] };
+    let held = crate::intake::CursorsHeld { cursors: vec![], transfers: vec![], heads: vec![] };
     let actions = answer(&mut open, IntakeInput::CursorsRead(Ok(held)));
     assert!(matches!(&actions[..], [IntakeAction::SendFrame(ParentFrame::Welcome(_))]), "{actions:?}");
     answer(&mut open, frame());

@@ -216,10 +216,13 @@ fn promise_2_an_acknowledgement_beyond_what_is_held_is_not_believed_and_reported
         2: propose #2 3 batch 4
         2: #2 committed: 3@1/5
         2: send Adopted #2 3@1/5
-        3: ALARM parent 2 stands at 1/10 of this site's own origin 3, but the site only at 1/5: the site was set back; run `kho fork list` before anything is entered
+        3: ALARM parent 2 stands at 1/10 of this site's own origin 3, but the site only at 1/5: the site was set back: entry is closed; see `kho fork list` for what to do
+        3: send Streams 3@1/5
         3: load 3 from 1/5
         3: send Segment #3 3 idle at 4, complete up to 1002000
+        2: read cursors of 3
         2: propose #3 3 idle at 4, complete up to 1002000
+        2: send Cursors 3@1/5
         2: #3 committed: 3@1/5
         2: send Adopted #3 3@1/5
         ",

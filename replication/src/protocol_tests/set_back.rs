@@ -1,15 +1,25 @@
 //! A site whose disk was set back, and which perhaps writes on: its parent holds more, or another history.
 
-use kho_storage::ids::{Epoch, SiteTime, StreamSeq};
+use std::sync::Arc;
+
+use kho_storage::{
+    command::{Outcome, ParentCursor},
+    ids::{Epoch, SiteTime, StreamSeq},
+};
 
 use super::{
     author::Author,
     compare::assert_trace,
     repairs::linked,
-    tree::{DISTRICT, OWN, PROVINCE},
+    tree::{DISTRICT, NODE, OWN, PROVINCE},
     world::World,
 };
-use crate::{frames::Cursor, uplink::StreamState};
+use crate::{
+    frames::{ChildFrame, Compressed, Cursor, FrameId, Hello, PROTOCOL_VERSIONS, SEGMENT_PLAIN_BYTES_MAX, StreamHeld},
+    intake::{ChildIdentity, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, SiteLeader},
+    link_time::LinkTime,
+    uplink::{StreamState, UplinkInput},
+};
 
 #[test]
 fn a_site_set_back_behind_its_parent_alarms_and_shows_where_it_stands() {
@@ -29,7 +39,7 @@ fn a_site_set_back_behind_its_parent_alarms_and_shows_where_it_stands() {
         3: send Hello 3@1/4
         2: read cursors of 3
         2: send Welcome 3@1/6
-        3: ALARM parent 2 stands at 1/6 of this site's own origin 3, but the site only at 1/4: the site was set back; run `kho fork list` before anything is entered
+        3: ALARM parent 2 stands at 1/6 of this site's own origin 3, but the site only at 1/4: the site was set back: entry is closed; see `kho fork list` for what to do
         3: load 3 from 1/4
         3: send Segment #1 3 idle at 3, complete up to 1000000
         2: propose #1 3 idle at 3, complete up to 1000000
@@ -127,4 +137,91 @@ fn promise_6_what_a_site_behind_its_parent_adopts_is_compared_each_time_and_once
     world.grow(OWN, 1);
     world.settle();
     assert_eq!(shown(&mut world), 1);
+}
+
+#[test]
+fn promise_2_a_parent_shows_a_child_the_child_s_own_heads_before_anything_is_sent() {
+    let mut world = set_back(0);
+    world.shown.clear();
+    world.start_child();
+    world.settle();
+    let shown: Vec<_> = world.shown.iter().map(|(parent, head)| (*parent, head.head.origin, head.head.seq)).collect();
+    assert_eq!(shown, [(PROVINCE, OWN, StreamSeq(5))], "its own, and not the commune's");
+
+    // What could not be compared is compared again, by this leader alone.
+    let (parent, head) = world.shown.remove(0);
+    world.notify_uplink(UplinkInput::HeadNotCompared { parent, head: head.clone() });
+    assert_eq!(world.shown, []);
+    world.pass(3_000);
+    assert_eq!(world.shown, [(parent, head.clone())]);
+    world.shown.clear();
+    world.notify_uplink(UplinkInput::HeadNotCompared { parent, head });
+    world.notify_uplink(UplinkInput::LostLeadership);
+    world.pass(10_000);
+    assert_eq!(world.shown, []);
+}
+
+#[test]
+fn promise_2_a_child_that_names_no_stream_is_shown_what_it_wrote_before_it_was_founded_anew() {
+    let mut world = set_back(0);
+    world.held.clear();
+    world.shown.clear();
+    world.start_child();
+    world.settle();
+    assert_eq!(world.shown.len(), 1);
+}
+
+/// A connection of the child to the province on which it holds `held` batches of its own; the province holds five.
+fn connected(world: &World, held: u64) -> (Intake, Vec<IntakeAction>) {
+    let identity = ChildIdentity { site: DISTRICT, node: NODE };
+    let (register, signed) = (world.tree.verified(), Arc::new(world.tree.signed()));
+    let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, identity, register, signed, SiteLeader::ThisNode, LinkTime(0));
+    let streams = vec![StreamHeld { origin: OWN, epoch: Epoch::first("test", OWN), next: StreamSeq(held + 1), oldest_kept: StreamSeq(1) }];
+    let hello = Hello { versions: PROTOCOL_VERSIONS, site: DISTRICT, node: NODE, register_version: 1, streams };
+    answer(&mut intake, IntakeInput::FrameReceived(ChildFrame::Hello(hello)));
+    let read = world.parents[&PROVINCE].store.held(&[OWN], &[OWN]);
+    let actions = answer(&mut intake, IntakeInput::CursorsRead(Ok(read)));
+    (intake, actions)
+}
+
+fn answer(intake: &mut Intake, input: IntakeInput) -> Vec<IntakeAction> {
+    intake.handle(input, LinkTime(0), SiteTime(9_000_000));
+    std::iter::from_fn(|| intake.poll_action()).collect()
+}
+
+fn reported(actions: &[IntakeAction]) -> bool {
+    actions.iter().any(|action| matches!(action, IntakeAction::RaiseAlarm(IntakeAlarm::ChildSetBack { origin: OWN, .. })))
+}
+
+/// The child sends its stream up to batch `end`, and the province adopts what is new of it and stands at `stands`.
+fn sends(intake: &mut Intake, world: &World, id: u64, end: u64, stands: u64) -> Vec<IntakeAction> {
+    let segment = world.held[&OWN].segment(end + 1, end);
+    let segment = Compressed::pack(&segment, SEGMENT_PLAIN_BYTES_MAX).expect("short");
+    answer(intake, IntakeInput::FrameReceived(ChildFrame::Segment { id: FrameId(id), origin: OWN, segment }));
+    let cursor = ParentCursor { origin: OWN, epoch: Epoch::first("test", OWN), next: StreamSeq(stands + 1) };
+    answer(intake, IntakeInput::Proposed { id: FrameId(id), result: Ok(Outcome::Adopted(cursor)) })
+}
+
+#[test]
+fn promise_6_an_honest_head_of_a_site_does_not_end_the_report_about_its_double() {
+    let mut world = linked();
+    world.grow(OWN, 2);
+    world.settle();
+    let ((mut double, _), (mut honest, _)) = (connected(&world, 3), connected(&world, 5));
+    let tick = |intake: &mut Intake, ms: u64| {
+        intake.handle(IntakeInput::Tick, LinkTime(ms), SiteTime(9_000_000));
+        reported(&std::iter::from_fn(|| intake.poll_action()).collect::<Vec<_>>())
+    };
+    assert!(!tick(&mut double, 1_000) && !tick(&mut double, 60_000), "a connection that the child has left says nothing of it");
+    // An old head of the double is known, and says nothing of what it lacks.
+    let actions = sends(&mut double, &world, 1, 3, 5);
+    assert!(!actions.contains(&IntakeAction::ChildCaughtUp { origin: OWN }));
+    assert!(tick(&mut double, 61_000) && tick(&mut double, 62_000), "it is said again and again");
+    let actions = sends(&mut honest, &world, 1, 5, 5);
+    assert!(!actions.contains(&IntakeAction::ChildCaughtUp { origin: OWN }), "it was never reported");
+    assert!(tick(&mut double, 63_000) && !tick(&mut honest, 63_000));
+
+    let actions = sends(&mut double, &world, 2, 5, 5);
+    assert!(actions.contains(&IntakeAction::ChildCaughtUp { origin: OWN }));
+    assert!(!tick(&mut double, 64_000));
 }

@@ -6,7 +6,7 @@ use kho_storage::{
     codec::Blob,
     command::{Command, Outcome, ParentCursor, Refusal, RowPlace, TransferPiece, TransferStart, TransferStatus},
     ids::{Epoch, Hash32, OriginId, SiteTime, StreamSeq},
-    stream::{Batch, Segment, chain_next, chain_start},
+    stream::{Batch, Segment, SignedHead, chain_next, chain_start},
 };
 
 use super::author::{Rows, digest, replay};
@@ -29,6 +29,8 @@ pub(crate) struct Replica {
     chain: Hash32,
     pub rows: Rows,
     pub head_time: SiteTime,
+    /// The newest head.
+    pub head: Option<SignedHead>,
 }
 
 #[derive(Clone)]
@@ -84,6 +86,7 @@ impl Replica {
                 return Err(Refusal::DigestMismatch { origin: head.origin, seq: head.seq });
             }
             grown.head_time = grown.head_time.max(head.site_time);
+            grown.head = Some(segment.head.clone());
         }
         *self = grown;
         Ok(())
@@ -95,11 +98,12 @@ impl ModelSite {
         self.replicas.get(&origin).map_or(StreamSeq(1), Replica::next)
     }
 
-    pub fn held(&self, origins: &[OriginId]) -> CursorsHeld {
+    pub fn held(&self, origins: &[OriginId], authored: &[OriginId]) -> CursorsHeld {
         let cursor =
             |origin: &OriginId| self.replicas.get(origin).map(|r| ParentCursor { origin: *origin, epoch: r.epoch, next: r.next() });
         let transfers = origins.iter().filter_map(|origin| self.transfers.get(origin)).map(|transfer| transfer.wants.clone()).collect();
-        CursorsHeld { cursors: origins.iter().filter_map(cursor).collect(), transfers }
+        let heads = authored.iter().filter_map(|origin| self.replicas.get(origin)?.head.clone()).collect();
+        CursorsHeld { cursors: origins.iter().filter_map(cursor).collect(), transfers, heads }
     }
 
     pub fn apply(&mut self, command: Command) -> Outcome {
@@ -148,6 +152,7 @@ impl ModelSite {
             chain: chain_start(origin, head.epoch),
             rows: Rows::new(),
             head_time: SiteTime(0),
+            head: None,
         });
         match replica.adopt(segment) {
             Ok(()) => self.adopted(origin),
@@ -170,6 +175,7 @@ impl ModelSite {
             chain: start.kept_after_chain,
             rows: Rows::new(),
             head_time: SiteTime(0),
+            head: None,
         };
         self.transfers.insert(start.origin, Transfer { building, wants: wants.clone(), until: StreamSeq(0) });
         Outcome::Transfer(wants)

@@ -77,7 +77,7 @@ pub(super) fn parent_frame(frame: &ParentFrame) -> String {
             format!("Welcome{}{}{}", cursors(&welcome.cursors), transfers.concat(), register(&welcome.register))
         }
         ParentFrame::Redirect { addresses } => format!("Redirect to {}", addresses.join(" ")),
-        ParentFrame::Cursors { cursors: held, transfers } => {
+        ParentFrame::Cursors { cursors: held, transfers, .. } => {
             let transfers: Vec<String> = transfers.iter().map(|s| format!(", {}", status(s))).collect();
             format!("Cursors{}{}", cursors(held), transfers.concat())
         }
@@ -104,6 +104,7 @@ pub(super) fn uplink_action(action: &UplinkAction) -> String {
         UplinkAction::LoadPiece { origin, from, .. } => format!("load rows of {origin} from {}", key(&from.key)),
         UplinkAction::RecordParent { parent, cursors: held } => format!("record: site {parent} holds{}", cursors(held)),
         UplinkAction::AdoptRegister(_) => "adopt register".into(),
+        UplinkAction::CompareHead { parent, head } => format!("compare with the head of {} that site {parent} holds", head.head.origin),
         UplinkAction::Probe { site, .. } => format!("probe site {site}"),
         UplinkAction::RaiseAlarm(alarm) => format!("ALARM {alarm}"),
     }
@@ -111,7 +112,7 @@ pub(super) fn uplink_action(action: &UplinkAction) -> String {
 
 pub(super) fn intake_action(action: &IntakeAction) -> String {
     match action {
-        IntakeAction::ReadCursors { origins } => {
+        IntakeAction::ReadCursors { origins, .. } => {
             format!("read cursors of {}", origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
         IntakeAction::Propose { id, command } => format!("propose {id} {}", self::command(command)),
@@ -121,6 +122,7 @@ pub(super) fn intake_action(action: &IntakeAction) -> String {
             format!("keep evidence against origin {} carried by site {}", evidence.origin, evidence.carrier)
         }
         IntakeAction::RaiseAlarm(alarm) => format!("ALARM {alarm}"),
+        IntakeAction::ChildCaughtUp { origin } => format!("its author has caught up with {origin}"),
     }
 }
 

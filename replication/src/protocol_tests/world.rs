@@ -8,6 +8,7 @@ use std::{
 use kho_storage::{
     command::{Command, Outcome, ParentCursor},
     ids::{OriginId, SiteId, SiteTime},
+    stream::SignedHead,
 };
 
 use super::{
@@ -46,7 +47,7 @@ pub(super) struct Parent {
     pub config: IntakeConfig,
     intake: Option<(LinkId, Intake)>,
     pub proposals: VecDeque<(LinkId, FrameId, Command)>,
-    reads: VecDeque<(LinkId, Vec<OriginId>)>,
+    reads: VecDeque<(LinkId, Vec<OriginId>, Vec<OriginId>)>,
 }
 
 struct Wire {
@@ -76,6 +77,8 @@ pub(super) struct World {
     loads: VecDeque<UplinkAction>,
     probes: VecDeque<SiteId>,
     pub rows_per_piece: usize,
+    /// Heads of its own that the child was told to compare, by who showed them.
+    pub shown: Vec<(SiteId, SignedHead)>,
     /// Changes frames on their way, to play a misbehaving peer.
     pub alter_up: Option<fn(ChildFrame) -> ChildFrame>,
     pub alter_down: Option<fn(ParentFrame) -> ParentFrame>,
@@ -107,6 +110,7 @@ impl World {
             loads: VecDeque::new(),
             probes: VecDeque::new(),
             rows_per_piece: 3,
+            shown: vec![],
             alter_up: None,
             alter_down: None,
             tree,
@@ -235,8 +239,8 @@ impl World {
             Step::Up => self.deliver_up(),
             Step::Down => self.deliver_down(),
             Step::Read(site) => {
-                let (link, origins) = self.parent(site).reads.pop_front().expect("a step that is possible");
-                let held = self.parent(site).store.held(&origins);
+                let (link, origins, authored) = self.parent(site).reads.pop_front().expect("a step that is possible");
+                let held = self.parent(site).store.held(&origins, &authored);
                 self.answer_intake(site, link, IntakeInput::CursorsRead(Ok(held)));
             }
             Step::Commit(site) => {
@@ -339,7 +343,10 @@ impl World {
     pub fn notify_uplink(&mut self, input: UplinkInput) {
         self.uplink.handle(input, self.now);
         while let Some(action) = self.uplink.poll_action() {
-            self.log.push(format!("{DISTRICT}: {}", trace::uplink_action(&action)));
+            // Every welcome shows the child its own heads: what is seen of that stands in `shown`.
+            if !matches!(action, UplinkAction::CompareHead { .. }) {
+                self.log.push(format!("{DISTRICT}: {}", trace::uplink_action(&action)));
+            }
             self.perform(action);
         }
         let status = self.uplink.status();
@@ -377,6 +384,7 @@ impl World {
             load @ (UplinkAction::LoadSegment { .. } | UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. }) => {
                 self.loads.push_back(load);
             }
+            UplinkAction::CompareHead { parent, head } => self.shown.push((parent, head)),
             UplinkAction::AdoptRegister(_) | UplinkAction::RaiseAlarm(_) => {}
         }
     }
@@ -398,7 +406,7 @@ impl World {
             self.log.push(format!("{site}: {}", trace::intake_action(&action)));
             let wire = self.wire.as_mut().filter(|wire| wire.link == *link);
             match (action, wire) {
-                (IntakeAction::ReadCursors { origins }, _) => parent.reads.push_back((*link, origins)),
+                (IntakeAction::ReadCursors { origins, authored }, _) => parent.reads.push_back((*link, origins, authored)),
                 (IntakeAction::Propose { id, command }, _) => parent.proposals.push_back((*link, id, command)),
                 (IntakeAction::SendFrame(frame), Some(wire)) => wire.down.push_back(frame.encode().expect("bounded")),
                 (IntakeAction::Close { .. }, Some(wire)) => wire.closing = true,

@@ -4,6 +4,7 @@ use kho_storage::{
     command::{ParentCursor, Refusal, RowPlace},
     ids::{Epoch, OriginId, SiteId},
     register::SignedRegister,
+    stream::SignedHead,
 };
 
 use super::{
@@ -59,6 +60,12 @@ pub enum UplinkAction {
     },
     /// Check the register under the pinned key and propose it to this site.
     AdoptRegister(SignedRegister),
+    /// Compare the head of this site's own that `parent` holds with what this site holds. When it stands further, or elsewhere, note in
+    /// this site that it was set back.
+    CompareHead {
+        parent: SiteId,
+        head: SignedHead,
+    },
     /// Find out whether `site` answers, with a connection that carries nothing.
     Probe {
         site: SiteId,
@@ -81,7 +88,7 @@ pub enum UplinkAlarm {
     )]
     ParentWentBack { parent: SiteId, origin: OriginId, before: Cursor, now: Cursor },
     #[error(
-        "parent {parent} stands at {claimed} of this site's own origin {origin}, but the site only at {held}: the site was set back; run `kho fork list` before anything is entered"
+        "parent {parent} stands at {claimed} of this site's own origin {origin}, but the site only at {held}: the site was set back: entry is closed; see `kho fork list` for what to do"
     )]
     SiteBehindParent { parent: SiteId, origin: OriginId, held: Cursor, claimed: Cursor },
     #[error("parent {parent} holds epoch {theirs} of origin {origin}, this site epoch {ours}; see `kho fork list`")]

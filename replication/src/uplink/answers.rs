@@ -12,7 +12,7 @@ use super::{
     stream::CursorPosition,
 };
 use crate::{
-    frames::{Cursor, FrameId, ParentFrame, ProtocolViolation},
+    frames::{ChildFrame, Cursor, FrameId, ParentFrame, ProtocolViolation},
     link_time::LinkTime,
 };
 
@@ -36,8 +36,9 @@ impl Uplink {
             ParentFrame::Clock(_) => {}
             frame if !open => self.peer_misbehaved(ProtocolViolation::FrameOutOfTurn { frame: frame.kind() }, now),
             ParentFrame::Register(register) => self.register_received(register),
-            ParentFrame::Cursors { cursors, transfers } => {
+            ParentFrame::Cursors { cursors, transfers, heads } => {
                 self.cursor_request_answered();
+                self.heads_shown(heads);
                 self.cursors_received(&cursors, &transfers, now);
             }
             ParentFrame::Adopted { id, cursor } => self.adopted(id, cursor, now),
@@ -69,6 +70,7 @@ impl Uplink {
         if position == CursorPosition::Beyond && !was_ahead && self.is_own(frame.origin) {
             let alarm = UplinkAlarm::SiteBehindParent { parent, origin: frame.origin, held, claimed: cursor };
             self.actions.push_back(UplinkAction::RaiseAlarm(alarm));
+            self.ask_for_heads(frame.origin);
         }
         let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
         let parked = if position == CursorPosition::Beyond
@@ -117,7 +119,11 @@ impl Uplink {
             }
         };
         let Some(stream) = self.streams.get_mut(&origin) else { return };
+        let is_contradicted = matches!(refusal, Refusal::Forked { .. } | Refusal::BadChain { .. });
         let parked = stream.refused(frame.as_ref(), refusal, now, &self.config);
+        if is_contradicted && self.is_own(origin) {
+            self.ask_for_heads(origin);
+        }
         self.parked(origin, parked);
         self.stream_moved(origin);
     }
@@ -127,6 +133,14 @@ impl Uplink {
         let Some(stream) = self.streams.get_mut(&frame.origin) else { return };
         stream.busy(&frame, until);
         self.stream_moved(frame.origin);
+    }
+
+    /// The parent has come to hold something else of this site's own than when it welcomed it: what it holds now is to be compared too.
+    fn ask_for_heads(&mut self, origin: OriginId) {
+        if let (LinkState::Open(open), Some(stream)) = (&self.link, self.streams.get(&origin)) {
+            let frame = ChildFrame::Streams(vec![stream.held.held()]);
+            self.actions.push_back(UplinkAction::SendFrame { link: open.link, frame });
+        }
     }
 
     /// The parent answered a request for cursors. A stream whose own answer is missing is requested again.

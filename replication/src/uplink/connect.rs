@@ -7,6 +7,7 @@ use kho_storage::{
     ids::{OriginId, SiteId},
     planted::{Bug, planted},
     register::SignedRegister,
+    stream::SignedHead,
 };
 
 use super::{
@@ -212,12 +213,23 @@ impl Uplink {
         if let Some(register) = welcome.register {
             self.register_received(register);
         }
+        // BEFORE anything else: a site that was set back must take no more entries.
+        self.heads_shown(welcome.heads);
         self.cursors_received(&welcome.cursors, &welcome.transfers, now);
         // BEFORE anything is sent: a parent set back must not find that the child trimmed by its old word.
         self.flush_records(now);
         for origin in self.streams.keys().copied().collect::<Vec<_>>() {
             self.set_timer(origin);
             self.enqueue(origin);
+        }
+    }
+
+    /// The parent shows how far it holds what this site itself authors.
+    pub(super) fn heads_shown(&mut self, heads: Vec<SignedHead>) {
+        let LinkState::Open(open) = &self.link else { return };
+        let parent = open.parent;
+        for head in heads.into_iter().filter(|shown| self.is_own(shown.head.origin)).collect::<Vec<_>>() {
+            self.actions.push_back(UplinkAction::CompareHead { parent, head });
         }
     }
 

@@ -6,7 +6,7 @@ use kho_storage::{
     command::{ParentCursor, TransferPiece, TransferStart},
     ids::{Epoch, OriginId, SiteId, SiteTime, StreamSeq},
     register::{SignedRegister, VerifiedRegister},
-    stream::Segment,
+    stream::{Segment, SignedHead},
 };
 
 use super::failure::LinkFailure;
@@ -119,6 +119,11 @@ pub enum UplinkInput {
     },
     /// This site did not take a register that the parent handed down (no leader, or busy). A register that is refused is not reported here.
     RegisterFailed(SignedRegister),
+    /// This site did not take note of a head that the parent showed (no leader, or busy), or could not compare it.
+    HeadNotCompared {
+        parent: SiteId,
+        head: SignedHead,
+    },
     /// Whether a parent answered a probe.
     ProbeAnswered {
         site: SiteId,

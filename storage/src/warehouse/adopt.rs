@@ -43,7 +43,11 @@ impl Warehouse {
             return self.replay_segment(db, site_time, state, transfer.clone(), segment, set);
         }
         let next = state.next;
+        let own = (register.author(origin) == Some(self.site())).then(|| state.clone());
         let decided = self.adopt_in_order(db, site_time, state, segment, set)?;
+        if let Some(before) = own {
+            self.compare_with_shown(db, site_time, &before, segment, &decided, set)?;
+        }
         // The stream moved on by another path: the pieces were compared with an older state of it, so a transfer starts anew, if it
         // is of use at all by now. Nobody can block an origin by starting one, nor a transfer for longer than there are batches.
         if let (Some(transfer), Ok(Outcome::Adopted(cursor))) = (&transfer, &decided)
@@ -82,13 +86,17 @@ impl Warehouse {
         let before = state.clone();
         let mut rows = RowsChange::new(self, db, origin, state.generation, state.sum.clone(), state.rows);
         let mut adopted = WriteSet::default();
+        let own = self.register().is_some_and(|register| register.author(origin) == Some(self.site()));
         for bytes in segment.batches.iter().skip(held) {
             let batch = match readable_batch(&state, origin, bytes) {
                 Ok(batch) => batch,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            if let BatchBody::Rows { changes, .. } = &batch.body {
+            if let BatchBody::Rows { requests, changes } = &batch.body {
                 rows.apply(changes, batch.seq, batch.site_time, Replay::InOrder)?;
+                if own {
+                    self.remember_requests(&batch, requests, &mut adopted)?;
+                }
             }
             (state.sum, state.rows) = (rows.sum.clone(), rows.rows);
             advance(&mut state, &batch, bytes, &mut adopted);

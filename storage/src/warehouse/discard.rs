@@ -39,7 +39,7 @@ impl Warehouse {
             let end = keys::successor(&prefix);
             set.delete_range(Space::Meta, prefix, end);
         }
-        for meta in acknowledged_of(db, origin)?.into_iter().chain([Meta::Transfer(origin), Meta::Origin(origin)]) {
+        for meta in acknowledged_of(db, origin)?.into_iter().chain([Meta::Transfer(origin), Meta::SetBack(origin), Meta::Origin(origin)]) {
             set.delete(Space::Meta, meta.encode());
         }
         Ok(Ok(Outcome::Recorded))

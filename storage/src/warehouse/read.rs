@@ -308,7 +308,7 @@ impl ReadView<'_> {
         self.view.value(Space::Meta, &meta.encode())?.map(|bytes| decode_meta(meta, &bytes)).transpose()
     }
 
-    fn scan_meta<T: serde::de::DeserializeOwned>(
+    pub(super) fn scan_meta<T: serde::de::DeserializeOwned>(
         &self,
         from: &[u8],
         to: &[u8],

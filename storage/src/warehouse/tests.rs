@@ -6,6 +6,7 @@ mod cubes;
 mod named_columns;
 mod promises;
 mod request_keys;
+mod set_back;
 mod transfers;
 
 use std::sync::Arc;

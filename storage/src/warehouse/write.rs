@@ -8,6 +8,7 @@ use super::{
     needs::unmet_need,
     origin::{OriginState, RequestRecord, StreamRecord},
     rows::{Replay, RowsChange},
+    set_back::SetBack,
     value::encode_stream_record,
 };
 use crate::{
@@ -43,6 +44,8 @@ impl Warehouse {
         let mut rows = RowsChange::new(self, db, origin, state.generation, state.sum.clone(), state.rows);
         // Decided by state, so that segments stay bounded whatever the nodes that propose believe.
         let full = state.bytes_since_head >= HEADLESS_BYTES_MAX as u64;
+        let set_back: Option<SetBack> = read_meta(db, &Meta::SetBack(origin))?;
+        let set_back = set_back.filter(|_| !planted(Bug::SetBackTakesEntry));
         let mut outcomes = Vec::with_capacity(requests.len());
         let mut accepted: BTreeMap<&str, (RequestRecord, usize)> = BTreeMap::new();
         let mut marks = Vec::new();
@@ -52,6 +55,13 @@ impl Warehouse {
                 Some((record, _)) => Some(record.clone()),
                 None => read_meta(db, &Meta::Request(origin, request.key.clone()))?,
             };
+            // What was answered before is answered so again only where it surely went up.
+            if let Some(set_back) = &set_back
+                && earlier.as_ref().is_none_or(|earlier| earlier.seq > set_back.agreed)
+            {
+                outcomes.push(WriteOutcome::SetBack);
+                continue;
+            }
             if let Some(earlier) = earlier {
                 outcomes.push(repeated(&earlier, request));
                 continue;
@@ -92,6 +102,17 @@ impl Warehouse {
         advance(&mut state, &batch, &bytes, set);
         put_origin(set, &before, &state)?;
         Ok(outcomes)
+    }
+
+    /// Remembers the requests of a batch of this site's own that comes back to it, so that clients' retries stay harmless.
+    pub(super) fn remember_requests(&self, batch: &Batch, requests: &[RequestMark], set: &mut WriteSet) -> Result<(), StorageError> {
+        for mark in requests {
+            let record = RequestRecord { body_hash: mark.body_hash, epoch: batch.epoch, seq: batch.seq, changes: mark.changes };
+            put_meta(set, &Meta::Request(batch.origin, mark.key.clone()), &record)?;
+            put_meta(set, &Meta::RequestAge(batch.site_time, batch.origin, mark.key.clone()), &())?;
+        }
+        self.oldest_request.fetch_min(batch.site_time.0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Forgets request keys that are too old at `now`, which is the time of those that this write brings.

@@ -173,7 +173,7 @@ impl Traffic {
                 uplink.handle(UplinkInput::PieceLoaded { load, result: piece.ok_or(LoadFailure::NoSuchPlace) }, now);
             }
             UplinkAction::RecordParent { parent, cursors } => drop(self.apply(child, Command::RecordParent { parent, cursors })?),
-            UplinkAction::AdoptRegister(_) | UplinkAction::Probe { .. } => {}
+            UplinkAction::AdoptRegister(_) | UplinkAction::CompareHead { .. } | UplinkAction::Probe { .. } => {}
             UplinkAction::Disconnect { reason, .. } => bail!("the child disconnects: {reason}"),
             UplinkAction::RaiseAlarm(alarm) => bail!("the child raises an alarm: {alarm}"),
         }
@@ -190,7 +190,10 @@ impl Traffic {
     ) -> anyhow::Result<()> {
         let now = LinkTime(0);
         match action {
-            IntakeAction::ReadCursors { origins } => intake.handle(IntakeInput::CursorsRead(Ok(parent.cursors(&origins)?)), now, NOW),
+            IntakeAction::ReadCursors { origins, authored } => {
+                intake.handle(IntakeInput::CursorsRead(Ok(parent.cursors(&origins, &authored)?)), now, NOW);
+            }
+            IntakeAction::ChildCaughtUp { .. } => {}
             IntakeAction::Propose { id, command } => {
                 let outcome = self.apply(parent, command)?;
                 intake.handle(IntakeInput::Proposed { id, result: Ok(outcome) }, now, NOW);
@@ -240,11 +243,18 @@ impl Site {
         })
     }
 
-    fn cursors(&self, origins: &[OriginId]) -> anyhow::Result<CursorsHeld> {
+    fn cursors(&self, origins: &[OriginId], authored: &[OriginId]) -> anyhow::Result<CursorsHeld> {
         let mut cursors = Vec::new();
         for origin in origins {
             cursors.extend(self.warehouse.origin(*origin)?.map(|state| state.cursor(*origin)));
         }
-        Ok(CursorsHeld { cursors, transfers: self.warehouse.transfers()?.iter().map(Transfer::status).collect() })
+        let mut heads = Vec::new();
+        for origin in authored {
+            heads.extend(self.warehouse.read(|reading| match reading.origin(*origin)? {
+                Some(state) => reading.newest_head(*origin, &state),
+                None => Ok(None),
+            })?);
+        }
+        Ok(CursorsHeld { cursors, transfers: self.warehouse.transfers()?.iter().map(Transfer::status).collect(), heads })
     }
 }

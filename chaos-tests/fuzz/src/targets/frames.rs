@@ -1,7 +1,7 @@
 //! What a child and a parent send to each other, and the transport's own frames.
 
 use kho_replication::{
-    frames::{ADDRESSES_MAX, ChildFrame, Compressed, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, STREAMS_MAX},
+    frames::{ADDRESSES_MAX, ChildFrame, Compressed, HEADS_MAX, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, STREAMS_MAX},
     fuzzing::assembled,
     verified::{ReceivedPiece, ReceivedSegment},
 };
@@ -36,7 +36,9 @@ pub fn parent_frame(bytes: &[u8]) {
     assert_eq!(decoded::<ParentFrame>(bytes).as_ref(), Some(&frame));
     match frame {
         ParentFrame::Redirect { addresses } => assert!(addresses.len() <= ADDRESSES_MAX),
-        ParentFrame::Welcome(welcome) => assert!(welcome.cursors.len().max(welcome.transfers.len()) <= STREAMS_MAX),
+        ParentFrame::Welcome(welcome) => {
+            assert!(welcome.cursors.len().max(welcome.transfers.len()) <= STREAMS_MAX && welcome.heads.len() <= HEADS_MAX);
+        }
         ParentFrame::Register(signed) => drop(signed.verify(&WORLD.centre.public_key(), crate::world::TREE)),
         _ => {}
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use kho_replication::site_clock::CLOCK_TOLERANCE_MS;
 use kho_storage::{
     codec,
-    command::{Command, Outcome, ParentCursor, Refusal},
+    command::{Command, Outcome, ParentCursor, Refusal, WriteOutcome},
     ids::{Hash32, OriginId, SiteId, StreamSeq},
     stream::{Batch, Segment},
     warehouse::OriginState,
@@ -44,6 +44,9 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
         return if applied.after[origin].is_none() { Ok(()) } else { Err(format!("something of origin {origin} is left")) };
     }
     match (applied.command, applied.outcome) {
+        (Command::Write { origin, .. }, Outcome::Written(outcomes)) => {
+            outcomes.iter().try_for_each(|outcome| can_go_up(world, applied, *origin, outcome))
+        }
         (Command::AdoptRegister { .. }, _) => keeps_newest_register(world, applied),
         (Command::AdoptSegment { segment, .. }, Outcome::Refused(Refusal::Forked { .. } | Refusal::BadChain { .. })) => {
             keeps_evidence(world, applied.site, segment)
@@ -74,6 +77,17 @@ fn stays_on_its_path(world: &World, applied: &AppliedEntry<'_>) -> Result<(), St
         Some(origin) => Err(format!("promise 4: it takes origin {origin}, which the register does not lead through it")),
         None => Ok(()),
     }
+}
+
+/// Promise 2: once a site knows that it stood further, or elsewhere, it acknowledges nothing but what lies in that history.
+fn can_go_up(world: &World, applied: &AppliedEntry<'_>, origin: OriginId, outcome: &WriteOutcome) -> Result<(), String> {
+    let WriteOutcome::Committed { seq, .. } = outcome else { return Ok(()) };
+    let Some(state) = &applied.after[&origin] else { return Ok(()) };
+    let Some(chain) = chain_at(world, origin, state.chain, *seq) else { return Ok(()) };
+    if world.ledger.is_in_every_shown_history(origin, chain) {
+        return Ok(());
+    }
+    Err(format!("promise 2: batch {seq} of origin {origin} is acknowledged on a branch that can't go up, after the site was told so"))
 }
 
 /// The ledger takes note of what the author's site wrote.

@@ -1,7 +1,11 @@
-//! At the end: where sites hold two histories of an origin, or where an author holds less than its parent, an alarm was raised.
+//! At the end: where sites hold two histories of an origin, or where an author holds less than its parent, an alarm was raised, and the
+//! author knows that it was set back.
 //! Neither history is lost: the site that held it still holds it, which [`super::entry`] checks.
 
-use kho_storage::ids::{Hash32, OriginId, SiteId, StreamSeq};
+use kho_storage::{
+    ids::{Hash32, OriginId, SiteId, StreamSeq},
+    warehouse::HeadPosition,
+};
 
 use crate::{
     ledger::{HistoryAlarm, start},
@@ -39,6 +43,7 @@ pub fn judge(world: &World) -> Result<(), String> {
                         tree::name(site)
                     ));
                 }
+                relation if Some(site) == parent && relation != HistoryRelation::Along => knows(world, site, origin)?,
                 _ => {}
             }
         }
@@ -46,10 +51,29 @@ pub fn judge(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether sites disagree on an origin: then it does not come together without an operator.
+/// The author knows of what its parent holds, as far as it can compare it: further than itself, or elsewhere at a batch that it keeps.
+fn knows(world: &World, parent: SiteId, origin: OriginId) -> Result<(), String> {
+    let author = &world.sites()[origin.0 as usize - 1];
+    let Some(head) = world.sites()[parent.0 as usize - 1].newest_head(origin) else { return Ok(()) };
+    let position = author.disk.warehouse.head_position(&head).map_err(|error| error.to_string())?;
+    let noted = author.disk.warehouse.set_back(origin).map_err(|error| error.to_string())?;
+    if noted.is_none() && matches!(position, HeadPosition::Further | HeadPosition::Elsewhere) {
+        return Err(format!("promise 6: {} was set back, and does not know it", tree::name(author.id)));
+    }
+    Ok(())
+}
+
+/// Whether sites disagree on an origin, or its author knows that it was set back: then it does not come together without an operator.
 pub fn is_disputed(world: &World, origin: OriginId) -> bool {
-    tree::sites()
-        .any(|site| relation_of(world, site, origin) != HistoryRelation::Along || waits_for_what_was_forgotten(world, site, origin))
+    is_set_back(world, origin)
+        || tree::sites()
+            .any(|site| relation_of(world, site, origin) != HistoryRelation::Along || waits_for_what_was_forgotten(world, site, origin))
+}
+
+/// Whoever showed it may have lost it since: the author is closed all the same.
+fn is_set_back(world: &World, origin: OriginId) -> bool {
+    let author = &world.sites()[origin.0 as usize - 1];
+    author.disk.warehouse.set_back(origin).expect("a memory does not fail").is_some()
 }
 
 /// A known limit: a transfer that began before its author was set back wants batches that nobody has any more. Whoever holds fewer

@@ -96,6 +96,7 @@ impl World {
             WriteOutcome::RowRefused { why: RowRefusal::Missing, .. } => self.counts.step(Step::RowMissing),
             WriteOutcome::RowRefused { why: RowRefusal::Incomplete { .. }, .. } => self.counts.step(Step::RowIncomplete),
             WriteOutcome::RowRefused { why: RowRefusal::ColumnExcluded { .. }, .. } => self.counts.step(Step::ColumnExcluded),
+            WriteOutcome::SetBack => self.counts.step(Step::EntryClosed),
             WriteOutcome::Busy => return self.after(300, Event::EnterAgain(request)),
             WriteOutcome::RequestKeyReused { .. } | WriteOutcome::NotAuthor | WriteOutcome::RowRefused { .. } => {
                 self.violated(format!("{}: request {request} came to {outcome:?}", tree::name(site)))

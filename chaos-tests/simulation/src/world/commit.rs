@@ -62,6 +62,7 @@ impl World {
         let register_before = self.site(id).register_version();
         self.count_record(id, command);
         let transfer_before = self.transfer_under_way(id, command);
+        let was_set_back = self.is_set_back(id);
         let outcome = match self.site(id).disk.apply_next() {
             Ok(Some(outcome)) => outcome,
             Ok(None) => self.violated("an entry was applied without an outcome".into()),
@@ -76,8 +77,15 @@ impl World {
             self.violated(format!("{}: {why}", tree::name(id)));
         }
         self.count_applied(&applied, transfer_before);
+        if was_set_back && !self.is_set_back(id) {
+            self.counts.step(Step::SetBackEnded);
+        }
         self.after_entry(id);
         outcome
+    }
+
+    fn is_set_back(&mut self, id: SiteId) -> bool {
+        self.site(id).disk.warehouse.set_back(OriginId(id.0)).expect("a memory does not fail").is_some()
     }
 
     fn touched(&mut self, id: SiteId, command: &Command) -> Vec<OriginId> {
@@ -88,12 +96,12 @@ impl World {
             | Command::DiscardOrigin { origin } => {
                 vec![*origin]
             }
-            Command::CommitHead { signed } => vec![signed.head.origin],
+            Command::CommitHead { signed } | Command::NoteSetBack { signed, .. } => vec![signed.head.origin],
             Command::AdoptSegment { segment, .. } => vec![segment.origin()],
             Command::BeginTransfer { start, .. } => vec![start.origin],
             Command::AdoptPiece { piece } => vec![piece.origin],
             Command::Trim { .. } | Command::ConfirmTime { .. } => self.site(id).origins(),
-            Command::AdoptRegister { .. } | Command::RecordParent { .. } => vec![],
+            Command::AdoptRegister { .. } | Command::RecordParent { .. } | Command::NoteTurnedBack { .. } => vec![],
         }
     }
 
@@ -144,6 +152,7 @@ impl World {
             (Command::RecordParent { .. }, _) => self.counts.step(Step::RecordTaken),
             (Command::Trim { .. }, Outcome::Trimmed { batches: 1.. }) => self.counts.step(Step::Trimmed),
             (Command::AdoptRegister { .. }, _) => self.counts.step(Step::RegisterAdopted),
+            (Command::NoteSetBack { signed, .. }, Outcome::Recorded) => self.set_back_noted(applied.site, signed),
             _ => {}
         }
     }

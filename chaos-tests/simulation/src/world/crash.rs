@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    fn end_processes(&mut self, id: SiteId) {
+    pub(super) fn end_processes(&mut self, id: SiteId) {
         let site = self.site(id);
         site.leader = None;
         site.clock.process_ended();

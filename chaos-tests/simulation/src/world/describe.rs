@@ -22,6 +22,9 @@ pub fn uplink_action(action: &UplinkAction) -> String {
         UplinkAction::LoadPiece { origin, from, .. } => format!("load rows of {origin} from {}", place(from)),
         UplinkAction::RecordParent { parent, cursors } => format!("record: {} holds {}", tree::name(*parent), cursors_of(cursors)),
         UplinkAction::AdoptRegister(_) => "adopt a register".into(),
+        UplinkAction::CompareHead { parent, head } => {
+            format!("compare with {} of {}, as {} holds it", head.head.seq.next(), head.head.origin, tree::name(*parent))
+        }
         UplinkAction::Probe { site, .. } => format!("probe {}", tree::name(*site)),
         UplinkAction::RaiseAlarm(alarm) => format!("ALARM {alarm}"),
     }
@@ -29,7 +32,7 @@ pub fn uplink_action(action: &UplinkAction) -> String {
 
 pub fn intake_action(action: &IntakeAction) -> String {
     match action {
-        IntakeAction::ReadCursors { origins } => {
+        IntakeAction::ReadCursors { origins, .. } => {
             format!("read cursors of {}", origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
         IntakeAction::Propose { id, command: proposed } => format!("propose {id} {}", command(proposed)),
@@ -37,6 +40,7 @@ pub fn intake_action(action: &IntakeAction) -> String {
         IntakeAction::Close { reason } => format!("close: {reason}"),
         IntakeAction::KeepEvidence(evidence) => format!("keep evidence: {}", evidence.refusal),
         IntakeAction::RaiseAlarm(alarm) => format!("ALARM {alarm}"),
+        IntakeAction::ChildCaughtUp { origin } => format!("the author of {origin} has caught up"),
     }
 }
 
@@ -68,7 +72,7 @@ fn parent_frame(frame: &ParentFrame) -> String {
             format!("Welcome {}{}{with}", cursors_of(&welcome.cursors), transfers(&welcome.transfers))
         }
         ParentFrame::Redirect { addresses } => format!("Redirect to {}", addresses.join(", ")),
-        ParentFrame::Cursors { cursors, transfers: under_way } => format!("Cursors {}{}", cursors_of(cursors), transfers(under_way)),
+        ParentFrame::Cursors { cursors, transfers: under_way, .. } => format!("Cursors {}{}", cursors_of(cursors), transfers(under_way)),
         ParentFrame::Adopted { id, cursor } => format!("Adopted {id} {}", cursors_of(&[*cursor])),
         ParentFrame::TransferWants { id, status } => format!("TransferWants {id} {}", transfer(status)),
         ParentFrame::Refused { id, origin, refusal } => {
@@ -99,6 +103,8 @@ pub fn command(command: &Command) -> String {
         Command::AbandonTransfer { origin } => format!("abandon the transfer of {origin}"),
         Command::ResumeOrigin { origin } => format!("resume {origin}"),
         Command::ConfirmTime { site_time } => format!("confirm that it is {site_time}"),
+        Command::NoteTurnedBack { node, .. } => format!("node {node} lost what it had acknowledged"),
+        Command::NoteSetBack { signed, .. } => format!("origin {} stood at {}: set back", signed.head.origin, signed.head.seq.next()),
     }
 }
 
@@ -120,6 +126,7 @@ pub fn proposer(proposer: &Proposer) -> String {
         Proposer::Intake { id, .. } => id.to_string(),
         Proposer::Recorder { .. } => "a record".into(),
         Proposer::Register { .. } => "a register".into(),
+        Proposer::SetBack { .. } => "the note of a set-back".into(),
         Proposer::Clients { requests } => format!("a write of {} requests", requests.len()),
         Proposer::Maintenance => "a head, or forgetting,".into(),
     }

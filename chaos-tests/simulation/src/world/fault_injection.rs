@@ -53,6 +53,10 @@ impl World {
                 let site = self.dice.pick(&tree::AUTHORS);
                 self.roll_back_some(site);
             }
+            InjectedFault::FoundAnew => {
+                let site = self.dice.pick(&tree::AUTHORS);
+                self.found_anew(site);
+            }
             InjectedFault::SetClock => self.set_clock(any),
             InjectedFault::SetClockFarOff => self.set_clock_far_off(any),
             InjectedFault::FillDisk => {

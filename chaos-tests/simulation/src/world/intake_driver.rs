@@ -55,14 +55,15 @@ impl World {
                     self.send_down(number, bytes);
                 }
             }
-            IntakeAction::ReadCursors { origins } => {
+            IntakeAction::ReadCursors { origins, authored } => {
                 let ms = self.dice.between(1, self.plan.commit_ms_max);
-                self.after(ms, Event::CursorsRead { link: number, origins });
+                self.after(ms, Event::CursorsRead { link: number, origins, authored });
             }
             IntakeAction::Propose { id, command } => self.propose(parent, Proposer::Intake { link: number, id }, &command),
             IntakeAction::Close { .. } => self.parent_closes(number),
             IntakeAction::KeepEvidence(evidence) => self.violated(format!("honest bytes were taken for an attack: {}", evidence.refusal)),
             IntakeAction::RaiseAlarm(alarm) => self.intake_alarms(parent, &alarm),
+            IntakeAction::ChildCaughtUp { .. } => self.counts.step(Step::ChildCaughtUp),
         }
     }
 
@@ -73,6 +74,13 @@ impl World {
                 refusal: Refusal::Forked { .. } | Refusal::BadChain { .. } | Refusal::DigestMismatch { .. },
                 ..
             } => self.ledger.note_alarm(*origin, HistoryAlarm::Refused),
+            // A child that is a step behind what it just sent by another path says so only where disks came back older.
+            IntakeAlarm::ChildSetBack { origin, .. } if self.ledger.rolled_back.contains(&SiteId(origin.0)) => {
+                self.counts.step(Step::AlarmChildSetBack);
+            }
+            IntakeAlarm::ChildSetBack { .. } => {
+                self.violated(format!("a site that never went back is reported: {}: {alarm}", tree::name(parent)))
+            }
             IntakeAlarm::StreamRefused { .. } | IntakeAlarm::PeerMisbehaved { .. } | IntakeAlarm::OutcomeOutOfPlace { .. } => {
                 self.violated(format!("honest sites disagree: {}: {alarm}", tree::name(parent)));
             }
@@ -112,7 +120,7 @@ impl World {
     }
 
     /// The cursors after a read index. Only a site with a leader knows where it stands.
-    pub(super) fn cursors_read(&mut self, number: LinkNo, origins: &[OriginId]) {
+    pub(super) fn cursors_read(&mut self, number: LinkNo, origins: &[OriginId], authored: &[OriginId]) {
         let Some(parent) = self.links.get(&number).map(|link| link.parent) else { return };
         let busy = self.comes_once_in(self.plan.loss_one_in);
         let result = if self.stops(parent) {
@@ -124,7 +132,8 @@ impl World {
             let cursors = origins.iter().filter_map(|origin| Some(site.disk.origin(*origin)?.cursor(*origin))).collect();
             let transfers = site.disk.warehouse.transfers().expect("a memory does not fail");
             let transfers = transfers.iter().filter(|transfer| origins.contains(&transfer.start.origin)).map(Transfer::status).collect();
-            Ok(CursorsHeld { cursors, transfers })
+            let heads = authored.iter().filter_map(|origin| site.newest_head(*origin)).collect();
+            Ok(CursorsHeld { cursors, transfers, heads })
         };
         self.notify_intake(number, IntakeInput::CursorsRead(result));
     }

@@ -176,6 +176,12 @@ impl World {
                     self.notify_uplink(id, term, UplinkInput::RegisterFailed(signed));
                 }
             }
+            Proposer::SetBack { term, parent, head } => {
+                if !matches!(result, Ok(Outcome::Recorded)) {
+                    self.counts.step(Step::SetBackRepeated);
+                    self.notify_uplink(id, term, UplinkInput::HeadNotCompared { parent, head });
+                }
+            }
             Proposer::Clients { requests } => self.answer_clients(id, &requests, result),
             Proposer::Maintenance => {}
         }
@@ -187,7 +193,7 @@ fn source_of(proposer: &Proposer) -> Source {
         Proposer::Intake { link, .. } => Source::Link(*link),
         Proposer::Recorder { .. } => Source::Recorder,
         Proposer::Maintenance => Source::Signer,
-        Proposer::Register { .. } => Source::Other(0),
+        Proposer::Register { .. } | Proposer::SetBack { .. } => Source::Other(0),
         Proposer::Clients { requests } => Source::Other(requests.first().map_or(0, |request| *request as u64 + 1)),
     }
 }

@@ -88,6 +88,7 @@ impl World {
                 }
             }
             UplinkAction::AdoptRegister(signed) => self.propose_register(id, term, signed),
+            UplinkAction::CompareHead { parent, head } => self.compare_head(id, term, parent, head),
             UplinkAction::Probe { site, .. } => {
                 self.counts.step(Step::Probed);
                 let ms = self.dice.between(1, 2 * self.plan.latency_ms_max);

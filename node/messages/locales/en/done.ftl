@@ -7,6 +7,11 @@ done-site_founded = site { $site } is founded with { $nodes ->
     [one] { $nodes } node
    *[other] { $nodes } nodes
 }
+done-site_founded_unasked =
+    site { $site } is founded with { $nodes ->
+        [one] { $nodes } node
+       *[other] { $nodes } nodes
+    }; its parent { $parent } did not answer, so whether the site was founded before is not known yet: see `kho status` once the link stands
 done-node_added = node { $node } is a voter of site { $site }
 done-node_removed =
     node { $node } was removed from site { $site }; its id is never used again.

@@ -63,6 +63,10 @@ goodbye-idle_timeout = the peer sent nothing within the timeout
 goodbye-preferred_parent_back = a parent that comes earlier in the register answers again
 goodbye-continues_elsewhere = the child continues at another node
 
+shown-site = site { $site }
+shown-node = node { $node } of this site
+shown-file = a bundle
+
 evidence-another_history = another history of this origin
 evidence-digest_mismatch = the rows do not have the digest that the head claims
 evidence-chain_mismatch = the batches do not lead to the head's chain hash

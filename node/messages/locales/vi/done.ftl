@@ -4,6 +4,7 @@ done-alive = đang hoạt động
 done-ready = sẵn sàng
 done-register_stands = sổ đăng ký phiên bản { $version } có hiệu lực
 done-site_founded = điểm kho { $site } đã được thành lập với { $nodes } nút
+done-site_founded_unasked = điểm kho { $site } đã được thành lập với { $nodes } nút; kho cấp trên { $parent } không trả lời, nên chưa biết điểm kho đã từng được thành lập hay chưa: hãy xem `kho status` khi đường truyền hoạt động trở lại
 done-node_added = nút { $node } đã là nút biểu quyết của điểm kho { $site }
 done-node_removed =
     nút { $node } đã được đưa ra khỏi điểm kho { $site }; số hiệu của nút không bao giờ dùng lại.

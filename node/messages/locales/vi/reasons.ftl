@@ -63,6 +63,10 @@ goodbye-idle_timeout = bên kia không gửi gì trong thời gian chờ
 goodbye-preferred_parent_back = kho cấp trên đứng trước trong sổ đăng ký đã trả lời trở lại
 goodbye-continues_elsewhere = kho cấp dưới tiếp tục ở một nút khác
 
+shown-site = điểm kho { $site }
+shown-node = nút { $node } của điểm kho này
+shown-file = một gói dữ liệu
+
 evidence-another_history = một lịch sử khác của nguồn này
 evidence-digest_mismatch = các bản ghi không có mã đối chiếu mà mốc ký nêu
 evidence-chain_mismatch = các lô không dẫn đến mã băm chuỗi của mốc ký

@@ -122,7 +122,8 @@ impl World {
         apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, segment })
     }
 
-    fn commit_head(&self, site: u32, time: SiteTime) -> Head {
+    /// A district signs its head at `time` and commits it.
+    pub fn commit_head(&self, site: u32, time: SiteTime) -> Head {
         let (origin, warehouse) = (OriginId(site), &self.sites[&site].warehouse);
         let state = warehouse.origin(origin).expect("readable").expect("something was written");
         let head = Head {
@@ -138,7 +139,7 @@ impl World {
         head
     }
 
-    fn sign(&self, site: u32, head: Head) -> SignedHead {
+    pub fn sign(&self, site: u32, head: Head) -> SignedHead {
         SignedHead::sign(head, SiteId(site), NodeId(1), &self.sites[&site].key).expect("signs")
     }
 

@@ -136,7 +136,10 @@ impl Child {
                 return Ok(Some(UplinkInput::SegmentLoaded { load, result: self.stream.segment(from) }));
             }
             // What the parent acknowledged, a real child writes down; this one forgets nothing and needs no register but its own.
-            UplinkAction::RecordParent { .. } | UplinkAction::AdoptRegister(_) | UplinkAction::Probe { .. } => {}
+            UplinkAction::RecordParent { .. }
+            | UplinkAction::AdoptRegister(_)
+            | UplinkAction::CompareHead { .. }
+            | UplinkAction::Probe { .. } => {}
             UplinkAction::LoadTransferStart { .. } | UplinkAction::LoadPiece { .. } => {
                 bail!("the parent requested a transfer from child {}, though it keeps every batch", self.site)
             }
