@@ -30,6 +30,8 @@ async fn a_node_that_lost_its_disk_is_replaced_under_a_new_id_and_never_under_it
         let other_urls: Vec<String> = others.iter().map(|(site, node)| stage.tree.url(*site, *node)).collect();
         stage.kill(lost)?;
         stage.lose_disk(lost)?;
+        // Somebody takes the empty folder for that of a first start.
+        stage.tree.take_data_folder(lost.0, lost.1)?;
         stage.tree.start_node(lost.0, lost.1)?;
         let watched = Instant::now();
         let mut batch = ROWS;

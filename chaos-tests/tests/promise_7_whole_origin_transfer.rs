@@ -35,6 +35,7 @@ async fn promise_7_whole_origin_transfer() {
         );
         stage.kill(parent)?;
         stage.lose_disk(parent)?;
+        stage.tree.take_data_folder(parent.0, parent.1)?;
         stage.tree.start_node(parent.0, parent.1)?;
         stage.tree.bootstrap_site(parent.0).await?;
         assert_eq!(stage.status(parent).await?.streams.len(), 0, "the parent has lost everything");

@@ -18,9 +18,6 @@ pub struct NodeConfig {
     pub tree: String,
     pub site: SiteId,
     pub node: NodeId,
-    /// Counts the site's foundings: 1 at first, the next number after a restore. All nodes of a site give the same.
-    #[serde(default = "first_incarnation")]
-    pub incarnation: u64,
     pub data_dir: PathBuf,
     pub listen: ListenConfig,
     pub identity: IdentityConfig,
@@ -138,10 +135,6 @@ pub enum ConfigError {
     Unreadable { path: String, source: std::io::Error },
     #[error("the configuration {path} is wrong: {why}; compare with `config-examples/`")]
     Wrong { path: String, why: String },
-}
-
-fn first_incarnation() -> u64 {
-    1
 }
 
 fn path_unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {

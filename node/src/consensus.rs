@@ -12,6 +12,7 @@
 //! | `types.rs`, `snapshot_dir.rs` | the types that openraft is instantiated with |
 //! | `error.rs`, `config.rs`, `status.rs` | errors, bounds and the state as plain values |
 //! | `disk_mark.rs` | which disk this is: a node that lost its disk is another node |
+//! | `founding.rs` | which founding of the site it belongs to |
 //! | `log.rs`, `log/` | the log on `kho_storage::log_db`: `tail`, `latency_estimate`, `writer`, `install_gate`, `store`; `idle_flush` |
 //! | `peers.rs`, `peers/` | messages between nodes: `wire`, `connections`, `append_pipeline`, `commit_notices`, `acknowledged`, `admission`, `newcomers` |
 //! | `snapshot.rs`, `snapshot/` | log snapshots on disk and on their way: `store`, `wire`, `send`, `receive` |
@@ -33,6 +34,7 @@ mod confirm;
 mod disk_mark;
 mod election;
 mod error;
+mod founding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod leadership_watch;
@@ -56,7 +58,9 @@ mod tests;
 mod types;
 
 pub use config::{ConsensusConfig, ConsensusLimits};
+pub use disk_mark::{FirstStart, first_start, require_first_start};
 pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
+pub use founding::Incarnation;
 pub use peers::wire::COMMAND_BYTES_MAX;
 #[doc(hidden)]
 pub use peers::{
@@ -113,6 +117,11 @@ impl Consensus {
     /// The id of this node's disk, as the members know it.
     pub fn disk(&self) -> DiskId {
         self.peers.local().disk
+    }
+
+    /// The founding of the site that this node belongs to; none before it was founded, or before this node was added.
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.peers.local().founding.incarnation()
     }
 
     /// Who leads, followed as it changes.

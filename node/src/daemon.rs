@@ -1,6 +1,6 @@
 //! Puts a node together, runs it, and takes it down in order.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use kho_replication::{
@@ -24,7 +24,7 @@ use crate::{
     audit::AuditKey,
     clock::NodeClock,
     config::NodeConfig,
-    consensus::{Consensus, ConsensusConfig, ConsensusLimits, GroupId},
+    consensus::{Consensus, ConsensusConfig, ConsensusLimits, FirstStart, GroupId, first_start, require_first_start},
     disk_room::DiskWatch,
     entry::EntrySchema,
     failed_proofs::FailedProofs,
@@ -144,6 +144,9 @@ async fn start(
     stopping: CancellationToken,
     tasks: &TaskWatch,
 ) -> anyhow::Result<(Arc<Node>, Events)> {
+    // BEFORE anything is made in it: an empty folder may be a disk that is not mounted.
+    refuse_state_without_log(&config)?;
+    require_first_start(&consensus_dir(&config))?;
     std::fs::create_dir_all(&config.data_dir).with_context(|| format!("the data directory {} can't be made", config.data_dir.display()))?;
     let failed_proofs = FailedProofs::open(&config.data_dir).with_context(|| {
         format!(
@@ -169,11 +172,10 @@ async fn start(
         }
         noted.note(applied);
     });
-    let group = GroupId { tree: config.tree.clone(), site: config.site, incarnation: config.incarnation };
     let consensus_config = ConsensusConfig {
-        group,
+        group: group(&config),
         node: config.node,
-        dir: config.data_dir.join("consensus"),
+        dir: consensus_dir(&config),
         rank: None,
         limits: ConsensusLimits::default(),
     };
@@ -207,6 +209,37 @@ async fn start(
     // BEFORE the first election, and before a connection is served.
     take_effect(&node);
     Ok((Arc::new(node), Events { own_batch, changes }))
+}
+
+/// Takes the empty data folder as this node's own. Somebody says by it that the node never ran before.
+///
+/// # Errors
+/// When the folder holds something, or can't be used.
+pub fn take_data_folder(config: &NodeConfig) -> anyhow::Result<FirstStart> {
+    refuse_state_without_log(config)?;
+    let dir = consensus_dir(config);
+    std::fs::create_dir_all(&config.data_dir).with_context(|| format!("the data directory {} can't be made", config.data_dir.display()))?;
+    Ok(first_start(&dir, &group(config), config.node)?)
+}
+
+fn refuse_state_without_log(config: &NodeConfig) -> anyhow::Result<()> {
+    let state = config.data_dir.join("warehouse");
+    if state.exists() && !consensus_dir(config).exists() {
+        bail!(
+            "{} holds a state without its log: this disk lost a part of its data. Remove the node with `kho node remove` and add it under a new id",
+            state.display()
+        );
+    }
+    Ok(())
+}
+
+fn group(config: &NodeConfig) -> GroupId {
+    GroupId { tree: config.tree.clone(), site: config.site }
+}
+
+/// Folder of the log, log snapshots and the disk's mark.
+fn consensus_dir(config: &NodeConfig) -> PathBuf {
+    config.data_dir.join("consensus")
 }
 
 /// A machine that lost its clock must not take every certificate for one of the future: time has come at least so far.

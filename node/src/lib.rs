@@ -4,7 +4,8 @@
 //! Reading order: [`config`], [`daemon`] (puts a node together), [`node`] (what is shared), then one record's way: [`http`] →
 //! [`entry`] → [`writer`] → [`consensus`] → the warehouse → [`heads`] → [`uplink_driver`] → the parent's [`intake_driver`]; and back as
 //! an answer: [`answer`]. Beside it [`health`] with [`findings`], [`alarms`] (reports,
-//! never decided by), [`audit`] (who saw what), [`metering`], [`maintenance`] with [`disk_room`].
+//! never decided by), [`audit`] (who saw what), [`metering`], [`maintenance`] with [`disk_room`], and [`founding`] (asks before a site is
+//! founded).
 
 pub mod alarms;
 pub mod answer;
@@ -20,6 +21,7 @@ mod disk_room;
 pub mod entry;
 mod failed_proofs;
 mod findings;
+mod founding;
 mod heads;
 pub mod health;
 pub mod http;

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 use kho_node::{
     config::{LogConfig, LogFormat, NodeConfig},
+    consensus::FirstStart,
     daemon, metering,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,7 +20,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[command(
     name = "khod",
     version,
-    after_help = "Example:\n  khod --config /etc/kho/khod.toml --check-config\n  khod --config /etc/kho/khod.toml\n\nExit codes: 0 stopped as asked, 1 the node failed, 2 the configuration or a file it names is wrong."
+    after_help = "Example:\n  khod --config /etc/kho/khod.toml --check-config\n  khod --config /etc/kho/khod.toml --first-start\n  khod --config /etc/kho/khod.toml\n\nExit codes: 0 stopped as asked, 1 the node failed, 2 the configuration or a file it names is wrong."
 )]
 struct Arguments {
     /// The node's configuration file; see config-examples/.
@@ -28,6 +29,9 @@ struct Arguments {
     /// Check the configuration and every file it names, then end.
     #[arg(long)]
     check_config: bool,
+    /// Take the empty data folder as this node's own, then end: once for each node, before it runs for the first time.
+    #[arg(long, conflicts_with = "check_config")]
+    first_start: bool,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +53,9 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
+    if arguments.first_start {
+        return first_start(&checked.config);
+    }
     start_log(&checked.config.log);
     metering::install();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -62,6 +69,27 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn first_start(config: &NodeConfig) -> ExitCode {
+    let folder = config.data_dir.display();
+    match daemon::take_data_folder(config) {
+        Ok(FirstStart::Taken) => {
+            println!("{folder} belongs to node {} of site {} of tree {} now; start khod", config.node, config.site, config.tree);
+            ExitCode::SUCCESS
+        }
+        Ok(FirstStart::TakenBefore) => {
+            println!(
+                "{folder} belongs to node {} of site {} of tree {} already; nothing was changed",
+                config.node, config.site, config.tree
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

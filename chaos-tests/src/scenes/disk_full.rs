@@ -149,7 +149,9 @@ fn is_of_disk(kind: &AlarmKind) -> bool {
 
 /// Before the node is started.
 fn small_disk(stage: &Stage, at: Place, folder: &str) -> anyhow::Result<SmallDisk> {
-    SmallDisk::at(&stage.tree.node_dir(at.0, at.1).join(folder), DISK_BYTES)
+    let disk = SmallDisk::at(&stage.tree.node_dir(at.0, at.1).join(folder), DISK_BYTES)?;
+    stage.tree.take_data_folder(at.0, at.1)?;
+    Ok(disk)
 }
 
 fn client_of(stage: &Stage, at: Place) -> anyhow::Result<NodeClient> {

@@ -38,6 +38,7 @@ pub async fn play(stage: &mut Stage, seed: u64, cuts: usize) -> anyhow::Result<R
         stage.configure(*at, "write_buffer_mib = 64", "write_buffer_mib = 1")?;
         let image = stage.folder("images").join(format!("node-{}.img", at.1));
         disks.push(LoopDisk::at(&stage.tree.node_dir(at.0, at.1).join("data"), &image, DISK_BYTES)?);
+        stage.tree.take_data_folder(at.0, at.1)?;
     }
     stage.tree.start().await?;
     let recorder = Recorder::start(stage, &SOURCES)?;

@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use kho_storage::register::SignedRegister;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Reason;
 
-/// The first membership of a site.
+/// The founding of a site: its first members, and its first register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SiteInit {
     pub nodes: Vec<NodePlace>,
+    /// The signed register. The parents that it names are asked whether the site was founded before.
+    #[schema(value_type = Object)]
+    pub register: SignedRegister,
+    /// Found the site although its parent holds what it wrote before: its own data are lost. Entry stays closed until it has them back.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// A node and where it answers.

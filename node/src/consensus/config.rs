@@ -137,7 +137,7 @@ mod tests {
         let lease_ms = u64::try_from(LEASE.as_millis()).expect("short");
         assert!(election_timeout_window_ms(0).start >= lease_ms + 50, "the others' lease has ended too when the first pre-vote starts");
         assert!(election_timeout_window_ms(1).end <= 850, "with one of three lost");
-        assert!(raft_config(&GroupId { tree: "vn".into(), site: kho_storage::ids::SiteId(1), incarnation: 1 }).is_ok());
+        assert!(raft_config(&GroupId { tree: "vn".into(), site: kho_storage::ids::SiteId(1) }).is_ok());
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The mark by which a disk is known: which group and node wrote it, and a random id of its own.
+//! The mark by which a disk is known: which group and node wrote it, a random id of its own, and the founding of the site.
 //!
 //! A vote that was forgotten can be given twice. So a node whose disk was lost, swapped or cleared must not return under
 //! its old id: members know each other's disk id (it stands in the membership and in every frame), and a disk that holds the
-//! mark but no log, or a log but no mark, is refused at start.
+//! mark but no log, or a log but no mark, is refused at start. A disk without either is refused too, unless somebody has said that
+//! this is the node's first start: an empty folder looks the same when a volume is not mounted.
 
 use std::{
     fs::{self, File},
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::StartError,
+    founding::Incarnation,
     types::{DiskId, GroupId},
 };
 
@@ -30,42 +32,66 @@ struct DiskMark {
     group: GroupId,
     node: NodeId,
     disk: DiskId,
+    /// The founding of the site; none before the node was founded or added.
+    incarnation: Option<Incarnation>,
 }
 
 /// A directory that belongs to this node.
 #[derive(Debug, Clone)]
 pub(super) struct OwnDirectory {
     pub disk: DiskId,
+    pub incarnation: Option<Incarnation>,
     pub log_dir: PathBuf,
 }
 
-/// Takes `dir` as this node's own: checks its mark, or marks it when it is empty.
+/// What a first start came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstStart {
+    /// The directory was empty, and is this node's from now on.
+    Taken,
+    /// It was this node's already; nothing was changed.
+    TakenBefore,
+}
+
+/// Marks an empty `dir` as this node's. Somebody says by it that the node never ran before.
 ///
 /// # Errors
 /// [`StartError`] when the directory is another's, lost a part, or can't be used.
-pub(super) fn own_directory(dir: &Path, group: &GroupId, node: NodeId) -> Result<OwnDirectory, StartError> {
+pub fn first_start(dir: &Path, group: &GroupId, node: NodeId) -> Result<FirstStart, StartError> {
     let failed = |e: std::io::Error| StartError::Directory { path: dir.display().to_string(), reason: e.to_string() };
     fs::create_dir_all(dir).map_err(failed)?;
-    let (mark_path, log_dir) = (dir.join(MARK_FILE), dir.join(LOG_DIR));
-    // RocksDB makes this file first and keeps it for ever.
-    let has_log = log_dir.join("CURRENT").exists();
-    let part_lost = |found, missing| StartError::PartLost { path: dir.display().to_string(), found, missing };
-    let text = match fs::read_to_string(&mark_path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let mark = DiskMark { group: group.clone(), node, disk: DiskId(rand::random()) };
-            // The log is made BEFORE the mark: so a mark without a log is a loss, and a log without a mark is a first
-            // start that was cut short exactly when the log was never used.
-            if !is_unused(&LogDb::open(&log_dir)?)? {
-                return Err(part_lost("a log", "the disk's mark"));
-            }
-            write_mark(&mark_path, &mark).map_err(failed)?;
-            return Ok(OwnDirectory { disk: mark.disk, log_dir });
-        }
-        Err(e) => return Err(failed(e)),
-    };
-    let mark: DiskMark = serde_json::from_str(&text)
-        .map_err(|e| StartError::Directory { path: mark_path.display().to_string(), reason: format!("it is not a disk mark ({e})") })?;
+    if read_mark(dir)?.is_some() {
+        return own_directory(dir, group, node).map(|_| FirstStart::TakenBefore);
+    }
+    // The log is made BEFORE the mark: so a mark without a log is a loss, and a log without a mark is a first start that was cut short
+    // exactly when the log was never used.
+    if !is_unused(&LogDb::open(&dir.join(LOG_DIR))?)? {
+        return Err(part_lost(dir, "a log", "the disk's mark"));
+    }
+    let mark = DiskMark { group: group.clone(), node, disk: DiskId(rand::random()), incarnation: None };
+    write_mark(dir, &mark).map_err(failed)?;
+    Ok(FirstStart::Taken)
+}
+
+/// Refuses a `dir` that no first start has marked.
+///
+/// # Errors
+/// [`StartError`]; nothing was made.
+pub fn require_first_start(dir: &Path) -> Result<(), StartError> {
+    match read_mark(dir)? {
+        Some(_) => Ok(()),
+        None if log_exists(dir) => Err(part_lost(dir, "a log", "the disk's mark")),
+        None => Err(StartError::NeverStarted { path: dir.display().to_string() }),
+    }
+}
+
+/// Checks that `dir` is this node's and whole.
+///
+/// # Errors
+/// [`StartError`] when nobody marked the directory, or it is another's, lost a part, or can't be used.
+pub(super) fn own_directory(dir: &Path, group: &GroupId, node: NodeId) -> Result<OwnDirectory, StartError> {
+    require_first_start(dir)?;
+    let Some(mark) = read_mark(dir)? else { return Err(StartError::NeverStarted { path: dir.display().to_string() }) };
     if (&mark.group, mark.node) != (group, node) {
         let name = |group: &GroupId, node| format!("node {node} of group {group}");
         return Err(StartError::ForeignDirectory {
@@ -74,7 +100,26 @@ pub(super) fn own_directory(dir: &Path, group: &GroupId, node: NodeId) -> Result
             wanted: name(group, node),
         });
     }
-    if has_log { Ok(OwnDirectory { disk: mark.disk, log_dir }) } else { Err(part_lost("the disk's mark", "the log")) }
+    if !log_exists(dir) {
+        return Err(part_lost(dir, "the disk's mark", "the log"));
+    }
+    Ok(OwnDirectory { disk: mark.disk, incarnation: mark.incarnation, log_dir: dir.join(LOG_DIR) })
+}
+
+/// Writes the founding into the mark, which is there.
+pub(super) fn note_founding(dir: &Path, incarnation: Incarnation) -> Result<(), StartError> {
+    let failed = |e: std::io::Error| StartError::Directory { path: dir.display().to_string(), reason: e.to_string() };
+    let mark = read_mark(dir)?.ok_or_else(|| part_lost(dir, "the log", "the disk's mark"))?;
+    write_mark(dir, &DiskMark { incarnation: Some(incarnation), ..mark }).map_err(failed)
+}
+
+fn part_lost(dir: &Path, found: &'static str, missing: &'static str) -> StartError {
+    StartError::PartLost { path: dir.display().to_string(), found, missing }
+}
+
+/// RocksDB makes this file first and keeps it for ever.
+fn log_exists(dir: &Path) -> bool {
+    dir.join(LOG_DIR).join("CURRENT").exists()
 }
 
 fn is_unused(log: &LogDb) -> Result<bool, LogDbError> {
@@ -82,14 +127,25 @@ fn is_unused(log: &LogDb) -> Result<bool, LogDbError> {
     Ok(log.extent().is_empty() && log.purged()?.is_none() && log.meta(LogMeta::Vote)?.is_none())
 }
 
-fn write_mark(path: &Path, mark: &DiskMark) -> std::io::Result<()> {
+fn read_mark(dir: &Path) -> Result<Option<DiskMark>, StartError> {
+    let path = dir.join(MARK_FILE);
+    let failed = |reason: String| StartError::Directory { path: path.display().to_string(), reason };
+    match fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|e| failed(format!("it is not a disk mark ({e})"))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed(e.to_string())),
+    }
+}
+
+fn write_mark(dir: &Path, mark: &DiskMark) -> std::io::Result<()> {
+    let path = dir.join(MARK_FILE);
     let text = serde_json::to_string_pretty(mark)?;
     let fresh = path.with_extension("new");
     let mut file = File::create(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    fs::rename(&fresh, &path)?;
+    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -98,35 +154,57 @@ mod tests {
 
     use super::*;
 
-    fn group(incarnation: u64) -> GroupId {
-        GroupId { tree: "vn".into(), site: SiteId(7), incarnation }
+    fn group(site: u32) -> GroupId {
+        GroupId { tree: "vn".into(), site: SiteId(site) }
+    }
+
+    fn started(dir: &Path) -> OwnDirectory {
+        assert_eq!(first_start(dir, &group(7), NodeId(1)).expect("empty"), FirstStart::Taken);
+        own_directory(dir, &group(7), NodeId(1)).expect("just taken")
     }
 
     #[test]
-    fn a_directory_keeps_its_disk_id_and_serves_one_node_of_one_group() {
+    fn an_empty_directory_is_taken_only_by_a_first_start() {
         let dir = tempfile::tempdir().expect("a directory");
-        let first = own_directory(dir.path(), &group(1), NodeId(1)).expect("empty");
-        assert_eq!(own_directory(dir.path(), &group(1), NodeId(1)).expect("own").disk, first.disk);
-        assert!(matches!(own_directory(dir.path(), &group(1), NodeId(2)), Err(StartError::ForeignDirectory { .. })));
-        assert!(matches!(own_directory(dir.path(), &group(2), NodeId(1)), Err(StartError::ForeignDirectory { .. })));
+        assert!(matches!(own_directory(dir.path(), &group(7), NodeId(1)), Err(StartError::NeverStarted { .. })));
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 0, "nothing was made");
+        let first = started(dir.path());
+        assert_eq!(first_start(dir.path(), &group(7), NodeId(1)).expect("own"), FirstStart::TakenBefore);
+        assert_eq!(own_directory(dir.path(), &group(7), NodeId(1)).expect("own").disk, first.disk);
+    }
+
+    #[test]
+    fn a_directory_keeps_its_disk_id_and_its_founding_and_serves_one_node_of_one_group() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = started(dir.path());
+        assert_eq!(first.incarnation, None);
+        let founding = Incarnation::draw();
+        note_founding(dir.path(), founding).expect("writable");
+        let again = own_directory(dir.path(), &group(7), NodeId(1)).expect("own");
+        assert_eq!((again.disk, again.incarnation), (first.disk, Some(founding)));
+        assert!(matches!(own_directory(dir.path(), &group(7), NodeId(2)), Err(StartError::ForeignDirectory { .. })));
+        assert!(matches!(own_directory(dir.path(), &group(8), NodeId(1)), Err(StartError::ForeignDirectory { .. })));
     }
 
     #[test]
     fn a_disk_that_lost_its_log_or_its_mark_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
-        let own = own_directory(dir.path(), &group(1), NodeId(1)).expect("empty");
+        let own = started(dir.path());
         LogDb::open(&own.log_dir).expect("own log").put_meta(LogMeta::Vote, b"two", true).expect("writable");
         fs::rename(&own.log_dir, dir.path().join("elsewhere")).expect("movable");
-        assert!(matches!(own_directory(dir.path(), &group(1), NodeId(1)), Err(StartError::PartLost { missing: "the log", .. })));
+        assert!(matches!(own_directory(dir.path(), &group(7), NodeId(1)), Err(StartError::PartLost { missing: "the log", .. })));
         fs::rename(dir.path().join("elsewhere"), &own.log_dir).expect("movable");
         fs::remove_file(dir.path().join(MARK_FILE)).expect("removable");
-        assert!(matches!(own_directory(dir.path(), &group(1), NodeId(1)), Err(StartError::PartLost { found: "a log", .. })));
+        for refused in [own_directory(dir.path(), &group(7), NodeId(1)).map(drop), first_start(dir.path(), &group(7), NodeId(1)).map(drop)]
+        {
+            assert!(matches!(refused, Err(StartError::PartLost { found: "a log", .. })));
+        }
     }
 
     #[test]
     fn a_first_start_that_was_cut_short_before_the_mark_is_made_up_for() {
         let dir = tempfile::tempdir().expect("a directory");
         drop(LogDb::open(&dir.path().join(LOG_DIR)).expect("empty"));
-        assert!(own_directory(dir.path(), &group(1), NodeId(1)).is_ok());
+        assert!(first_start(dir.path(), &group(7), NodeId(1)).is_ok());
     }
 }

@@ -6,6 +6,7 @@ use kho_storage::{codec::CodecError, error::StorageError, ids::NodeId, log_db::L
 use serde::{Deserialize, Serialize};
 
 use super::{
+    founding::Incarnation,
     log::LogWriteFailed,
     types::{DiskId, GroupId},
 };
@@ -21,6 +22,10 @@ pub enum StartError {
         "{path} holds {found} but not {missing}: this disk lost a part of its data. Remove the node with `kho node remove` and add it under a new id"
     )]
     PartLost { path: String, found: &'static str, missing: &'static str },
+    #[error(
+        "{path} holds no data of this node. Is this its very first start? Then give `khod --config FILE --first-start` once. If the node ran before, its data are gone: look whether its disk is mounted and `data_dir` is right, and don't start it on an empty folder; remove it with `kho node remove` and add a fresh node under a new id"
+    )]
+    NeverStarted { path: String },
     #[error(transparent)]
     Log(#[from] LogDbError),
     #[error(transparent)]
@@ -65,7 +70,9 @@ pub enum MembersError {
     AlreadyInitialised,
     #[error("node {0} was a member of this site before or is one on another disk; node ids are never used twice: give the node a new id")]
     IdUsed(NodeId),
-    #[error("node {0} holds data of an earlier membership; clear its data directory and give it a new id")]
+    #[error(
+        "node {0} holds data of this site, or of another founding of it, so it is no fresh node; if it serves the site now, leave it as it is and see `kho status` there. Add a fresh node under a new id on an empty data folder"
+    )]
     NotFresh(NodeId),
     #[error("node {0} is not a member of the site; see `kho status`, add it with `kho node add`")]
     NotAMember(NodeId),
@@ -83,11 +90,22 @@ pub enum MembersError {
     Fatal { why: String },
 }
 
+fn other_founding(theirs: &Option<Incarnation>) -> String {
+    match theirs {
+        Some(incarnation) => {
+            format!("it belongs to founding {incarnation} of the site, which is another: one of the two was founded by mistake")
+        }
+        None => "it belongs to no founding of the site yet; add it with `kho node add`".into(),
+    }
+}
+
 /// Why a peer did nothing with a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PeerRefusal {
-    #[error("it belongs to group {0}; check the site's incarnation in this node's data directory")]
+    #[error("it belongs to group {0}; check the addresses of the members with `kho status`")]
     OtherGroup(GroupId),
+    #[error("{}", other_founding(.0))]
+    OtherFounding(Option<Incarnation>),
     #[error("it is node {0}, check the addresses of the members with `kho status`")]
     OtherNode(NodeId),
     #[error("its disk is {0}: the node lost its data; remove it with `kho node remove` and add a fresh one under a new id")]

@@ -1,6 +1,8 @@
 //! For the fuzz targets alone (`chaos-tests/fuzz`): what peers of the site and this node's own log may hold, read as this node
 //! reads it. Nothing else uses this module; it costs nothing that runs.
 
+use std::num::NonZeroU64;
+
 use kho_storage::{
     codec,
     command::Command,
@@ -10,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     error::PeerRefusal,
+    founding::Incarnation,
     peers::wire::{Envelope, HelloReply, Subject, Verdict},
     snapshot::wire::{HeldPart, Offer, OfferedFile, Piece, Reply},
     types::{
@@ -87,9 +90,11 @@ impl SiteValue {
 
 /// What nodes of a site send about these commands, and keep of them: seeds, each with what it is.
 pub fn seeds(commands: &[Command]) -> Vec<(SiteValue, Vec<u8>)> {
-    let group = GroupId { tree: "seed".into(), site: SiteId(3), incarnation: 1 };
+    let group = GroupId { tree: "seed".into(), site: SiteId(3) };
+    let incarnation = Some(Incarnation::numbered(NonZeroU64::MIN));
     let envelope = Envelope {
         group,
+        incarnation,
         from: NodeId(2),
         from_disk: DiskId(22),
         to: NodeId(1),
@@ -108,7 +113,7 @@ pub fn seeds(commands: &[Command]) -> Vec<(SiteValue, Vec<u8>)> {
     seeds.extend([
         (SiteValue::Envelope, codec::encode(&envelope)),
         (SiteValue::Verdict, codec::encode(&Verdict { refused: Some(PeerRefusal::OtherNode(NodeId(1))), body_bytes: 0 })),
-        (SiteValue::HelloReply, codec::encode(&HelloReply { disk: DiskId(11), fresh: true })),
+        (SiteValue::HelloReply, codec::encode(&HelloReply { disk: DiskId(11), fresh: true, incarnation })),
         (SiteValue::AppendRequest, codec::encode(&append)),
         (SiteValue::AppendResponse, codec::encode(&AppendResponse::HigherVote(vote))),
         (SiteValue::VoteRequest, codec::encode(&VoteRequest { vote, last_log_id: Some(log_id(3)) })),

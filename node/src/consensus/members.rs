@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     Consensus, MembersError,
     error::{PeerError, PeerRefusal},
+    founding::Incarnation,
     peers::{
         PeerTarget,
         newcomers::Greeting,
@@ -28,6 +29,8 @@ use super::{
 };
 
 const RETRY_MS: u64 = 1_000;
+/// How long a founding asks for other nodes of the site that run already.
+const FOUNDED_TIMEOUT: Duration = Duration::from_secs(10);
 /// A greeting, and a commit of a change, take at most this long.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a change waits for a leader that takes it.
@@ -63,13 +66,34 @@ impl Consensus {
         if !members.contains_key(&self.node()) {
             return Err(MembersError::NotAMember(self.node()));
         }
+        if !self.is_fresh() {
+            return Err(MembersError::AlreadyInitialised);
+        }
+        let founding = &self.peers.local().founding;
         let mut records = BTreeMap::new();
         let named: BTreeSet<NodeId> = members.keys().copied().collect();
+        let mut incarnation = founding.incarnation();
         for (node, address) in members {
-            let disk = if *node == self.node() { self.disk() } else { self.greet_fresh(*node, address, named.clone()).await?.disk };
+            let disk = if *node == self.node() {
+                self.disk()
+            } else {
+                let hello = self.greet_fresh(*node, address, named.clone()).await?;
+                // An earlier attempt may have come so far; two that met in different nodes can't be made one.
+                if incarnation.is_some() && hello.incarnation.is_some() && incarnation != hello.incarnation {
+                    return Err(MembersError::NotFresh(*node));
+                }
+                incarnation = incarnation.or(hello.incarnation);
+                hello.disk
+            };
             let record = SiteNode { quic_address: address.quic.clone(), https_address: address.https.clone(), disk, ..SiteNode::default() };
             records.insert(node.0, record);
         }
+        // On every disk BEFORE the first entry of the log: an attempt that breaks off is repeated with the same number.
+        let incarnation = incarnation.unwrap_or_else(Incarnation::draw);
+        for (node, address) in members.iter().filter(|(node, _)| **node != self.node()) {
+            self.take_in(*node, address, incarnation).await?;
+        }
+        founding.join(incarnation).map_err(|error| MembersError::Fatal { why: error.to_string() })?;
         match self.raft.initialize(records).await {
             Ok(()) => Ok(()),
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(MembersError::AlreadyInitialised),
@@ -185,7 +209,13 @@ impl Consensus {
             return Err(MembersError::IdUsed(node).into());
         }
         let named = membership.nodes().map(|(id, _)| NodeId(*id)).chain([node]).collect();
-        let disk = self.greet_fresh(node, address, named).await?.disk;
+        let hello = self.greet_fresh(node, address, named).await?;
+        let own = self.peers.local().founding.incarnation();
+        let Some(incarnation) = own.filter(|_| hello.incarnation.is_none() || hello.incarnation == own) else {
+            return Err(MembersError::NotFresh(node).into());
+        };
+        self.take_in(node, address, incarnation).await?;
+        let disk = hello.disk;
         let record = SiteNode { quic_address: address.quic.clone(), https_address: address.https.clone(), disk, ..SiteNode::default() };
         self.commit(ChangeMembers::AddNodes(BTreeMap::from([(node.0, record)]))).await?;
         self.wait_caught_up(node).await
@@ -251,7 +281,7 @@ impl Consensus {
         let target = PeerTarget { node, address: address.quic.clone(), disk: None };
         let deadline = Instant::now() + HELLO_TIMEOUT;
         let unreachable = |why: String| MembersError::Unreachable { node, why };
-        let greeting = codec::encode(&Greeting { members: named }).map_err(|e| unreachable(e.to_string()))?;
+        let greeting = codec::encode(&Some(Greeting { members: named })).map_err(|e| unreachable(e.to_string()))?;
         loop {
             let reply = timeout(HELLO_TIMEOUT, self.peers.call(&target, Subject::Hello, &greeting)).await;
             match reply {
@@ -265,6 +295,41 @@ impl Consensus {
                 Ok(Err(_)) => sleep(PAUSE).await,
             }
         }
+    }
+
+    /// Has a fresh node write the site's founding onto its disk.
+    async fn take_in(&self, node: NodeId, address: &NodeAddress, incarnation: Incarnation) -> Result<(), MembersError> {
+        let target = PeerTarget { node, address: address.quic.clone(), disk: None };
+        let unreachable = |why: String| MembersError::Unreachable { node, why };
+        let body = codec::encode(&incarnation).map_err(|e| unreachable(e.to_string()))?;
+        match timeout(HELLO_TIMEOUT, self.peers.call(&target, Subject::Join, &body)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(PeerError::Refused(PeerRefusal::OtherFounding(_)))) => Err(MembersError::NotFresh(node)),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(_) => Err(unreachable(format!("no reply within {HELLO_TIMEOUT:?}"))),
+        }
+    }
+
+    /// A node of this site that runs and took part already, among those that answer at `addresses`. Those that do not answer are passed
+    /// over: what they know is asked of the parent.
+    pub async fn founded_member(&self, nodes: &[NodeId], addresses: &[String]) -> Option<NodeId> {
+        // Without a greeting: a fresh node goes on waiting for those that its own greeting named.
+        let nothing = codec::encode(&None::<Greeting>).ok()?;
+        let ask = async {
+            for address in addresses {
+                for node in nodes.iter().filter(|node| **node != self.node()) {
+                    let target = PeerTarget { node: *node, address: address.clone(), disk: None };
+                    match self.peers.call(&target, Subject::Hello, &nothing).await {
+                        Ok(reply) if codec::decode::<HelloReply>(&reply).is_ok_and(|hello| !hello.fresh) => return Some(*node),
+                        Ok(_) => {}
+                        // A node that was dialled in vain is dialled again only after a pause.
+                        Err(_) => sleep(3 * PAUSE).await,
+                    }
+                }
+            }
+            None
+        };
+        timeout(FOUNDED_TIMEOUT, ask).await.unwrap_or(None)
     }
 
     async fn wait_caught_up(&self, node: NodeId) -> Result<(), NotDone> {

@@ -15,6 +15,7 @@ use super::{
     config::LEASE,
     election::{PreVoteReply, PreVoteRequest, draw},
     error::PeerRefusal,
+    founding::{Incarnation, JoinError},
     peers::{
         admission::{Admission, KnownMembers, admit},
         append_pipeline::{end_of, held_by},
@@ -71,8 +72,14 @@ impl Consensus {
         let too_slow = |timeout| move |_| WireError::TooSlow { timeout };
         let envelope: Envelope = timeout(ENVELOPE_TIMEOUT, wire::receive_head(receiver)).await.map_err(too_slow(ENVELOPE_TIMEOUT))??;
         let local = self.peers.local();
-        let here =
-            Expectation { group: &local.group, node: local.node, disk: local.disk, peer, sender_disk: self.known_disk(envelope.from) };
+        let here = Expectation {
+            group: &local.group,
+            incarnation: local.founding.incarnation(),
+            node: local.node,
+            disk: local.disk,
+            peer,
+            sender_disk: self.known_disk(envelope.from),
+        };
         if let Err(refusal) = wire::judge(&envelope, &here).and_then(|()| self.admit(envelope.subject, peer.1)) {
             tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's request was refused");
             return match envelope.subject {
@@ -108,8 +115,15 @@ impl Consensus {
             Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
             Subject::Clock => codec::encode(&machine_time()),
             Subject::Hello => {
-                self.peers.newcomers().greeted(codec::decode(&body).map_err(malformed)?)?;
-                codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh() })
+                if let Some(greeting) = codec::decode(&body).map_err(malformed)? {
+                    self.peers.newcomers().greeted(greeting)?;
+                }
+                let incarnation = self.peers.local().founding.incarnation();
+                codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh(), incarnation })
+            }
+            Subject::Join => {
+                let founding = codec::decode(&body).map_err(malformed)?;
+                codec::encode(&self.join(founding)?)
             }
             Subject::Confirm => codec::encode(&self.confirm_reply(codec::decode(&body).map_err(malformed)?)),
             Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(body)).await),
@@ -157,8 +171,20 @@ impl Consensus {
         }
     }
 
+    /// A member takes this node into its founding of the site. Only a node that never took part goes.
+    fn join(&self, incarnation: Incarnation) -> Result<(), PeerRefusal> {
+        let founding = &self.peers.local().founding;
+        if !self.is_fresh() && founding.incarnation() != Some(incarnation) {
+            return Err(PeerRefusal::OtherFounding(founding.incarnation()));
+        }
+        founding.join(incarnation).map_err(|error| match error {
+            JoinError::OtherFounding(held) => PeerRefusal::OtherFounding(Some(held)),
+            JoinError::Disk(why) => PeerRefusal::NodeStopped(why),
+        })
+    }
+
     /// Whether this node never took part: nothing voted, logged or applied.
-    fn is_fresh(&self) -> bool {
+    pub fn is_fresh(&self) -> bool {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
         metrics.last_log_index.is_none() && metrics.last_applied.is_none() && metrics.vote == super::types::Vote::default()

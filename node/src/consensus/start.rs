@@ -22,6 +22,7 @@ use super::{
     disk_mark::{self, OwnDirectory},
     election::{ElectionTimer, Elections, draw},
     error::StartError,
+    founding::Founding,
     leadership_watch::watch_leadership,
     log::{InstallGate, LogStore},
     log_keeper::LogKeeper,
@@ -45,7 +46,8 @@ impl Consensus {
             let opened = tokio::task::spawn_blocking(move || Parts::open(&config, &warehouse));
             opened.await.map_err(|e| StartError::Consensus(e.to_string()))??
         };
-        let local = LocalNode { group: config.group.clone(), node: config.node, disk: parts.own.disk };
+        let founding = Arc::new(Founding::of_disk(config.dir.clone(), parts.own.incarnation));
+        let local = LocalNode { group: config.group.clone(), founding, node: config.node, disk: parts.own.disk };
         let peers = Arc::new(Peers::new(endpoint, local));
         let election_timer = Arc::new(ElectionTimer::new(parts.rank, Instant::now(), draw));
         let mut log = parts.store;
@@ -123,11 +125,14 @@ struct Parts {
 impl Parts {
     fn open(config: &ConsensusConfig, warehouse: &Warehouse) -> Result<Self, StartError> {
         let failed = |e: std::io::Error| StartError::Directory { path: config.dir.display().to_string(), reason: e.to_string() };
-        let own = disk_mark::own_directory(&config.dir, &config.group, config.node)?;
-        let log = Arc::new(LogDb::open(&own.log_dir)?);
         let mark = warehouse.applied()?.unwrap_or_default();
         let (applied, membership) =
             position_of(&mark).map_err(|e| StartError::Consensus(format!("the state's mark can't be read: {e}")))?;
+        let own = disk_mark::own_directory(&config.dir, &config.group, config.node).map_err(|error| match error {
+            StartError::NeverStarted { path } if applied.is_some() => StartError::PartLost { path, found: "the state", missing: "its log" },
+            other => other,
+        })?;
+        let log = Arc::new(LogDb::open(&own.log_dir)?);
         check_log_fits(&config.dir, &log, applied.map(|id| id.index))?;
         let voters: Vec<NodeId> = membership.voter_ids().map(NodeId).collect();
         let gate = InstallGate::open();

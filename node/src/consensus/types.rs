@@ -42,19 +42,17 @@ pub type VoteRequest = openraft::raft::VoteRequest<u64>;
 pub type VoteResponse = openraft::raft::VoteResponse<u64>;
 pub type SnapshotResponse = openraft::raft::SnapshotResponse<u64>;
 
-/// Which group of nodes a frame belongs to. Another tree, another site, or the same site before a restore from disaster
-/// is another group, and refused.
+/// Which site's nodes a frame belongs to. Another tree or another site is another group, and refused; so is another founding of the same
+/// site ([`super::founding::Incarnation`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GroupId {
     pub tree: String,
     pub site: SiteId,
-    /// Drawn at random when the site is initialised, and anew when it is restored.
-    pub incarnation: u64,
 }
 
 impl fmt::Display for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}-{:016x}", self.tree, self.site, self.incarnation)
+        write!(f, "{}/{}", self.tree, self.site)
     }
 }
 

@@ -9,9 +9,9 @@ use axum::{
 use kho_messages::Ordinal;
 use kho_replication::identity::PeerIdentity;
 use kho_storage::{
-    command::{Command, Outcome},
+    command::{Command, Outcome, ShownBy},
     ids::NodeId,
-    register::SignedRegister,
+    register::{SignedRegister, VerifiedRegister},
 };
 
 use super::{
@@ -23,6 +23,7 @@ use crate::{
     api::{Done, NodePlace, Problem, SiteInit},
     clock::machine_time,
     consensus::NodeAddress,
+    founding,
     node::Node,
     reasons, register_watch,
 };
@@ -46,9 +47,7 @@ pub async fn adopt_register(
 ) -> OrderReply {
     check(&node, &who, Right::Operate)?;
     // Refused here already, so that nothing wrong takes a place in the site's log.
-    let verified = signed
-        .verify(node.warehouse.register_key(), node.warehouse.tree())
-        .map_err(|error| RequestFault::RegisterRefused { detail: error.to_string() })?;
+    let verified = verify(&node, &signed)?;
     register_watch::offer(&node, Arc::new(verified.clone()));
     match node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed }).await? {
         Outcome::RegisterAdopted { version } if version == verified.version() => {
@@ -61,8 +60,9 @@ pub async fn adopt_register(
     }
 }
 
-/// Founds the site with its first nodes.
-#[utoipa::path(post, path = "/v1/site/init", request_body = SiteInit, responses((status = 200, body = Done), (status = 409, body = Problem)))]
+/// Founds the site with its first nodes and its first register. The site's parents and its other nodes are asked first whether it was
+/// founded before.
+#[utoipa::path(post, path = "/v1/site/init", request_body = SiteInit, responses((status = 200, body = Done), (status = 400, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Json(init): Json<SiteInit>) -> OrderReply {
     check(&node, &who, Right::Operate)?;
     if ![1, 3, 5].contains(&init.nodes.len()) {
@@ -74,8 +74,39 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
     if count != named {
         return Err(RequestFault::NodeTwice {}.into());
     }
+    if !node.consensus.is_fresh() {
+        return Err(RequestFault::AlreadyFounded {}.into());
+    }
+    let verified = verify(&node, &init.register)?;
+    let entry = verified.site(node.site()).ok_or(RequestFault::SiteNotInRegister { site: site(&node) })?;
+    // A parent whose certificate it revokes has nothing to say.
+    node.endpoint.revocations().replace(&verified);
+    let named: Vec<String> = members.values().map(|address| address.quic.clone()).collect();
+    let asked = founding::ask(&node, &verified, entry, &named).await;
+    if let Some(running) = asked.running {
+        return Err(RequestFault::SiteRuns { site: site(&node), node: Ordinal(running.0) }.into());
+    }
+    if let (Some((parent, shown)), false) = (asked.shown.first(), init.again) {
+        let (parent, origin) = (Ordinal(parent.0.into()), Ordinal(shown.head.origin.0.into()));
+        return Err(RequestFault::FoundedBefore { parent, origin, batch: Ordinal(shown.head.seq.0) }.into());
+    }
     node.consensus.initialize(&members).await?;
-    Ok(Told(OrderDone::SiteFounded { site: site(&node), nodes: count }))
+    node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed: init.register }).await?;
+    // What is shown by now need not be shown again before entry is closed.
+    for (parent, signed) in asked.shown {
+        node.consensus.propose(&Command::NoteSetBack { site_time: node.clock.now(), shown_by: ShownBy::Site(parent), signed }).await?;
+    }
+    let (site, nodes) = (site(&node), count);
+    Ok(Told(match asked.silent.first() {
+        Some(parent) => OrderDone::SiteFoundedUnasked { site, nodes, parent: Ordinal(parent.0.into()) },
+        None => OrderDone::SiteFounded { site, nodes },
+    }))
+}
+
+fn verify(node: &Node, signed: &SignedRegister) -> Result<VerifiedRegister, RequestFault> {
+    signed
+        .verify(node.warehouse.register_key(), node.warehouse.tree())
+        .map_err(|error| RequestFault::RegisterRefused { detail: error.to_string() })
 }
 
 /// Adds a fresh node and makes it a voter once it has caught up.

@@ -1,5 +1,6 @@
 //! Nodes of one site, as real consensus over QUIC on loopback.
 
+mod disks;
 mod link;
 mod members;
 mod site;
@@ -317,20 +318,6 @@ async fn what_a_node_holds_in_memory_goes_to_its_disk_once_nothing_more_comes() 
     let warehouse = nodes[0].warehouse();
     until("the state to be on disk", || warehouse.persisted_applied().expect("a good disk") == warehouse.applied().expect("a good disk"))
         .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_of_another_group_is_refused_at_both_ends() {
-    let mut site = Site::new();
-    let nodes = site.create(1).await;
-    site.incarnation = 6;
-    let mut incoming = site.node(2);
-    incoming.start(&site).await.expect("starts");
-    let error = nodes[0].consensus().add_learner(NodeId(2), incoming.address()).await.expect_err("another incarnation");
-    assert!(matches!(&error, MembersError::Unreachable { why, .. } if why.contains("group")), "{error}");
-    let members = [(NodeId(1), nodes[0].address()), (NodeId(2), incoming.address())].into();
-    assert!(incoming.consensus().initialize(&members).await.is_err());
-    assert_eq!(nodes[0].consensus().status().members.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kho_node::consensus::{Consensus, ConsensusConfig, ConsensusLimits, GroupId, NodeAddress, StartError};
+use kho_node::consensus::{Consensus, ConsensusConfig, ConsensusLimits, FirstStart, GroupId, NodeAddress, StartError, first_start};
 use kho_replication::{
     quic::{Endpoint, TransportLimits},
     tls::{Authority, CertificateClock, CertificateRequest, Credentials, NODE_VALIDITY_DAYS, VerifiedRequest},
@@ -43,7 +43,6 @@ pub struct Site {
     centre: SigningKey,
     clock: Arc<CertificateClock>,
     pub limits: ConsensusLimits,
-    pub incarnation: u64,
 }
 
 /// One node; its disk outlives its runs.
@@ -72,7 +71,6 @@ impl Site {
             centre: SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness"),
             clock,
             limits,
-            incarnation: 5,
         }
     }
 
@@ -82,8 +80,9 @@ impl Site {
         let verified = VerifiedRequest::from_pem(&request.csr_pem).expect("own request");
         let issued = self.root.sign(&verified, self.clock.now(), NODE_VALIDITY_DAYS).expect("own tree");
         let credentials = Credentials::from_pem(self.root.certificate_pem(), &issued.certificate_pem, &request.key_pem).expect("they fit");
-        let group = GroupId { tree: TREE.into(), site: SITE, incarnation: self.incarnation };
-        TestNode { id: NodeId(id), dir: tempfile::tempdir().expect("a directory"), credentials, addr: None, group, running: None }
+        let group = GroupId { tree: TREE.into(), site: SITE };
+        let dir = empty_disk(&group, NodeId(id));
+        TestNode { id: NodeId(id), dir, credentials, addr: None, group, running: None }
     }
 
     /// `count` nodes that form a site with the test's register.
@@ -222,7 +221,7 @@ impl TestNode {
     /// Clears the disk, as a replaced one would be.
     pub fn lose_disk(&mut self) {
         assert!(self.running.is_none());
-        self.dir = tempfile::tempdir().expect("a directory");
+        self.dir = empty_disk(&self.group, self.id);
     }
 
     /// Loses the consensus' directory but not the state.
@@ -261,6 +260,13 @@ impl TestNode {
     pub fn origin(&self) -> Option<OriginState> {
         self.warehouse().origin(ORIGIN).expect("a good disk")
     }
+}
+
+/// An empty disk of which somebody said that the node's first start is on it.
+fn empty_disk(group: &GroupId, node: NodeId) -> TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    assert_eq!(first_start(&dir.path().join("consensus"), group, node).expect("an empty folder"), FirstStart::Taken);
+    dir
 }
 
 /// A write of `rows` households whose keys start with `key`.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use kho_node::{config::NodeConfig, daemon::take_data_folder};
 use kho_ops::pki::{NodeRequest, init_root, request_node, request_person, sign_file};
 use kho_replication::identity::{ClientRights, Role};
 use kho_storage::{
@@ -81,7 +82,7 @@ impl LocalTree {
         Ok(())
     }
 
-    /// Keys, certificate and configuration of one node; what the register says of it.
+    /// Keys, certificate, configuration and data folder of one node; what the register says of it.
     pub(crate) fn prepare_node(&self, site: SiteId, node: NodeId, register_key: &PublicKey) -> anyhow::Result<NodeEntry> {
         let dir = self.node_dir(site, node);
         let request =
@@ -99,6 +100,7 @@ impl LocalTree {
             register_key.to_hex()
         );
         std::fs::write(dir.join("khod.toml"), config)?;
+        take_data_folder(&NodeConfig::load(&dir.join("khod.toml"))?)?;
         card.to_entry()
     }
 

@@ -126,6 +126,24 @@ impl Drop for NodeProcess {
     }
 }
 
+/// Has `khod` take the empty data folder of the node in `dir`.
+///
+/// # Errors
+/// When it refuses, or can't be started.
+pub fn first_start(khod: &Path, dir: &Path) -> anyhow::Result<()> {
+    let output = Command::new(khod)
+        .arg("--config")
+        .arg(dir.join("khod.toml"))
+        .arg("--first-start")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{} could not be started; build it with `cargo build --release`", khod.display()))?;
+    if !output.status.success() {
+        bail!("`khod --first-start` in {}: {}", dir.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
 /// `khod` beside this program.
 ///
 /// # Errors

@@ -17,7 +17,11 @@ use kho_storage::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{node_overrides::NodeOverrides, plan::TreePlan, process::NodeProcess};
+use crate::{
+    node_overrides::NodeOverrides,
+    plan::TreePlan,
+    process::{NodeProcess, first_start},
+};
 
 /// How long a node may take until it answers.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -122,6 +126,15 @@ impl LocalTree {
         NodePlace { node: node.0, quic_address, https_address: self.places[&(site, node)].https.to_string() }
     }
 
+    /// Has `khod --first-start` take a node's empty data folder. Creating the tree does as much; a test that mounts a disk there, or clears
+    /// it, does it again.
+    ///
+    /// # Errors
+    /// When the folder holds something else, or `khod` can't be started.
+    pub fn take_data_folder(&self, site: SiteId, node: NodeId) -> anyhow::Result<()> {
+        first_start(&self.khod, &self.node_dir(site, node))
+    }
+
     /// Starts a node's process, unless it runs.
     ///
     /// # Errors
@@ -165,7 +178,8 @@ impl LocalTree {
         let client = self.operator(site)?;
         let status = client.status().await?;
         if status.consensus.nodes.is_empty() {
-            client.init_site(&SiteInit { nodes: self.nodes(site).into_iter().map(|node| self.node_place(site, node)).collect() }).await?;
+            let nodes = self.nodes(site).into_iter().map(|node| self.node_place(site, node)).collect();
+            client.init_site(&SiteInit { nodes, register: self.register()?, again: false }).await?;
         }
         if status.register_version == 0 {
             client.apply_register(&self.register()?).await?;

@@ -19,3 +19,4 @@ mod show;
 mod sign;
 
 pub use command::{RegisterCommand, run};
+pub use sign::load_signed;

@@ -1,12 +1,12 @@
 //! `kho site` and `kho node`: creating a site, confirming its time, adding and removing its nodes.
 
-use std::str::FromStr;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Subcommand};
 use kho_node::api::{Done, NodePlace, SiteInit};
 use kho_storage::ids::NodeId;
 
-use super::print;
+use super::{print, register::load_signed};
 use crate::{
     client::ConnectionArgs,
     failure::{Failure, Verdict},
@@ -15,9 +15,10 @@ use crate::{
 /// Create a site, and confirm its time.
 #[derive(Debug, Subcommand)]
 pub enum SiteCommand {
-    /// Create a site from its first nodes. The command is given once, to one of them.
+    /// Create a site from its first nodes. The command is given once, to one of them. The parents that the register names are asked
+    /// first whether the site was created before.
     #[command(
-        after_help = "Example, for a site of three nodes:\n  kho site init --node https://10.0.0.5:7443 --member 1=10.0.0.5:7444,10.0.0.5:7443 \\\n    --member 2=10.0.0.6:7444,10.0.0.6:7443 --member 3=10.0.0.7:7444,10.0.0.7:7443"
+        after_help = "Example, for a site of three nodes:\n  kho site init --node https://10.0.0.5:7443 --register register.json --member 1=10.0.0.5:7444,10.0.0.5:7443 \\\n    --member 2=10.0.0.6:7444,10.0.0.6:7443 --member 3=10.0.0.7:7444,10.0.0.7:7443"
     )]
     Init(InitArgs),
     /// Say that a node's clock is right: it stamps by it from now on, and what the site stamped beyond it is taken back.
@@ -45,6 +46,13 @@ pub struct InitArgs {
     /// A node and where it answers: 1, 3 or 5 of them
     #[arg(long = "member", value_name = "ID=QUIC,HTTPS", required = true)]
     members: Vec<Member>,
+    /// The signed register, as `kho register issue` wrote it
+    #[arg(long, value_name = "FILE")]
+    register: PathBuf,
+    /// Create the site although its parent holds what it wrote: its own data are lost for good. Entry stays closed until a bundle of the
+    /// parent has brought them back
+    #[arg(long)]
+    again: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -129,7 +137,8 @@ pub async fn run_site(command: SiteCommand) -> Result<Verdict, Failure> {
         SiteCommand::Init(args) => {
             let nodes: Vec<NodePlace> = args.members.into_iter().map(|Member(place)| place).collect();
             check_first_nodes(&nodes)?;
-            print_done(&args.connection.open()?.init_site(&SiteInit { nodes }).await?, args.json)
+            let register = load_signed(&args.register)?;
+            print_done(&args.connection.open()?.init_site(&SiteInit { nodes, register, again: args.again }).await?, args.json)
         }
         SiteCommand::ConfirmTime(args) => print_done(&args.connection.open()?.confirm_time().await?, args.json),
     }

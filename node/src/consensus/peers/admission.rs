@@ -2,18 +2,19 @@
 //!
 //! A certificate proves that its bearer is node N of the site, not that N takes part. That stands in the membership alone:
 //!
-//! | who asks | propose, read index, change of members, confirm | append, vote, pre-vote, snapshot | hello |
-//! |---|---|---|---|
-//! | a member | yes | yes | yes |
-//! | a node that was removed | no | no | yes |
-//! | a node that this node never heard of | no | when members confirm it | yes |
-//! | any node, asking one without a membership | no | when it was named in the greeting, or there was none | yes |
+//! | who asks | propose, read index, change of members, confirm, clock | append, vote, pre-vote, snapshot | join | hello |
+//! |---|---|---|---|---|
+//! | a member | yes | yes | yes | yes |
+//! | a node that was removed | no | no | no | yes |
+//! | a node that this node never heard of | no | when members confirm it | no | yes |
+//! | any node, asking one without a membership | no | when it was named in the greeting, or there was none | as before | yes |
 //!
 //! The membership is the newest in this node's log, committed or not, by which Raft itself goes. A node that was away may not know a
 //! member that was added meanwhile, so it asks those that it does know ([`super::newcomers`]).
 //!
 //! Invariant: what a node that is not a member sends changes nothing at a node that knows so
-//! (tests `only_members_propose_read_and_change_members`, `only_expected_nodes_append_vote_and_send_snapshots`).
+//! (tests `only_members_propose_read_and_change_members`, `only_expected_nodes_append_vote_and_send_snapshots`,
+//! `only_a_member_names_a_founding_to_a_node_that_has_a_membership`).
 
 use std::collections::BTreeSet;
 
@@ -51,15 +52,17 @@ pub enum Admission {
 
 /// Whether `sender`, by its certificate a node of this site, may ask for `subject`.
 pub fn admit(subject: Subject, sender: NodeId, known: &KnownMembers<'_>) -> Admission {
-    // What only members ask for. A clock is asked for by nodes that know their site.
-    let of_members = match subject {
+    // What only members ask for, and what a node is asked for that has no membership yet. A clock is asked for by nodes that know their
+    // site. Who has a membership belongs to a founding: only a member, which repeats itself, has a reason to name it one.
+    let (of_members, of_fresh) = match subject {
         Subject::Hello => return Admission::Admitted,
-        Subject::Propose | Subject::ReadIndex | Subject::ChangeMembers | Subject::Confirm | Subject::Clock => true,
-        Subject::AppendEntries | Subject::Vote | Subject::PreVoteRequest | Subject::Snapshot => false,
+        Subject::Propose | Subject::ReadIndex | Subject::ChangeMembers | Subject::Confirm | Subject::Clock => (true, false),
+        Subject::Join => (true, true),
+        Subject::AppendEntries | Subject::Vote | Subject::PreVoteRequest | Subject::Snapshot => (false, true),
     };
     if known.members.is_empty() {
         return match known.invitation {
-            _ if of_members => Admission::Refused(PeerRefusal::NotLeader(None)),
+            _ if !of_fresh => Admission::Refused(PeerRefusal::NotLeader(None)),
             Some(named) if !named.contains(&sender) => Admission::Refused(PeerRefusal::NotInvited(sender)),
             Some(_) | None => Admission::Admitted,
         };
@@ -117,12 +120,21 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_node_takes_entries_only_from_those_that_its_greeting_named() {
+    fn only_a_member_names_a_founding_to_a_node_that_has_a_membership() {
+        assert_eq!(admitted(Subject::Join, 2, &[]), Admission::Admitted, "a member repeats itself");
+        for other in [3, 4, 7] {
+            let refused = Admission::Refused(PeerRefusal::NotAMember { node: NodeId(other), position: 90 });
+            assert_eq!(admitted(Subject::Join, other, &[7]), refused, "of {other}");
+        }
+    }
+
+    #[test]
+    fn a_fresh_node_takes_entries_and_its_founding_only_from_those_that_its_greeting_named() {
         let none = BTreeSet::new();
         let named = BTreeSet::from([NodeId(1), NodeId(2)]);
         let greeted = KnownMembers { members: &none, retired_up_to: NodeId(0), position: 0, invitation: Some(&named), confirmed: &none };
         let restarted = KnownMembers { invitation: None, ..greeted };
-        for subject in OF_RAFT {
+        for subject in OF_RAFT.into_iter().chain([Subject::Join]) {
             assert_eq!(admit(subject, NodeId(2), &greeted), Admission::Admitted, "{subject:?}");
             assert_eq!(admit(subject, NodeId(9), &greeted), Admission::Refused(PeerRefusal::NotInvited(NodeId(9))), "{subject:?}");
             assert_eq!(admit(subject, NodeId(9), &restarted), Admission::Admitted, "{subject:?}: nobody is known to it");

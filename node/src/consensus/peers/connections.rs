@@ -19,6 +19,7 @@ use super::{
 };
 use crate::consensus::{
     error::{PeerError, PeerRefusal},
+    founding::Founding,
     leading::LeadingPermission,
     types::{DiskId, GroupId, SiteNode},
 };
@@ -52,6 +53,7 @@ impl PeerTarget {
 #[derive(Debug, Clone)]
 pub struct LocalNode {
     pub group: GroupId,
+    pub founding: Arc<Founding>,
     pub node: NodeId,
     pub disk: DiskId,
 }
@@ -155,8 +157,17 @@ impl Peers {
     }
 
     fn envelope(&self, target: &PeerTarget, subject: Subject, body_bytes: u32) -> Envelope {
-        let LocalNode { group, node, disk } = self.local.clone();
-        Envelope { group, from: node, from_disk: disk, to: target.node, to_disk: target.disk, subject, body_bytes }
+        let LocalNode { group, founding, node, disk } = self.local.clone();
+        Envelope {
+            group,
+            incarnation: founding.incarnation(),
+            from: node,
+            from_disk: disk,
+            to: target.node,
+            to_disk: target.disk,
+            subject,
+            body_bytes,
+        }
     }
 
     async fn open(&self, target: &PeerTarget) -> Result<(FrameSender, FrameReceiver, StallDetector), PeerError> {

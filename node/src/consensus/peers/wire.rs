@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::consensus::{
     error::PeerRefusal,
+    founding::Incarnation,
     types::{DiskId, GroupId},
 };
 
@@ -50,12 +51,23 @@ pub enum Subject {
     Clock,
     /// Is this node a member by the peer's log? The body is its id, the reply a [`ConfirmReply`](super::newcomers::ConfirmReply).
     Confirm,
+    /// Belong to the sender's founding from now on: a fresh node, before it becomes a member.
+    Join,
+}
+
+impl Subject {
+    /// Whether a node answers it before it belongs to the sender's founding, or to any.
+    fn is_for_incoming(self) -> bool {
+        matches!(self, Self::Hello | Self::Join)
+    }
 }
 
 /// First frame of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     pub group: GroupId,
+    /// The founding of the site that the sender belongs to; none before its first.
+    pub incarnation: Option<Incarnation>,
     pub from: NodeId,
     pub from_disk: DiskId,
     pub to: NodeId,
@@ -78,6 +90,8 @@ pub struct HelloReply {
     pub disk: DiskId,
     /// It has no vote, no log and no state: it never took part.
     pub fresh: bool,
+    /// The founding of the site that it belongs to; none before its first.
+    pub incarnation: Option<Incarnation>,
 }
 
 /// Why a request or a reply could not be read or sent.
@@ -159,6 +173,7 @@ pub fn announced(body: &[u8]) -> Result<u32, WireError> {
 #[derive(Debug, Clone)]
 pub struct Expectation<'a> {
     pub group: &'a GroupId,
+    pub incarnation: Option<Incarnation>,
     pub node: NodeId,
     pub disk: DiskId,
     /// Site and node of the certificate at the other end.
@@ -174,6 +189,9 @@ pub struct Expectation<'a> {
 pub fn judge(envelope: &Envelope, here: &Expectation<'_>) -> Result<(), PeerRefusal> {
     if envelope.group != *here.group {
         return Err(PeerRefusal::OtherGroup(here.group.clone()));
+    }
+    if !envelope.subject.is_for_incoming() && (here.incarnation.is_none() || envelope.incarnation != here.incarnation) {
+        return Err(PeerRefusal::OtherFounding(here.incarnation));
     }
     if here.peer != (here.group.site, envelope.from) {
         return Err(PeerRefusal::CertificateMismatch);
@@ -192,15 +210,19 @@ pub fn judge(envelope: &Envelope, here: &Expectation<'_>) -> Result<(), PeerRefu
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use kho_storage::ids::SiteId;
 
     use super::*;
 
     #[test]
     fn a_frame_of_another_group_node_disk_or_certificate_is_refused() {
-        let group = GroupId { tree: "vn".into(), site: SiteId(7), incarnation: 5 };
+        let group = GroupId { tree: "vn".into(), site: SiteId(7) };
+        let founding = |number| NonZeroU64::new(number).map(Incarnation::numbered);
         let good = Envelope {
             group: group.clone(),
+            incarnation: founding(5),
             from: NodeId(2),
             from_disk: DiskId(22),
             to: NodeId(1),
@@ -208,11 +230,18 @@ mod tests {
             subject: Subject::Vote,
             body_bytes: 0,
         };
-        let here =
-            Expectation { group: &group, node: NodeId(1), disk: DiskId(11), peer: (SiteId(7), NodeId(2)), sender_disk: Some(DiskId(22)) };
+        let here = Expectation {
+            group: &group,
+            incarnation: founding(5),
+            node: NodeId(1),
+            disk: DiskId(11),
+            peer: (SiteId(7), NodeId(2)),
+            sender_disk: Some(DiskId(22)),
+        };
         assert_eq!(judge(&good, &here), Ok(()));
-        let alter: [fn(&mut Envelope); 7] = [
-            |e| e.group.incarnation = 6,
+        let alter: [fn(&mut Envelope); 8] = [
+            |e| e.incarnation = NonZeroU64::new(6).map(Incarnation::numbered),
+            |e| e.incarnation = None,
             |e| e.group.site = SiteId(8),
             |e| e.group.tree = "test".into(),
             |e| e.from = NodeId(3),
@@ -227,6 +256,10 @@ mod tests {
         }
         let foreign = Expectation { peer: (SiteId(8), NodeId(2)), ..here.clone() };
         assert_eq!(judge(&good, &foreign), Err(PeerRefusal::CertificateMismatch));
+        let unfounded = Expectation { incarnation: None, ..here.clone() };
+        assert!(judge(&good, &unfounded).is_err(), "a node of no founding takes part in none");
+        let hello = Envelope { subject: Subject::Hello, incarnation: None, ..good.clone() };
+        assert_eq!(judge(&hello, &unfounded), Ok(()), "it can be greeted");
         let unknown = Expectation { sender_disk: None, ..here };
         assert_eq!(judge(&Envelope { to_disk: None, ..good }, &unknown), Ok(()), "a newcomer may be greeted");
     }
