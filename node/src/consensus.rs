@@ -20,6 +20,8 @@
 //! | `election.rs`, `election/` | when a node stands for election, and which pre-votes it grants: `timer` |
 //! | `state_machine.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may be purged |
+//! | `contradiction.rs` | a leader that contradicts what is committed here: a majority was set back |
+//! | `turned_back.rs` | nodes whose disks lost what they had acknowledged: noted in the state |
 //! | `network.rs` | what openraft sends |
 //! | `leadership_watch.rs` | reports who leads, and why this node can't go on |
 //! | `start.rs` | opens a node's disk and starts its tasks |
@@ -31,6 +33,7 @@
 
 mod config;
 mod confirm;
+mod contradiction;
 mod disk_mark;
 mod election;
 mod error;
@@ -55,6 +58,7 @@ mod state_machine;
 mod status;
 #[cfg(test)]
 mod tests;
+mod turned_back;
 mod types;
 
 pub use config::{ConsensusConfig, ConsensusLimits};
@@ -72,7 +76,8 @@ pub use types::{DiskId, GroupId, NodeAddress};
 
 use std::{sync::Arc, time::Instant};
 
-use kho_storage::{ids::NodeId, warehouse::Warehouse};
+use kho_storage::{ids::NodeId, log_db::LogDb, warehouse::Warehouse};
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -81,6 +86,7 @@ use self::{
     log::{LogTail, StallInjector},
     peers::Peers,
     snapshot::SnapshotReceiver,
+    turned_back::TurnedBack,
     types::Raft,
 };
 use crate::task_watch::{TaskEnded, TaskWatch};
@@ -93,6 +99,9 @@ pub struct Consensus {
     log_tail: Arc<LogTail>,
     log_stall_injector: StallInjector,
     snapshots: SnapshotReceiver,
+    turned_back: TurnedBack,
+    contradicted: Mutex<Option<(NodeId, Instant)>>,
+    log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,
     limits: ConsensusLimits,
     proposed_bytes: Semaphore,

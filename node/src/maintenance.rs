@@ -35,6 +35,7 @@ pub async fn run_maintenance(node: Arc<Node>) {
         watch_clock(&node, &mut clock_polls).await;
         watch_members(&node, &mut progress, Instant::now());
         watch_unconfirmed(&node);
+        watch_contradiction(&node);
         if node.leads() && node.warehouse.register().is_some() {
             let keep_bytes = node.config.limits.stream_keep_mib << 20;
             match something_to_trim(&node, keep_bytes) {
@@ -110,6 +111,14 @@ fn watch_unconfirmed(node: &Node) {
     node.alarms.end(|kind| matches!(kind, AlarmKind::NodeUnconfirmed { node } if Some(*node) != unconfirmed));
     if let Some(unconfirmed) = unconfirmed {
         node.alarms.raise(AlarmKind::NodeUnconfirmed { node: unconfirmed }, node.clock.now());
+    }
+}
+
+/// Raises an alarm while a leader contradicts what is committed here, and ends it when none does any more.
+fn watch_contradiction(node: &Node) {
+    match node.consensus.contradicted_by() {
+        Some(leader) => node.alarms.raise(AlarmKind::MembersSetBack { leader: leader.0 }, node.clock.now()),
+        None => node.alarms.end(|kind| matches!(kind, AlarmKind::MembersSetBack { .. })),
     }
 }
 

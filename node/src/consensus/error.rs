@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kho_storage::{codec::CodecError, error::StorageError, ids::NodeId, log_db::LogDbError};
+use kho_storage::{codec::CodecError, error::StorageError, ids::NodeId, log_db::LogDbError, stream::SignedHead};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -136,6 +136,13 @@ pub enum PeerRefusal {
     NotConfirmed(NodeId),
     #[error("it is fresh, and the node that greeted it named no member {0}; start it again, or add it with `kho node add`")]
     NotInvited(NodeId),
+    #[error(
+        "the site has noted that this node's disk no longer holds what it had acknowledged: it takes part no more. Remove it with `kho node remove` and add a fresh node under a new id"
+    )]
+    SenderTurnedBack,
+    /// With the newest heads of this site's own that it holds.
+    #[error("it holds entries that were committed and that this node's log contradicts: the nodes that agree now were set back")]
+    FurtherHere { heads: Vec<SignedHead> },
 }
 
 /// Why a request to a peer got no reply.

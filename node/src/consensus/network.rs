@@ -24,6 +24,7 @@ use super::{
         wire::Subject,
     },
     snapshot::{self, SnapshotStore},
+    turned_back::TurnedBack,
     types::{AppendRequest, AppendResponse, SiteNode, SiteRaft, Snapshot, SnapshotResponse, Vote, VoteRequest, VoteResponse},
 };
 
@@ -38,6 +39,7 @@ pub(super) struct Network {
     pub log_tail: Arc<LogTail>,
     pub snapshot_store: Arc<SnapshotStore>,
     pub acknowledged: Arc<Acknowledged>,
+    pub turned_back: TurnedBack,
 }
 
 /// One task's client for one peer.
@@ -46,6 +48,7 @@ pub(super) struct PeerNetwork {
     log_tail: Arc<LogTail>,
     snapshot_store: Arc<SnapshotStore>,
     acknowledged: Arc<Acknowledged>,
+    turned_back: TurnedBack,
     target: PeerTarget,
     pipeline: AppendPipeline,
     notices: CommitNotices,
@@ -62,10 +65,18 @@ impl RaftNetworkFactory<SiteRaft> for Network {
             log_tail: Arc::clone(&self.log_tail),
             snapshot_store: Arc::clone(&self.snapshot_store),
             acknowledged: Arc::clone(&self.acknowledged),
+            turned_back: self.turned_back.clone(),
             target,
             pipeline,
             notices: CommitNotices::default(),
         }
+    }
+}
+
+impl PeerNetwork {
+    /// A node whose disk was turned back is left alone, by every leader: its acknowledgements and votes count for nothing.
+    fn refuse_turned_back(&self) -> Result<(), PeerError> {
+        if self.turned_back.holds(&self.target) { Err(PeerError::Refused(PeerRefusal::LogTurnedBack)) } else { Ok(()) }
     }
 }
 
@@ -84,22 +95,31 @@ fn sorted(error: PeerError) -> RPCError<u64, SiteNode, RaftError<u64>> {
 
 impl RaftNetwork<SiteRaft> for PeerNetwork {
     async fn append_entries(&mut self, rpc: AppendRequest, _option: RPCOption) -> RpcResult<AppendResponse> {
+        self.refuse_turned_back().map_err(sorted)?;
         if self.notices.may_wait(&rpc, Instant::now()) {
             self.notices.defer(rpc, &self.peers, &self.log_tail, &self.target);
             return Ok(AppendResponse::Success);
         }
         self.notices.clear_deferred();
         let sent = SentRequest::of(&rpc);
-        let response = self.pipeline.append(rpc).await.map_err(sorted)?;
+        let response = self.pipeline.append(rpc).await.map_err(|error| {
+            if let PeerError::Refused(PeerRefusal::FurtherHere { heads }) = &error {
+                self.turned_back.note_further(&self.target, heads);
+            }
+            sorted(error)
+        })?;
         if self.acknowledged.is_consistent(self.target.node, sent.vote, sent.previous, sent.end, &response) {
             self.notices.note_response(sent, &response, Instant::now());
             return Ok(response);
         }
         tracing::error!(node = %self.target.node, "{}", PeerRefusal::LogTurnedBack);
+        self.turned_back.note(&self.target);
         Err(sorted(PeerError::Refused(PeerRefusal::LogTurnedBack)))
     }
 
     async fn vote(&mut self, rpc: VoteRequest, _option: RPCOption) -> RpcResult<VoteResponse> {
+        // A vote that was forgotten can be given twice.
+        self.refuse_turned_back().map_err(sorted)?;
         let body = codec::encode(&rpc).map_err(|e| sorted(e.into()))?;
         let reply = self.peers.call(&self.target, Subject::Vote, &body).await.map_err(sorted)?;
         codec::decode(&reply).map_err(|e| sorted(e.into()))
@@ -112,6 +132,7 @@ impl RaftNetwork<SiteRaft> for PeerNetwork {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse, StreamingError<SiteRaft, Fatal<u64>>> {
+        self.refuse_turned_back().map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))?;
         let sending = self.snapshot_store.begin_sending(snapshot.meta.last_log_id.map_or(0, |id| id.index));
         let sent = tokio::select! {
             closed = cancel => return Err(closed.into()),

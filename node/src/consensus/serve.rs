@@ -80,7 +80,10 @@ impl Consensus {
             peer,
             sender_disk: self.known_disk(envelope.from),
         };
-        if let Err(refusal) = wire::judge(&envelope, &here).and_then(|()| self.admit(envelope.subject, peer.1)) {
+        let admitted = wire::judge(&envelope, &here)
+            .and_then(|()| self.admit(envelope.subject, peer.1))
+            .and_then(|()| self.refuse_turned_back(&envelope));
+        if let Err(refusal) = admitted {
             tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's request was refused");
             return match envelope.subject {
                 Subject::Snapshot => wire::send_head(sender, &Reply::Refused(refusal)).await,
@@ -110,7 +113,7 @@ impl Consensus {
     async fn reply(&self, peer: NodeId, subject: Subject, body: Vec<u8>) -> Result<Vec<u8>, PeerRefusal> {
         let malformed = |e: codec::CodecError| PeerRefusal::Malformed(e.to_string());
         let reply = match subject {
-            Subject::AppendEntries => self.append(codec::decode(&body).map_err(malformed)?).await?,
+            Subject::AppendEntries => self.append(peer, codec::decode(&body).map_err(malformed)?).await?,
             Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
             Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
             Subject::Clock => codec::encode(&machine_time()),
@@ -139,7 +142,8 @@ impl Consensus {
         reply.map_err(malformed)
     }
 
-    async fn append(&self, request: AppendRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+    async fn append(&self, leader: NodeId, request: AppendRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+        self.refuse_contradiction(leader, &request)?;
         let end = end_of(&request);
         let response = self.raft.append_entries(request).await.map_err(|e| PeerRefusal::NodeStopped(e.to_string()))?;
         if !matches!(response, AppendResponse::HigherVote(_)) {
@@ -208,6 +212,11 @@ impl Consensus {
                 Err(PeerRefusal::NotConfirmed(sender))
             }
         }
+    }
+
+    /// Refuses a node whose disk no longer holds what it had acknowledged, as the site has noted.
+    fn refuse_turned_back(&self, envelope: &Envelope) -> Result<(), PeerRefusal> {
+        if self.turned_back.knows(envelope.from, envelope.from_disk) { Err(PeerRefusal::SenderTurnedBack) } else { Ok(()) }
     }
 
     fn known_disk(&self, node: NodeId) -> Option<DiskId> {

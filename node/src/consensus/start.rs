@@ -31,6 +31,7 @@ use super::{
     snapshot::{SnapshotReceiver, SnapshotStore},
     state_machine::{StateMachine, position_of},
     status::Leadership,
+    turned_back::{TurnedBack, note_reports},
     types::{Raft, StoreError, Vote},
 };
 use crate::task_watch::TaskWatch;
@@ -57,17 +58,20 @@ impl Consensus {
         apply_committed(&mut log, &mut state).await?;
         step_down_on_restart(&mut log, config.node).await?;
 
+        let (turned_back, reports) = TurnedBack::of(Arc::clone(&warehouse));
         let network = Network {
             peers: Arc::clone(&peers),
             log_tail: Arc::clone(&log_tail),
             snapshot_store: Arc::clone(&parts.snapshot_store),
             acknowledged: Arc::default(),
+            turned_back: turned_back.clone(),
         };
         let settings = Arc::new(config::raft_config(&config.group)?);
         let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
         // Until openraft has told its state once, this node would take itself for a fresh one, which may be greeted and led by anybody.
         raft.is_initialized().await.map_err(|e| StartError::Consensus(e.to_string()))?;
 
+        let parts_log = Arc::clone(&parts.log);
         let keeper = LogKeeper {
             raft: raft.clone(),
             log: parts.log,
@@ -86,6 +90,7 @@ impl Consensus {
         tasks.spawn_until_stop("elections", elections.run());
         let own_membership = watch_own_membership(raft.clone(), Arc::clone(&peers), Arc::clone(&election_timer));
         tasks.spawn_until_stop("watches its own membership", own_membership);
+        tasks.spawn_until_stop("notes nodes that were turned back", note_reports(raft.clone(), turned_back.clone(), reports));
         Ok(Arc::new(Self {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
@@ -98,6 +103,9 @@ impl Consensus {
             election_timer,
             log_tail,
             log_stall_injector,
+            turned_back,
+            contradicted: parking_lot::Mutex::new(None),
+            log: parts_log,
             warehouse,
             proposed_bytes: Semaphore::new(config.limits.proposed_bytes_max as usize),
             proposed_commands: Semaphore::new(config.limits.proposed_commands_max as usize),

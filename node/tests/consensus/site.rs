@@ -224,6 +224,18 @@ impl TestNode {
         self.dir = empty_disk(&self.group, self.id);
     }
 
+    /// A copy of the stopped node's disk, as a machine image is.
+    pub fn image(&self) -> TempDir {
+        assert!(self.running.is_none());
+        copied(self.dir.path())
+    }
+
+    /// Puts such a copy in the place of the disk.
+    pub fn set_back(&mut self, image: &TempDir) {
+        assert!(self.running.is_none());
+        self.dir = copied(image.path());
+    }
+
     /// Loses the consensus' directory but not the state.
     pub fn lose_log(&mut self) {
         assert!(self.running.is_none());
@@ -260,6 +272,13 @@ impl TestNode {
     pub fn origin(&self) -> Option<OriginState> {
         self.warehouse().origin(ORIGIN).expect("a good disk")
     }
+}
+
+fn copied(from: &std::path::Path) -> TempDir {
+    let to = tempfile::tempdir().expect("a directory");
+    let copied = std::process::Command::new("cp").arg("-a").arg(from.join(".")).arg(to.path()).status().expect("cp runs");
+    assert!(copied.success());
+    to
 }
 
 /// An empty disk of which somebody said that the node's first start is on it.

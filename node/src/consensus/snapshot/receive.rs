@@ -63,6 +63,12 @@ impl SnapshotReceiver {
             wire::send(sender, &Reply::Installed { vote: held_vote }).await?;
             return Ok(sender.finish().map_err(WireError::from)?);
         }
+        let applied = self.raft.metrics().borrow().last_applied.map(|id| id.index);
+        if offer.meta.last_log_id.map(|id| id.index) < applied {
+            // Nothing of what is applied is ever given up for less.
+            wire::send(sender, &Reply::Refused(PeerRefusal::FurtherHere { heads: vec![] })).await?;
+            return Ok(());
+        }
         let Ok(_turn) = self.one_at_a_time.try_lock() else {
             wire::send(sender, &Reply::Refused(PeerRefusal::Busy)).await?;
             return Ok(());
