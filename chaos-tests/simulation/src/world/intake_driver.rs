@@ -62,20 +62,22 @@ impl World {
             IntakeAction::Propose { id, command } => self.propose(parent, Proposer::Intake { link: number, id }, &command),
             IntakeAction::Close { .. } => self.parent_closes(number),
             IntakeAction::KeepEvidence(evidence) => self.violated(format!("honest bytes were taken for an attack: {}", evidence.refusal)),
-            IntakeAction::RaiseAlarm(alarm) => self.intake_alarms(parent, &alarm),
+            IntakeAction::RaiseAlarm(alarm) => self.intake_alarms(number, parent, &alarm),
             IntakeAction::ChildCaughtUp { .. } => self.counts.step(Step::ChildCaughtUp),
         }
     }
 
-    fn intake_alarms(&mut self, parent: SiteId, alarm: &IntakeAlarm) {
+    fn intake_alarms(&mut self, number: LinkNo, parent: SiteId, alarm: &IntakeAlarm) {
+        let is_old_machine = self.links.get(&number).is_some_and(|link| matches!(link.caller, Caller::OtherEpoch { .. }));
         match alarm {
             IntakeAlarm::StreamRefused {
                 origin,
                 refusal: Refusal::Forked { .. } | Refusal::BadChain { .. } | Refusal::DigestMismatch { .. },
                 ..
             } => self.ledger.note_alarm(*origin, HistoryAlarm::Refused),
-            // A child that is a step behind what it just sent by another path says so only where disks came back older.
-            IntakeAlarm::ChildSetBack { origin, .. } if self.ledger.rolled_back.contains(&SiteId(origin.0)) => {
+            // A child that is a step behind what it just sent by another path says so only where disks came back older, or where it is
+            // an old machine that holds nothing of the site's own stream.
+            IntakeAlarm::ChildSetBack { origin, .. } if is_old_machine || self.ledger.rolled_back.contains(&SiteId(origin.0)) => {
                 self.counts.step(Step::AlarmChildSetBack);
             }
             IntakeAlarm::ChildSetBack { .. } => {
