@@ -81,6 +81,7 @@ pub const ALL: &[Move] = &[
     at("stream", "unknown", "caught up"),
     at("stream", "unknown", "parent ahead"),
     at("stream", "unknown", "transferring"),
+    at("stream", "unknown", "parked"),
     at("stream", "sending", "unknown"),
     at("stream", "sending", "caught up"),
     at("stream", "sending", "waiting"),
