@@ -46,7 +46,7 @@ pub enum Command {
     NoteTurnedBack { site_time: SiteTime, node: NodeId, disk: u64 },
 }
 
-/// Who showed this site a head of its own. Nothing rests on it but what an operator reads: the head itself is signed.
+/// Who showed this site a head of its own. The head itself is signed; what the shower acknowledged of this history before is agreed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShownBy {
     /// A parent or another site.

@@ -49,7 +49,7 @@ pub struct SetBack {
     /// Cursor of the stream here when the word came, and the chain hash there: nothing was entered since.
     pub stood: StreamSeq,
     pub chain: Hash32,
-    /// Last batch that both histories surely have: the parent acknowledged it in this one. 0: none.
+    /// Last batch that both histories surely have: whoever showed a head had acknowledged it in this one. 0: none.
     pub agreed: StreamSeq,
     /// First batch that surely differs, when a segment of the shown history was compared.
     pub differs_at: Option<StreamSeq>,
@@ -264,8 +264,9 @@ fn note_shown(db: &Db, shown: &Shown<'_>, state: &OriginState, set: &mut WriteSe
         return Ok(());
     }
     let known: Option<SetBack> = read_meta(db, &Meta::SetBack(head.origin))?;
+    let agreed = acknowledged(db, head.origin, state, shown.shown_by)?;
     let mut noted = match known {
-        Some(known) => known,
+        Some(known) => SetBack { agreed: known.agreed.min(agreed), ..known },
         None => SetBack {
             furthest: shown.signed.clone(),
             others: vec![],
@@ -273,7 +274,7 @@ fn note_shown(db: &Db, shown: &Shown<'_>, state: &OriginState, set: &mut WriteSe
             noted_at: shown.site_time,
             stood: state.next,
             chain: state.chain,
-            agreed: acknowledged(db, head.origin, state)?,
+            agreed,
             differs_at: None,
         },
     };
@@ -309,22 +310,25 @@ fn position_of(db: &Db, state: &OriginState, signed: &SignedHead) -> Result<Head
     })
 }
 
-/// Last batch of the origin that a parent acknowledged in the history that is held.
-fn acknowledged(db: &Db, origin: OriginId, state: &OriginState) -> Result<StreamSeq, StorageError> {
+/// Last batch of the origin that whoever shows a head acknowledged in the history that is held: the site itself, and otherwise every parent
+/// that acknowledged any. What another parent acknowledged says nothing: it may have been given this history alone.
+fn acknowledged(db: &Db, origin: OriginId, state: &OriginState, shown_by: ShownBy) -> Result<StreamSeq, StorageError> {
     let (from, to) = MetaKind::Parent.range();
-    let mut last = StreamSeq(0);
+    let mut agreed: Option<StreamSeq> = None;
     db.view().scan(Space::Meta, &from, &to, |key, value| {
-        if let Some(meta @ Meta::Parent(_, of)) = Meta::decode(key)
+        if let Some(meta @ Meta::Parent(parent, of)) = Meta::decode(key)
             && of == origin
+            && !matches!(shown_by, ShownBy::Site(site) if site != parent)
         {
             let cursor: ParentCursor = decode_meta(&meta, value)?;
             if cursor.epoch == state.epoch {
-                last = last.max(cursor.next.previous());
+                let held = cursor.next.previous();
+                agreed = Some(agreed.map_or(held, |agreed| agreed.min(held)));
             }
         }
         Ok(true)
     })?;
-    Ok(last.min(state.last()))
+    Ok(agreed.unwrap_or(StreamSeq(0)).min(state.last()))
 }
 
 /// Whether the stream, grown from `before` by the segment, has come to the head that was shown, or passes through it.

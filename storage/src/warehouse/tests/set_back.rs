@@ -50,6 +50,17 @@ fn promise_2_a_site_that_was_set_back_acknowledges_nothing_that_cannot_go_up() {
 }
 
 #[test]
+fn promise_2_what_another_parent_acknowledged_does_not_make_a_branch_good() {
+    let tree = Tree::new();
+    let (mut older, province) = set_back(&tree);
+    let Command::NoteSetBack { site_time, signed, .. } = shown(&province) else { unreachable!("it is one") };
+    let other = ShownBy::Site(SiteId(9));
+    assert_eq!(older.apply(&Command::NoteSetBack { site_time, shown_by: other, signed }), Outcome::Recorded);
+    assert_eq!(entered(&mut older, "1", "a"), WriteOutcome::SetBack, "site 9 never acknowledged it");
+    assert_eq!(noted(&older).map(|noted| noted.agreed), Some(StreamSeq(0)));
+}
+
+#[test]
 fn promise_3_what_comes_back_from_the_parent_ends_the_set_back_and_is_not_entered_again_by_a_retry() {
     let tree = Tree::new();
     let (mut older, province) = set_back(&tree);
