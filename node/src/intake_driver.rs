@@ -269,7 +269,7 @@ async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>, authored: Vec<Ori
             .collect();
         let mut heads = Vec::with_capacity(authored.len());
         for origin in &authored {
-            heads.extend(node.newest_head(*origin)?.map(|(_, head)| head));
+            heads.extend(node.furthest_head(*origin)?);
         }
         Ok::<_, kho_storage::error::StorageError>(CursorsHeld { cursors, transfers, heads })
     };

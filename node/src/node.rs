@@ -101,6 +101,14 @@ impl Node {
         })
     }
 
+    /// The furthest head of an origin that this site can show to its author.
+    pub fn furthest_head(&self, origin: OriginId) -> Result<Option<SignedHead>, StorageError> {
+        self.warehouse.read(|reading| match reading.origin(origin)? {
+            Some(state) => reading.furthest_head(origin, &state),
+            None => Ok(None),
+        })
+    }
+
     /// Raises an alarm when an adopted head lies in this node's future, and ends it when one of the same origin does not.
     pub fn watch_clock_of(&self, head: &Head) {
         let (origin, now) = (head.origin.0, self.clock.now());

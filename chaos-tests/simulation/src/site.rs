@@ -203,6 +203,12 @@ impl Site {
         self.disk.warehouse.read(|reading| reading.newest_head(origin, &state)).expect("a memory does not fail")
     }
 
+    /// The head that the site shows to the author of `origin`.
+    pub fn furthest_head(&self, origin: OriginId) -> Option<SignedHead> {
+        let state = self.disk.origin(origin)?;
+        self.disk.warehouse.read(|reading| reading.furthest_head(origin, &state)).expect("a memory does not fail")
+    }
+
     pub fn origins(&self) -> Vec<OriginId> {
         self.disk.warehouse.origins().expect("a memory does not fail").into_iter().map(|(origin, _)| origin).collect()
     }

@@ -169,6 +169,16 @@ impl ReadView<'_> {
         }
     }
 
+    /// The furthest head of an origin that this site can show: of its stream, or of a transfer that has not ended yet. It proves how far
+    /// the author stood.
+    pub fn furthest_head(&self, origin: OriginId, state: &OriginState) -> Result<Option<SignedHead>, StorageError> {
+        let place = |seq| Meta::Head(origin, state.epoch.number, seq).encode();
+        let Some((key, value)) = self.view.last_before(Space::Meta, &place(StreamSeq(0)), &place(StreamSeq(u64::MAX)))? else {
+            return Ok(None);
+        };
+        Meta::decode(&key).map(|meta| decode_meta(&meta, &value)).transpose()
+    }
+
     /// A row by key.
     pub fn row(&self, origin: OriginId, state: &OriginState, table: TableId, key: &[u8]) -> Result<Option<Row>, StorageError> {
         let stored = keys::row(table, origin, state.generation, key);

@@ -251,7 +251,7 @@ impl Site {
         let mut heads = Vec::new();
         for origin in authored {
             heads.extend(self.warehouse.read(|reading| match reading.origin(*origin)? {
-                Some(state) => reading.newest_head(*origin, &state),
+                Some(state) => reading.furthest_head(*origin, &state),
                 None => Ok(None),
             })?);
         }

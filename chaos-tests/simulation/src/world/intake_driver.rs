@@ -134,7 +134,7 @@ impl World {
             let cursors = origins.iter().filter_map(|origin| Some(site.disk.origin(*origin)?.cursor(*origin))).collect();
             let transfers = site.disk.warehouse.transfers().expect("a memory does not fail");
             let transfers = transfers.iter().filter(|transfer| origins.contains(&transfer.start.origin)).map(Transfer::status).collect();
-            let heads = authored.iter().filter_map(|origin| site.newest_head(*origin)).collect();
+            let heads = authored.iter().filter_map(|origin| site.furthest_head(*origin)).collect();
             Ok(CursorsHeld { cursors, transfers, heads })
         };
         self.notify_intake(number, IntakeInput::CursorsRead(result));

@@ -12,6 +12,7 @@ use crate::{
     agenda::{Event, Proposer, Term},
     counts::{Fault, Step},
     disk::Disk,
+    ledger::HistoryAlarm,
     tree,
 };
 
@@ -42,6 +43,7 @@ impl World {
         }
         self.counts.step(if signed.head.seq < noted.stood { Step::SetBackElsewhere } else { Step::SetBackNoted });
         self.ledger.word_came(origin, signed.head.chain);
+        self.ledger.note_alarm(origin, HistoryAlarm::SetBack);
         if self.dice.chance(3, 4) {
             let ms = self.dice.between(CARRIED_MS.0, CARRIED_MS.1);
             self.after(ms, Event::CarryBundle(id));

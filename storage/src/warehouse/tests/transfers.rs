@@ -207,6 +207,21 @@ fn promise_7_a_transfer_of_what_its_author_has_lost_since_gives_way_to_a_new_one
 }
 
 #[test]
+fn promise_6_a_transfer_under_way_shows_its_author_how_far_it_stood() {
+    let tree = Tree::new();
+    let (district, mut province) = (trimmed_district(&tree), tree.node("p", 2));
+    begin(&mut province, &district);
+    province.apply(&Command::AdoptPiece { piece: piece_of(&district, &RowPlace::default(), usize::MAX) });
+    let outcome = province.apply(&tree.adopt(one(&district, 6)));
+    assert!(matches!(outcome, Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(7), .. })), "{outcome:?}");
+    let state = province.state();
+    let (newest, furthest) =
+        province.warehouse.read(|read| Ok((read.newest_head(DISTRICT, &state)?, read.furthest_head(DISTRICT, &state)?))).expect("reads");
+    assert_eq!(newest, None, "nothing of the stream itself is held");
+    assert_eq!(furthest, Some(one(&district, 6).head));
+}
+
+#[test]
 fn promise_4_a_signed_row_with_values_that_no_entry_lets_in_is_adopted_counted_and_stops_no_node() {
     let tree = Tree::new();
     let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
