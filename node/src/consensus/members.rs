@@ -95,7 +95,13 @@ impl Consensus {
         }
         founding.join(incarnation).map_err(|error| MembersError::Fatal { why: error.to_string() })?;
         match self.raft.initialize(records).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                // What says that this node is no longer fresh follows a moment later; the founding itself stands.
+                let is_logged =
+                    self.raft.wait(Some(HELLO_TIMEOUT)).metrics(|metrics| metrics.last_log_index.is_some(), "the founding entry");
+                let _ = is_logged.await;
+                Ok(())
+            }
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(MembersError::AlreadyInitialised),
             Err(RaftError::APIError(InitializeError::NotInMembers(_))) => Err(MembersError::NotAMember(self.node())),
             Err(RaftError::Fatal(fatal)) => Err(MembersError::Fatal { why: fatal.to_string() }),
