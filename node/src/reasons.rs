@@ -43,6 +43,7 @@ pub fn refusal(refusal: &Refusal) -> Reason {
         Refusal::Register(why) => vec![("error", name(why))],
         Refusal::Transfer { origin, why } => vec![("origin", name(origin)), ("error", name(why))],
         Refusal::NoRegister => vec![],
+        Refusal::AboveLevel { command, site } => vec![("command", name(command)), ("site", name(site))],
         Refusal::OffPath { origin, site } | Refusal::OnPath { origin, site } => vec![("origin", name(origin)), ("site", name(site))],
     };
     Reason::new("refusal", refusal.code(), arguments, refusal)
@@ -165,7 +166,10 @@ mod tests {
         frames::{Cursor, FrameId, FrameKind, PROTOCOL_VERSIONS, ViolationDetail},
         uplink::{DialFailure, LinkWait},
     };
-    use kho_storage::ids::{Epoch, NodeId, SiteId};
+    use kho_storage::{
+        ids::{Epoch, NodeId, SiteId},
+        level::Level,
+    };
 
     use super::*;
 
@@ -188,6 +192,7 @@ mod tests {
             Refusal::Transfer { origin, why: why() },
             Refusal::NoRegister,
             Refusal::OffPath { origin, site: SiteId(4) },
+            Refusal::AboveLevel { command: Level::TEST, site: Level::FOUNDING },
             Refusal::OnPath { origin, site: SiteId(4) },
         ];
         refusals.extend(StopReason::ALL.map(|reason| Refusal::Stopped { origin, seq, reason }));

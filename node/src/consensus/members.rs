@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kho_storage::{codec, ids::NodeId};
+use kho_storage::{codec, ids::NodeId, level::Level};
 use openraft::{
     ChangeMembers,
     error::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError},
@@ -41,12 +41,24 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(120);
 /// A learner this close to the end of the log has caught up.
 const CAUGHT_UP_ENTRIES: u64 = 50;
 
-/// A change as it travels to the leader.
+/// A change, of the members or of what all of them have to support, as it travels to the leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum MembersChange {
-    AddLearner { node: NodeId, address: NodeAddress },
-    SetVoters { voters: BTreeSet<NodeId> },
-    Remove { node: NodeId },
+    AddLearner {
+        node: NodeId,
+        address: NodeAddress,
+    },
+    SetVoters {
+        voters: BTreeSet<NodeId>,
+    },
+    Remove {
+        node: NodeId,
+    },
+    /// Raises the level of the site; with `dry_run` it is only checked whether that could be done.
+    RaiseLevel {
+        to: Level,
+        dry_run: bool,
+    },
 }
 
 /// What became of a change at the leader.
@@ -137,7 +149,7 @@ impl Consensus {
     }
 
     /// Passes a change to the leader, wherever it is.
-    async fn change(&self, change: MembersChange) -> Result<(), MembersError> {
+    pub(super) async fn change(&self, change: MembersChange) -> Result<(), MembersError> {
         let deadline = Instant::now() + LEADER_TIMEOUT;
         let mut why = String::from("none is known");
         let removed = match change {
@@ -192,6 +204,7 @@ impl Consensus {
             MembersChange::AddLearner { node, address } => self.add_here(node, &address).await,
             MembersChange::SetVoters { voters } => self.set_voters_here(voters).await,
             MembersChange::Remove { node } => self.remove_here(node).await,
+            MembersChange::RaiseLevel { to, dry_run } => self.raise_here(to, dry_run).await,
         };
         match done {
             Ok(()) => ChangeReply::Done,
@@ -210,6 +223,11 @@ impl Consensus {
         }
         let named = membership.nodes().map(|(id, _)| NodeId(*id)).chain([node]).collect();
         let hello = self.greet_fresh(node, address, named).await?;
+        // Who could not apply what stands in the log is not taken in.
+        let (level, supported) = (self.warehouse.level(), hello.levels);
+        if !supported.holds(level) {
+            return Err(MembersError::LevelNotSupported { node, level, supported }.into());
+        }
         let own = self.peers.local().founding.incarnation();
         let Some(incarnation) = own.filter(|_| hello.incarnation.is_none() || hello.incarnation == own) else {
             return Err(MembersError::NotFresh(node).into());
@@ -362,7 +380,7 @@ impl Consensus {
     }
 }
 
-enum NotDone {
+pub(super) enum NotDone {
     NotLeader,
     Failed(MembersError),
 }
@@ -373,6 +391,6 @@ impl From<MembersError> for NotDone {
     }
 }
 
-fn voters_of(membership: &StoredMembership) -> BTreeSet<NodeId> {
+pub(super) fn voters_of(membership: &StoredMembership) -> BTreeSet<NodeId> {
     membership.voter_ids().map(NodeId).collect()
 }

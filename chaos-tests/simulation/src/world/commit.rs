@@ -101,7 +101,11 @@ impl World {
             Command::BeginTransfer { start, .. } => vec![start.origin],
             Command::AdoptPiece { piece } => vec![piece.origin],
             Command::Trim { .. } | Command::ConfirmTime { .. } => self.site(id).origins(),
-            Command::AdoptRegister { .. } | Command::RecordParent { .. } | Command::NoteTurnedBack { .. } => vec![],
+            Command::AdoptRegister { .. }
+            | Command::RecordParent { .. }
+            | Command::NoteTurnedBack { .. }
+            | Command::RaiseLevel { .. }
+            | Command::NoteTest { .. } => vec![],
         }
     }
 
