@@ -78,7 +78,7 @@ pub use types::{DiskId, GroupId, NodeAddress};
 
 use std::{sync::Arc, time::Instant};
 
-use kho_storage::{ids::NodeId, log_db::LogDb, warehouse::Warehouse};
+use kho_storage::{ids::NodeId, level::Level, log_db::LogDb, warehouse::Warehouse};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -110,6 +110,7 @@ pub struct Consensus {
     proposed_commands: Semaphore,
     received_bytes: Semaphore,
     changing_members: tokio::sync::Mutex<()>,
+    parent_level: Mutex<Option<Level>>,
     leadership: watch::Receiver<Leadership>,
     failed: watch::Receiver<Option<String>>,
     stopping: CancellationToken,

@@ -27,6 +27,13 @@ impl Level {
     pub const TEST: Self = Self(2);
 }
 
+/// As founded.
+impl Default for Level {
+    fn default() -> Self {
+        Self::FOUNDING
+    }
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -57,10 +64,10 @@ impl LevelRange {
     }
 }
 
-/// As people read it: `1`, or `1 to 2`.
+/// As people read it in any language: `1`, or `1-2`.
 impl fmt::Display for LevelRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.min == self.max { write!(f, "{}", self.min) } else { write!(f, "{} to {}", self.min, self.max) }
+        if self.min == self.max { write!(f, "{}", self.min) } else { write!(f, "{}-{}", self.min, self.max) }
     }
 }
 
@@ -85,12 +92,6 @@ impl LevelOffer {
 impl Default for LevelOffer {
     fn default() -> Self {
         Self { supported: SUPPORTED, level: Level::FOUNDING }
-    }
-}
-
-impl fmt::Display for LevelOffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "level {} (its build supports {})", self.level, self.supported)
     }
 }
 

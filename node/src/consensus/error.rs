@@ -101,6 +101,10 @@ pub enum MembersError {
     LevelsUnknown { node: NodeId, why: String },
     #[error("the site works at level {held} already, and a level is never lowered to {to}")]
     LevelHigher { held: Level, to: Level },
+    #[error("the parent works at level {parent}; raise it to level {to} first, see `kho upgrade status` there")]
+    ParentLower { parent: Level, to: Level },
+    #[error("at which level the parent works is not known: no link to it stands; see `kho status`")]
+    ParentLevelUnknown,
     #[error("another change of the members is under way; wait for it, see `kho status`")]
     InProgress,
     #[error("node {node} was added but has not caught up: it holds entry {matched} of {wanted}; it goes on by itself, see `kho status`")]

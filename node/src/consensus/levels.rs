@@ -1,7 +1,7 @@
 //! The level of the site: which levels its members support, and raising it.
 //!
 //! The leader asks every member, voters and learners, at the time: what was known before says nothing about a node that was rolled back
-//! since. A node that is rolled back after it was asked stops when it would apply the new level, before it applies anything beyond.
+//! since. A site with a parent follows it, so that no stream holds what an ancestor can't adopt. A node that is rolled back after it was asked stops when it would apply the new level, before it applies anything beyond.
 
 use std::time::{Duration, Instant};
 
@@ -63,10 +63,27 @@ impl Consensus {
         self.change(MembersChange::RaiseLevel { to, dry_run }).await
     }
 
+    /// Says at which level the parent's site works; `None` while no link to it stands.
+    pub fn note_parent_level(&self, level: Option<Level>) {
+        *self.parent_level.lock() = level;
+    }
+
+    fn has_parent(&self) -> bool {
+        let register = self.warehouse.register();
+        register.and_then(|register| register.site(self.warehouse.site()).map(|site| !site.parents.is_empty())).unwrap_or(false)
+    }
+
     pub(super) async fn raise_here(&self, to: Level, dry_run: bool) -> Result<(), NotDone> {
         let held = self.warehouse.level();
         if to < held {
             return Err(MembersError::LevelHigher { held, to }.into());
+        }
+        if self.has_parent() && to > held {
+            match *self.parent_level.lock() {
+                Some(parent) if parent >= to => {}
+                Some(parent) => return Err(MembersError::ParentLower { parent, to }.into()),
+                None => return Err(MembersError::ParentLevelUnknown.into()),
+            }
         }
         for member in self.member_levels().await {
             let node = member.node;

@@ -90,6 +90,7 @@ impl Consensus {
                 self.disk()
             } else {
                 let hello = self.greet_fresh(*node, address, named.clone()).await?;
+                self.check_supports(*node, &hello)?;
                 // An earlier attempt may have come so far; two that met in different nodes can't be made one.
                 if incarnation.is_some() && hello.incarnation.is_some() && incarnation != hello.incarnation {
                     return Err(MembersError::NotFresh(*node));
@@ -223,11 +224,7 @@ impl Consensus {
         }
         let named = membership.nodes().map(|(id, _)| NodeId(*id)).chain([node]).collect();
         let hello = self.greet_fresh(node, address, named).await?;
-        // Who could not apply what stands in the log is not taken in.
-        let (level, supported) = (self.warehouse.level(), hello.levels);
-        if !supported.holds(level) {
-            return Err(MembersError::LevelNotSupported { node, level, supported }.into());
-        }
+        self.check_supports(node, &hello)?;
         let own = self.peers.local().founding.incarnation();
         let Some(incarnation) = own.filter(|_| hello.incarnation.is_none() || hello.incarnation == own) else {
             return Err(MembersError::NotFresh(node).into());
@@ -313,6 +310,12 @@ impl Consensus {
                 Ok(Err(_)) => sleep(PAUSE).await,
             }
         }
+    }
+
+    /// Who could not apply what stands in the log is not taken in.
+    fn check_supports(&self, node: NodeId, hello: &HelloReply) -> Result<(), MembersError> {
+        let (level, supported) = (self.warehouse.level(), hello.levels);
+        if supported.holds(level) { Ok(()) } else { Err(MembersError::LevelNotSupported { node, level, supported }) }
     }
 
     /// Has a fresh node write the site's founding onto its disk.

@@ -120,6 +120,7 @@ impl Consensus {
             received_bytes: Semaphore::new(config.limits.received_bytes_max as usize),
             limits: config.limits,
             changing_members: tokio::sync::Mutex::new(()),
+            parent_level: parking_lot::Mutex::new(None),
             leadership,
             failed,
             stopping,

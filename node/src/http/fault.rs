@@ -73,6 +73,8 @@ kho_messages::reportable! {
         LeaderOlder { detail: String } = "above_level" as "leader_older",
         LevelNotSupported { node: Ordinal, level: Ordinal, supported: String } = "level_not_raised" as "level_not_supported",
         LevelsUnknown { node: Ordinal, detail: String } = "level_not_raised" as "levels_unknown",
+        ParentLower { held: Ordinal, level: Ordinal } = "level_not_raised" as "parent_lower",
+        ParentLevelUnknown {} = "level_not_raised" as "parent_level_unknown",
         LevelHigher { held: Ordinal, level: Ordinal } = "level_not_raised" as "level_higher",
 
         BatchNotKept { origin: Ordinal, batch: Ordinal } = "not_kept",
@@ -223,6 +225,8 @@ impl From<MembersError> for RequestFault {
             }
             MembersError::LevelsUnknown { node, why } => Self::LevelsUnknown { node: number(node), detail: why },
             MembersError::LevelHigher { held, to } => Self::LevelHigher { held: Ordinal(held.0.into()), level: Ordinal(to.0.into()) },
+            MembersError::ParentLower { parent, to } => Self::ParentLower { held: Ordinal(parent.0.into()), level: Ordinal(to.0.into()) },
+            MembersError::ParentLevelUnknown => Self::ParentLevelUnknown {},
             MembersError::NoLeader { why, .. } => Self::LeadershipUnconfirmed { detail: why },
             MembersError::Fatal { why } => Self::NodeStopped { detail: why },
         }

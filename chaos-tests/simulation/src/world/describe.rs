@@ -62,6 +62,7 @@ fn child_frame(frame: &ChildFrame) -> String {
         }
         ChildFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
         ChildFrame::Clock(time) => format!("Clock {time}"),
+        ChildFrame::TestLevel => "TestLevel".into(),
     }
 }
 

@@ -117,7 +117,7 @@ impl World {
             ChildFrame::Streams(_) => self.counts.step(Step::StreamsSent),
             ChildFrame::TransferStart { .. } => self.counts.step(Step::TransferStartSent),
             ChildFrame::Piece { .. } => self.counts.step(Step::PieceSent),
-            ChildFrame::Segment { .. } | ChildFrame::Hello(_) | ChildFrame::Goodbye(_) | ChildFrame::Clock(_) => {}
+            ChildFrame::Segment { .. } | ChildFrame::Hello(_) | ChildFrame::Goodbye(_) | ChildFrame::Clock(_) | ChildFrame::TestLevel => {}
         }
     }
 

@@ -107,6 +107,10 @@ request-level_not_supported = node { $node } supports level { $supported }, not 
     .hint = install a newer Kho on node { $node }, see `kho upgrade status`
 request-levels_unknown = which levels node { $node } supports is not known: { $detail }
     .hint = start the node, or remove it with `kho node remove`; see `kho upgrade status`
+request-parent_lower = the parent works at level { $held }; a site is never raised above its parent
+    .hint = raise the parent to level { $level } first, see `kho upgrade status` there
+request-parent_level_unknown = at which level the parent works is not known: no link to it stands
+    .hint = see `kho status`; raise the level once the link stands
 request-level_higher = the site works at level { $held } already; a level is never lowered to { $level }
     .hint = see `kho upgrade status`
 

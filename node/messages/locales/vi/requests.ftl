@@ -107,6 +107,10 @@ request-level_not_supported = nút { $node } hỗ trợ mức phiên bản { $su
     .hint = hãy cài bản Kho mới hơn trên nút { $node }, xem `kho upgrade status`
 request-levels_unknown = chưa biết nút { $node } hỗ trợ những mức phiên bản nào: { $detail }
     .hint = hãy khởi động nút đó, hoặc xóa nút bằng `kho node remove`; xem `kho upgrade status`
+request-parent_lower = kho cấp trên đang làm việc ở mức phiên bản { $held }; không điểm kho nào được nâng cao hơn kho cấp trên
+    .hint = hãy nâng kho cấp trên lên mức { $level } trước, xem `kho upgrade status` ở đó
+request-parent_level_unknown = chưa biết kho cấp trên làm việc ở mức phiên bản nào: không có đường truyền đến đó
+    .hint = hãy xem `kho status`; nâng mức khi đã có đường truyền
 request-level_higher = điểm kho đã làm việc ở mức phiên bản { $held }; không bao giờ hạ xuống mức { $level }
     .hint = hãy xem `kho upgrade status`
 
