@@ -1,9 +1,9 @@
-//! The level of the site: raising it.
+//! The level of the site: who holds the tree back, and raising it.
 
 use std::sync::Arc;
 
 use axum::{
-    Extension,
+    Extension, Json,
     extract::{Query, State},
 };
 use kho_messages::Ordinal;
@@ -17,13 +17,13 @@ use serde::Deserialize;
 use super::{
     access::{Right, check},
     fault::{OrderDone, RequestFault},
-    reply::{OrderReply, Told},
+    reply::{OrderReply, Reply, Told},
 };
 use crate::{
-    api::{Done, Problem},
+    api::{Done, Problem, UpgradeReport},
     audit::AUDIT,
     node::Node,
-    reasons,
+    reasons, upgrade,
 };
 
 /// The longest note of a test, in bytes.
@@ -43,6 +43,13 @@ pub struct RaiseQuery {
 #[derive(Debug, Deserialize)]
 pub struct NoteQuery {
     note: String,
+}
+
+/// How far the site is with an upgrade, and who holds it back. Every node of the site is asked.
+#[utoipa::path(get, path = "/v1/upgrade", responses((status = 200, body = UpgradeReport)))]
+pub async fn status(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Reply<UpgradeReport> {
+    check(&node, &who, Right::Operate)?;
+    Ok(Json(upgrade::report(&node).await?))
 }
 
 /// Raises the level of the site for good, once every member supports it.
