@@ -61,6 +61,9 @@ const SET_BACK_ONE_IN: u64 = 8;
 /// One run in so many is about nodes that are replaced and come back with their old data.
 pub const REPLACED_ONE_IN: u64 = 8;
 
+/// One run in so many upgrades the tree.
+pub const UPGRADED_ONE_IN: u64 = 4;
+
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub uplink: UplinkConfig,

@@ -104,6 +104,7 @@ impl World {
             Goodbye::PreferredParentBack => self.counts.step(Step::DisconnectedPreferred),
             Goodbye::IdleTimeout => self.counts.step(Step::DisconnectedIdleTimeout),
             Goodbye::NoLongerLeader => self.counts.step(Step::DisconnectedNotLeading),
+            Goodbye::LevelRaised { .. } => self.counts.step(Step::DisconnectedLevelRaised),
             _ => {}
         }
         let link = self.site(id).leader_in(term).and_then(|leader| leader.links.remove(&link_id));
