@@ -5,6 +5,7 @@
 mod bundle;
 mod failover;
 mod faults;
+mod golden;
 mod levels;
 mod linearizability;
 mod membership;
