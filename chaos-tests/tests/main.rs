@@ -5,6 +5,8 @@
 mod bundle;
 mod failover;
 mod faults;
+mod golden;
+mod levels;
 mod linearizability;
 mod membership;
 mod promise_1_leader_killed_in_the_middle_of_an_import;

@@ -6,11 +6,14 @@ use anyhow::{Context as _, bail};
 use kho_chaos_tests::{People, Stage, place::Place, play};
 use kho_node::api::AlarmKind;
 use kho_replication::{
-    frames::{ChildFrame, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, StreamHeld},
+    frames::{ChildFrame, Goodbye, Hello, ParentFrame, StreamHeld},
     quic::{Alpn, Endpoint, TransportLimits},
     tls::{CertificateClock, CredentialFiles, Credentials, site_server_name},
 };
-use kho_storage::ids::{Epoch, NodeId, OriginId, SiteId, StreamSeq};
+use kho_storage::{
+    ids::{Epoch, NodeId, OriginId, SiteId, StreamSeq},
+    level::LevelOffer,
+};
 
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, LONG_KHANH, REGION, centre, district, id, nodes, plan, region};
 
@@ -71,7 +74,7 @@ async fn greet(stage: &Stage, bearer: Place, parent: Place, claimed: Place) -> a
         oldest_kept: StreamSeq(1),
     };
     let (SiteId(site), NodeId(node)) = claimed;
-    let hello = Hello { versions: PROTOCOL_VERSIONS, site: SiteId(site), node: NodeId(node), register_version: 1, streams: vec![stream] };
+    let hello = Hello { levels: LevelOffer::default(), site: SiteId(site), node: NodeId(node), register_version: 1, streams: vec![stream] };
     sender.send(&ChildFrame::Hello(hello).encode()?).await?;
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, receiver.recv()).await.context("no answer came")??;
     Ok(ParentFrame::decode(&answer.context("the link was closed without an answer")?)?)

@@ -16,6 +16,7 @@ mod reason;
 mod set_back;
 mod state;
 mod status;
+mod upgrade;
 
 pub use alarm::{Alarm, AlarmKind, AlarmSubject, Severity};
 pub use answer::{Completeness, FoundRow, IndicatorAnswer, IndicatorRow, MissingReason, MissingSite, RowAnswer, SiteAge};
@@ -28,6 +29,7 @@ pub use reason::Reason;
 pub use set_back::{BranchRow, BranchRows, SiteSetBack};
 pub use state::{ParkedReason, ParkedStream, Role, StreamState, UplinkState};
 pub use status::{ChildStatus, ConsensusReport, DiskStatus, NodeStatus, StatusReport, StreamReport, UplinkReport};
+pub use upgrade::{ChildUpgrade, HeldBack, MemberUpgrade, ParentUpgrade, SupportedLevels, UpgradeReport};
 
 #[cfg(test)]
 mod tests;

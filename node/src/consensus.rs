@@ -25,7 +25,7 @@
 //! | `network.rs` | what openraft sends |
 //! | `leadership_watch.rs` | reports who leads, and why this node can't go on |
 //! | `start.rs` | opens a node's disk and starts its tasks |
-//! | `propose.rs`, `read.rs`, `members.rs`, `confirm.rs`, `peer_clocks.rs`, `serve.rs` | what callers and peers ask for |
+//! | `propose.rs`, `read.rs`, `members.rs`, `levels.rs`, `confirm.rs`, `peer_clocks.rs`, `serve.rs` | what callers and peers ask for |
 //!
 //! `tests.rs` is openraft's conformance suite; `fuzzing.rs` serves the fuzz targets alone.
 //!
@@ -42,6 +42,7 @@ mod founding;
 pub mod fuzzing;
 mod leadership_watch;
 mod leading;
+mod levels;
 mod log;
 mod log_keeper;
 mod members;
@@ -65,6 +66,7 @@ pub use config::{ConsensusConfig, ConsensusLimits};
 pub use disk_mark::{FirstStart, first_start, require_first_start};
 pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
 pub use founding::Incarnation;
+pub use levels::MemberLevels;
 pub use peers::wire::COMMAND_BYTES_MAX;
 #[doc(hidden)]
 pub use peers::{
@@ -76,7 +78,7 @@ pub use types::{DiskId, GroupId, NodeAddress};
 
 use std::{sync::Arc, time::Instant};
 
-use kho_storage::{ids::NodeId, log_db::LogDb, warehouse::Warehouse};
+use kho_storage::{ids::NodeId, level::Level, log_db::LogDb, warehouse::Warehouse};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -108,6 +110,7 @@ pub struct Consensus {
     proposed_commands: Semaphore,
     received_bytes: Semaphore,
     changing_members: tokio::sync::Mutex<()>,
+    parent_level: Mutex<Option<Level>>,
     leadership: watch::Receiver<Leadership>,
     failed: watch::Receiver<Option<String>>,
     stopping: CancellationToken,

@@ -12,6 +12,7 @@ use kho_storage::{
     db::DbLimits,
     encryption::DecryptionKey,
     error::StorageError,
+    level::{LevelRange, SUPPORTED},
     schema::Schema,
     signature::{PublicKey, SigningKey},
     warehouse::{Warehouse, WarehouseConfig, WarehouseEvent},
@@ -24,7 +25,7 @@ use crate::{
     audit::AuditKey,
     clock::NodeClock,
     config::NodeConfig,
-    consensus::{Consensus, ConsensusConfig, ConsensusLimits, FirstStart, GroupId, first_start, require_first_start},
+    consensus::{Consensus, ConsensusConfig, ConsensusLimits, FirstStart, GroupId, StartError, first_start, require_first_start},
     disk_room::DiskWatch,
     entry::EntrySchema,
     failed_proofs::FailedProofs,
@@ -48,6 +49,8 @@ pub struct Checked {
     pub signing_key: SigningKey,
     pub decryption_key: DecryptionKey,
     pub schema: Arc<Schema>,
+    /// Levels that the node supports: those of its build, unless a test had it offer more.
+    pub levels: LevelRange,
 }
 
 /// Reads every file that the configuration names and checks that they fit together.
@@ -82,7 +85,7 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
         .with_context(|| format!("the encryption key {} is of no use", files.encryption_key.display()))?;
     config.register_key().map_err(anyhow::Error::msg)?;
     let schema = Arc::new(load_schema(&config.schema)?);
-    Ok(Checked { config, credentials, signing_key, decryption_key, schema })
+    Ok(Checked { config, credentials, signing_key, decryption_key, schema, levels: SUPPORTED })
 }
 
 /// Runs a node until `stop` resolves or the node fails.
@@ -93,8 +96,16 @@ pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Re
     let stopping = CancellationToken::new();
     let tasks = TaskWatch::new(stopping.clone());
     let (decryption_key, signing_key) = (checked.decryption_key, checked.signing_key.public_key());
-    let (node, events) =
-        start(checked.config, checked.credentials, decryption_key, signing_key, &checked.schema, stopping.clone(), &tasks).await?;
+    let (node, events) = start(
+        checked.config,
+        checked.credentials,
+        decryption_key,
+        signing_key,
+        (&checked.schema, checked.levels),
+        stopping.clone(),
+        &tasks,
+    )
+    .await?;
     let mut failed = node.consensus.failed();
     tasks.spawn("signs heads", sign_heads(Arc::clone(&node), checked.signing_key, events.own_batch));
     run_uplink(Arc::clone(&node), events.changes, &tasks);
@@ -107,7 +118,10 @@ pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Re
         // In this order: what a part of the node says of itself is told before the end of its task.
         biased;
         () = stop => Ok(()),
-        Ok(why) = failed.wait_for(Option::is_some) => Err(anyhow::anyhow!("the node stopped taking part: {}", why.clone().unwrap_or_default())),
+        Ok(why) = failed.wait_for(Option::is_some) => Err(match node.warehouse.level_fault() {
+            Some(fault) => fault.into(),
+            None => anyhow::anyhow!("the node stopped taking part: {}", why.clone().unwrap_or_default()),
+        }),
         served = &mut https => match served {
             Ok(Ok(())) => Err(anyhow::anyhow!("the HTTPS listener ended")),
             Ok(Err(error)) => Err(error).with_context(|| format!("HTTPS on {}", node.config.listen.https)),
@@ -140,7 +154,7 @@ async fn start(
     credentials: Credentials,
     decryption_key: DecryptionKey,
     signing_key: PublicKey,
-    schema: &Arc<Schema>,
+    (schema, levels): (&Arc<Schema>, LevelRange),
     stopping: CancellationToken,
     tasks: &TaskWatch,
 ) -> anyhow::Result<(Arc<Node>, Events)> {
@@ -159,7 +173,7 @@ async fn start(
     let certificate_clock = CertificateClock::of_node(credentials.validity());
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
     let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
-    let warehouse = Arc::new(open_warehouse(&config, schema)?);
+    let warehouse = Arc::new(open_warehouse(&config, schema, levels)?);
     vouch_by_committed(&certificate_clock, &warehouse)?;
     let (register_changed, register_changes) = watch::channel(0);
     let (own_batch, changes) = (Arc::new(Notify::new()), Arc::new(WarehouseEvents::default()));
@@ -168,7 +182,7 @@ async fn start(
         match applied {
             WarehouseEvent::OwnBatchWritten(_) => wake.notify_one(),
             WarehouseEvent::RegisterChanged | WarehouseEvent::EverythingChanged => register_changed.send_modify(|count| *count += 1),
-            WarehouseEvent::StreamMoved(_) | WarehouseEvent::OriginDiscarded(_) => {}
+            WarehouseEvent::StreamMoved(_) | WarehouseEvent::OriginDiscarded(_) | WarehouseEvent::LevelRaised => {}
         }
         noted.note(applied);
     });
@@ -211,6 +225,15 @@ async fn start(
     Ok((Arc::new(node), Events { own_batch, changes }))
 }
 
+/// Whether the node did not start, or ended, because its build does not support the level of its site: starting it again is of no use.
+pub fn is_level_fault(error: &anyhow::Error) -> bool {
+    let fault = match error.downcast_ref::<StartError>() {
+        Some(StartError::State(fault)) => Some(fault),
+        _ => error.downcast_ref::<StorageError>(),
+    };
+    matches!(fault, Some(StorageError::LevelNotSupported { .. }))
+}
+
 /// Takes the empty data folder as this node's own. Somebody says by it that the node never ran before.
 ///
 /// # Errors
@@ -251,13 +274,14 @@ fn vouch_by_committed(clock: &CertificateClock, warehouse: &Warehouse) -> Result
 /// The longest frame between nodes: a register handed down, with room around it.
 const FRAME_BYTES_MAX: u32 = 40 << 20;
 
-fn open_warehouse(config: &NodeConfig, schema: &Arc<Schema>) -> anyhow::Result<Warehouse> {
+fn open_warehouse(config: &NodeConfig, schema: &Arc<Schema>, levels: LevelRange) -> anyhow::Result<Warehouse> {
     let warehouse = WarehouseConfig {
         tree: config.tree.clone(),
         site: config.site,
         register_key: config.register_key().map_err(anyhow::Error::msg)?,
         schema: Arc::clone(schema),
         limits: DbLimits { cache_bytes_max: config.limits.cache_mib << 20, write_buffer_bytes_max: config.limits.write_buffer_mib << 20 },
+        levels,
     };
     Ok(Warehouse::open(&config.data_dir.join("warehouse"), warehouse)?)
 }

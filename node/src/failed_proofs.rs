@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::api::Finding;
 
 const FILE: &str = "failed-proofs.json";
+/// The format of the file that this build writes.
+const FORMAT: u32 = 1;
 
 /// A proof that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,14 @@ struct FailedProof {
     rows: u64,
     stored_rows: u64,
     cube_differences: u64,
+}
+
+/// The file's content.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    format: u32,
+    /// By origin.
+    proofs: BTreeMap<u32, FailedProof>,
 }
 
 /// The failed proofs of this node, by origin.
@@ -46,7 +56,7 @@ impl FailedProofs {
     /// When the file can't be read, or holds something else.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let kept = match fs::read(folder.join(FILE)) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Ok(bytes) => parse(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
@@ -98,9 +108,39 @@ impl FailedProofs {
     fn write(&self, kept: &BTreeMap<u32, FailedProof>) -> io::Result<()> {
         let new = self.folder.join(format!("{FILE}.new"));
         let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(kept)?)?;
+        file.write_all(&serde_json::to_vec_pretty(&Kept { format: FORMAT, proofs: kept.clone() })?)?;
         file.sync_all()?;
         fs::rename(&new, self.folder.join(FILE))?;
         File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// The format is read first: what else stands in a file of a newer build is not known.
+fn parse(bytes: &[u8]) -> io::Result<BTreeMap<u32, FailedProof>> {
+    #[derive(Deserialize)]
+    struct Start {
+        format: u32,
+    }
+    let Start { format } = serde_json::from_slice(bytes)?;
+    if format != FORMAT {
+        return Err(io::Error::other(format!(
+            "it has format {format}, and this build reads format {FORMAT}: a newer Kho wrote it; install that on this node again"
+        )));
+    }
+    Ok(serde_json::from_slice::<Kept>(bytes)?.proofs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_build_is_refused_as_such() {
+        let folder = tempfile::tempdir().expect("a directory");
+        fs::write(folder.path().join(FILE), br#"{"format": 2, "proofs": []}"#).expect("writable");
+        let error = FailedProofs::open(folder.path()).expect_err("another format");
+        assert!(error.to_string().contains("a newer Kho wrote it"), "{error}");
+        fs::write(folder.path().join(FILE), br#"{"format": 1, "proofs": {}}"#).expect("writable");
+        assert_eq!(FailedProofs::open(folder.path()).expect("its own").findings(), vec![]);
     }
 }

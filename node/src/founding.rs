@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kho_replication::{
-    frames::{ChildFrame, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, Welcome},
+    frames::{ChildFrame, Goodbye, Hello, ParentFrame, Welcome},
     quic::{CloseCode, Connection},
 };
 use kho_storage::{
@@ -87,7 +87,7 @@ enum Greeted {
 async fn greet(node: &Node, register: &VerifiedRegister, connection: &Connection) -> Result<Greeted, String> {
     let (mut sender, mut receiver) = connection.open_bi().await.map_err(|error| error.to_string())?;
     let hello = Hello {
-        versions: PROTOCOL_VERSIONS,
+        levels: node.warehouse.level_offer(),
         site: node.site(),
         node: node.config.node,
         register_version: register.version(),

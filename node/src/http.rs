@@ -18,6 +18,7 @@ mod revocable;
 mod set_back;
 mod site;
 mod status;
+mod upgrade;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -68,6 +69,9 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/site/nodes", post(site::add_node))
         .route("/v1/site/nodes/{node}", delete(site::remove_node))
         .route("/v1/site/nodes/{node}/confirm", post(site::confirm_node))
+        .route("/v1/upgrade", get(upgrade::status))
+        .route("/v1/upgrade/raise", post(upgrade::raise))
+        .route("/v1/upgrade/test-note", post(upgrade::note_test))
         .route("/v1/bundle", get(bundle::export).post(bundle::import))
         .route("/v1/openapi.json", get(describe::openapi))
         .route("/healthz", get(status::health))

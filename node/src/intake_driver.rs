@@ -14,6 +14,7 @@ use kho_replication::{
 use kho_storage::{
     command::{Command, Outcome, Refusal},
     ids::{OriginId, SiteTime},
+    level::LevelOffer,
 };
 use tokio::sync::mpsc;
 
@@ -44,11 +45,15 @@ pub async fn serve_child(node: Arc<Node>, connection: Connection) {
         return;
     };
     let Ok((sender, receiver)) = connection.accept_bi().await else { return };
-    node.children.lock().entry(site).or_insert(ChildSeen { node: child_node, connections: 0, last_heard: node.clock.now() }).connections +=
-        1;
+    node.children
+        .lock()
+        .entry(site)
+        .or_insert(ChildSeen { node: child_node, connections: 0, last_heard: node.clock.now(), levels: None })
+        .connections += 1;
     note_child(&node, &connection);
     let child = ChildIdentity { site, node: child_node };
-    let intake = Intake::new(IntakeConfig::default(), node.site(), child, register, signed, leader(&node), node.clock.link_time());
+    let config = IntakeConfig { levels: node.warehouse.level_offer(), ..IntakeConfig::default() };
+    let intake = Intake::new(config, node.site(), child, register, signed, leader(&node), node.clock.link_time());
     let reason =
         ChildConnection { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }
             .run(receiver)
@@ -102,6 +107,7 @@ impl ChildConnection {
         let mut registers = self.node.register_changes.clone();
         let mut tick = tokio::time::interval(TICK);
         let mut clock_due = tokio::time::interval(CLOCK_SENT_INTERVAL);
+        let level = self.node.warehouse.level();
         let reason = loop {
             let input = tokio::select! {
                 frame = incoming.recv() => match frame {
@@ -117,7 +123,8 @@ impl ChildConnection {
                 _ = tick.tick() => {
                     let leader = leader(&self.node);
                     self.handle(IntakeInput::LeaderChanged(leader));
-                    IntakeInput::Tick
+                    let now = self.node.warehouse.level();
+                    if now > level { IntakeInput::LevelRaised(now) } else { IntakeInput::Tick }
                 }
                 _ = clock_due.tick() => match self.send_clock().await {
                     Ok(()) => continue,
@@ -132,6 +139,9 @@ impl ChildConnection {
             if matches!(input, IntakeInput::FrameReceived(_)) {
                 note_child(&self.node, &self.connection);
             }
+            if let IntakeInput::FrameReceived(ChildFrame::Hello(hello)) = &input {
+                self.note_levels(hello.levels);
+            }
             self.handle(input);
             match self.carry_out().await {
                 Ok(None) => {}
@@ -145,6 +155,13 @@ impl ChildConnection {
         };
         reader.abort();
         reason
+    }
+
+    /// Kept for an operator, who looks for what holds an upgrade back.
+    fn note_levels(&self, levels: LevelOffer) {
+        if let Some(seen) = self.node.children.lock().get_mut(&self.connection.peer_node().0) {
+            seen.levels = Some(levels);
+        }
     }
 
     /// A child whose Hello was taken says what its machine's clock shows.
@@ -286,7 +303,10 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
     let result = node.consensus.propose(&command).await.map_err(|error| match error {
         ProposeError::NoLeader { .. } => ProposeFailure::NotLeader { addresses: node.leader_addresses().unwrap_or_default() },
         ProposeError::Busy { retry_after_ms } => ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) },
-        ProposeError::Unknown { .. } | ProposeError::TooLarge { .. } => ProposeFailure::OutcomeUnknown,
+        ProposeError::Unknown { .. }
+        | ProposeError::TooLarge { .. }
+        | ProposeError::AboveLevel { .. }
+        | ProposeError::NotUnderstood { .. } => ProposeFailure::OutcomeUnknown,
         ProposeError::Fatal { .. } => ProposeFailure::Stopping,
     });
     // A refusal is reported by the intake, which knows the carrier. What was kept of it stands in the state and is not ended here.

@@ -33,6 +33,7 @@ mod reasons;
 mod register_watch;
 mod schema_file;
 mod task_watch;
+mod upgrade;
 mod uplink_driver;
 mod warehouse_events;
 mod writer;

@@ -8,7 +8,13 @@ use kho_node::{
     consensus::FirstStart,
     daemon, metering,
 };
+use kho_storage::level::{Level, LevelRange, SUPPORTED, SUPPORTED_IN_TESTS};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Set to the level of tests, the node offers it. For tests of levels alone: a site that was raised to it is of no use to any product.
+const TEST_LEVEL: &str = "KHO_TEST_LEVEL";
+/// The exit code of a node whose build does not support the level of its site.
+const LEVEL_NOT_SUPPORTED: u8 = 3;
 
 /// For RocksDB too: it gives memory back to the system more slowly than glibc's, which gives each freed megabyte back at once and
 /// has it cleared anew.
@@ -20,7 +26,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[command(
     name = "khod",
     version,
-    after_help = "Example:\n  khod --config /etc/kho/khod.toml --check-config\n  khod --config /etc/kho/khod.toml --first-start\n  khod --config /etc/kho/khod.toml\n\nExit codes: 0 stopped as asked, 1 the node failed, 2 the configuration or a file it names is wrong."
+    after_help = "Example:\n  khod --config /etc/kho/khod.toml --check-config\n  khod --config /etc/kho/khod.toml --first-start\n  khod --config /etc/kho/khod.toml\n\nExit codes: 0 stopped as asked, 1 the node failed, 2 the configuration or a file it names is wrong, 3 this build does not support the level of the node's site: install one that does."
 )]
 struct Arguments {
     /// The node's configuration file; see config-examples/.
@@ -36,10 +42,17 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let checked = match NodeConfig::load(&arguments.config).map_err(anyhow::Error::from).and_then(daemon::check) {
+    let mut checked = match NodeConfig::load(&arguments.config).map_err(anyhow::Error::from).and_then(daemon::check) {
         Ok(checked) => checked,
         Err(error) => {
             eprintln!("error: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
+    checked.levels = match levels(std::env::var(TEST_LEVEL).ok().as_deref()) {
+        Ok(levels) => levels,
+        Err(error) => {
+            eprintln!("error: {error}");
             return ExitCode::from(2);
         }
     };
@@ -70,8 +83,17 @@ fn main() -> ExitCode {
         Err(error) => {
             tracing::error!("{error:#}");
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            if daemon::is_level_fault(&error) { ExitCode::from(LEVEL_NOT_SUPPORTED) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// The levels that the node offers, by what stands in [`TEST_LEVEL`].
+fn levels(test_level: Option<&str>) -> Result<LevelRange, String> {
+    match test_level {
+        None | Some("") => Ok(SUPPORTED),
+        Some(given) if given == Level::TEST.to_string() => Ok(SUPPORTED_IN_TESTS),
+        Some(given) => Err(format!("{TEST_LEVEL} is {given:?}; it is for tests of levels alone, unset it")),
     }
 }
 
@@ -114,5 +136,18 @@ async fn stop_signal() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_of_tests_is_offered_only_when_the_node_is_told_so() {
+        assert_eq!(levels(None), Ok(SUPPORTED));
+        assert_eq!(levels(Some("2")), Ok(SUPPORTED_IN_TESTS));
+        assert_eq!(levels(Some("")), Ok(SUPPORTED));
+        assert!(levels(Some("3")).is_err());
     }
 }

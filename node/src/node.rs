@@ -11,6 +11,7 @@ use kho_storage::{
     encryption::DecryptionKey,
     error::StorageError,
     ids::{NodeId, OriginId, SiteId, SiteTime},
+    level::LevelOffer,
     register::VerifiedRegister,
     signature::PublicKey,
     stream::{HEAD_AHEAD_MS_MAX, Head, SignedHead},
@@ -41,6 +42,8 @@ pub struct ChildSeen {
     /// Connections that stand now; an old one may end after a newer one began.
     pub connections: u32,
     pub last_heard: SiteTime,
+    /// What its newest Hello said of its level, also when that was refused.
+    pub levels: Option<LevelOffer>,
 }
 
 /// One node of a site.

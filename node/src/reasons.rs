@@ -43,6 +43,7 @@ pub fn refusal(refusal: &Refusal) -> Reason {
         Refusal::Register(why) => vec![("error", name(why))],
         Refusal::Transfer { origin, why } => vec![("origin", name(origin)), ("error", name(why))],
         Refusal::NoRegister => vec![],
+        Refusal::AboveLevel { command, site } => vec![("command", name(command)), ("site", name(site))],
         Refusal::OffPath { origin, site } | Refusal::OnPath { origin, site } => vec![("origin", name(origin)), ("site", name(site))],
     };
     Reason::new("refusal", refusal.code(), arguments, refusal)
@@ -113,7 +114,8 @@ pub fn violation(violation: &ProtocolViolation) -> Reason {
         ProtocolViolation::IdentityMismatch { claimed_site, claimed_node, site, node } => {
             vec![("claimed_site", name(claimed_site)), ("claimed_node", name(claimed_node)), ("site", name(site)), ("node", name(node))]
         }
-        ProtocolViolation::WelcomeMismatch { site, version } => vec![("site", name(site)), ("version", name(version))],
+        ProtocolViolation::WelcomeMismatch { site, level } => vec![("site", name(site)), ("level", name(level))],
+        ProtocolViolation::FrameAboveLevel { frame, level } => vec![("frame", name(frame)), ("level", name(level))],
         ProtocolViolation::FrameOutOfTurn { frame } => vec![("frame", name(frame))],
         ProtocolViolation::FrameUnreadable { detail } | ProtocolViolation::TransportMisused { detail } => vec![("detail", name(detail))],
         ProtocolViolation::TooManyStreams { streams_max } => vec![("streams_max", name(streams_max))],
@@ -143,7 +145,13 @@ pub fn link_failure(failure: &LinkFailure) -> Reason {
 fn goodbye(reason: &Goodbye) -> Reason {
     let arguments = match reason {
         Goodbye::Busy { retry_after_ms } => vec![("retry_after_ms", name(retry_after_ms))],
-        Goodbye::Version(versions) => vec![("min", name(&versions.min)), ("max", name(&versions.max))],
+        Goodbye::NoCommonLevel { here, there } => vec![
+            ("here", name(&here.level)),
+            ("here_supports", name(&here.supported)),
+            ("there", name(&there.level)),
+            ("there_supports", name(&there.supported)),
+        ],
+        Goodbye::LevelRaised { level } => vec![("level", name(level))],
         Goodbye::NotParent { parent, child, register_version } => {
             vec![("parent", name(parent)), ("child", name(child)), ("register_version", name(register_version))]
         }
@@ -162,10 +170,13 @@ fn goodbye(reason: &Goodbye) -> Reason {
 mod tests {
     use kho_messages::{Lang, Message, coverage};
     use kho_replication::{
-        frames::{Cursor, FrameId, FrameKind, PROTOCOL_VERSIONS, ViolationDetail},
+        frames::{Cursor, FrameId, FrameKind, ViolationDetail},
         uplink::{DialFailure, LinkWait},
     };
-    use kho_storage::ids::{Epoch, NodeId, SiteId};
+    use kho_storage::{
+        ids::{Epoch, NodeId, SiteId},
+        level::{Level, LevelOffer, SUPPORTED_IN_TESTS},
+    };
 
     use super::*;
 
@@ -188,6 +199,7 @@ mod tests {
             Refusal::Transfer { origin, why: why() },
             Refusal::NoRegister,
             Refusal::OffPath { origin, site: SiteId(4) },
+            Refusal::AboveLevel { command: Level::TEST, site: Level::FOUNDING },
             Refusal::OnPath { origin, site: SiteId(4) },
         ];
         refusals.extend(StopReason::ALL.map(|reason| Refusal::Stopped { origin, seq, reason }));
@@ -200,7 +212,8 @@ mod tests {
         let detail = || ViolationDetail::new("it ends early");
         vec![
             ProtocolViolation::IdentityMismatch { claimed_site: SiteId(5), claimed_node: NodeId(2), site, node },
-            ProtocolViolation::WelcomeMismatch { site, version: 2 },
+            ProtocolViolation::WelcomeMismatch { site, level: Level::TEST },
+            ProtocolViolation::FrameAboveLevel { frame: FrameKind::TestLevel, level: Level::FOUNDING },
             ProtocolViolation::FrameOutOfTurn { frame: FrameKind::Segment },
             ProtocolViolation::FrameUnreadable { detail: detail() },
             ProtocolViolation::TransportMisused { detail: detail() },
@@ -219,7 +232,8 @@ mod tests {
             Goodbye::NoLongerLeader,
             Goodbye::NoLeader,
             Goodbye::Busy { retry_after_ms: 2_000 },
-            Goodbye::Version(PROTOCOL_VERSIONS),
+            Goodbye::NoCommonLevel { here: LevelOffer::default(), there: LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::TEST } },
+            Goodbye::LevelRaised { level: Level::TEST },
             Goodbye::NotParent { parent: SiteId(1), child: SiteId(4), register_version: 1_000 },
             Goodbye::IdleTimeout,
             Goodbye::PreferredParentBack,

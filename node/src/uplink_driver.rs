@@ -18,6 +18,7 @@ use kho_replication::{
 use kho_storage::{
     command::{Command, Outcome, ParentCursor, RowPlace, TransferPiece, TransferStart},
     ids::{Epoch, OriginId, SiteId},
+    level::Level,
     register::SignedRegister,
     stream::Segment,
 };
@@ -64,7 +65,12 @@ pub fn run_uplink(node: Arc<Node>, events: Arc<WarehouseEvents>, tasks: &TaskWat
 }
 
 async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mut arriving: mpsc::Receiver<UplinkInput>, records: Records) {
-    let mut uplink = Uplink::new(UplinkConfig::default(), node.site(), node.config.node, rand::random());
+    let mut uplink = Uplink::new(
+        UplinkConfig { levels: node.warehouse.level_offer(), ..UplinkConfig::default() },
+        node.site(),
+        node.config.node,
+        rand::random(),
+    );
     let mut driver = Driver { node: Arc::clone(&node), inputs, connections: HashMap::new(), records };
     let mut leads = false;
     let mut tick = tokio::time::interval(TICK);
@@ -80,6 +86,9 @@ async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mu
                 if changes.register || changes.everything {
                     notify_register(&node, &mut uplink);
                 }
+                if changes.level || changes.everything {
+                    uplink.handle(UplinkInput::LevelRaised(node.warehouse.level()), node.clock.link_time());
+                }
             }
             _ = tick.tick() => {
                 let now_leads = node.leads();
@@ -90,6 +99,7 @@ async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mu
                 uplink.handle(UplinkInput::Tick, node.clock.link_time());
                 let status = uplink.status();
                 end_alarms(&node, &status);
+                node.consensus.note_parent_level(parent_level(&status));
                 *node.uplink.lock() = Some(status);
             }
             _ = clock_due.tick() => driver.send_clock(&uplink.status()),
@@ -104,6 +114,11 @@ async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mu
             }
         }
     }
+}
+
+/// The level of the parent's site, while the link to it stands.
+fn parent_level(status: &UplinkStatus) -> Option<Level> {
+    if let LinkStatus::Open { parent_levels, .. } = status.link { Some(parent_levels.level) } else { None }
 }
 
 fn notify_register(node: &Node, uplink: &mut Uplink) {

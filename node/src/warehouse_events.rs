@@ -18,6 +18,8 @@ pub struct Changes {
     pub discarded: BTreeSet<OriginId>,
     /// A newer register was adopted.
     pub register: bool,
+    /// The site's level was raised.
+    pub level: bool,
     /// Anything may have changed.
     pub everything: bool,
 }
@@ -37,6 +39,7 @@ impl WarehouseEvents {
             WarehouseEvent::StreamMoved(origin) => drop(changes.moved.insert(origin)),
             WarehouseEvent::OriginDiscarded(origin) => drop(changes.discarded.insert(origin)),
             WarehouseEvent::RegisterChanged => changes.register = true,
+            WarehouseEvent::LevelRaised => changes.level = true,
             WarehouseEvent::EverythingChanged => changes.everything = true,
             // Nothing leaves the site before its head.
             WarehouseEvent::OwnBatchWritten(_) => return,
@@ -73,10 +76,11 @@ mod tests {
             events.note(WarehouseEvent::OwnBatchWritten(OriginId(9)));
         }
         events.note(WarehouseEvent::RegisterChanged);
+        events.note(WarehouseEvent::LevelRaised);
         events.note(WarehouseEvent::OriginDiscarded(OriginId(3)));
         let changes = events.take().now_or_never().expect("there are some");
         let (moved, discarded) = ([OriginId(1), OriginId(3)].into(), [OriginId(3)].into());
-        assert_eq!(changes, Changes { moved, discarded, register: true, everything: false });
+        assert_eq!(changes, Changes { moved, discarded, register: true, level: true, everything: false });
         assert_eq!(events.take().now_or_never(), None, "taken once");
         events.note(WarehouseEvent::OwnBatchWritten(OriginId(9)));
         assert_eq!(events.take().now_or_never(), None);

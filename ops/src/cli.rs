@@ -17,6 +17,7 @@ use crate::{
         register::{self, RegisterCommand},
         site::{self, NodeCommand, SiteCommand},
         status::{self, StatusArgs},
+        upgrade::{self, UpgradeCommand},
         verify::{self, VerifyArgs},
     },
     failure::{EXIT_CODES, Failure, Verdict, conclude},
@@ -49,6 +50,8 @@ enum Command {
     Site(SiteCommand),
     #[command(subcommand)]
     Node(NodeCommand),
+    #[command(subcommand)]
+    Upgrade(UpgradeCommand),
     #[command(subcommand)]
     Fork(ForkCommand),
     #[command(subcommand)]
@@ -97,6 +100,7 @@ async fn execute_connected(command: Command) -> Result<Verdict, Failure> {
         Command::Bundle(command) => bundle::run(command).await,
         Command::Site(command) => site::run_site(command).await,
         Command::Node(command) => site::run_node(command).await,
+        Command::Upgrade(command) => upgrade::run(command).await,
         Command::Fork(command) => origin::run_fork(command).await,
         Command::Origin(command) => origin::run_origin(command).await,
         Command::Register(command) => register::run(command).await,

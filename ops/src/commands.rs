@@ -11,4 +11,5 @@ pub mod query;
 pub mod register;
 pub mod site;
 pub mod status;
+pub mod upgrade;
 pub mod verify;

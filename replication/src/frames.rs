@@ -5,7 +5,8 @@
 //! body              := format byte | bincode of ChildFrame or ParentFrame
 //! ```
 //! Segments and pieces travel as [`Compressed`]. Variants are only appended, so that an older peer refuses a newer frame
-//! instead of misreading it; what both speak is settled by the version range in [`Hello`].
+//! instead of misreading it. Each kind of frame exists from one level on; [`Hello`] and [`Welcome`] settle the level at which both ends
+//! work, and no frame above it is sent.
 //!
 //! Invariant: any bytes decode or are refused, never panic (test `any_bytes_are_a_frame_or_refused_without_a_panic`).
 
@@ -20,6 +21,7 @@ use kho_storage::{
     codec,
     command::{ParentCursor, Refusal, TransferPiece, TransferStart, TransferStatus},
     ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    level::{Level, LevelOffer},
     register::{REGISTER_BYTES_MAX, SignedRegister},
     stream::{SEGMENT_BYTES_MAX, Segment, SignedHead},
 };
@@ -30,12 +32,10 @@ pub use self::{
     error::FrameCodecError,
     goodbye::Goodbye,
     refusal::{Fault, refusal_fault},
-    values::{Cursor, FrameId, FrameKind, VersionRange},
+    values::{Cursor, FrameId, FrameKind},
     violation::{ProtocolViolation, VIOLATION_DETAIL_CHARS_MAX, ViolationDetail},
 };
 
-/// Versions of this protocol that the build speaks.
-pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
 /// The longest body of a frame from a child: a segment that did not compress at all.
 pub const CHILD_FRAME_BYTES_MAX: usize = SEGMENT_PLAIN_BYTES_MAX + (256 << 10);
 /// The longest body of a frame from a parent: a register.
@@ -66,7 +66,7 @@ pub struct StreamHeld {
 /// How a child opens a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    pub versions: VersionRange,
+    pub levels: LevelOffer,
     pub site: SiteId,
     pub node: NodeId,
     /// 0 when the child has no register yet.
@@ -97,6 +97,8 @@ pub enum ChildFrame {
     Goodbye(Goodbye),
     /// What the child's machine's clock shows. For the task that owns the connection ([`crate::site_clock`]); the intake ignores it.
     Clock(SiteTime),
+    /// Says nothing. It exists from [`Level::TEST`] on: by it tests see that no frame is sent above the level of a link.
+    TestLevel,
 }
 
 /// What a parent says. Every frame of a child that bears an id gets exactly one of `Adopted`, `TransferWants`, `Refused`, `Busy`.
@@ -145,7 +147,9 @@ pub enum ParentFrame {
 /// How a parent answers a Hello.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    pub version: u16,
+    pub levels: LevelOffer,
+    /// The level at which both ends work on this link.
+    pub level: Level,
     pub site: SiteId,
     /// Set when the child's is older.
     pub register: Option<SignedRegister>,
@@ -183,6 +187,20 @@ impl ChildFrame {
         Ok(frame)
     }
 
+    /// The level from which this kind of frame exists.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Hello(_)
+            | Self::Streams(_)
+            | Self::Segment { .. }
+            | Self::TransferStart { .. }
+            | Self::Piece { .. }
+            | Self::Goodbye(_)
+            | Self::Clock(_) => Level::FOUNDING,
+            Self::TestLevel => Level::TEST,
+        }
+    }
+
     /// The frame's kind, for traces and logs.
     pub fn kind(&self) -> FrameKind {
         match self {
@@ -193,6 +211,7 @@ impl ChildFrame {
             Self::Piece { .. } => FrameKind::Piece,
             Self::Goodbye(_) => FrameKind::Goodbye,
             Self::Clock(_) => FrameKind::Clock,
+            Self::TestLevel => FrameKind::TestLevel,
         }
     }
 }
@@ -222,6 +241,22 @@ impl ParentFrame {
             _ => {}
         }
         Ok(frame)
+    }
+
+    /// The level from which this kind of frame exists.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Welcome(_)
+            | Self::Redirect { .. }
+            | Self::Cursors { .. }
+            | Self::Adopted { .. }
+            | Self::TransferWants { .. }
+            | Self::Refused { .. }
+            | Self::Busy { .. }
+            | Self::Register(_)
+            | Self::Goodbye(_)
+            | Self::Clock(_) => Level::FOUNDING,
+        }
     }
 
     /// The frame's kind, for traces and logs.

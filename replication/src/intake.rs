@@ -35,6 +35,7 @@ use std::{
 use kho_storage::{
     command::Refusal,
     ids::{NodeId, OriginId, SiteId, SiteTime},
+    level::Level,
     register::{SignedRegister, VerifiedRegister},
 };
 
@@ -86,7 +87,7 @@ pub struct Intake {
 #[derive(Debug)]
 enum State {
     AwaitingHello { until: LinkTime },
-    ReadingCursors { version: u16, register_version: u64, streams: Vec<StreamHeld> },
+    ReadingCursors { level: Level, register_version: u64, streams: Vec<StreamHeld> },
     Open(Open),
     Closed,
 }
@@ -94,6 +95,8 @@ enum State {
 /// The child was welcomed.
 #[derive(Debug, Default)]
 struct Open {
+    /// The level at which both ends work.
+    level: Level,
     /// The newest register that the child has, or was sent.
     register_version: u64,
     lanes: BTreeMap<OriginId, Lane>,
@@ -150,6 +153,7 @@ impl Intake {
             IntakeInput::Proposed { id, result } => self.proposed(id, result),
             IntakeInput::RegisterChanged { register, signed } => self.register_changed(register, signed),
             IntakeInput::LeaderChanged(leader) => self.leader_changed(leader),
+            IntakeInput::LevelRaised(level) => self.close(Goodbye::LevelRaised { level }),
             IntakeInput::Tick => self.ticked(now),
         }
     }
@@ -186,9 +190,14 @@ impl Intake {
             self.note_answer();
         }
         match (&self.state, frame) {
+            (State::Open(open), frame) if frame.level() > open.level => {
+                let (frame, level) = (frame.kind(), open.level);
+                self.peer_misbehaved(ProtocolViolation::FrameAboveLevel { frame, level });
+            }
             (_, ChildFrame::Goodbye(_)) => self.state = State::Closed,
             (_, ChildFrame::Clock(_)) => {}
             (State::AwaitingHello { .. }, ChildFrame::Hello(hello)) => self.hello_received(hello),
+            (State::Open(_), ChildFrame::TestLevel) => {}
             (State::Open(_), ChildFrame::Streams(streams)) => self.streams_received(&streams),
             (State::Open(_), ChildFrame::Segment { id, origin, segment }) => self.segment_received(id, origin, &segment, clock),
             (State::Open(_), ChildFrame::TransferStart { id, start }) => self.transfer_start_received(id, start, clock),

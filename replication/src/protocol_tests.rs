@@ -10,6 +10,7 @@
 pub(crate) mod author;
 mod compare;
 mod converge;
+mod levels;
 mod limits;
 mod promises;
 mod repairs;

@@ -140,6 +140,7 @@ impl Uplink {
             UplinkInput::BecameLeader { streams, recorded } => self.became_leader(&streams, &recorded, now),
             UplinkInput::LostLeadership => self.lost_leadership(),
             UplinkInput::RegisterChanged(register) => self.register_changed(register, now),
+            UplinkInput::LevelRaised(level) => self.level_raised(level, now),
             UplinkInput::StreamAdvanced(held) => self.stream_advanced(held, now),
             // What is under way of it is answered, and the answer finds no stream.
             UplinkInput::StreamDiscarded(origin) => drop(self.streams.remove(&origin)),

@@ -108,15 +108,24 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Res
     Ok(())
 }
 
+/// What stands behind the format byte.
+///
+/// # Errors
+/// [`CodecError::Empty`] or [`CodecError::Format`].
+pub fn behind_format(bytes: &[u8]) -> Result<&[u8], CodecError> {
+    match bytes.split_first() {
+        None => Err(CodecError::Empty),
+        Some((&FORMAT, body)) => Ok(body),
+        Some((&other, _)) => Err(CodecError::Format(other)),
+    }
+}
+
 /// Decodes what [`encode`] wrote; every byte must belong to the value.
 ///
 /// # Errors
 /// Any [`CodecError`] but `Unwritable`; the bytes' author is at fault.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (&format, body) = bytes.split_first().ok_or(CodecError::Empty)?;
-    if format != FORMAT {
-        return Err(CodecError::Format(format));
-    }
+    let body = behind_format(bytes)?;
     let (value, read) = bincode::serde::decode_from_slice(body, configuration()).map_err(|e| CodecError::Malformed(e.to_string()))?;
     match body.len() - read {
         0 => Ok(value),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     codec::Blob,
     ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
+    level::Level,
     register::SignedRegister,
     stream::{Change, Segment, SignedHead},
 };
@@ -44,6 +45,10 @@ pub enum Command {
     /// The disk `disk` of a node of this site no longer holds entries of the site's log that it had acknowledged. No leader builds on it
     /// any more.
     NoteTurnedBack { site_time: SiteTime, node: NodeId, disk: u64 },
+    /// The site works at the level `to` from here on, and never below it again. Every member was asked whether it supports it.
+    RaiseLevel { to: Level },
+    /// A note without a meaning, which exists from [`Level::TEST`] on: by it tests see that levels are kept.
+    NoteTest { note: String },
 }
 
 /// Who showed this site a head of its own. The head itself is signed; what the shower acknowledged of this history before is agreed.
@@ -58,6 +63,28 @@ pub enum ShownBy {
 }
 
 impl Command {
+    /// The level from which this kind of command exists. A site below it never takes one.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Write { .. }
+            | Self::CommitHead { .. }
+            | Self::AdoptSegment { .. }
+            | Self::AdoptRegister { .. }
+            | Self::RecordParent { .. }
+            | Self::Trim { .. }
+            | Self::BeginTransfer { .. }
+            | Self::AdoptPiece { .. }
+            | Self::AbandonTransfer { .. }
+            | Self::ResumeOrigin { .. }
+            | Self::DiscardOrigin { .. }
+            | Self::ConfirmTime { .. }
+            | Self::NoteSetBack { .. }
+            | Self::NoteTurnedBack { .. }
+            | Self::RaiseLevel { .. } => Level::FOUNDING,
+            Self::NoteTest { .. } => Level::TEST,
+        }
+    }
+
     /// Roughly what the command takes when it is encoded, in bytes; no less than that by much.
     pub fn bytes(&self) -> usize {
         const OTHER: usize = 128;
@@ -65,6 +92,7 @@ impl Command {
             Self::Write { requests, .. } => requests.iter().map(WriteRequest::bytes).sum(),
             Self::AdoptSegment { segment, .. } => segment.batches.iter().map(|batch| batch.len() + 8).sum(),
             Self::AdoptPiece { piece } => piece.rows.iter().map(|row| row.key.len() + row.cells.len() + 24).sum(),
+            Self::NoteTest { note } => note.len(),
             _ => 0,
         };
         OTHER + variable
@@ -180,6 +208,10 @@ pub enum Outcome {
     },
     /// A transfer stands here now.
     Transfer(TransferStatus),
+    /// The site works at this level now (also when it did before).
+    LevelStands {
+        level: Level,
+    },
 }
 
 /// What became of one request.
@@ -245,6 +277,10 @@ pub enum Refusal {
     OffPath { origin: OriginId, site: SiteId },
     #[error("the register leads the stream of origin {origin} through site {site}: it is not taken out there")]
     OnPath { origin: OriginId, site: SiteId },
+    #[error(
+        "the command exists from level {command} on and the site works at level {site}: see `kho upgrade status`, raise the level with `kho upgrade raise`"
+    )]
+    AboveLevel { command: Level, site: Level },
 }
 
 impl Refusal {
@@ -265,6 +301,7 @@ impl Refusal {
             Self::NoRegister => "no_register",
             Self::OffPath { .. } => "off_path",
             Self::OnPath { .. } => "on_path",
+            Self::AboveLevel { .. } => "above_level",
         }
     }
 }

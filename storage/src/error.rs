@@ -3,6 +3,7 @@
 use crate::{
     codec::CodecError,
     ids::{Hash32, OriginId, SiteId, StreamSeq},
+    level::{Level, LevelRange},
 };
 
 /// A fault of the local disk, its contents, or of the way the node was started.
@@ -26,11 +27,28 @@ pub enum StorageError {
         "the state in {place} counts other cubes (fingerprint {found}) than this node's schema declares ({declared}), and no number of it would be right; give `[schema] file` in the configuration as all nodes of the site have it, or `kho node remove` this node and let a fresh node id join"
     )]
     OtherCubes { place: String, found: Hash32, declared: Hash32 },
+    #[error(
+        "the site of the data in {place} works at level {level}, and this build of khod supports {supported}: install a build on this node that supports level {level}, see `kho upgrade status` at another node. Nothing was applied that this build does not understand"
+    )]
+    LevelNotSupported { place: String, level: Level, supported: LevelRange },
+    #[error(
+        "the stored value of {key} has format {found}, and this build reads format {}: a newer Kho wrote it. Install that Kho on this node again; nothing is damaged",
+        crate::codec::FORMAT
+    )]
+    NewerFormat { key: String, found: u8 },
     #[error("a value could not be written: {0}")]
     Unwritable(#[from] CodecError),
 }
 
 impl StorageError {
+    /// Why a stored value could not be read: it is damaged, or a newer build wrote it.
+    pub(crate) fn unreadable(key: impl std::fmt::Display, why: CodecError) -> Self {
+        match why {
+            CodecError::Format(found) => Self::NewerFormat { key: key.to_string(), found },
+            why => Self::damaged(key, why),
+        }
+    }
+
     pub(crate) fn damaged(key: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
         Self::Damaged { key: key.to_string(), why: why.to_string() }
     }

@@ -15,6 +15,7 @@ use crate::{
     db,
     ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     keys::{self, Meta, Space},
+    level::Level,
     register::{Register, SignedRegister},
     row::RowCells,
     schema::{Cube, DimensionSource, PartialDate, Schema, Table},
@@ -234,6 +235,14 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
         Meta::TurnedBack(node, disk) => {
             let noted: SiteTime = read(value)?;
             Ok(format!("turned-back node={node} disk={disk:016x} noted={}", noted.to_rfc3339()))
+        }
+        Meta::Level => {
+            let level: Level = read(value)?;
+            Ok(format!("level {level}"))
+        }
+        Meta::TestNote => {
+            let note: String = read(value)?;
+            Ok(format!("test-note {note:?}"))
         }
         Meta::SetBack(origin) => {
             let set_back: SetBack = read(value)?;

@@ -1,7 +1,7 @@
 //! What a site holds. This crate keeps one sentence true: *rows, cubes, digest and cursor of a batch change in one atomic
 //! write, or not at all.*
 //!
-//! Reading order: [`ids`] and [`codec`]; what is stored ([`schema`], [`row`], [`stream`], [`digest`], [`register`],
+//! Reading order: [`ids`], [`codec`] and [`level`]; what is stored ([`schema`], [`row`], [`stream`], [`digest`], [`register`],
 //! [`catalogue`]); how it changes ([`command`], [`checks`], [`warehouse`]); where it is stored ([`keys`], [`db`]). Beside them stand
 //! the site's log ([`log_db`]) and what prints any stored entry ([`inspect`]).
 //!
@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub mod ids;
 pub mod inspect;
 pub mod keys;
+pub mod level;
 pub mod log_db;
 pub mod planted;
 pub mod register;

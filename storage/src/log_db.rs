@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 use rocksdb::{ColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, Direction, FlushOptions, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 pub use error::LogDbError;
+use frame::Unopened;
 pub(crate) use frame::{framed, opened};
 pub use log_meta::LogMeta;
 use options::{families, options};
@@ -337,9 +338,9 @@ impl LogDb {
     }
 
     fn open_entry<'v>(&self, index: u64, value: &'v [u8]) -> Result<(u64, &'v [u8]), LogDbError> {
-        let damaged = |why| self.damaged(format!("entry {index}"), why);
-        let body = opened(&entry_key(index), value).map_err(damaged)?;
-        let (total, entry) = body.split_first_chunk::<TOTAL_BYTES>().ok_or_else(|| damaged("it is cut short"))?;
+        let unreadable = |why| self.unreadable(format!("entry {index}"), why);
+        let body = opened(&entry_key(index), value).map_err(unreadable)?;
+        let (total, entry) = body.split_first_chunk::<TOTAL_BYTES>().ok_or_else(|| unreadable(Unopened::Damaged("it is cut short")))?;
         Ok((u64::from_le_bytes(*total), entry))
     }
 
@@ -350,6 +351,13 @@ impl LogDb {
 
     fn io(&self, verb: &'static str, error: &rocksdb::Error) -> LogDbError {
         LogDbError::Io { dir: self.dir.clone(), verb, reason: error.to_string() }
+    }
+
+    fn unreadable(&self, what: String, why: Unopened) -> LogDbError {
+        match why {
+            Unopened::Damaged(why) => self.damaged(what, why),
+            Unopened::OtherFormat(found) => LogDbError::OtherFormat { dir: self.dir.clone(), what, found },
+        }
     }
 
     fn damaged(&self, what: String, why: &str) -> LogDbError {

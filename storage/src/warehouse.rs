@@ -6,6 +6,7 @@
 //!                     ├─ adopt.rs     a verified segment of another origin
 //!                     ├─ transfer.rs  a whole origin, piece by piece, beside the replica that is read
 //!                     ├─ set_back.rs  the site's own stream stood further before its disks came back older
+//!                     ├─ level.rs     the level at which the site works
 //!                     └─ maintenance.rs    heads, register, parents' cursors, trimming
 //!                  ──► one atomic write: rows, cubes, digest, cursor, batch, applied mark
 //! ```
@@ -18,6 +19,7 @@ mod adopt;
 mod discard;
 mod event;
 mod evidence;
+mod level;
 mod maintenance;
 mod meta;
 mod needs;
@@ -44,8 +46,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicI64, AtomicU16, AtomicU64, Ordering},
     },
 };
 
@@ -65,6 +67,7 @@ use crate::{
     error::StorageError,
     ids::{Hash32, SiteId},
     keys::{Meta, Space},
+    level::{Level, LevelRange},
     register::{SignedRegister, VerifiedRegister},
     schema::{Schema, population},
     signature::PublicKey,
@@ -89,6 +92,8 @@ pub struct WarehouseConfig {
     pub register_key: PublicKey,
     pub schema: Arc<Schema>,
     pub limits: DbLimits,
+    /// Levels that this node supports: those of its build, save in tests.
+    pub levels: LevelRange,
 }
 
 /// One node's copy of what its site holds.
@@ -98,6 +103,10 @@ pub struct Warehouse {
     dir: PathBuf,
     db: ArcSwap<Db>,
     register: ArcSwapOption<VerifiedRegister>,
+    /// The level in the state.
+    level: AtomicU16,
+    /// A level that the site works at and this build does not support.
+    unsupported_level: OnceLock<Level>,
     /// One command at a time.
     applying: parking_lot::Mutex<()>,
     /// A lower bound of the site times of all request keys, in milliseconds: while it is young enough no write looks for old keys.
@@ -145,12 +154,17 @@ impl Warehouse {
             dir: dir.into(),
             db: ArcSwap::from_pointee(db),
             register: ArcSwapOption::empty(),
+            level: AtomicU16::new(Level::FOUNDING.0),
+            unsupported_level: OnceLock::new(),
             applying: parking_lot::Mutex::new(()),
             oldest_request: AtomicI64::new(i64::MIN),
             written_bytes: AtomicU64::new(0),
             listeners: parking_lot::RwLock::new(Vec::new()),
             config,
         };
+        // BEFORE anything else is read: a newer build may have written it in another form.
+        let level = warehouse.check_level(&warehouse.db.load())?;
+        warehouse.level.store(level.0, Ordering::Release);
         warehouse.check_cubes(&warehouse.db.load())?;
         warehouse.check_identity()?;
         warehouse.load_register()?;
@@ -200,8 +214,10 @@ impl Warehouse {
         put_meta(&mut set, &Meta::Applied, mark)?;
         self.written_bytes.fetch_add(set.bytes() as u64, Ordering::Relaxed);
         db.write(set)?;
-        if let Some(Outcome::RegisterAdopted { .. }) = outcome {
-            self.load_register()?;
+        match outcome {
+            Some(Outcome::RegisterAdopted { .. }) => self.load_register()?,
+            Some(Outcome::LevelStands { level }) => self.level.store(level.0, Ordering::Release),
+            _ => {}
         }
         if let (Some(command), Some(outcome)) = (command, &outcome)
             && let Some(event) = WarehouseEvent::of(command, outcome)
@@ -221,6 +237,9 @@ impl Warehouse {
     }
 
     fn decide(&self, db: &Db, command: &Command, set: &mut WriteSet) -> Result<Outcome, StorageError> {
+        if let Some(refusal) = self.above_level(command) {
+            return Ok(Outcome::Refused(refusal));
+        }
         let decided = match command {
             Command::Write { site_time, origin, requests } => {
                 return self.write_requests(db, *site_time, *origin, requests, set).map(Outcome::Written);
@@ -238,6 +257,11 @@ impl Warehouse {
             Command::ConfirmTime { site_time } => self.confirm_time(db, *site_time, set)?,
             Command::NoteTurnedBack { site_time, node, disk } => {
                 put_meta(set, &Meta::TurnedBack(*node, *disk), site_time)?;
+                Ok(Outcome::Recorded)
+            }
+            Command::RaiseLevel { to } => self.raise_level(*to, set)?,
+            Command::NoteTest { note } => {
+                put_meta(set, &Meta::TestNote, note)?;
                 Ok(Outcome::Recorded)
             }
             Command::NoteSetBack { site_time, shown_by, signed } => self.note_set_back(db, *site_time, *shown_by, signed, set)?,
@@ -260,9 +284,11 @@ impl Warehouse {
         fs::rename(source, &place).map_err(|e| StorageError::file(source, e))?;
         sync_dir(&self.dir)?;
         let db = Db::open(&place, self.config.limits)?;
+        let level = self.check_level(&db)?;
         self.check_cubes(&db)?;
         point_to(&self.dir, &place)?;
         let old = self.db.swap(Arc::new(db));
+        self.level.store(level.0, Ordering::Release);
         self.oldest_request.store(i64::MIN, Ordering::Relaxed);
         // A reader may still hold the old database: then its files stay until the next start.
         if let Ok(old) = Arc::try_unwrap(old) {

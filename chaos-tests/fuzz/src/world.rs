@@ -6,6 +6,7 @@ use kho_storage::{
     db::DbLimits,
     encryption::DecryptionKey,
     ids::{Epoch, NodeId, OriginId, SiteId, Tier},
+    level::SUPPORTED,
     register::{AreaScope, NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry, VerifiedRegister},
     schema::population,
     signature::{SignatureAlgorithm, SigningKey},
@@ -79,6 +80,7 @@ impl World {
             register_key: self.centre.public_key(),
             schema: std::sync::Arc::new(population().clone()),
             limits,
+            levels: SUPPORTED,
         }
     }
 }

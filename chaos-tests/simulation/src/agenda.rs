@@ -129,6 +129,8 @@ pub enum Event {
     /// A client repeats a request.
     EnterAgain(RequestNo),
     InjectFault,
+    /// Somebody installs a build, raises a level, or tries what a level brings.
+    Upgrades,
     /// A site answers again, has space again, can read its disk again.
     Reachable(SiteId),
     HasSpace(SiteId),

@@ -68,6 +68,7 @@ counted! {
         OldAnswer = "an answer arrived from a link that the child had left",
         OtherEpoch = "a segment of another epoch was sent",
         SilentCaller = "a node connected and sent nothing",
+        BuildRolledBack = "an older build was installed again before the level was raised",
         OffPath = "a segment was brought to a site through which the register does not lead its stream",
     }
 }
@@ -148,6 +149,11 @@ counted! {
         RecordWentBack = "state records that a parent holds less",
         Trimmed = "state forgets batches",
         RegisterAdopted = "state adopts a register",
+        LevelRaised = "state raises the level of its site",
+        AboveLevelRefused = "state refuses a command above its level",
+        TestNoted = "state takes a command of the level that it was raised to",
+        DisconnectedLevelRaised = "uplink disconnects: its site's level was raised",
+        ByeLevelRaised = "intake ends a link: its site's level was raised",
         TwoPaths = "an origin came by two children",
     }
 }

@@ -3,7 +3,7 @@
 //! Not every run has every fault. In a run without rollbacks, for example, long transfers come to their end.
 
 use kho_replication::{intake::IntakeConfig, uplink::UplinkConfig};
-use kho_storage::stream::SEGMENT_BYTES_MAX;
+use kho_storage::{level::LevelOffer, stream::SEGMENT_BYTES_MAX};
 
 use crate::dice::Dice;
 
@@ -60,6 +60,9 @@ const SET_BACK_ONE_IN: u64 = 8;
 
 /// One run in so many is about nodes that are replaced and come back with their old data.
 pub const REPLACED_ONE_IN: u64 = 8;
+
+/// One run in so many upgrades the tree.
+pub const UPGRADED_ONE_IN: u64 = 4;
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -118,6 +121,7 @@ impl Plan {
                 fruitless_restarts_max: 5,
                 record_interval_ms: dice.pick(&[50, 300, 1_000]),
                 register_retry_ms: 500,
+                levels: LevelOffer::default(),
             },
             intake: IntakeConfig {
                 hello_timeout_ms: 2_000,
@@ -126,6 +130,7 @@ impl Plan {
                 busy_retry_ms: dice.pick(&[50, 500]),
                 evidence_max: 4,
                 set_back_report_ms: 2_000,
+                levels: LevelOffer::default(),
             },
             keep_bytes: dice.pick(&[0, 0, 300, 2_000]),
             trim_interval_ms: dice.pick(&[500, 2_000]),

@@ -16,6 +16,7 @@ use std::sync::{Arc, LazyLock};
 use kho_storage::{
     encryption::EncryptionKey,
     ids::{NodeId, OriginId, SiteId, Tier},
+    level::SUPPORTED_IN_TESTS,
     register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     schema::{Schema, population},
     signature::{PublicKey, SigningKey},
@@ -85,6 +86,7 @@ pub fn warehouse_config(site: SiteId) -> WarehouseConfig {
         register_key: MADE.centre_public.clone(),
         schema: Arc::clone(&MADE.schema),
         limits: Default::default(),
+        levels: SUPPORTED_IN_TESTS,
     }
 }
 

@@ -15,6 +15,7 @@ mod describe;
 mod fault_injection;
 mod heal;
 mod intake_driver;
+mod levels;
 mod links;
 mod maintenance;
 mod members;
@@ -28,7 +29,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kho_replication::{
     link_time::LinkTime,
-    uplink::{DialFailure, LinkFailure, Uplink, UplinkInput},
+    uplink::{DialFailure, LinkFailure, Uplink, UplinkConfig, UplinkInput},
 };
 use kho_storage::{
     command::Command,
@@ -36,8 +37,8 @@ use kho_storage::{
     register::SignedRegister,
 };
 
+use self::levels::Upgrades;
 pub use self::{commit::AppliedEntry, fault_injection::SKEW_MS};
-
 use crate::{
     agenda::{Agenda, Event, LinkNo, Term},
     client::Clients,
@@ -76,6 +77,7 @@ pub struct World {
     longest_segment: usize,
     /// Proposals made so far.
     proposals: u64,
+    upgrades: Upgrades,
 }
 
 impl World {
@@ -104,6 +106,7 @@ impl World {
             healing: false,
             longest_segment: 0,
             proposals: 0,
+            upgrades: Upgrades::new(seed),
         };
         world.create_sites();
         world
@@ -120,6 +123,7 @@ impl World {
             self.after(first_tick, Event::Tick(site));
         }
         self.after(100, Event::Enter);
+        self.begin_upgrades();
         let first_fault = self.dice.between(500, 3_000);
         self.after(first_fault, Event::InjectFault);
     }
@@ -171,6 +175,7 @@ impl World {
             Event::Enter => self.enter(),
             Event::EnterAgain(request) => self.enter_again(request),
             Event::InjectFault => self.inject_fault(),
+            Event::Upgrades => self.upgrades(),
             Event::Reachable(site) => self.site(site).cut_off = false,
             Event::HasSpace(site) => self.site(site).disk_full = false,
             Event::Readable(site) => self.site(site).reads_fail = false,
@@ -183,6 +188,7 @@ impl World {
         self.apply_all(id);
         let (config, seed) = (self.plan.uplink, self.dice.below(u64::MAX));
         let site = self.site(id);
+        let config = UplinkConfig { levels: site.disk.warehouse.level_offer(), ..config };
         site.last_term = Term(site.last_term.0 + 1);
         let term = site.last_term;
         let uplink = Uplink::new(config, id, node, seed);

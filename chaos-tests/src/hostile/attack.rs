@@ -78,6 +78,8 @@ pub enum Attack {
     SpeakBeforeHello,
     /// Claims to be the district itself
     ImpersonateAuthor,
+    /// Sends a frame that does not exist at the level of the link
+    FrameAboveLevel,
 }
 
 /// How an attack must end.
@@ -179,7 +181,8 @@ impl Attack {
             | Self::Garbage
             | Self::FramesOutOfOrder
             | Self::SpeakBeforeHello
-            | Self::ImpersonateAuthor => Ending::Misbehaved,
+            | Self::ImpersonateAuthor
+            | Self::FrameAboveLevel => Ending::Misbehaved,
         }
     }
 

@@ -9,6 +9,7 @@ use kho_storage::{
     command::{RowPlace, TransferPiece, TransferStart},
     db::DbLimits,
     ids::{Hash32, OriginId, StreamSeq},
+    level::SUPPORTED,
     register::VerifiedRegister,
     schema::population,
     stream::{Segment, chain_next},
@@ -43,6 +44,7 @@ impl HonestData {
             register_key: config.register_key().map_err(anyhow::Error::msg)?,
             schema: Arc::new(population().clone()),
             limits: DbLimits::default(),
+            levels: SUPPORTED,
         };
         let warehouse = Warehouse::open(copy.path(), settings)
             .with_context(|| format!("the copy of {} can't be opened; stop the node first", place.display()))?;

@@ -8,9 +8,7 @@ use kho_node::{
     daemon::{Checked, check},
 };
 use kho_replication::{
-    frames::{
-        CHILD_FRAME_BYTES_MAX, ChildFrame, Compressed, Cursor, FrameId, Hello, PROTOCOL_VERSIONS, SEGMENT_PLAIN_BYTES_MAX, StreamHeld,
-    },
+    frames::{CHILD_FRAME_BYTES_MAX, ChildFrame, Compressed, Cursor, FrameId, Hello, SEGMENT_PLAIN_BYTES_MAX, StreamHeld},
     quic::{Endpoint, TransportLimits},
     tls::CertificateClock,
 };
@@ -18,6 +16,7 @@ use kho_storage::{
     codec::Blob,
     command::{TransferPiece, TransferStart, TransferStatus},
     ids::{Epoch, Hash32, NodeId, OriginId, SiteId, StreamSeq},
+    level::LevelOffer,
     signature::SigningKey,
     stream::Segment,
 };
@@ -139,7 +138,7 @@ impl HostileProvince {
 
     fn hello(&self, streams: Vec<StreamHeld>) -> Hello {
         Hello {
-            versions: PROTOCOL_VERSIONS,
+            levels: LevelOffer::default(),
             site: self.site,
             node: self.node,
             register_version: self.honest_data.register().version(),
@@ -196,6 +195,7 @@ impl HostileProvince {
             Attack::EditHeldRow | Attack::EditHeldRowAndGoOn | Attack::ReplayOld | Attack::WithholdNewest => {
                 self.send_old(link, attack, origin, cursor).await
             }
+            Attack::FrameAboveLevel => link.request(&ChildFrame::TestLevel).await,
             Attack::FramesOutOfOrder => {
                 link.count_from(FrameId(7));
                 self.send_old(link, Attack::WithholdNewest, origin, cursor).await?;

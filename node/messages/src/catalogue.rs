@@ -36,7 +36,7 @@ macro_rules! subjects {
 
 /// Every message file.
 pub(crate) const SUBJECTS: &[Subject] =
-    subjects!["alarms", "done", "findings", "health", "questions", "reasons", "requests", "rows", "states", "status"];
+    subjects!["alarms", "done", "findings", "health", "questions", "reasons", "requests", "rows", "states", "status", "upgrade"];
 
 /// One message file in each language.
 pub(crate) struct Subject {

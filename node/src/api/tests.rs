@@ -50,6 +50,20 @@ fn schema_codes<T: PartialSchema>() -> BTreeSet<String> {
 }
 
 #[test]
+fn everything_that_holds_a_tree_back_has_one_stable_code_and_passes_through_json() {
+    let (name, supported) = (|| "Tiền Hải".to_string(), || "1".to_string());
+    check([
+        HeldBack::NodeOlder { node: 2, supported: supported(), wanted: 2 },
+        HeldBack::NodeSilent { node: 2, error: "no answer".into() },
+        HeldBack::ParentLower { parent: 1, level: 1, wanted: 2 },
+        HeldBack::SiteNotRaised { site: 4, level: 1, wanted: 2 },
+        HeldBack::ChildOlder { site: 9, name: name(), supported: supported(), wanted: 2 },
+        HeldBack::ChildNotRaised { site: 9, name: name(), level: 1, wanted: 2 },
+        HeldBack::ChildSilent { site: 9, name: name() },
+    ]);
+}
+
+#[test]
 fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
     let (folder, error) = ("/data".to_string(), "no space".to_string());
     let finding = Finding::EvidenceKept { origin: 3, pieces: 2, first_seq: 9 };

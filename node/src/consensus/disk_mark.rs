@@ -25,10 +25,13 @@ use super::{
 
 const MARK_FILE: &str = "disk.json";
 const LOG_DIR: &str = "log";
+/// The format of the mark that this build writes.
+const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DiskMark {
+    format: u32,
     group: GroupId,
     node: NodeId,
     disk: DiskId,
@@ -68,7 +71,7 @@ pub fn first_start(dir: &Path, group: &GroupId, node: NodeId) -> Result<FirstSta
     if !is_unused(&LogDb::open(&dir.join(LOG_DIR))?)? {
         return Err(part_lost(dir, "a log", "the disk's mark"));
     }
-    let mark = DiskMark { group: group.clone(), node, disk: DiskId(rand::random()), incarnation: None };
+    let mark = DiskMark { format: FORMAT, group: group.clone(), node, disk: DiskId(rand::random()), incarnation: None };
     write_mark(dir, &mark).map_err(failed)?;
     Ok(FirstStart::Taken)
 }
@@ -131,10 +134,26 @@ fn read_mark(dir: &Path) -> Result<Option<DiskMark>, StartError> {
     let path = dir.join(MARK_FILE);
     let failed = |reason: String| StartError::Directory { path: path.display().to_string(), reason };
     match fs::read_to_string(&path) {
-        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|e| failed(format!("it is not a disk mark ({e})"))),
+        Ok(text) => parse_mark(&text).map(Some).map_err(failed),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(failed(e.to_string())),
     }
+}
+
+/// The format is read first: what else stands in a mark of a newer build is not known.
+fn parse_mark(text: &str) -> Result<DiskMark, String> {
+    #[derive(Deserialize)]
+    struct Start {
+        format: u32,
+    }
+    let malformed = |e: serde_json::Error| format!("it is not a disk mark ({e})");
+    let Start { format } = serde_json::from_str(text).map_err(malformed)?;
+    if format != FORMAT {
+        return Err(format!(
+            "it has format {format}, and this build reads format {FORMAT}: a newer Kho wrote it; install that on this node again"
+        ));
+    }
+    serde_json::from_str(text).map_err(malformed)
 }
 
 fn write_mark(dir: &Path, mark: &DiskMark) -> std::io::Result<()> {
@@ -184,6 +203,17 @@ mod tests {
         assert_eq!((again.disk, again.incarnation), (first.disk, Some(founding)));
         assert!(matches!(own_directory(dir.path(), &group(7), NodeId(2)), Err(StartError::ForeignDirectory { .. })));
         assert!(matches!(own_directory(dir.path(), &group(8), NodeId(1)), Err(StartError::ForeignDirectory { .. })));
+    }
+
+    #[test]
+    fn a_mark_of_a_newer_build_is_refused_as_such() {
+        let dir = tempfile::tempdir().expect("a directory");
+        started(dir.path());
+        let path = dir.path().join(MARK_FILE);
+        let newer = fs::read_to_string(&path).expect("there").replace("\"format\": 1", "\"format\": 2, \"more\": 1");
+        fs::write(&path, newer).expect("writable");
+        let error = own_directory(dir.path(), &group(7), NodeId(1)).expect_err("another format");
+        assert!(error.to_string().contains("a newer Kho wrote it"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use kho_storage::{codec::CodecError, error::StorageError, ids::NodeId, log_db::LogDbError, stream::SignedHead};
+use kho_storage::{
+    codec::CodecError,
+    error::StorageError,
+    ids::NodeId,
+    level::{Level, LevelRange},
+    log_db::LogDbError,
+    stream::SignedHead,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -46,6 +53,14 @@ pub enum ProposeError {
     /// Nothing was changed, and never will be.
     #[error("the command has {bytes} bytes, at most {bytes_max} are taken; split it")]
     TooLarge { bytes: usize, bytes_max: usize },
+    /// Nothing was changed, and will not be before the site's level is raised.
+    #[error(
+        "the command exists from level {command} on and the site works at level {site}; see `kho upgrade status`, raise the level with `kho upgrade raise`"
+    )]
+    AboveLevel { command: Level, site: Level },
+    /// Nothing was changed: this node's leader could not read the command.
+    #[error("the leader can't read the command ({why}); upgrade the leader, see `kho upgrade status`")]
+    NotUnderstood { why: String },
     /// It may or may not have been committed; a retry with the same request key is safe.
     #[error("whether the write was committed is unknown ({why}); send it again with the same request key")]
     Unknown { why: String },
@@ -80,6 +95,16 @@ pub enum MembersError {
     NoVoterLeft,
     #[error("node {node} can't be reached: {why}; check that khod runs there and the address")]
     Unreachable { node: NodeId, why: String },
+    #[error("node {node} supports level {supported} and not level {level}; install a newer Kho there, see `kho upgrade status`")]
+    LevelNotSupported { node: NodeId, level: Level, supported: LevelRange },
+    #[error("which levels node {node} supports is not known ({why}); start it, or remove it with `kho node remove`")]
+    LevelsUnknown { node: NodeId, why: String },
+    #[error("the site works at level {held} already, and a level is never lowered to {to}")]
+    LevelHigher { held: Level, to: Level },
+    #[error("the parent works at level {parent}; raise it to level {to} first, see `kho upgrade status` there")]
+    ParentLower { parent: Level, to: Level },
+    #[error("at which level the parent works is not known: no link to it stands; see `kho status`")]
+    ParentLevelUnknown,
     #[error("another change of the members is under way; wait for it, see `kho status`")]
     InProgress,
     #[error("node {node} was added but has not caught up: it holds entry {matched} of {wanted}; it goes on by itself, see `kho status`")]
@@ -140,6 +165,10 @@ pub enum PeerRefusal {
         "the site has noted that this node's disk no longer holds what it had acknowledged: it takes part no more. Remove it with `kho node remove` and add a fresh node under a new id"
     )]
     SenderTurnedBack,
+    #[error(
+        "the two have no level in common: it supports level {here}, the sender level {sender}; install the same Kho on both, see `kho upgrade status`"
+    )]
+    NoCommonLevel { here: LevelRange, sender: LevelRange },
     /// With the newest heads of this site's own that it holds.
     #[error("it holds entries that were committed and that this node's log contradicts: the nodes that agree now were set back")]
     FurtherHere { heads: Vec<SignedHead> },

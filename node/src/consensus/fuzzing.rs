@@ -7,6 +7,7 @@ use kho_storage::{
     codec,
     command::Command,
     ids::{Hash32, NodeId, SiteId},
+    level::SUPPORTED,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -99,6 +100,7 @@ pub fn seeds(commands: &[Command]) -> Vec<(SiteValue, Vec<u8>)> {
         from_disk: DiskId(22),
         to: NodeId(1),
         to_disk: Some(DiskId(11)),
+        levels: SUPPORTED,
         subject: Subject::AppendEntries,
         body_bytes: 900,
     };
@@ -113,7 +115,7 @@ pub fn seeds(commands: &[Command]) -> Vec<(SiteValue, Vec<u8>)> {
     seeds.extend([
         (SiteValue::Envelope, codec::encode(&envelope)),
         (SiteValue::Verdict, codec::encode(&Verdict { refused: Some(PeerRefusal::OtherNode(NodeId(1))), body_bytes: 0 })),
-        (SiteValue::HelloReply, codec::encode(&HelloReply { disk: DiskId(11), fresh: true, incarnation })),
+        (SiteValue::HelloReply, codec::encode(&HelloReply { disk: DiskId(11), fresh: true, incarnation, levels: SUPPORTED })),
         (SiteValue::AppendRequest, codec::encode(&append)),
         (SiteValue::AppendResponse, codec::encode(&AppendResponse::HigherVote(vote))),
         (SiteValue::VoteRequest, codec::encode(&VoteRequest { vote, last_log_id: Some(log_id(3)) })),

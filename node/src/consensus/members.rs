@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kho_storage::{codec, ids::NodeId};
+use kho_storage::{codec, ids::NodeId, level::Level};
 use openraft::{
     ChangeMembers,
     error::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError},
@@ -41,12 +41,24 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(120);
 /// A learner this close to the end of the log has caught up.
 const CAUGHT_UP_ENTRIES: u64 = 50;
 
-/// A change as it travels to the leader.
+/// A change, of the members or of what all of them have to support, as it travels to the leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum MembersChange {
-    AddLearner { node: NodeId, address: NodeAddress },
-    SetVoters { voters: BTreeSet<NodeId> },
-    Remove { node: NodeId },
+    AddLearner {
+        node: NodeId,
+        address: NodeAddress,
+    },
+    SetVoters {
+        voters: BTreeSet<NodeId>,
+    },
+    Remove {
+        node: NodeId,
+    },
+    /// Raises the level of the site; with `dry_run` it is only checked whether that could be done.
+    RaiseLevel {
+        to: Level,
+        dry_run: bool,
+    },
 }
 
 /// What became of a change at the leader.
@@ -78,6 +90,7 @@ impl Consensus {
                 self.disk()
             } else {
                 let hello = self.greet_fresh(*node, address, named.clone()).await?;
+                self.check_supports(*node, &hello)?;
                 // An earlier attempt may have come so far; two that met in different nodes can't be made one.
                 if incarnation.is_some() && hello.incarnation.is_some() && incarnation != hello.incarnation {
                     return Err(MembersError::NotFresh(*node));
@@ -143,7 +156,7 @@ impl Consensus {
     }
 
     /// Passes a change to the leader, wherever it is.
-    async fn change(&self, change: MembersChange) -> Result<(), MembersError> {
+    pub(super) async fn change(&self, change: MembersChange) -> Result<(), MembersError> {
         let deadline = Instant::now() + LEADER_TIMEOUT;
         let mut why = String::from("none is known");
         let removed = match change {
@@ -198,6 +211,7 @@ impl Consensus {
             MembersChange::AddLearner { node, address } => self.add_here(node, &address).await,
             MembersChange::SetVoters { voters } => self.set_voters_here(voters).await,
             MembersChange::Remove { node } => self.remove_here(node).await,
+            MembersChange::RaiseLevel { to, dry_run } => self.raise_here(to, dry_run).await,
         };
         match done {
             Ok(()) => ChangeReply::Done,
@@ -216,6 +230,7 @@ impl Consensus {
         }
         let named = membership.nodes().map(|(id, _)| NodeId(*id)).chain([node]).collect();
         let hello = self.greet_fresh(node, address, named).await?;
+        self.check_supports(node, &hello)?;
         let own = self.peers.local().founding.incarnation();
         let Some(incarnation) = own.filter(|_| hello.incarnation.is_none() || hello.incarnation == own) else {
             return Err(MembersError::NotFresh(node).into());
@@ -303,6 +318,12 @@ impl Consensus {
         }
     }
 
+    /// Who could not apply what stands in the log is not taken in.
+    fn check_supports(&self, node: NodeId, hello: &HelloReply) -> Result<(), MembersError> {
+        let (level, supported) = (self.warehouse.level(), hello.levels);
+        if supported.holds(level) { Ok(()) } else { Err(MembersError::LevelNotSupported { node, level, supported }) }
+    }
+
     /// Has a fresh node write the site's founding onto its disk.
     async fn take_in(&self, node: NodeId, address: &NodeAddress, incarnation: Incarnation) -> Result<(), MembersError> {
         let target = PeerTarget { node, address: address.quic.clone(), disk: None };
@@ -368,7 +389,7 @@ impl Consensus {
     }
 }
 
-enum NotDone {
+pub(super) enum NotDone {
     NotLeader,
     Failed(MembersError),
 }
@@ -379,6 +400,6 @@ impl From<MembersError> for NotDone {
     }
 }
 
-fn voters_of(membership: &StoredMembership) -> BTreeSet<NodeId> {
+pub(super) fn voters_of(membership: &StoredMembership) -> BTreeSet<NodeId> {
     membership.voter_ids().map(NodeId).collect()
 }

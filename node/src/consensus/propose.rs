@@ -6,6 +6,7 @@ use kho_storage::{
     codec,
     command::{Command, Outcome},
     ids::NodeId,
+    level::Level,
 };
 use openraft::error::{ClientWriteError, RaftError};
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,7 @@ impl Consensus {
         let mut unknown = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let attempt = timeout(left, self.attempt(&bytes)).await;
+            let attempt = timeout(left, self.attempt(&bytes, command.level())).await;
             match attempt.unwrap_or_else(|_| Attempt::Failed(no_reply(self.limits.propose_timeout))) {
                 Attempt::Outcome(outcome) => return Ok(outcome),
                 Attempt::Failed(error @ ProposeError::Unknown { .. }) if repeatable && Instant::now() < deadline => unknown = Some(error),
@@ -87,7 +88,7 @@ impl Consensus {
     pub async fn propose_as_leader(&self, command: &Command) -> Result<Outcome, ProposeError> {
         let bytes = encoded(command)?;
         let _room = self.room_for(bytes.as_bytes().len())?;
-        match timeout(self.limits.propose_timeout, self.write(bytes)).await {
+        match timeout(self.limits.propose_timeout, self.write(bytes, command.level())).await {
             Ok(AtLeader::Outcome(outcome)) => Ok(outcome),
             Ok(AtLeader::NotLeader(_)) => Err(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS }),
             Ok(AtLeader::Failed(error)) => Err(error),
@@ -103,11 +104,11 @@ impl Consensus {
         Ok([bytes, self.proposed_commands.try_acquire().map_err(busy)?])
     }
 
-    async fn attempt(&self, bytes: &CommandBytes) -> Attempt {
+    async fn attempt(&self, bytes: &CommandBytes, level: Level) -> Attempt {
         let leadership = *self.leadership.borrow();
         match leadership.leader {
             None => Attempt::Undelivered,
-            Some(leader) if leader == self.node() => match self.write(bytes.clone()).await {
+            Some(leader) if leader == self.node() => match self.write(bytes.clone(), level).await {
                 AtLeader::Outcome(outcome) => Attempt::Outcome(outcome),
                 AtLeader::NotLeader(_) => Attempt::Undelivered,
                 AtLeader::Failed(error) => Attempt::Failed(error),
@@ -121,15 +122,25 @@ impl Consensus {
 
     /// A peer's command: taken if this node leads and has room.
     pub(super) async fn write_for_peer(&self, bytes: CommandBytes) -> AtLeader {
-        match self.room_for(bytes.as_bytes().len()) {
-            Ok(_room) => self.write(bytes).await,
-            Err(busy) => AtLeader::Failed(busy),
+        let _room = match self.room_for(bytes.as_bytes().len()) {
+            Ok(room) => room,
+            Err(busy) => return AtLeader::Failed(busy),
+        };
+        match bytes.decode() {
+            Ok(command) => self.write(bytes, command.level()).await,
+            Err(error) => AtLeader::Failed(ProposeError::NotUnderstood { why: error.to_string() }),
         }
     }
 
-    async fn write(&self, bytes: CommandBytes) -> AtLeader {
+    /// Appends a command that exists from `level` on, if this node leads. BEFORE the append: what stands in the log is applied everywhere.
+    pub(super) async fn write(&self, bytes: CommandBytes, level: Level) -> AtLeader {
         if !self.peers.leading().may_lead() {
             return AtLeader::NotLeader(None);
+        }
+        // A level only rises: one that was read too early refuses what the next attempt takes.
+        let site = self.warehouse.level();
+        if level > site {
+            return AtLeader::Failed(ProposeError::AboveLevel { command: level, site });
         }
         match self.raft.client_write(bytes).await {
             Ok(response) => match response.data.0 {

@@ -79,6 +79,7 @@ impl Consensus {
             disk: local.disk,
             peer,
             sender_disk: self.known_disk(envelope.from),
+            levels: local.levels,
         };
         let admitted = wire::judge(&envelope, &here)
             .and_then(|()| self.admit(envelope.subject, peer.1))
@@ -121,8 +122,9 @@ impl Consensus {
                 if let Some(greeting) = codec::decode(&body).map_err(malformed)? {
                     self.peers.newcomers().greeted(greeting)?;
                 }
-                let incarnation = self.peers.local().founding.incarnation();
-                codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh(), incarnation })
+                let local = self.peers.local();
+                let (incarnation, levels) = (local.founding.incarnation(), local.levels);
+                codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh(), incarnation, levels })
             }
             Subject::Join => {
                 let founding = codec::decode(&body).map_err(malformed)?;

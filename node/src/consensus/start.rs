@@ -48,14 +48,22 @@ impl Consensus {
             opened.await.map_err(|e| StartError::Consensus(e.to_string()))??
         };
         let founding = Arc::new(Founding::of_disk(config.dir.clone(), parts.own.incarnation));
-        let local = LocalNode { group: config.group.clone(), founding, node: config.node, disk: parts.own.disk };
+        let local = LocalNode {
+            group: config.group.clone(),
+            founding,
+            node: config.node,
+            disk: parts.own.disk,
+            levels: warehouse.supported_levels(),
+        };
         let peers = Arc::new(Peers::new(endpoint, local));
         let election_timer = Arc::new(ElectionTimer::new(parts.rank, Instant::now(), draw));
         let mut log = parts.store;
         let (log_tail, log_stall_injector) = (log.tail(), log.stall_injector());
         let mut state =
             StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.snapshot_store), parts.gate.clone(), Arc::clone(&log_tail));
-        apply_committed(&mut log, &mut state).await?;
+        // A level that this build does not support has a message of its own.
+        let named = |error| warehouse.level_fault().map_or(error, StartError::State);
+        apply_committed(&mut log, &mut state).await.map_err(named)?;
         step_down_on_restart(&mut log, config.node).await?;
 
         let (turned_back, reports) = TurnedBack::of(Arc::clone(&warehouse));
@@ -112,6 +120,7 @@ impl Consensus {
             received_bytes: Semaphore::new(config.limits.received_bytes_max as usize),
             limits: config.limits,
             changing_members: tokio::sync::Mutex::new(()),
+            parent_level: parking_lot::Mutex::new(None),
             leadership,
             failed,
             stopping,

@@ -101,6 +101,7 @@ impl StateMachine {
             let command = match content {
                 Content::Nothing => None,
                 Content::Command(command) => Some(command),
+                Content::Unreadable(error) => return Err(error.into()),
                 Content::Members(members) => {
                     membership = Blob(codec::encode(&StoredMembership::new(Some(log_id), members))?);
                     None
@@ -147,6 +148,8 @@ struct Decoded {
 enum Content {
     Nothing,
     Command(Command),
+    /// What comes before it is applied first: a raised level says why this build can't read on.
+    Unreadable(CodecError),
     Members(Membership),
 }
 
@@ -154,7 +157,7 @@ impl Decoded {
     /// Whether it takes no longer than its size suggests: trimming, for one, is a few bytes that read thousands of batches.
     fn is_slight(&self) -> bool {
         match &self.content {
-            Content::Nothing | Content::Members(_) => true,
+            Content::Nothing | Content::Members(_) | Content::Unreadable(_) => true,
             Content::Command(command) => {
                 matches!(command, Command::Write { .. } | Command::CommitHead { .. } | Command::RecordParent { .. })
             }
@@ -162,14 +165,14 @@ impl Decoded {
     }
 }
 
-fn decode_all(entries: Vec<Entry>) -> Result<Vec<Decoded>, StateFault> {
+fn decode_all(entries: Vec<Entry>) -> Vec<Decoded> {
     let decode = |entry: Entry| {
         let content = match entry.payload {
             EntryPayload::Blank => Content::Nothing,
-            EntryPayload::Normal(command) => Content::Command(command.decode()?),
+            EntryPayload::Normal(command) => command.decode().map_or_else(Content::Unreadable, Content::Command),
             EntryPayload::Membership(members) => Content::Members(members),
         };
-        Ok(Decoded { log_id: entry.log_id, content })
+        Decoded { log_id: entry.log_id, content }
     };
     entries.into_iter().map(decode).collect()
 }
@@ -196,12 +199,11 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
         self.tail.until_written(entries.last().map(|entry| entry.log_id)).await.map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
         let small = entries.iter().map(command_bytes).sum::<usize>() <= SMALL_BYTES_MAX;
         if !small || !self.latency.is_quick() {
-            return self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(decode_all(entries)?, small)).await;
+            return self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(decode_all(entries), small)).await;
         }
-        let fault = |fault| stopping(StoreIoError::write_state_machine, &fault);
-        let entries = decode_all(entries).map_err(fault)?;
+        let entries = decode_all(entries);
         if entries.iter().all(Decoded::is_slight) {
-            return self.apply_all(entries, small).map_err(fault);
+            return self.apply_all(entries, small).map_err(|fault| stopping(StoreIoError::write_state_machine, &fault));
         }
         self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(entries, small)).await
     }

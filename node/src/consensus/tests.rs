@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use kho_storage::{
     db::DbLimits,
     ids::{NodeId, SiteId},
+    level::SUPPORTED,
     log_db::LogDb,
     schema::population,
     signature::{SignatureAlgorithm, SigningKey},
@@ -28,6 +29,7 @@ pub(super) fn empty_warehouse(dir: &Path, limits: DbLimits) -> Arc<Warehouse> {
         register_key: SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness").public_key(),
         schema: Arc::new(population().clone()),
         limits,
+        levels: SUPPORTED,
     };
     Arc::new(Warehouse::open(dir, config).expect("empty"))
 }

@@ -37,6 +37,9 @@ use crate::api;
         super::site::add_node,
         super::site::remove_node,
         super::site::confirm_node,
+        super::upgrade::status,
+        super::upgrade::raise,
+        super::upgrade::note_test,
         super::bundle::export,
         super::bundle::import,
         openapi

@@ -68,6 +68,15 @@ kho_messages::reportable! {
         ChangeInProgress {} = "members_unchanged" as "change_in_progress",
         NotCaughtUp { node: Ordinal, matched: u64, wanted: u64 } = "members_unchanged" as "not_caught_up",
 
+        /// What was asked for exists from a higher level on than the site works at.
+        AboveLevel { level: Ordinal, site_level: Ordinal } = "above_level",
+        LeaderOlder { detail: String } = "above_level" as "leader_older",
+        LevelNotSupported { node: Ordinal, level: Ordinal, supported: String } = "level_not_raised" as "level_not_supported",
+        LevelsUnknown { node: Ordinal, detail: String } = "level_not_raised" as "levels_unknown",
+        ParentLower { held: Ordinal, level: Ordinal } = "level_not_raised" as "parent_lower",
+        ParentLevelUnknown {} = "level_not_raised" as "parent_level_unknown",
+        LevelHigher { held: Ordinal, level: Ordinal } = "level_not_raised" as "level_higher",
+
         BatchNotKept { origin: Ordinal, batch: Ordinal } = "not_kept",
         UnknownOrigin { origin: Ordinal } = "unknown_origin",
         NoTransfer { origin: Ordinal } = "no_transfer",
@@ -103,6 +112,9 @@ kho_messages::reportable! {
         NodeRemoved { node: Ordinal, site: Ordinal, revoking: String } = "node_removed",
         NodeConfirmed { node: Ordinal, site: Ordinal } = "node_confirmed",
         TimeConfirmed { time: String } = "time_confirmed",
+        LevelRaised { level: Ordinal, site: Ordinal } = "level_raised",
+        LevelCouldRise { level: Ordinal, site: Ordinal } = "level_could_rise",
+        TestNoted {} = "test_noted",
         OriginResumed { origin: Ordinal } = "origin_resumed",
         TransferAbandoned { origin: Ordinal } = "transfer_abandoned",
     }
@@ -146,6 +158,8 @@ fn status_of(code: &str) -> u16 {
         | "register_older"
         | "clock_impossible"
         | "members_unchanged"
+        | "above_level"
+        | "level_not_raised"
         | "bundle_off_path"
         | "bundle_for_other_site"
         | "bundle_not_for_node"
@@ -175,6 +189,10 @@ impl From<ProposeError> for RequestFault {
             ProposeError::Busy { .. } => Self::Busy {},
             ProposeError::NoLeader { .. } => Self::NoLeader {},
             ProposeError::TooLarge { bytes, bytes_max } => Self::BatchTooLarge { bytes, bytes_max },
+            ProposeError::AboveLevel { command, site } => {
+                Self::AboveLevel { level: Ordinal(command.0.into()), site_level: Ordinal(site.0.into()) }
+            }
+            ProposeError::NotUnderstood { why } => Self::LeaderOlder { detail: why },
             ProposeError::Unknown { why } => Self::OutcomeUnknown { detail: why },
             ProposeError::Fatal { why } => Self::NodeStopped { detail: why },
         }
@@ -202,6 +220,13 @@ impl From<MembersError> for RequestFault {
             MembersError::Unreachable { node, why } => Self::NodeUnreachable { node: number(node), detail: why },
             MembersError::InProgress => Self::ChangeInProgress {},
             MembersError::NotCaughtUp { node, matched, wanted } => Self::NotCaughtUp { node: number(node), matched, wanted },
+            MembersError::LevelNotSupported { node, level, supported } => {
+                Self::LevelNotSupported { node: number(node), level: Ordinal(level.0.into()), supported: supported.to_string() }
+            }
+            MembersError::LevelsUnknown { node, why } => Self::LevelsUnknown { node: number(node), detail: why },
+            MembersError::LevelHigher { held, to } => Self::LevelHigher { held: Ordinal(held.0.into()), level: Ordinal(to.0.into()) },
+            MembersError::ParentLower { parent, to } => Self::ParentLower { held: Ordinal(parent.0.into()), level: Ordinal(to.0.into()) },
+            MembersError::ParentLevelUnknown => Self::ParentLevelUnknown {},
             MembersError::NoLeader { why, .. } => Self::LeadershipUnconfirmed { detail: why },
             MembersError::Fatal { why } => Self::NodeStopped { detail: why },
         }

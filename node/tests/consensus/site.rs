@@ -19,6 +19,7 @@ use kho_storage::{
     db::DbLimits,
     encryption::EncryptionKey,
     ids::{ColumnId, Hash32, NodeId, OriginId, SiteId, SiteTime, TableId, Tier},
+    level::{LevelRange, SUPPORTED},
     register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     row::RowBuilder,
     schema::{Value, population},
@@ -52,6 +53,8 @@ pub struct TestNode {
     credentials: Credentials,
     addr: Option<SocketAddr>,
     pub group: GroupId,
+    /// Levels that its build supports, from its next start on.
+    pub levels: LevelRange,
     running: Option<Running>,
 }
 
@@ -82,7 +85,7 @@ impl Site {
         let credentials = Credentials::from_pem(self.root.certificate_pem(), &issued.certificate_pem, &request.key_pem).expect("they fit");
         let group = GroupId { tree: TREE.into(), site: SITE };
         let dir = empty_disk(&group, NodeId(id));
-        TestNode { id: NodeId(id), dir, credentials, addr: None, group, running: None }
+        TestNode { id: NodeId(id), dir, credentials, addr: None, group, levels: SUPPORTED, running: None }
     }
 
     /// `count` nodes that form a site with the test's register.
@@ -161,13 +164,14 @@ impl Site {
         SignedRegister::issue(&register, &self.centre).expect("whole")
     }
 
-    fn open_warehouse(&self, dir: PathBuf) -> Result<Warehouse, StartError> {
+    fn open_warehouse(&self, dir: PathBuf, levels: LevelRange) -> Result<Warehouse, StartError> {
         let config = WarehouseConfig {
             tree: TREE.into(),
             site: SITE,
             register_key: self.centre.public_key(),
             schema: Arc::new(population().clone()),
             limits: DbLimits { cache_bytes_max: 4 << 20, write_buffer_bytes_max: 8 << 20 },
+            levels,
         };
         Ok(Warehouse::open(&dir, config)?)
     }
@@ -176,7 +180,7 @@ impl Site {
 impl TestNode {
     /// Starts the node on its disk, at the address it had before, if any.
     pub async fn start(&mut self, site: &Site) -> Result<(), StartError> {
-        let warehouse = Arc::new(site.open_warehouse(self.dir.path().join("warehouse"))?);
+        let warehouse = Arc::new(site.open_warehouse(self.dir.path().join("warehouse"), self.levels)?);
         let clock: Arc<CertificateClock> = Arc::clone(&site.clock);
         let addr = self.addr.unwrap_or_else(|| "127.0.0.1:0".parse().expect("an address"));
         let endpoint = Endpoint::bind(addr, &self.credentials, clock, TransportLimits::default()).expect("binds");

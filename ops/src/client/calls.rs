@@ -9,7 +9,7 @@ use kho_node::{
     api::{
         BatchAccepted, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, IndicatorAnswer,
         NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, SiteSetBack, StatusReport,
-        StoodAt,
+        StoodAt, UpgradeReport,
     },
     entry::UnnamedColumns,
 };
@@ -219,6 +219,25 @@ impl NodeClient {
     /// Said twice it changes nothing more.
     pub async fn confirm_time(&self) -> Result<Done, CallError> {
         self.write(Method::POST, &["v1", "site", "confirm-time"], None::<&()>, Idempotency::Idempotent).await
+    }
+
+    /// Who holds the tree back.
+    pub async fn upgrade_status(&self) -> Result<UpgradeReport, CallError> {
+        self.send_json(&Request::read(&["v1", "upgrade"])).await
+    }
+
+    /// Raised twice to the same level changes nothing more, so this may be repeated.
+    pub async fn raise_level(&self, to: Option<u16>, dry_run: bool) -> Result<Done, CallError> {
+        let request = Request::write(Method::POST, &["v1", "upgrade", "raise"], Payload::None, Idempotency::Idempotent)
+            .with("to", to.map(|to| to.to_string()))
+            .with("dry_run", Some(dry_run.to_string()));
+        self.send_json(&request).await
+    }
+
+    /// Keeps a note of a test of levels; refused below the level of tests.
+    pub async fn note_test(&self, note: &str) -> Result<Done, CallError> {
+        let request = Request::write(Method::POST, &["v1", "upgrade", "test-note"], Payload::None, Idempotency::Idempotent);
+        self.send_json(&request.with("note", Some(note))).await
     }
 
     pub async fn add_node(&self, place: &NodePlace) -> Result<Done, CallError> {

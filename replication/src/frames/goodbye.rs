@@ -1,9 +1,12 @@
 //! Why one side ends the connection, as it says so itself.
 
-use kho_storage::ids::SiteId;
+use kho_storage::{
+    ids::SiteId,
+    level::{Level, LevelOffer},
+};
 use serde::{Deserialize, Serialize};
 
-use super::{values::VersionRange, violation::ProtocolViolation};
+use super::violation::ProtocolViolation;
 
 /// Why one side ends the connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -16,8 +19,11 @@ pub enum Goodbye {
     NoLeader,
     #[error("the site has too much to do; come back in {retry_after_ms} ms")]
     Busy { retry_after_ms: u32 },
-    #[error("no common protocol version: here {min} to {max}; upgrade the older node", min = .0.min, max = .0.max)]
-    Version(VersionRange),
+    #[error(
+        "no level in common: the site that refuses works at level {} and its build supports {}, the other at level {} and its build supports {}; install a newer Kho on the older side, see `kho upgrade status`",
+        .here.level, .here.supported, .there.level, .there.supported
+    )]
+    NoCommonLevel { here: LevelOffer, there: LevelOffer },
     #[error(
         "by the register, version {register_version}, site {parent} is not a parent of site {child}; correct the register with `kho register issue`"
     )]
@@ -30,6 +36,8 @@ pub enum Goodbye {
     PreferredParentBack,
     #[error("the child continues at another node")]
     Elsewhere,
+    #[error("the site works at level {level} now; the link is opened again")]
+    LevelRaised { level: Level },
 }
 
 impl Goodbye {
@@ -40,12 +48,13 @@ impl Goodbye {
             Self::NoLongerLeader => "no_longer_leader",
             Self::NoLeader => "no_leader",
             Self::Busy { .. } => "busy",
-            Self::Version(_) => "no_common_version",
+            Self::NoCommonLevel { .. } => "no_common_level",
             Self::NotParent { .. } => "not_parent",
             Self::PeerMisbehaved(_) => "peer_misbehaved",
             Self::IdleTimeout => "idle_timeout",
             Self::PreferredParentBack => "preferred_parent_back",
             Self::Elsewhere => "continues_elsewhere",
+            Self::LevelRaised { .. } => "level_raised",
         }
     }
 }

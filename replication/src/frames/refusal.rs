@@ -25,6 +25,7 @@ pub fn refusal_fault(refusal: &Refusal) -> Fault {
         Refusal::UnknownOrigin(_)
         | Refusal::OffPath { .. }
         | Refusal::OnPath { .. }
+        | Refusal::AboveLevel { .. }
         | Refusal::Stopped { .. }
         | Refusal::Register(_)
         | Refusal::NoRegister => Fault::Refuser,

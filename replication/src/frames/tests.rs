@@ -64,14 +64,6 @@ fn a_frame_beyond_the_maximum_is_neither_written_nor_read() {
     assert!(matches!(ChildFrame::decode(&vec![0; CHILD_FRAME_BYTES_MAX + 1]), Err(FrameCodecError::TooLong { .. })));
 }
 
-#[test]
-fn versions_meet_at_the_highest_that_both_speak() {
-    let range = |min, max| VersionRange { min, max };
-    assert_eq!(range(1, 3).highest_shared(range(2, 9)), Some(3));
-    assert_eq!(range(1, 3).highest_shared(range(4, 9)), None);
-    assert_eq!(range(5, 6).highest_shared(range(1, 4)), None);
-}
-
 proptest! {
     #[test]
     fn any_bytes_are_a_frame_or_refused_without_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..300), variant in 0u8..10) {

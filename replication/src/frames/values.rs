@@ -1,4 +1,4 @@
-//! The small values of which frames consist: numbers, kinds, versions, and places in a stream.
+//! The small values of which frames consist: numbers, kinds, and places in a stream.
 
 use std::fmt;
 
@@ -16,21 +16,6 @@ pub struct FrameId(pub u64);
 impl fmt::Display for FrameId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
-    }
-}
-
-/// Versions from `min` to `max`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VersionRange {
-    pub min: u16,
-    pub max: u16,
-}
-
-impl VersionRange {
-    /// The highest version that both speak.
-    pub fn highest_shared(self, other: Self) -> Option<u16> {
-        let version = self.max.min(other.max);
-        (version >= self.min && version >= other.min).then_some(version)
     }
 }
 
@@ -81,6 +66,7 @@ pub enum FrameKind {
     Register,
     Goodbye,
     Clock,
+    TestLevel,
 }
 
 impl fmt::Display for FrameKind {

@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use kho_storage::ids::{NodeId, OriginId, SiteId};
+use kho_storage::{
+    ids::{NodeId, OriginId, SiteId},
+    level::Level,
+};
 use serde::{Deserialize, Serialize};
 
 use super::values::{Cursor, FrameId, FrameKind};
@@ -18,10 +21,12 @@ pub const VIOLATION_DETAIL_CHARS_MAX: usize = 200;
 pub enum ProtocolViolation {
     #[error("it calls itself node {claimed_node} of site {claimed_site}, but its certificate names node {node} of site {site}")]
     IdentityMismatch { claimed_site: SiteId, claimed_node: NodeId, site: SiteId, node: NodeId },
-    #[error("it welcomes as site {site} in version {version}")]
-    WelcomeMismatch { site: SiteId, version: u16 },
+    #[error("it welcomes as site {site} at level {level}")]
+    WelcomeMismatch { site: SiteId, level: Level },
     #[error("it sent {frame} out of turn")]
     FrameOutOfTurn { frame: FrameKind },
+    #[error("it sent {frame}, which does not exist at level {level}, at which both ends work")]
+    FrameAboveLevel { frame: FrameKind, level: Level },
     #[error("it sent bytes that are not a frame: {detail}")]
     FrameUnreadable { detail: ViolationDetail },
     #[error("it broke the rules of the transport: {detail}")]
@@ -47,6 +52,7 @@ impl ProtocolViolation {
             Self::IdentityMismatch { .. } => "identity_mismatch",
             Self::WelcomeMismatch { .. } => "welcome_mismatch",
             Self::FrameOutOfTurn { .. } => "frame_out_of_turn",
+            Self::FrameAboveLevel { .. } => "frame_above_level",
             Self::FrameUnreadable { .. } => "frame_unreadable",
             Self::TransportMisused { .. } => "transport_misused",
             Self::TooManyStreams { .. } => "too_many_streams",

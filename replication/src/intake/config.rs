@@ -1,6 +1,6 @@
 //! The intake's limits and timeouts.
 
-use kho_storage::stream::SEGMENT_BYTES_MAX;
+use kho_storage::{level::LevelOffer, stream::SEGMENT_BYTES_MAX};
 
 /// What one connection from a child may cost its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct IntakeConfig {
     /// A child that answers and stays behind what is held of its own stream for so long is reported. A leader of it that was replaced,
     /// and doesn't know it yet, is gone by then.
     pub set_back_report_ms: u64,
+    /// What this site says of its level.
+    pub levels: LevelOffer,
 }
 
 impl Default for IntakeConfig {
@@ -29,6 +31,7 @@ impl Default for IntakeConfig {
             busy_retry_ms: 500,
             evidence_max: 16,
             set_back_report_ms: 10_000,
+            levels: LevelOffer::default(),
         }
     }
 }

@@ -9,9 +9,7 @@ use kho_storage::{
 };
 
 use super::{ChildIdentity, CursorsHeld, Intake, IntakeAction, Open, ProposeFailure, State, lane::Lane};
-use crate::frames::{
-    Cursor, Goodbye, HEADS_MAX, Hello, PROTOCOL_VERSIONS, ParentFrame, ProtocolViolation, STREAMS_MAX, StreamHeld, Welcome,
-};
+use crate::frames::{Cursor, Goodbye, HEADS_MAX, Hello, ParentFrame, ProtocolViolation, STREAMS_MAX, StreamHeld, Welcome};
 
 impl Intake {
     pub(super) fn hello_received(&mut self, hello: Hello) {
@@ -20,8 +18,9 @@ impl Intake {
             let violation = ProtocolViolation::IdentityMismatch { claimed_site: hello.site, claimed_node: hello.node, site, node };
             return self.peer_misbehaved(violation);
         }
-        let Some(version) = PROTOCOL_VERSIONS.highest_shared(hello.versions) else {
-            return self.close(Goodbye::Version(PROTOCOL_VERSIONS));
+        let (here, there) = (self.config.levels, hello.levels);
+        let Some(level) = here.common(there) else {
+            return self.close(Goodbye::NoCommonLevel { here, there });
         };
         if !self.register.is_parent_of(self.site, self.child.site) {
             return self.close(self.not_parent());
@@ -30,7 +29,7 @@ impl Intake {
             return;
         }
         let origins = self.led_origins(&hello.streams);
-        self.state = State::ReadingCursors { version, register_version: hello.register_version, streams: hello.streams };
+        self.state = State::ReadingCursors { level, register_version: hello.register_version, streams: hello.streams };
         self.read_cursors(origins);
     }
 
@@ -95,15 +94,16 @@ impl Intake {
     }
 
     fn welcome(&mut self, held: CursorsHeld) {
-        let State::ReadingCursors { version, register_version, streams } = &mut self.state else { return };
-        let (version, child_register, streams) = (*version, *register_version, std::mem::take(streams));
+        let State::ReadingCursors { level, register_version, streams } = &mut self.state else { return };
+        let (level, child_register, streams) = (*level, *register_version, std::mem::take(streams));
         let newest = self.register.version();
-        self.state = State::Open(Open { register_version: child_register.max(newest), ..Open::default() });
+        self.state = State::Open(Open { level, register_version: child_register.max(newest), ..Open::default() });
         let origins = self.led_origins(&streams);
         let held = self.place_lanes(&origins, held);
         self.compare_child(&streams, &held.heads);
         let welcome = Welcome {
-            version,
+            levels: self.config.levels,
+            level,
             site: self.site,
             register: (child_register < newest).then(|| (*self.signed_register).clone()),
             cursors: held.cursors,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kho_storage::{
     command::{Outcome, ParentCursor, TransferStatus},
+    level::Level,
     register::{SignedRegister, VerifiedRegister},
     stream::SignedHead,
 };
@@ -64,5 +65,7 @@ pub enum IntakeInput {
         signed: Arc<SignedRegister>,
     },
     LeaderChanged(SiteLeader),
+    /// This site works at a higher level: the child greets it again.
+    LevelRaised(Level),
     Tick,
 }

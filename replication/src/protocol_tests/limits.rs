@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kho_storage::{
     ids::{NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    level::LevelOffer,
     register::Register,
 };
 
@@ -12,7 +13,7 @@ use super::{
     world::{Step, World},
 };
 use crate::{
-    frames::{ChildFrame, FrameId, Goodbye, Hello, PROTOCOL_VERSIONS, ParentFrame, VersionRange},
+    frames::{ChildFrame, FrameId, Goodbye, Hello, ParentFrame},
     intake::{ChildIdentity, Intake, IntakeAction, IntakeConfig, IntakeInput, SiteLeader},
     link_time::LinkTime,
     uplink::{LinkStatus, UplinkConfig, UplinkInput},
@@ -117,8 +118,8 @@ fn intake(tree: &Tree, site: SiteId, child: SiteId) -> Intake {
     Intake::new(IntakeConfig::default(), site, child, tree.verified(), Arc::new(tree.signed()), SiteLeader::ThisNode, LinkTime(0))
 }
 
-fn hello(site: SiteId, node: NodeId, versions: VersionRange) -> IntakeInput {
-    IntakeInput::FrameReceived(ChildFrame::Hello(Hello { versions, site, node, register_version: 1, streams: vec![] }))
+fn hello(site: SiteId, node: NodeId) -> IntakeInput {
+    IntakeInput::FrameReceived(ChildFrame::Hello(Hello { levels: LevelOffer::default(), site, node, register_version: 1, streams: vec![] }))
 }
 
 fn answer(intake: &mut Intake, input: IntakeInput) -> Vec<IntakeAction> {
@@ -134,16 +135,13 @@ fn promise_4_a_child_must_be_who_its_certificate_says_and_a_child_by_the_registe
         _ => panic!("the connection was not closed"),
     };
     let mut unregistered = intake(&tree, PROVINCE, SiteId(6));
-    let reason = farewell(answer(&mut unregistered, hello(SiteId(6), NODE, PROTOCOL_VERSIONS)));
+    let reason = farewell(answer(&mut unregistered, hello(SiteId(6), NODE)));
     assert_eq!(reason, Goodbye::NotParent { parent: PROVINCE, child: SiteId(6), register_version: 1 });
     for (site, node) in [(SiteId(6), NODE), (DISTRICT, NodeId(2))] {
         let mut impostor = intake(&tree, PROVINCE, DISTRICT);
-        assert!(matches!(farewell(answer(&mut impostor, hello(site, node, PROTOCOL_VERSIONS))), Goodbye::PeerMisbehaved(_)));
+        assert!(matches!(farewell(answer(&mut impostor, hello(site, node))), Goodbye::PeerMisbehaved(_)));
         assert!(impostor.is_closed());
     }
-    let mut newer = intake(&tree, PROVINCE, DISTRICT);
-    let reason = farewell(answer(&mut newer, hello(DISTRICT, NODE, VersionRange { min: 7, max: 9 })));
-    assert_eq!(reason, Goodbye::Version(PROTOCOL_VERSIONS));
 }
 
 #[test]
@@ -160,7 +158,7 @@ fn a_frame_out_of_turn_or_of_a_stream_whose_cursor_was_never_requested_ends_the_
     answer(&mut early, frame());
     assert!(early.is_closed());
     let mut open = intake(&tree, PROVINCE, DISTRICT);
-    answer(&mut open, hello(DISTRICT, NODE, PROTOCOL_VERSIONS));
+    answer(&mut open, hello(DISTRICT, NODE));
     let held = crate::intake::CursorsHeld { cursors: vec![], transfers: vec![], heads: vec![] };
     let actions = answer(&mut open, IntakeInput::CursorsRead(Ok(held)));
     assert!(matches!(&actions[..], [IntakeAction::SendFrame(ParentFrame::Welcome(_))]), "{actions:?}");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kho_storage::{
     command::{Outcome, ParentCursor},
     ids::{Epoch, SiteTime, StreamSeq},
+    level::LevelOffer,
 };
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
     world::World,
 };
 use crate::{
-    frames::{ChildFrame, Compressed, Cursor, FrameId, Hello, PROTOCOL_VERSIONS, SEGMENT_PLAIN_BYTES_MAX, StreamHeld},
+    frames::{ChildFrame, Compressed, Cursor, FrameId, Hello, SEGMENT_PLAIN_BYTES_MAX, StreamHeld},
     intake::{ChildIdentity, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, SiteLeader},
     link_time::LinkTime,
     uplink::{StreamState, UplinkInput},
@@ -177,7 +178,7 @@ fn connected(world: &World, held: u64) -> (Intake, Vec<IntakeAction>) {
     let (register, signed) = (world.tree.verified(), Arc::new(world.tree.signed()));
     let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, identity, register, signed, SiteLeader::ThisNode, LinkTime(0));
     let streams = vec![StreamHeld { origin: OWN, epoch: Epoch::first("test", OWN), next: StreamSeq(held + 1), oldest_kept: StreamSeq(1) }];
-    let hello = Hello { versions: PROTOCOL_VERSIONS, site: DISTRICT, node: NODE, register_version: 1, streams };
+    let hello = Hello { levels: LevelOffer::default(), site: DISTRICT, node: NODE, register_version: 1, streams };
     answer(&mut intake, IntakeInput::FrameReceived(ChildFrame::Hello(hello)));
     let read = world.parents[&PROVINCE].store.held(&[OWN], &[OWN]);
     let actions = answer(&mut intake, IntakeInput::CursorsRead(Ok(read)));

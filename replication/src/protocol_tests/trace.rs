@@ -67,6 +67,7 @@ pub(super) fn child_frame(frame: &ChildFrame) -> String {
         }
         ChildFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
         ChildFrame::Clock(time) => format!("Clock {time}"),
+        ChildFrame::TestLevel => "TestLevel".into(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The uplink's limits and timeouts.
 
+use kho_storage::level::LevelOffer;
+
 /// How much an uplink has under way, and how long it waits for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UplinkConfig {
@@ -42,6 +44,8 @@ pub struct UplinkConfig {
     pub record_interval_ms: u64,
     /// After so long a register is offered to this site again, which did not take it.
     pub register_retry_ms: u64,
+    /// What this site says of its level.
+    pub levels: LevelOffer,
 }
 
 impl Default for UplinkConfig {
@@ -67,6 +71,7 @@ impl Default for UplinkConfig {
             fruitless_restarts_max: 5,
             record_interval_ms: 1_000,
             register_retry_ms: 2_000,
+            levels: LevelOffer::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kho_storage::{
     command::{ParentCursor, TransferStatus},
     ids::{OriginId, SiteId},
+    level::Level,
     planted::{Bug, planted},
     register::SignedRegister,
     stream::SignedHead,
@@ -17,10 +18,7 @@ use super::{
     stream::{CursorPosition, Want},
 };
 use crate::{
-    frames::{
-        ChildFrame, Cursor, FrameCodecError, FrameKind, Goodbye, Hello, PROTOCOL_VERSIONS, ProtocolViolation, STREAMS_MAX, ViolationDetail,
-        Welcome,
-    },
+    frames::{ChildFrame, Cursor, FrameCodecError, FrameKind, Goodbye, Hello, ProtocolViolation, STREAMS_MAX, ViolationDetail, Welcome},
     link_time::LinkTime,
 };
 
@@ -55,7 +53,7 @@ impl Uplink {
             stream.under_way(&Want::Cursor, now, &self.config);
         }
         let register_version = self.register.as_ref().map_or(0, |register| register.version());
-        let hello = Hello { versions: PROTOCOL_VERSIONS, site: self.site, node: self.node, register_version, streams };
+        let hello = Hello { levels: self.config.levels, site: self.site, node: self.node, register_version, streams };
         self.link = LinkState::Greeting { link, parent, until: now.after_ms(self.config.welcome_timeout_ms) };
         self.actions.push_back(UplinkAction::SendFrame { link, frame: ChildFrame::Hello(hello) });
     }
@@ -187,10 +185,24 @@ impl Uplink {
         }
     }
 
+    /// What was settled on the link holds no longer: it is opened again.
+    pub(super) fn level_raised(&mut self, level: Level, now: LinkTime) {
+        if level <= self.config.levels.level {
+            return;
+        }
+        self.config.levels.level = level;
+        if matches!(self.link, LinkState::Greeting { .. } | LinkState::Open(_)) {
+            self.disconnect(Goodbye::LevelRaised { level });
+            self.flush_records(now);
+            self.forget_link();
+            self.dial(now);
+        }
+    }
+
     pub(super) fn parent_left(&mut self, reason: &Goodbye, now: LinkTime) {
         let (pause_ms, for_good) = match reason {
             Goodbye::Busy { retry_after_ms } => (u64::from(*retry_after_ms).min(self.config.backoff_ms_max), false),
-            Goodbye::Version(_) | Goodbye::NotParent { .. } | Goodbye::PeerMisbehaved(_) => (0, true),
+            Goodbye::NoCommonLevel { .. } | Goodbye::NotParent { .. } | Goodbye::PeerMisbehaved(_) => (0, true),
             _ => (0, false),
         };
         // Closing an already ended connection does no harm, and one that the parent left half open ends.
@@ -202,12 +214,16 @@ impl Uplink {
         let LinkState::Greeting { link, parent, .. } = self.link else {
             return self.peer_misbehaved(ProtocolViolation::FrameOutOfTurn { frame: FrameKind::Welcome }, now);
         };
-        if welcome.site != parent || PROTOCOL_VERSIONS.min > welcome.version || PROTOCOL_VERSIONS.max < welcome.version {
-            let violation = ProtocolViolation::WelcomeMismatch { site: welcome.site, version: welcome.version };
+        if welcome.site != parent || self.config.levels.common(welcome.levels) != Some(welcome.level) {
+            let violation = ProtocolViolation::WelcomeMismatch { site: welcome.site, level: welcome.level };
             return self.peer_misbehaved(violation, now);
         }
         let window = usize::try_from(welcome.in_flight_bytes_max).unwrap_or(usize::MAX).max(1);
-        self.link = LinkState::Open(OpenLink::new(link, parent, self.config.in_flight_bytes_max.min(window), now));
+        let in_flight_bytes_max = self.config.in_flight_bytes_max.min(window);
+        self.link = LinkState::Open(OpenLink::new(link, parent, welcome.levels, in_flight_bytes_max, now));
+        if welcome.level >= ChildFrame::TestLevel.level() {
+            self.actions.push_back(UplinkAction::SendFrame { link, frame: ChildFrame::TestLevel });
+        }
         self.parents.welcomed();
         self.probe.link_opened(now);
         if let Some(register) = welcome.register {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kho_storage::{
     command::{ParentCursor, TransferPiece, TransferStart},
     ids::{Epoch, OriginId, SiteId, SiteTime, StreamSeq},
+    level::Level,
     register::{SignedRegister, VerifiedRegister},
     stream::{Segment, SignedHead},
 };
@@ -79,6 +80,8 @@ pub enum UplinkInput {
     },
     LostLeadership,
     RegisterChanged(Arc<VerifiedRegister>),
+    /// This site works at this level now.
+    LevelRaised(Level),
     /// A head of an own or adopted stream was committed, or batches were trimmed.
     StreamAdvanced(StreamPosition),
     /// An operator had the origin taken out of this site.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use kho_storage::{
     command::RowPlace,
     ids::{OriginId, SiteId, SiteTime},
+    level::LevelOffer,
 };
 
 use super::{
@@ -61,6 +62,8 @@ impl LinkState {
 pub(super) struct OpenLink {
     pub link: LinkId,
     pub parent: SiteId,
+    /// What the parent says of its level.
+    pub parent_levels: LevelOffer,
     pub opened_at: LinkTime,
     /// Plain bytes that may be loaded or unanswered: the smaller of what both sides allow.
     pub in_flight_bytes_max: usize,
@@ -104,10 +107,11 @@ pub(super) struct Load {
 }
 
 impl OpenLink {
-    pub fn new(link: LinkId, parent: SiteId, in_flight_bytes_max: usize, now: LinkTime) -> Self {
+    pub fn new(link: LinkId, parent: SiteId, parent_levels: LevelOffer, in_flight_bytes_max: usize, now: LinkTime) -> Self {
         Self {
             link,
             parent,
+            parent_levels,
             opened_at: now,
             in_flight_bytes_max,
             last_received: now,

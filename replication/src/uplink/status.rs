@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kho_storage::{
     command::RowPlace,
     ids::{OriginId, SiteId, SiteTime},
+    level::LevelOffer,
 };
 
 use super::{
@@ -41,6 +42,8 @@ pub enum LinkStatus {
     Greeting,
     Open {
         since: LinkTime,
+        /// What the parent says of its level.
+        parent_levels: LevelOffer,
     },
 }
 
@@ -123,7 +126,7 @@ impl Uplink {
             LinkState::Open(open) => {
                 in_flight_bytes = open.in_flight_bytes();
                 in_flight = open.in_flight_by_origin();
-                LinkStatus::Open { since: open.opened_at }
+                LinkStatus::Open { since: open.opened_at, parent_levels: open.parent_levels }
             }
         };
         let parent = self.parents.current().map(|parent| parent.site);

@@ -1,6 +1,6 @@
 //! A stored value with its format byte and checksum.
 
-const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 1;
 /// The first bytes of a BLAKE3 hash: enough against accidents, which is all that a local disk is suspected of.
 const CHECKSUM_BYTES: usize = 8;
 const FRAME_BYTES: usize = 1 + CHECKSUM_BYTES;
@@ -27,13 +27,21 @@ pub(crate) fn framed(key: &[u8], head: &[u8], body: &[u8]) -> Vec<u8> {
     value
 }
 
+/// Why a stored value can't be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unopened {
+    Damaged(&'static str),
+    /// A newer build wrote it, or its first byte is damaged.
+    OtherFormat(u8),
+}
+
 /// What stands behind format byte and checksum, or why it can't be trusted.
-pub(crate) fn opened<'v>(key: &[u8], value: &'v [u8]) -> Result<&'v [u8], &'static str> {
-    match value.split_first() {
-        None => return Err("it is empty"),
-        Some((&FORMAT, _)) => {}
-        Some(_) => return Err("it has a format that this build does not read"),
-    }
-    let (sum, body) = value[1..].split_first_chunk::<CHECKSUM_BYTES>().ok_or("it is cut short")?;
-    if *sum == checksum(key, &[body]) { Ok(body) } else { Err("its checksum differs") }
+pub(crate) fn opened<'v>(key: &[u8], value: &'v [u8]) -> Result<&'v [u8], Unopened> {
+    let body = match value.split_first() {
+        None => return Err(Unopened::Damaged("it is empty")),
+        Some((&FORMAT, body)) => body,
+        Some((&other, _)) => return Err(Unopened::OtherFormat(other)),
+    };
+    let (sum, body) = body.split_first_chunk::<CHECKSUM_BYTES>().ok_or(Unopened::Damaged("it is cut short"))?;
+    if *sum == checksum(key, &[body]) { Ok(body) } else { Err(Unopened::Damaged("its checksum differs")) }
 }

@@ -77,7 +77,7 @@ impl LogDb {
 
     fn stored_meta(&self, key: [u8; 2], what: &dyn std::fmt::Display) -> Result<Option<Vec<u8>>, LogDbError> {
         let Some(value) = self.db.get_pinned_cf(self.metas(), key).map_err(|e| self.io("read", &e))? else { return Ok(None) };
-        let bytes = opened(&key, &value).map_err(|why| self.damaged(what.to_string(), why))?;
+        let bytes = opened(&key, &value).map_err(|why| self.unreadable(what.to_string(), why))?;
         Ok(Some(bytes.to_vec()))
     }
 

@@ -20,7 +20,9 @@ use parking_lot::Mutex;
 
 /// Beside RocksDB's own files, which it leaves alone.
 const MARK_FILE: &str = "SYNCED";
-const MARK_BYTES: usize = 16;
+/// The format that this build writes.
+const FORMAT: u8 = 1;
+const MARK_BYTES: usize = 17;
 
 /// The number of a write, as RocksDB counts them: it outlasts restarts and never goes back.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,12 +39,12 @@ impl SyncedMark {
     /// Opens the mark of the log in `dir`, or makes one that names nothing.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; and when a newer build wrote the mark, for what it says is not known then.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(mark_path(dir))?;
         let mut bytes = [0; MARK_BYTES];
         let noted = match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => decode(&bytes),
+            Ok(()) => decode(&bytes).map_err(io::Error::other)?,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(error) => return Err(error),
         };
@@ -73,19 +75,34 @@ pub(super) fn mark_path(dir: &Path) -> PathBuf {
     dir.join(MARK_FILE)
 }
 
-/// The number, and behind it the number's hash: a torn or damaged mark counts as none.
-fn encode(WriteNumber(number): WriteNumber) -> [u8; MARK_BYTES] {
-    let number = number.to_le_bytes();
+/// The format, the number, and a hash over both: a torn or damaged mark counts as none.
+fn encode(number: WriteNumber) -> [u8; MARK_BYTES] {
+    in_format(FORMAT, number)
+}
+
+fn in_format(format: u8, WriteNumber(number): WriteNumber) -> [u8; MARK_BYTES] {
     let mut bytes = [0; MARK_BYTES];
-    bytes[..8].copy_from_slice(&number);
-    bytes[8..].copy_from_slice(&blake3::hash(&number).as_bytes()[..8]);
+    bytes[0] = format;
+    bytes[1..9].copy_from_slice(&number.to_le_bytes());
+    let hash = blake3::hash(&bytes[..9]);
+    bytes[9..].copy_from_slice(&hash.as_bytes()[..8]);
     bytes
 }
 
-fn decode(bytes: &[u8; MARK_BYTES]) -> Option<WriteNumber> {
-    let (number, _) = bytes.split_first_chunk::<8>()?;
-    let number = WriteNumber(u64::from_le_bytes(*number));
-    (encode(number) == *bytes).then_some(number)
+/// `None` for a damaged mark.
+fn decode(bytes: &[u8; MARK_BYTES]) -> Result<Option<WriteNumber>, String> {
+    let (format, number) = (bytes[0], &bytes[1..9]);
+    let number = WriteNumber(u64::from_le_bytes(number.try_into().expect("8 bytes")));
+    if in_format(format, number) != *bytes {
+        return Ok(None);
+    }
+    if format == FORMAT {
+        Ok(Some(number))
+    } else {
+        Err(format!(
+            "{MARK_FILE} has format {format}, and this build reads format {FORMAT}: a newer Kho wrote it; install that on this node again"
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +117,14 @@ mod tests {
         mark.note(WriteNumber(9)).expect("writable");
         mark.note(WriteNumber(7)).expect("writable");
         assert_eq!(SyncedMark::open(dir.path()).expect("own").noted(), WriteNumber(9));
+    }
+
+    #[test]
+    fn a_mark_of_a_newer_build_is_refused_and_not_taken_for_a_damaged_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(mark_path(dir.path()), in_format(FORMAT + 1, WriteNumber(9))).expect("writable");
+        let error = SyncedMark::open(dir.path()).expect_err("another format");
+        assert!(error.to_string().contains("a newer Kho wrote it"), "{error}");
     }
 
     #[test]

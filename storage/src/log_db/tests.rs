@@ -125,6 +125,17 @@ fn a_flipped_byte_is_reported_with_the_entry_it_hit() {
 }
 
 #[test]
+fn an_entry_of_a_newer_build_is_named_as_such_and_not_as_damage_alone() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let log = LogDb::open(dir.path()).expect("fresh directory");
+    log.append(entries(0..3)).expect("consecutive");
+    let mut value = log.db.get(entry_key(1)).expect("readable").expect("appended");
+    value[0] += 1;
+    log.db.put(entry_key(1), value).expect("writable");
+    assert!(matches!(log.read(0..3, usize::MAX), Err(LogDbError::OtherFormat { found: 2, .. })));
+}
+
+#[test]
 fn a_missing_entry_is_reported_and_not_skipped() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let log = LogDb::open(dir.path()).expect("fresh directory");

@@ -18,6 +18,8 @@ pub enum WarehouseEvent {
     RegisterChanged,
     /// Anything may have changed: the state was replaced, streams were trimmed, or times taken back.
     EverythingChanged,
+    /// The site works at a higher level now.
+    LevelRaised,
 }
 
 pub(super) type Listener = Box<dyn Fn(WarehouseEvent) + Send + Sync>;
@@ -32,6 +34,7 @@ impl WarehouseEvent {
             (Command::DiscardOrigin { origin }, Outcome::Recorded) => Some(Self::OriginDiscarded(*origin)),
             (Command::AdoptRegister { .. }, Outcome::RegisterAdopted { .. }) => Some(Self::RegisterChanged),
             (Command::ConfirmTime { .. }, Outcome::Recorded) => Some(Self::EverythingChanged),
+            (Command::RaiseLevel { .. }, Outcome::LevelStands { .. }) => Some(Self::LevelRaised),
             (Command::Trim { .. }, Outcome::Trimmed { batches: 1.. }) => Some(Self::EverythingChanged),
             _ => None,
         }

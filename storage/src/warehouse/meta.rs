@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn decode_meta<T: DeserializeOwned>(meta: &Meta, bytes: &[u8]) -> Result<T, StorageError> {
-    codec::decode(bytes).map_err(|e| StorageError::damaged(format!("{meta:?}"), e))
+    codec::decode(bytes).map_err(|e| StorageError::unreadable(format!("{meta:?}"), e))
 }
 
 pub(super) fn read_meta<T: DeserializeOwned>(db: &Db, meta: &Meta) -> Result<Option<T>, StorageError> {

@@ -3,6 +3,7 @@
 
 mod carriers;
 mod cubes;
+mod levels;
 mod named_columns;
 mod promises;
 mod request_keys;
@@ -18,6 +19,7 @@ use crate::{
     db::DbLimits,
     encryption::EncryptionKey,
     ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteTime, StreamSeq, TableId, Tier},
+    level::SUPPORTED,
     register::{NodeEntry, OriginEntry, Register, SiteEntry},
     row::RowBuilder,
     schema::{PartialDate, Value, population},
@@ -55,6 +57,7 @@ impl Tree {
             register_key: self.centre.public_key(),
             schema: Arc::new(population().clone()),
             limits,
+            levels: SUPPORTED,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::origin::StreamRecord;
 use crate::{
-    codec::{FORMAT, put_varint, take_varint, unzigzag, zigzag},
+    codec::{FORMAT, behind_format, put_varint, take_varint, unzigzag, zigzag},
     error::StorageError,
     ids::{Hash32, SiteTime, StreamSeq},
 };
@@ -27,12 +27,11 @@ pub(crate) fn encode_row_value(row: &StoredRow<'_>) -> Vec<u8> {
 
 /// Reads what [`encode_row_value`] wrote. `key` is for the error's text alone.
 pub(crate) fn decode_row_value<'a>(key: &[u8], value: &'a [u8]) -> Result<StoredRow<'a>, StorageError> {
-    let read = || {
-        let (&format, mut rest) = value.split_first()?;
-        let (seq, time) = (take_varint(&mut rest)?, take_varint(&mut rest)?);
-        (format == FORMAT).then_some(StoredRow { seq: StreamSeq(seq), time: SiteTime(unzigzag(time)), cells: rest })
-    };
-    read().ok_or_else(|| StorageError::damaged(format!("row {}", data_encoding::HEXLOWER.encode(key)), "not a value of a row"))
+    let name = || format!("row {}", data_encoding::HEXLOWER.encode(key));
+    let mut rest = behind_format(value).map_err(|e| StorageError::unreadable(name(), e))?;
+    let mut read = || Some((take_varint(&mut rest)?, take_varint(&mut rest)?));
+    let (seq, time) = read().ok_or_else(|| StorageError::damaged(name(), "not a value of a row"))?;
+    Ok(StoredRow { seq: StreamSeq(seq), time: SiteTime(unzigzag(time)), cells: rest })
 }
 
 pub(crate) fn encode_stream_record<B: AsRef<[u8]>>(record: &StreamRecord<B>) -> Vec<u8> {
@@ -48,14 +47,15 @@ pub(crate) fn encode_stream_record<B: AsRef<[u8]>>(record: &StreamRecord<B>) -> 
 
 /// Reads what [`encode_stream_record`] wrote.
 pub(crate) fn decode_stream_record(key: &[u8], value: &[u8]) -> Result<StreamRecord, StorageError> {
+    let name = || format!("batch {}", data_encoding::HEXLOWER.encode(key));
+    let body = behind_format(value).map_err(|e| StorageError::unreadable(name(), e))?;
     let read = || {
-        let (&format, rest) = value.split_first()?;
-        let (chain, rest) = rest.split_first_chunk::<32>()?;
+        let (chain, rest) = body.split_first_chunk::<32>()?;
         let (digest, mut rest) = rest.split_first_chunk::<32>()?;
         let rows = take_varint(&mut rest)?;
-        (format == FORMAT).then(|| StreamRecord { chain: Hash32(*chain), digest: Hash32(*digest), rows, batch: rest.to_vec() })
+        Some(StreamRecord { chain: Hash32(*chain), digest: Hash32(*digest), rows, batch: rest.to_vec() })
     };
-    read().ok_or_else(|| StorageError::damaged(format!("batch {}", data_encoding::HEXLOWER.encode(key)), "not a record of a batch"))
+    read().ok_or_else(|| StorageError::damaged(name(), "not a record of a batch"))
 }
 
 #[cfg(test)]
@@ -76,8 +76,15 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_a_newer_build_is_named_as_such_and_not_as_damage() {
+        let newer = &[FORMAT + 1, 0, 0];
+        assert!(matches!(decode_row_value(b"k", newer), Err(StorageError::NewerFormat { found: 2, .. })));
+        assert!(matches!(decode_stream_record(b"k", newer), Err(StorageError::NewerFormat { found: 2, .. })));
+    }
+
+    #[test]
     fn damaged_values_are_errors() {
-        for value in [&[][..], &[2, 0, 0], &[1, 0x80]] {
+        for value in [&[][..], &[1, 0x80]] {
             assert!(decode_row_value(b"k", value).is_err());
             assert!(decode_stream_record(b"k", value).is_err());
         }

@@ -8,6 +8,7 @@ use kho_storage::{
     codec,
     command::{Command, Outcome, ParentCursor, Refusal, WriteOutcome},
     ids::{Hash32, OriginId, SiteId, StreamSeq},
+    level::Level,
     stream::{Batch, Segment},
     warehouse::OriginState,
 };
@@ -47,6 +48,7 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
         (Command::Write { origin, .. }, Outcome::Written(outcomes)) => {
             outcomes.iter().try_for_each(|outcome| can_go_up(world, applied, *origin, outcome))
         }
+        (Command::NoteTest { .. }, outcome) => keeps_its_level(world, applied.site, outcome),
         (Command::AdoptRegister { .. }, _) => keeps_newest_register(world, applied),
         (Command::AdoptSegment { segment, .. }, Outcome::Refused(Refusal::Forked { .. } | Refusal::BadChain { .. })) => {
             keeps_evidence(world, applied.site, segment)
@@ -88,6 +90,16 @@ fn can_go_up(world: &World, applied: &AppliedEntry<'_>, origin: OriginId, outcom
         return Ok(());
     }
     Err(format!("promise 2: batch {seq} of origin {origin} is acknowledged on a branch that can't go up, after the site was told so"))
+}
+
+/// What exists from a level on is taken by sites that work at it, and by no other.
+fn keeps_its_level(world: &World, site: SiteId, outcome: &Outcome) -> Result<(), String> {
+    let level = world.sites()[site.0 as usize - 1].disk.warehouse.level();
+    match outcome {
+        Outcome::Recorded if level < Level::TEST => Err(format!("a command of level {} was applied at level {level}", Level::TEST)),
+        Outcome::Refused(_) if level >= Level::TEST => Err(format!("a command of level {} was refused at level {level}", Level::TEST)),
+        _ => Ok(()),
+    }
 }
 
 /// The ledger takes note of what the author's site wrote.

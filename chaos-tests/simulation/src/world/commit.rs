@@ -101,7 +101,11 @@ impl World {
             Command::BeginTransfer { start, .. } => vec![start.origin],
             Command::AdoptPiece { piece } => vec![piece.origin],
             Command::Trim { .. } | Command::ConfirmTime { .. } => self.site(id).origins(),
-            Command::AdoptRegister { .. } | Command::RecordParent { .. } | Command::NoteTurnedBack { .. } => vec![],
+            Command::AdoptRegister { .. }
+            | Command::RecordParent { .. }
+            | Command::NoteTurnedBack { .. }
+            | Command::RaiseLevel { .. }
+            | Command::NoteTest { .. } => vec![],
         }
     }
 
@@ -152,6 +156,8 @@ impl World {
             (Command::RecordParent { .. }, _) => self.counts.step(Step::RecordTaken),
             (Command::Trim { .. }, Outcome::Trimmed { batches: 1.. }) => self.counts.step(Step::Trimmed),
             (Command::AdoptRegister { .. }, _) => self.counts.step(Step::RegisterAdopted),
+            (Command::RaiseLevel { .. }, Outcome::LevelStands { .. }) => self.counts.step(Step::LevelRaised),
+            (Command::NoteTest { .. }, Outcome::Recorded) => self.counts.step(Step::TestNoted),
             (Command::NoteSetBack { signed, .. }, Outcome::Recorded) => self.set_back_noted(applied.site, signed),
             _ => {}
         }
@@ -205,6 +211,7 @@ impl World {
             Refusal::Gap { .. } => self.counts.step(Step::GapRefused),
             Refusal::Transfer { .. } => self.counts.step(Step::TransferRefused),
             Refusal::OtherEpoch { .. } => self.counts.step(Step::EpochRefused),
+            Refusal::AboveLevel { .. } => self.counts.step(Step::AboveLevelRefused),
             // Who sent it had not the newest register yet, or a hand brought it.
             Refusal::OffPath { .. } => {}
             other => self.violated(format!("{} refuses what honest sites sent: {other}", tree::name(site))),

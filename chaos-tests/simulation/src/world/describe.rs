@@ -62,6 +62,7 @@ fn child_frame(frame: &ChildFrame) -> String {
         }
         ChildFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
         ChildFrame::Clock(time) => format!("Clock {time}"),
+        ChildFrame::TestLevel => "TestLevel".into(),
     }
 }
 
@@ -104,6 +105,8 @@ pub fn command(command: &Command) -> String {
         Command::ResumeOrigin { origin } => format!("resume {origin}"),
         Command::ConfirmTime { site_time } => format!("confirm that it is {site_time}"),
         Command::NoteTurnedBack { node, .. } => format!("node {node} lost what it had acknowledged"),
+        Command::RaiseLevel { to } => format!("raise the level to {to}"),
+        Command::NoteTest { note } => format!("note {note:?}"),
         Command::NoteSetBack { signed, .. } => format!("origin {} stood at {}: set back", signed.head.origin, signed.head.seq.next()),
     }
 }
@@ -116,6 +119,7 @@ pub fn outcome(outcome: &Outcome) -> String {
         Outcome::Refused(refusal) => format!("REFUSED {refusal}"),
         Outcome::RegisterAdopted { version } => format!("register {version}"),
         Outcome::Recorded => "recorded".into(),
+        Outcome::LevelStands { level } => format!("level {level}"),
         Outcome::Trimmed { batches } => format!("{batches} batches forgotten"),
         Outcome::Transfer(status) => transfer(status),
     }

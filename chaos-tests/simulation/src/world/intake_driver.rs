@@ -116,6 +116,7 @@ impl World {
             ParentFrame::Goodbye(Goodbye::NotParent { .. }) => Step::ByeNotParent,
             ParentFrame::Goodbye(Goodbye::IdleTimeout) => Step::ByeIdleTimeout,
             ParentFrame::Goodbye(Goodbye::Stopping) => Step::ByeStopping,
+            ParentFrame::Goodbye(Goodbye::LevelRaised { .. }) => Step::ByeLevelRaised,
             ParentFrame::Goodbye(_) | ParentFrame::Clock(_) => return,
         };
         self.counts.step(step);
@@ -155,6 +156,16 @@ impl World {
         for number in links {
             let (register, signed) = self.registers_of(id);
             self.notify_intake(number, IntakeInput::RegisterChanged { register, signed });
+        }
+    }
+
+    /// Children greet the site again: what was settled with them holds no longer.
+    pub(super) fn notify_intakes_of_level(&mut self, id: SiteId) {
+        let level = self.site(id).disk.warehouse.level();
+        let links: Vec<_> =
+            self.links.iter().filter(|(_, link)| link.parent == id && link.intake.is_some()).map(|(number, _)| *number).collect();
+        for number in links {
+            self.notify_intake(number, IntakeInput::LevelRaised(level));
         }
     }
 

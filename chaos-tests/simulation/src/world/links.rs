@@ -2,7 +2,7 @@
 
 use kho_replication::{
     frames::{ChildFrame, ParentFrame},
-    intake::{ChildIdentity, Intake, IntakeInput, IntakePhase},
+    intake::{ChildIdentity, Intake, IntakeConfig, IntakeInput, IntakePhase},
     link_time::LinkTime,
     site_clock::Neighbour,
     uplink::{LinkFailure, LinkId, UplinkInput},
@@ -74,7 +74,8 @@ impl World {
         }
         let (register, signed) = self.registers_of(parent);
         let leader = self.site(parent).leader_as_seen_by(node);
-        let intake = Intake::new(self.plan.intake, parent, ChildIdentity { site: child, node: child_node }, register, signed, leader, now);
+        let config = IntakeConfig { levels: self.site(parent).disk.warehouse.level_offer(), ..self.plan.intake };
+        let intake = Intake::new(config, parent, ChildIdentity { site: child, node: child_node }, register, signed, leader, now);
         let Some(link) = self.links.get_mut(&number) else { return };
         link.intake = Some(intake);
         match self.receiver_of(&self.links[&number]) {

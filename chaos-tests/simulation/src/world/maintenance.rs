@@ -84,7 +84,16 @@ impl World {
         if register_changed {
             self.notify_intakes_of_register(id);
         }
+        let level_raised = events.contains(&WarehouseEvent::LevelRaised);
+        if level_raised {
+            self.notify_intakes_of_level(id);
+        }
         let Some(term) = self.site(id).term() else { return };
+        if level_raised {
+            let level = self.site(id).disk.warehouse.level();
+            self.notify_uplink(id, term, UplinkInput::LevelRaised(level));
+        }
+        let Some(term) = self.site(id).term().filter(|now| *now == term) else { return };
         if events.iter().any(|event| matches!(event, WarehouseEvent::OwnBatchWritten(_))) {
             // More batches may follow before the signer has its turn.
             let ms = self.dice.between(1, 150);

@@ -1,12 +1,11 @@
 //! An incoming connection from a node that still lives in another epoch of an origin, as an old machine of a closed epoch would. The
 //! node sends a hello and its one segment, and is refused. Or it connects and never sends anything.
 
-use kho_replication::frames::{
-    ChildFrame, Compressed, FrameId, Hello, PROTOCOL_VERSIONS, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, StreamHeld,
-};
+use kho_replication::frames::{ChildFrame, Compressed, FrameId, Hello, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, StreamHeld};
 use kho_storage::{
     digest::DigestSum,
     ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    level::LevelOffer,
     stream::{Batch, BatchBody, Head, Segment, SignedHead, chain_next, chain_start},
 };
 
@@ -42,7 +41,7 @@ impl World {
         let held =
             StreamHeld { origin: *origin, epoch: segment.head.head.epoch, next: segment.head.head.seq.next(), oldest_kept: segment.first };
         let hello =
-            Hello { versions: PROTOCOL_VERSIONS, site: link.child, node: NodeId(tree::NODES), register_version, streams: vec![held] };
+            Hello { levels: LevelOffer::default(), site: link.child, node: NodeId(tree::NODES), register_version, streams: vec![held] };
         self.send_frame(number, &ChildFrame::Hello(hello));
     }
 

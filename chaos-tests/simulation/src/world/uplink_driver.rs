@@ -104,6 +104,7 @@ impl World {
             Goodbye::PreferredParentBack => self.counts.step(Step::DisconnectedPreferred),
             Goodbye::IdleTimeout => self.counts.step(Step::DisconnectedIdleTimeout),
             Goodbye::NoLongerLeader => self.counts.step(Step::DisconnectedNotLeading),
+            Goodbye::LevelRaised { .. } => self.counts.step(Step::DisconnectedLevelRaised),
             _ => {}
         }
         let link = self.site(id).leader_in(term).and_then(|leader| leader.links.remove(&link_id));
@@ -117,7 +118,7 @@ impl World {
             ChildFrame::Streams(_) => self.counts.step(Step::StreamsSent),
             ChildFrame::TransferStart { .. } => self.counts.step(Step::TransferStartSent),
             ChildFrame::Piece { .. } => self.counts.step(Step::PieceSent),
-            ChildFrame::Segment { .. } | ChildFrame::Hello(_) | ChildFrame::Goodbye(_) | ChildFrame::Clock(_) => {}
+            ChildFrame::Segment { .. } | ChildFrame::Hello(_) | ChildFrame::Goodbye(_) | ChildFrame::Clock(_) | ChildFrame::TestLevel => {}
         }
     }
 

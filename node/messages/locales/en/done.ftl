@@ -20,5 +20,8 @@ done-node_removed =
     Leave its block in the register: the heads that it signed stay valid by it.
 done-node_confirmed = this node takes node { $node } for a member of site { $site } until it learns the membership
 done-time_confirmed = it is { $time } by this node's clock, and the site goes by that
+done-level_raised = site { $site } works at level { $level } from now on, and never below it again
+done-level_could_rise = nothing was changed; every node of site { $site } supports level { $level }. Once raised, the level is never lowered, and an older Kho starts no node of the site any more
+done-test_noted = the note of a test was kept
 done-origin_resumed = origin { $origin } is adopted again
 done-transfer_abandoned = the transfer of origin { $origin } was given up

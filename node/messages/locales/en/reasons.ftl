@@ -13,6 +13,7 @@ refusal-register = the register was refused: { $error }
 refusal-transfer = the transfer of origin { $origin } does not fit: { $error }
 refusal-off_path = the register does not lead the stream of origin { $origin } through site { $site }: only its author and the sites above it hold it
 refusal-on_path = the register leads the stream of origin { $origin } through site { $site }: it is not taken out there
+refusal-above_level = the command exists from level { $command } on and the site works at level { $site }: see `kho upgrade status`, raise the level with `kho upgrade raise`
 refusal-no_register = this site has no register yet; give it one with `kho register apply`
 
 stop-digest_mismatch = digest mismatch
@@ -29,7 +30,8 @@ restart-no_such_place = this site has no such place in the stream
 outcome-other_outcome = { $detail }
 
 violation-identity_mismatch = it calls itself node { $claimed_node } of site { $claimed_site }, but its certificate names node { $node } of site { $site }
-violation-welcome_mismatch = it welcomes as site { $site } in version { $version }
+violation-welcome_mismatch = it welcomes as site { $site } at level { $level }
+violation-frame_above_level = it sent { $frame }, which does not exist at level { $level }, at which both ends work
 violation-frame_out_of_turn = it sent { $frame } out of turn
 violation-frame_unreadable = it sent bytes that are not a frame: { $detail }
 violation-transport_misused = it broke the rules of the transport: { $detail }
@@ -56,7 +58,8 @@ goodbye-stopping = the node stops
 goodbye-no_longer_leader = the node no longer leads its site
 goodbye-no_leader = the site has no leader at the moment
 goodbye-busy = the site has too much to do; come back in { $retry_after_ms } ms
-goodbye-no_common_version = no common protocol version: here { $min } to { $max }; upgrade the older node
+goodbye-no_common_level = no level in common: the site that refuses works at level { $here } and its build supports { $here_supports }, the other at level { $there } and its build supports { $there_supports }; install a newer Kho on the older side, see `kho upgrade status`
+goodbye-level_raised = the site works at level { $level } now; the link is opened again
 goodbye-not_parent = by the register, version { $register_version }, site { $parent } is not a parent of site { $child }; correct the register with `kho register issue`
 goodbye-peer_misbehaved = the peer broke the protocol: { $reason }
 goodbye-idle_timeout = the peer sent nothing within the timeout

@@ -99,6 +99,21 @@ request-change_in_progress = another change of the members is under way
 request-not_caught_up = node { $node } was added but has not caught up: it holds entry { $matched } of { $wanted }
     .hint = it goes on by itself, see `kho status`
 
+request-above_level = this exists from level { $level } on, and the site works at level { $site_level }
+    .hint = see `kho upgrade status`; once every node supports it, raise the level with `kho upgrade raise`
+request-leader_older = the leader of the site can't read the command: { $detail }
+    .hint = install a newer Kho on the leader, see `kho upgrade status`
+request-level_not_supported = node { $node } supports level { $supported }, not level { $level }
+    .hint = install a newer Kho on node { $node }, see `kho upgrade status`
+request-levels_unknown = which levels node { $node } supports is not known: { $detail }
+    .hint = start the node, or remove it with `kho node remove`; see `kho upgrade status`
+request-parent_lower = the parent works at level { $held }; a site is never raised above its parent
+    .hint = raise the parent to level { $level } first, see `kho upgrade status` there
+request-parent_level_unknown = at which level the parent works is not known: no link to it stands
+    .hint = see `kho status`; raise the level once the link stands
+request-level_higher = the site works at level { $held } already; a level is never lowered to { $level }
+    .hint = see `kho upgrade status`
+
 request-not_kept = what stood after batch { $batch } of origin { $origin } is not known here
     .hint = ask for a newer batch; see `kho status`
 request-unknown_origin = this site holds nothing of origin { $origin }

@@ -13,5 +13,8 @@ done-node_removed =
     Giữ nguyên phần của nút trong sổ đăng ký: các mốc ký mà nút đã ký còn giá trị nhờ phần đó.
 done-node_confirmed = nút này coi nút { $node } là thành viên của điểm kho { $site } cho đến khi biết danh sách thành viên
 done-time_confirmed = theo đồng hồ của nút này, bây giờ là { $time }; điểm kho ghi thời gian theo đó
+done-level_raised = từ nay điểm kho { $site } làm việc ở mức phiên bản { $level } và không bao giờ thấp hơn nữa
+done-level_could_rise = chưa thay đổi gì; mọi nút của điểm kho { $site } đều hỗ trợ mức phiên bản { $level }. Khi đã nâng thì không bao giờ hạ được, và bản Kho cũ không khởi động được nút nào của điểm kho nữa
+done-test_noted = đã lưu ghi chú thử nghiệm
 done-origin_resumed = nguồn { $origin } được tiếp nhận trở lại
 done-transfer_abandoned = đã bỏ việc truyền toàn bộ nguồn { $origin }

@@ -13,6 +13,7 @@ refusal-register = sổ đăng ký bị từ chối: { $error }
 refusal-transfer = việc truyền toàn bộ nguồn { $origin } không khớp: { $error }
 refusal-off_path = theo sổ đăng ký, luồng thay đổi của nguồn { $origin } không đi qua điểm kho { $site }: chỉ nơi ghi và các kho cấp trên của nơi ghi mới giữ nguồn này
 refusal-on_path = theo sổ đăng ký, luồng thay đổi của nguồn { $origin } đi qua điểm kho { $site }: không được lấy nguồn này ra khỏi đó
+refusal-above_level = lệnh này chỉ có từ mức phiên bản { $command }, còn điểm kho đang làm việc ở mức { $site }: hãy xem `kho upgrade status`, nâng mức bằng `kho upgrade raise`
 refusal-no_register = điểm kho này chưa có sổ đăng ký; hãy cấp sổ đăng ký bằng lệnh `kho register apply`
 
 stop-digest_mismatch = mã đối chiếu không khớp
@@ -29,7 +30,8 @@ restart-no_such_place = điểm kho này không có vị trí đó trong luồng
 outcome-other_outcome = kết quả ngoài dự kiến: { $detail }
 
 violation-identity_mismatch = bên kia tự xưng là nút { $claimed_node } của điểm kho { $claimed_site }, nhưng chứng thư số ghi nút { $node } của điểm kho { $site }
-violation-welcome_mismatch = bên kia chào với tư cách điểm kho { $site }, phiên bản { $version }
+violation-welcome_mismatch = bên kia chào với tư cách điểm kho { $site }, mức phiên bản { $level }
+violation-frame_above_level = bên kia gửi khung tin { $frame }, loại khung tin chưa có ở mức phiên bản { $level } mà hai bên đang làm việc
 violation-frame_out_of_turn = bên kia gửi khung tin { $frame } không đúng lượt
 violation-frame_unreadable = bên kia gửi dữ liệu không phải là khung tin: { $detail }
 violation-transport_misused = bên kia vi phạm quy tắc của tầng truyền tải: { $detail }
@@ -56,7 +58,8 @@ goodbye-stopping = nút đó dừng hoạt động
 goodbye-no_longer_leader = nút đó không còn là nút chủ của điểm kho
 goodbye-no_leader = điểm kho đó hiện chưa có nút chủ
 goodbye-busy = điểm kho đó đang quá tải; hãy kết nối lại sau { $retry_after_ms } ms
-goodbye-no_common_version = không có phiên bản giao thức chung: ở đó từ { $min } đến { $max }; hãy nâng cấp nút cũ hơn
+goodbye-no_common_level = không có mức phiên bản chung: điểm kho từ chối làm việc ở mức { $here } và bản Kho ở đó hỗ trợ { $here_supports }, bên kia làm việc ở mức { $there } và hỗ trợ { $there_supports }; hãy cài bản Kho mới hơn ở bên cũ hơn, xem `kho upgrade status`
+goodbye-level_raised = điểm kho nay làm việc ở mức phiên bản { $level }; đường truyền được mở lại
 goodbye-not_parent = theo sổ đăng ký phiên bản { $register_version }, điểm kho { $parent } không phải là kho cấp trên của điểm kho { $child }; hãy sửa sổ đăng ký bằng lệnh `kho register issue`
 goodbye-peer_misbehaved = bên kia vi phạm giao thức: { $reason }
 goodbye-idle_timeout = bên kia không gửi gì trong thời gian chờ

@@ -99,6 +99,21 @@ request-change_in_progress = đang có một thay đổi thành viên khác
 request-not_caught_up = nút { $node } đã được thêm nhưng chưa theo kịp: đang có mục { $matched } trên { $wanted }
     .hint = việc này tự tiếp tục, hãy xem `kho status`
 
+request-above_level = việc này chỉ có từ mức phiên bản { $level }, còn điểm kho đang làm việc ở mức { $site_level }
+    .hint = hãy xem `kho upgrade status`; khi mọi nút đã hỗ trợ, hãy nâng mức bằng `kho upgrade raise`
+request-leader_older = nút chủ của điểm kho không đọc được lệnh: { $detail }
+    .hint = hãy cài bản Kho mới hơn trên nút chủ, xem `kho upgrade status`
+request-level_not_supported = nút { $node } hỗ trợ mức phiên bản { $supported }, không hỗ trợ mức { $level }
+    .hint = hãy cài bản Kho mới hơn trên nút { $node }, xem `kho upgrade status`
+request-levels_unknown = chưa biết nút { $node } hỗ trợ những mức phiên bản nào: { $detail }
+    .hint = hãy khởi động nút đó, hoặc xóa nút bằng `kho node remove`; xem `kho upgrade status`
+request-parent_lower = kho cấp trên đang làm việc ở mức phiên bản { $held }; không điểm kho nào được nâng cao hơn kho cấp trên
+    .hint = hãy nâng kho cấp trên lên mức { $level } trước, xem `kho upgrade status` ở đó
+request-parent_level_unknown = chưa biết kho cấp trên làm việc ở mức phiên bản nào: không có đường truyền đến đó
+    .hint = hãy xem `kho status`; nâng mức khi đã có đường truyền
+request-level_higher = điểm kho đã làm việc ở mức phiên bản { $held }; không bao giờ hạ xuống mức { $level }
+    .hint = hãy xem `kho upgrade status`
+
 request-not_kept = ở đây không còn lưu trạng thái sau lô { $batch } của nguồn { $origin }
     .hint = hãy hỏi một lô mới hơn; hãy xem `kho status`
 request-unknown_origin = điểm kho này không giữ gì của nguồn { $origin }

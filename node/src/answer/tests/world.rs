@@ -8,6 +8,7 @@ use kho_storage::{
     db::DbLimits,
     encryption::EncryptionKey,
     ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, Tier},
+    level::SUPPORTED,
     register::{AreaScope, NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     row::RowBuilder,
     schema::{Value, population},
@@ -196,7 +197,7 @@ impl World {
 fn open_warehouse(dir: &Path, site: u32, register_key: PublicKey) -> Warehouse {
     let limits = DbLimits { cache_bytes_max: 4 << 20, write_buffer_bytes_max: 8 << 20 };
     let schema = Arc::new(population().clone());
-    let config = WarehouseConfig { tree: "test".into(), site: SiteId(site), register_key, schema, limits };
+    let config = WarehouseConfig { tree: "test".into(), site: SiteId(site), register_key, schema, limits, levels: SUPPORTED };
     Warehouse::open(dir, config).expect("a warehouse of this site")
 }
 

@@ -10,7 +10,7 @@ use kho_replication::{
     quic::{Alpn, CloseCode, Connection, Endpoint, FrameReceiver, FrameSender},
     tls::node_server_name,
 };
-use kho_storage::ids::NodeId;
+use kho_storage::{ids::NodeId, level::LevelRange};
 use parking_lot::Mutex;
 
 use super::{
@@ -56,6 +56,8 @@ pub struct LocalNode {
     pub founding: Arc<Founding>,
     pub node: NodeId,
     pub disk: DiskId,
+    /// Levels that it supports.
+    pub levels: LevelRange,
 }
 
 /// The connections of this node to its peers.
@@ -157,7 +159,7 @@ impl Peers {
     }
 
     fn envelope(&self, target: &PeerTarget, subject: Subject, body_bytes: u32) -> Envelope {
-        let LocalNode { group, founding, node, disk } = self.local.clone();
+        let LocalNode { group, founding, node, disk, levels } = self.local.clone();
         Envelope {
             group,
             incarnation: founding.incarnation(),
@@ -165,6 +167,7 @@ impl Peers {
             from_disk: disk,
             to: target.node,
             to_disk: target.disk,
+            levels,
             subject,
             body_bytes,
         }

@@ -11,6 +11,7 @@ use kho_replication::quic::{FrameIoError, FrameReceiver, FrameSender};
 use kho_storage::{
     codec::{self, CodecError},
     ids::NodeId,
+    level::LevelRange,
     stream::{BATCH_BYTES_MAX, SEGMENT_BYTES_MAX},
 };
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,8 @@ pub struct Envelope {
     pub to: NodeId,
     /// The disk the sender knows the receiver by, if it knows one.
     pub to_disk: Option<DiskId>,
+    /// Levels that the sender's build supports.
+    pub levels: LevelRange,
     pub subject: Subject,
     pub body_bytes: u32,
 }
@@ -92,6 +95,8 @@ pub struct HelloReply {
     pub fresh: bool,
     /// The founding of the site that it belongs to; none before its first.
     pub incarnation: Option<Incarnation>,
+    /// Levels that its build supports.
+    pub levels: LevelRange,
 }
 
 /// Why a request or a reply could not be read or sent.
@@ -180,6 +185,8 @@ pub struct Expectation<'a> {
     pub peer: (kho_storage::ids::SiteId, NodeId),
     /// The sender's disk as the membership records it, if the sender is a member.
     pub sender_disk: Option<DiskId>,
+    /// Levels that this node supports.
+    pub levels: LevelRange,
 }
 
 /// Whether a request may be worked on at all.
@@ -202,6 +209,9 @@ pub fn judge(envelope: &Envelope, here: &Expectation<'_>) -> Result<(), PeerRefu
     if envelope.to_disk.is_some_and(|disk| disk != here.disk) {
         return Err(PeerRefusal::OtherDisk(here.disk));
     }
+    if here.levels.highest_shared(envelope.levels).is_none() {
+        return Err(PeerRefusal::NoCommonLevel { here: here.levels, sender: envelope.levels });
+    }
     match here.sender_disk {
         Some(known) if known != envelope.from_disk => Err(PeerRefusal::KnownOnOtherDisk(known)),
         _ => Ok(()),
@@ -212,7 +222,10 @@ pub fn judge(envelope: &Envelope, here: &Expectation<'_>) -> Result<(), PeerRefu
 mod tests {
     use std::num::NonZeroU64;
 
-    use kho_storage::ids::SiteId;
+    use kho_storage::{
+        ids::SiteId,
+        level::{Level, SUPPORTED},
+    };
 
     use super::*;
 
@@ -227,6 +240,7 @@ mod tests {
             from_disk: DiskId(22),
             to: NodeId(1),
             to_disk: Some(DiskId(11)),
+            levels: SUPPORTED,
             subject: Subject::Vote,
             body_bytes: 0,
         };
@@ -237,9 +251,10 @@ mod tests {
             disk: DiskId(11),
             peer: (SiteId(7), NodeId(2)),
             sender_disk: Some(DiskId(22)),
+            levels: SUPPORTED,
         };
         assert_eq!(judge(&good, &here), Ok(()));
-        let alter: [fn(&mut Envelope); 8] = [
+        let alter: [fn(&mut Envelope); 9] = [
             |e| e.incarnation = NonZeroU64::new(6).map(Incarnation::numbered),
             |e| e.incarnation = None,
             |e| e.group.site = SiteId(8),
@@ -248,6 +263,7 @@ mod tests {
             |e| e.from_disk = DiskId(23),
             |e| e.to = NodeId(4),
             |e| e.to_disk = Some(DiskId(12)),
+            |e| e.levels = LevelRange { min: Level(7), max: Level(9) },
         ];
         for change in alter {
             let mut envelope = good.clone();

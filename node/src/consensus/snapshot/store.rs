@@ -20,7 +20,7 @@ use std::{
     },
 };
 
-use kho_storage::codec;
+use kho_storage::codec::{self, CodecError};
 use parking_lot::Mutex;
 
 use crate::consensus::{
@@ -61,7 +61,7 @@ impl SnapshotStore {
     /// Opens the store, removes what was half-made, and takes up the newest snapshot.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's, and a snapshot that a newer build made.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let mut whole: Vec<(SnapshotMeta, SnapshotDir)> = Vec::new();
@@ -70,9 +70,11 @@ impl SnapshotStore {
             if path.file_name().is_some_and(|name| name == INCOMING_DIR) {
                 continue;
             }
-            match fs::read(path.join(META_FILE)).ok().and_then(|bytes| codec::decode(&bytes).ok()) {
-                Some(meta) => whole.push((meta, SnapshotDir::new(path))),
-                None => fs::remove_dir_all(&path)?,
+            match fs::read(path.join(META_FILE)).ok().map(|bytes| codec::decode(&bytes)) {
+                Some(Ok(meta)) => whole.push((meta, SnapshotDir::new(path))),
+                // Whole, and not this build's to throw away.
+                Some(Err(error @ CodecError::Format(_))) => return Err(io::Error::other(format!("{}: {error}", path.display()))),
+                Some(Err(_)) | None => fs::remove_dir_all(&path)?,
             }
         }
         whole.sort_by_key(|(meta, _)| meta.last_log_id);
@@ -208,6 +210,19 @@ mod tests {
         assert_eq!(snapshot_store.current().expect("one").0, meta(5));
         assert!(!half.exists());
         assert!(snapshot_store.incoming().exists(), "what was received goes on where it stopped");
+    }
+
+    #[test]
+    fn a_snapshot_of_a_newer_build_is_refused_and_not_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        make(&SnapshotStore::open(dir.path()).expect("opens"), 5);
+        let meta_file = dir.path().join("s5").join(META_FILE);
+        let mut bytes = fs::read(&meta_file).expect("it was made");
+        bytes[0] = codec::FORMAT + 1;
+        fs::write(&meta_file, bytes).expect("writable");
+        let error = SnapshotStore::open(dir.path()).expect_err("another format");
+        assert!(error.to_string().contains("a newer Kho wrote it"), "{error}");
+        assert!(meta_file.exists());
     }
 
     #[test]

@@ -116,6 +116,7 @@ mod tests {
         db::DbLimits,
         encryption::EncryptionKey,
         ids::Tier,
+        level::SUPPORTED,
         register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
         signature::SignatureAlgorithm,
         warehouse::{AppliedMark, Warehouse, WarehouseConfig},
@@ -164,6 +165,7 @@ mod tests {
             register_key: centre.public_key(),
             schema: Arc::new(population().clone()),
             limits,
+            levels: SUPPORTED,
         };
         let warehouse = Warehouse::open(dir, config).expect("a fresh folder");
         let signed = SignedRegister::issue(&register, &centre).expect("whole");
