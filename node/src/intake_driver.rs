@@ -245,7 +245,7 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
 /// Reads the cursors after a read index, so that nothing acknowledged is asked for again and nothing unsure is claimed.
 async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>, authored: Vec<OriginId>) -> IntakeInput {
     let failure = |error| match error {
-        ReadError::NoLeader { retry_after_ms, .. } => {
+        ReadError::NoLeader { retry_after_ms, .. } | ReadError::LeaderUnreachable { retry_after_ms, .. } => {
             ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) }
         }
         ReadError::Fatal { .. } => ProposeFailure::Stopping,
@@ -284,7 +284,9 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
         return IntakeInput::Proposed { id, result: Err(ProposeFailure::Busy { retry_after_ms: 30_000 }) };
     }
     let result = node.consensus.propose(&command).await.map_err(|error| match error {
-        ProposeError::NoLeader { .. } => ProposeFailure::NotLeader { addresses: node.leader_addresses().unwrap_or_default() },
+        ProposeError::NoLeader { .. } | ProposeError::LeaderUnreachable { .. } => {
+            ProposeFailure::NotLeader { addresses: node.leader_addresses().unwrap_or_default() }
+        }
         ProposeError::Busy { retry_after_ms } => ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) },
         ProposeError::Unknown { .. } | ProposeError::TooLarge { .. } => ProposeFailure::OutcomeUnknown,
         ProposeError::Fatal { .. } => ProposeFailure::Stopping,
