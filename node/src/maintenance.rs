@@ -11,7 +11,7 @@ use std::{
 use kho_replication::site_clock::{ClockStanding, Neighbour};
 use kho_storage::{command::Command, ids::NodeId};
 
-use crate::{api::AlarmKind, disk_room::DiskRoom, node::Node};
+use crate::{api::AlarmKind, audit::AUDIT, disk_room::DiskRoom, node::Node};
 
 /// How often.
 pub const INTERVAL_MS: u64 = 5_000;
@@ -34,6 +34,7 @@ pub async fn run_maintenance(node: Arc<Node>) {
         watch_disk(&node);
         watch_clock(&node, &mut clock_polls).await;
         watch_members(&node, &mut progress, Instant::now());
+        record_moves(&node).await;
         watch_unconfirmed(&node);
         watch_contradiction(&node);
         if node.leads() && node.warehouse.register().is_some() {
@@ -102,6 +103,19 @@ fn watch_members(node: &Node, progress: &mut BTreeMap<NodeId, (u64, Instant)>, n
         } else {
             end_silent(node, *member);
         }
+    }
+}
+
+/// On the leader: has the site's record say where its nodes are now.
+async fn record_moves(node: &Node) {
+    match node.consensus.record_moves().await {
+        Ok(moved) => {
+            for (member, address) in moved {
+                let (quic, https) = (address.quic, address.https);
+                tracing::info!(target: AUDIT, node = %member, quic, https, "the site's record follows a node that announced another address");
+            }
+        }
+        Err(error) => tracing::debug!(%error, "the record of where the nodes are was not changed now"),
     }
 }
 

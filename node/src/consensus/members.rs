@@ -263,7 +263,7 @@ impl Consensus {
         self.commit(ChangeMembers::SetNodes(BTreeMap::from([(*id, noted)]))).await
     }
 
-    async fn commit(&self, change: ChangeMembers<u64, SiteNode>) -> Result<(), NotDone> {
+    pub(super) async fn commit(&self, change: ChangeMembers<u64, SiteNode>) -> Result<(), NotDone> {
         match self.raft.change_membership(change, true).await {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(NotDone::NotLeader),
@@ -362,7 +362,8 @@ impl Consensus {
     }
 }
 
-enum NotDone {
+/// Why this node did not make a change.
+pub(super) enum NotDone {
     NotLeader,
     Failed(MembersError),
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Consensus,
+    addresses::announce_addresses,
     config::{self, ConsensusConfig, rank_of},
     confirm::watch_own_membership,
     disk_mark::{self, OwnDirectory},
@@ -49,7 +50,7 @@ impl Consensus {
         };
         let founding = Arc::new(Founding::of_disk(config.dir.clone(), parts.own.incarnation));
         let local = LocalNode { group: config.group.clone(), founding, node: config.node, disk: parts.own.disk };
-        let peers = Arc::new(Peers::new(endpoint, local));
+        let peers = Arc::new(Peers::new(endpoint, local, config.addresses.clone()));
         let election_timer = Arc::new(ElectionTimer::new(parts.rank, Instant::now(), draw));
         let mut log = parts.store;
         let (log_tail, log_stall_injector) = (log.tail(), log.stall_injector());
@@ -90,6 +91,7 @@ impl Consensus {
         tasks.spawn_until_stop("elections", elections.run());
         let own_membership = watch_own_membership(raft.clone(), Arc::clone(&peers), Arc::clone(&election_timer));
         tasks.spawn_until_stop("watches its own membership", own_membership);
+        tasks.spawn_until_stop("announces its addresses", announce_addresses(raft.clone(), Arc::clone(&peers)));
         tasks.spawn_until_stop("notes nodes that were turned back", note_reports(raft.clone(), turned_back.clone(), reports));
         Ok(Arc::new(Self {
             snapshots: SnapshotReceiver {

@@ -1,5 +1,6 @@
 //! Nodes of one site, as real consensus over QUIC on loopback.
 
+mod addresses;
 mod disks;
 mod link;
 mod members;
