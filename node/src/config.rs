@@ -103,6 +103,8 @@ pub struct LimitsConfig {
     pub entry_body_mib: u64,
     /// Without news, a head says so this often.
     pub idle_head_seconds: u64,
+    /// A child from which nothing newer has come for so long is not healthy.
+    pub child_silent_seconds: u64,
     /// Below this much free space intake is refused, below half of it entry too.
     pub disk_reserve_mib: u64,
 }
@@ -116,6 +118,7 @@ impl Default for LimitsConfig {
             entry_requests_max: 1024,
             entry_body_mib: 32,
             idle_head_seconds: 10,
+            child_silent_seconds: 300,
             disk_reserve_mib: 512,
         }
     }

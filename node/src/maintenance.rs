@@ -34,6 +34,7 @@ pub async fn run_maintenance(node: Arc<Node>) {
         watch_disk(&node);
         watch_clock(&node, &mut clock_polls).await;
         watch_members(&node, &mut progress, Instant::now());
+        watch_reachability(&node);
         record_moves(&node).await;
         watch_unconfirmed(&node);
         watch_contradiction(&node);
@@ -98,11 +99,25 @@ fn watch_members(node: &Node, progress: &mut BTreeMap<NodeId, (u64, Instant)>, n
         if *held != matched || matched == last {
             (*held, *since) = (matched, now);
         }
-        if now.duration_since(*since) >= SILENT_NODE {
+        // That it does not answer at all is an alarm of its own.
+        if now.duration_since(*since) >= SILENT_NODE && !status.unreachable.contains_key(member) {
             node.alarms.raise(AlarmKind::MemberSilent { node: member.0 }, node.clock.now());
         } else {
             end_silent(node, *member);
         }
+    }
+}
+
+/// Raises an alarm about every node of the site that does not answer this one, and ends it when it does again.
+fn watch_reachability(node: &Node) {
+    let status = node.consensus.status();
+    let is_over = |node: &u64| !status.unreachable.contains_key(&NodeId(*node));
+    node.alarms.end(|kind| matches!(kind, AlarmKind::MemberUnreachable { node, .. } if is_over(node)));
+    for member in &status.members {
+        let Some(unreachable) = status.unreachable.get(&member.node) else { continue };
+        let (address, error) = (member.quic_address.clone(), unreachable.why.clone());
+        let kind = AlarmKind::MemberUnreachable { node: member.node.0, address, silent_seconds: unreachable.seconds, error };
+        node.alarms.raise(kind, node.clock.now());
     }
 }
 
