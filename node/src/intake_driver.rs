@@ -18,7 +18,7 @@ use kho_storage::{
 use tokio::sync::mpsc;
 
 use crate::{
-    api::{AlarmKind, Reason},
+    api::AlarmKind,
     clock::machine_time,
     consensus::{ProposeError, ReadError},
     findings::REFUSED_BYTES_FOLDER,
@@ -294,9 +294,7 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
     // A refusal is reported by the intake, which knows the carrier. What was kept of it stands in the state and is not ended here.
     if let (Command::AdoptSegment { segment, .. }, Ok(Outcome::Adopted(_))) = (&command, &result) {
         let adopted = segment.origin().0;
-        // A second history is not over because the first goes on: it may be a double of the same site that sends it.
-        let is_over = |reason: &Reason| !reasons::is_of_second_history(reason);
-        node.alarms.end(|kind| matches!(kind, AlarmKind::SegmentRefused { origin, reason, .. } if *origin == adopted && is_over(reason)));
+        node.alarms.end(|kind| reasons::ends_with_adoption(kind, adopted));
         node.watch_clock_of(&segment.head.head);
     }
     IntakeInput::Proposed { id, result }
