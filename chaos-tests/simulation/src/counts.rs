@@ -68,6 +68,7 @@ counted! {
         OldAnswer = "an answer arrived from a link that the child had left",
         OtherEpoch = "a segment of another epoch was sent",
         SilentCaller = "a node connected and sent nothing",
+        SiteMoved = "all nodes of a site got other addresses at once",
         OffPath = "a segment was brought to a site through which the register does not lead its stream",
     }
 }
@@ -148,6 +149,7 @@ counted! {
         RecordWentBack = "state records that a parent holds less",
         Trimmed = "state forgets batches",
         RegisterAdopted = "state adopts a register",
+        RegisterByHand = "an operator gives a site the register that its moved parent can't hand down",
         TwoPaths = "an origin came by two children",
     }
 }
