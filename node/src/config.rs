@@ -1,6 +1,7 @@
 //! A node's configuration file. Every field says default, unit and consequence in `config-examples/`.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -11,6 +12,8 @@ use kho_storage::{
 };
 use serde::{Deserialize, Deserializer};
 
+use crate::consensus::NodeAddress;
+
 /// What stands in `khod.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +22,9 @@ pub struct NodeConfig {
     pub site: SiteId,
     pub node: NodeId,
     pub data_dir: PathBuf,
+    /// Where nodes of this site are, as long as the site's own record of it is out of date; empty otherwise.
+    #[serde(default)]
+    pub addresses: Vec<AddressConfig>,
     pub listen: ListenConfig,
     pub identity: IdentityConfig,
     pub register: RegisterConfig,
@@ -38,6 +44,17 @@ pub struct ListenConfig {
     pub quic: SocketAddr,
     /// TCP: entry, queries, operators.
     pub https: SocketAddr,
+}
+
+/// Where a node of this site is now. What it says of this node itself is announced to the others, and the leader records it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddressConfig {
+    pub node: NodeId,
+    /// `host:port` of its QUIC endpoint.
+    pub quic: String,
+    /// `host:port` of its HTTPS listener.
+    pub https: String,
 }
 
 /// Certificates and keys; made by `kho pki`.
@@ -86,6 +103,8 @@ pub struct LimitsConfig {
     pub entry_body_mib: u64,
     /// Without news, a head says so this often.
     pub idle_head_seconds: u64,
+    /// A child from which nothing newer has come for so long is not healthy.
+    pub child_silent_seconds: u64,
     /// Below this much free space intake is refused, below half of it entry too.
     pub disk_reserve_mib: u64,
 }
@@ -99,6 +118,7 @@ impl Default for LimitsConfig {
             entry_requests_max: 1024,
             entry_body_mib: 32,
             idle_head_seconds: 10,
+            child_silent_seconds: 300,
             disk_reserve_mib: 512,
         }
     }
@@ -182,7 +202,28 @@ impl NodeConfig {
         if config.limits.entry_requests_max == 0 || config.limits.idle_head_seconds == 0 {
             return Err("`limits.entry_requests_max` and `limits.idle_head_seconds` must be at least 1".into());
         }
+        config.member_addresses()?;
         Ok(config)
+    }
+
+    /// Where nodes of this site are by the operator's word.
+    ///
+    /// # Errors
+    /// When a node is named twice, or an address is not `host:port`.
+    pub fn member_addresses(&self) -> Result<BTreeMap<NodeId, NodeAddress>, String> {
+        let mut found = BTreeMap::new();
+        for AddressConfig { node, quic, https } in &self.addresses {
+            for address in [quic, https] {
+                let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
+                if port.is_none_or(|port| port == 0) {
+                    return Err(format!("`addresses` gives node {node} the address `{address}`; give HOST:PORT"));
+                }
+            }
+            if found.insert(*node, NodeAddress { quic: quic.clone(), https: https.clone() }).is_some() {
+                return Err(format!("`addresses` names node {node} twice"));
+            }
+        }
+        Ok(found)
     }
 
     /// The pinned key under which registers are believed.
@@ -198,5 +239,30 @@ impl NodeConfig {
             return Err(format!("`register.key` has {} bytes, a key of its algorithm has {wanted}", bytes.len()));
         }
         Ok(PublicKey { algorithm: self.register.algorithm, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A district's example, with these addresses in place of none.
+    fn with_addresses(addresses: &str) -> Result<NodeConfig, String> {
+        let text = include_str!("../../config-examples/district.toml");
+        let (before, after) = text.split_once("\naddresses = []\n").expect("the example has the field");
+        NodeConfig::from_toml(&format!("{before}\naddresses = [{addresses}]\n{after}"))
+    }
+
+    #[test]
+    fn addresses_of_moved_nodes_are_read_and_wrong_ones_are_refused() {
+        let two = r#"{ node = 2, quic = "10.2.0.12:7444", https = "kho-2.example:7443" }"#;
+        let read = with_addresses(two).expect("a good file").member_addresses();
+        let wanted = NodeAddress { quic: "10.2.0.12:7444".into(), https: "kho-2.example:7443".into() };
+        assert_eq!(read, Ok(BTreeMap::from([(NodeId(2), wanted)])));
+        assert!(with_addresses(&format!("{two}, {two}")).is_err_and(|why| why.contains("node 2 twice")));
+        for wrong in ["10.2.0.12", ":7444", "10.2.0.12:0", "10.2.0.12:70000", ""] {
+            let named = with_addresses(&format!(r#"{{ node = 2, quic = "{wrong}", https = "10.2.0.12:7443" }}"#));
+            assert!(named.is_err_and(|why| why.contains("HOST:PORT")), "{wrong}");
+        }
     }
 }

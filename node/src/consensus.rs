@@ -14,7 +14,7 @@
 //! | `disk_mark.rs` | which disk this is: a node that lost its disk is another node |
 //! | `founding.rs` | which founding of the site it belongs to |
 //! | `log.rs`, `log/` | the log on `kho_storage::log_db`: `tail`, `latency_estimate`, `writer`, `install_gate`, `store`; `idle_flush` |
-//! | `peers.rs`, `peers/` | messages between nodes: `wire`, `connections`, `append_pipeline`, `commit_notices`, `acknowledged`, `admission`, `newcomers` |
+//! | `peers.rs`, `peers/` | messages between nodes: `wire`, `address_book`, `reachability`, `connections`, `append_pipeline`, `commit_notices`, `acknowledged`, `admission`, `newcomers` |
 //! | `snapshot.rs`, `snapshot/` | log snapshots on disk and on their way: `store`, `wire`, `send`, `receive` |
 //! | `leading.rs` | whether this node may lead |
 //! | `election.rs`, `election/` | when a node stands for election, and which pre-votes it grants: `timer` |
@@ -25,12 +25,13 @@
 //! | `network.rs` | what openraft sends |
 //! | `leadership_watch.rs` | reports who leads, and why this node can't go on |
 //! | `start.rs` | opens a node's disk and starts its tasks |
-//! | `propose.rs`, `read.rs`, `members.rs`, `levels.rs`, `confirm.rs`, `peer_clocks.rs`, `serve.rs` | what callers and peers ask for |
+//! | `propose.rs`, `read.rs`, `members.rs`, `addresses.rs`, `levels.rs`, `confirm.rs`, `peer_clocks.rs`, `serve.rs` | what callers and peers ask for |
 //!
 //! `tests.rs` is openraft's conformance suite; `fuzzing.rs` serves the fuzz targets alone.
 //!
 //! Not here: what a command means, when one is proposed, who may propose one.
 
+mod addresses;
 mod config;
 mod confirm;
 mod contradiction;
@@ -67,12 +68,12 @@ pub use disk_mark::{FirstStart, first_start, require_first_start};
 pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
 pub use founding::Incarnation;
 pub use levels::MemberLevels;
-pub use peers::wire::COMMAND_BYTES_MAX;
 #[doc(hidden)]
 pub use peers::{
     admission::{Admission, KnownMembers, admit},
     wire::Subject,
 };
+pub use peers::{reachability::UnreachableMember, wire::COMMAND_BYTES_MAX};
 pub use status::{Leadership, Member, NodeRole, QUORUM_ACK_AGE_MS_MAX, RaftStatus};
 pub use types::{DiskId, GroupId, NodeAddress};
 
@@ -161,7 +162,13 @@ impl Consensus {
         // A member gets heartbeats, or leads; a node that does has learnt nothing false about itself.
         let stands_alone = status.leader.is_none();
         let removed_by = if stands_alone { confirm::removed_by(&metrics.membership_config, &self.peers) } else { None };
-        RaftStatus { removed_by, unconfirmed: self.peers.newcomers().waiting(now), may_lead: self.peers.leading().may_lead(), ..status }
+        RaftStatus {
+            removed_by,
+            unconfirmed: self.peers.newcomers().waiting(now),
+            may_lead: self.peers.leading().may_lead(),
+            unreachable: self.peers.reachability().unreachable(now),
+            ..status
+        }
     }
 
     /// Says whether this node may lead. It may until told otherwise. A leader that may not takes no proposals and hands over.

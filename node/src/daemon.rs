@@ -191,6 +191,7 @@ async fn start(
         node: config.node,
         dir: consensus_dir(&config),
         rank: None,
+        addresses: config.member_addresses().map_err(anyhow::Error::msg)?,
         limits: ConsensusLimits::default(),
     };
     let consensus = Consensus::start(consensus_config, Arc::clone(&warehouse), endpoint.clone()).await?;

@@ -1,5 +1,7 @@
 //! What stands in the data and calls for an operator, read from the data each time that status is made.
 
+mod neighbours;
+
 use std::{collections::BTreeSet, path::Path};
 
 use kho_storage::{
@@ -14,6 +16,8 @@ use crate::{
     failed_proofs::FailedProofs,
     reasons,
 };
+
+pub use neighbours::{still_children, two_voters};
 
 /// Folder of the refused bytes that never came to the site's log.
 pub const REFUSED_BYTES_FOLDER: &str = "evidence";

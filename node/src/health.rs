@@ -21,7 +21,7 @@ use crate::{
         StatusReport, StreamReport, StreamState, UplinkReport, UplinkState,
     },
     consensus::{NodeRole, QUORUM_ACK_AGE_MS_MAX, RaftStatus},
-    findings::findings,
+    findings::{findings, still_children, two_voters},
     node::Node,
     reasons,
 };
@@ -42,7 +42,10 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let consensus = consensus(&status);
     let members = status.members.iter().map(|member| (member.node, member.disk.0)).collect();
     let (streams, findings) = node.warehouse.read(|reading| {
-        let findings = findings(reading, &members, &node.failed_proofs, &node.config.data_dir, now)?;
+        let mut findings = findings(reading, &members, &node.failed_proofs, &node.config.data_dir, now)?;
+        let last_heard = |child| node.children.lock().get(&child).map(|seen| seen.last_heard);
+        findings.extend(still_children(reading, node.site(), last_heard, node.config.limits.child_silent_seconds, now)?);
+        findings.extend(two_voters(&status.members));
         Ok::<_, StorageError>((streams(node, reading, now)?, findings))
     })?;
     let uplink = uplink(node, register);
@@ -106,6 +109,9 @@ impl Standing<'_> {
         if self.consensus.leader.is_none() {
             return Health::NoLeader;
         }
+        if let Some(unreachable) = self.leader_unreachable() {
+            return unreachable;
+        }
         if let Some(silent_ms) = self.consensus.since_quorum_ms.filter(|silent_ms| *silent_ms > QUORUM_ACK_AGE_MS_MAX) {
             return Health::NoMajority { silent_ms };
         }
@@ -123,6 +129,13 @@ impl Standing<'_> {
             (None, Some(finding)) => Health::FindingStands { finding: finding.clone() },
             (None, None) => Health::Healthy,
         }
+    }
+
+    /// A leader that does not answer this node, though its heartbeats come.
+    fn leader_unreachable(&self) -> Option<Health> {
+        let leader = self.consensus.nodes.iter().find(|node| Some(node.node) == self.consensus.leader)?;
+        let silent_seconds = leader.silent_seconds?;
+        Some(Health::LeaderUnreachable { leader: leader.node, address: leader.quic_address.clone(), silent_seconds })
     }
 }
 
@@ -154,12 +167,18 @@ fn consensus(status: &RaftStatus) -> ConsensusReport {
         nodes: status
             .members
             .iter()
-            .map(|member| NodeStatus {
-                node: member.node.0,
-                voter: member.voter,
-                quic_address: member.quic_address.clone(),
-                https_address: member.https_address.clone(),
-                lag_entries: status.lag_entries.get(&member.node).copied().flatten(),
+            .map(|member| {
+                let silent_seconds = status.unreachable.get(&member.node).map(|unreachable| unreachable.seconds);
+                // What it held when it answered last says nothing of now.
+                let lag = status.lag_entries.get(&member.node).copied().flatten();
+                NodeStatus {
+                    node: member.node.0,
+                    voter: member.voter,
+                    quic_address: member.quic_address.clone(),
+                    https_address: member.https_address.clone(),
+                    lag_entries: lag.filter(|_| silent_seconds.is_none()),
+                    silent_seconds,
+                }
             })
             .collect(),
     }
@@ -381,6 +400,20 @@ mod tests {
         assert_eq!(Standing { may_lead: false, ..good }.health(), Health::KeyNotInRegister);
         let leaderless = ConsensusReport { leader: None, ..consensus.clone() };
         assert_eq!(Standing { consensus: &leaderless, ..good }.health(), Health::NoLeader);
+        let member = NodeStatus {
+            node: 1,
+            voter: true,
+            quic_address: "10.0.0.5:7444".into(),
+            https_address: String::new(),
+            lag_entries: None,
+            silent_seconds: Some(12),
+        };
+        let other = NodeStatus { node: 2, ..member.clone() };
+        let unreached = ConsensusReport { role: Role::Follower, nodes: vec![member], ..consensus.clone() };
+        let named = Health::LeaderUnreachable { leader: 1, address: "10.0.0.5:7444".into(), silent_seconds: 12 };
+        assert_eq!(Standing { consensus: &unreached, ..good }.health(), named);
+        let reached = ConsensusReport { nodes: vec![other], ..unreached };
+        assert_eq!(Standing { consensus: &reached, ..good }.health(), Health::Healthy, "that another one is silent is an alarm");
         let silent_ms = QUORUM_ACK_AGE_MS_MAX + 1;
         let cut_off = ConsensusReport { since_quorum_ms: Some(silent_ms), ..consensus.clone() };
         assert_eq!(Standing { consensus: &cut_off, ..good }.health(), Health::NoMajority { silent_ms });

@@ -19,7 +19,7 @@ use kho_storage::{
 use tokio::sync::mpsc;
 
 use crate::{
-    api::{AlarmKind, Reason},
+    api::AlarmKind,
     clock::machine_time,
     consensus::{ProposeError, ReadError},
     findings::REFUSED_BYTES_FOLDER,
@@ -262,7 +262,7 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
 /// Reads the cursors after a read index, so that nothing acknowledged is asked for again and nothing unsure is claimed.
 async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>, authored: Vec<OriginId>) -> IntakeInput {
     let failure = |error| match error {
-        ReadError::NoLeader { retry_after_ms, .. } => {
+        ReadError::NoLeader { retry_after_ms, .. } | ReadError::LeaderUnreachable { retry_after_ms, .. } => {
             ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) }
         }
         ReadError::Fatal { .. } => ProposeFailure::Stopping,
@@ -301,7 +301,9 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
         return IntakeInput::Proposed { id, result: Err(ProposeFailure::Busy { retry_after_ms: 30_000 }) };
     }
     let result = node.consensus.propose(&command).await.map_err(|error| match error {
-        ProposeError::NoLeader { .. } => ProposeFailure::NotLeader { addresses: node.leader_addresses().unwrap_or_default() },
+        ProposeError::NoLeader { .. } | ProposeError::LeaderUnreachable { .. } => {
+            ProposeFailure::NotLeader { addresses: node.leader_addresses().unwrap_or_default() }
+        }
         ProposeError::Busy { retry_after_ms } => ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) },
         ProposeError::Unknown { .. }
         | ProposeError::TooLarge { .. }
@@ -312,9 +314,7 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
     // A refusal is reported by the intake, which knows the carrier. What was kept of it stands in the state and is not ended here.
     if let (Command::AdoptSegment { segment, .. }, Ok(Outcome::Adopted(_))) = (&command, &result) {
         let adopted = segment.origin().0;
-        // A second history is not over because the first goes on: it may be a double of the same site that sends it.
-        let is_over = |reason: &Reason| !reasons::is_of_second_history(reason);
-        node.alarms.end(|kind| matches!(kind, AlarmKind::SegmentRefused { origin, reason, .. } if *origin == adopted && is_over(reason)));
+        node.alarms.end(|kind| reasons::ends_with_adoption(kind, adopted));
         node.watch_clock_of(&segment.head.head);
     }
     IntakeInput::Proposed { id, result }

@@ -11,7 +11,7 @@ use std::{
 use kho_replication::site_clock::{ClockStanding, Neighbour};
 use kho_storage::{command::Command, ids::NodeId};
 
-use crate::{api::AlarmKind, disk_room::DiskRoom, node::Node};
+use crate::{api::AlarmKind, audit::AUDIT, disk_room::DiskRoom, node::Node};
 
 /// How often.
 pub const INTERVAL_MS: u64 = 5_000;
@@ -34,6 +34,8 @@ pub async fn run_maintenance(node: Arc<Node>) {
         watch_disk(&node);
         watch_clock(&node, &mut clock_polls).await;
         watch_members(&node, &mut progress, Instant::now());
+        watch_reachability(&node);
+        record_moves(&node).await;
         watch_unconfirmed(&node);
         watch_contradiction(&node);
         if node.leads() && node.warehouse.register().is_some() {
@@ -97,11 +99,38 @@ fn watch_members(node: &Node, progress: &mut BTreeMap<NodeId, (u64, Instant)>, n
         if *held != matched || matched == last {
             (*held, *since) = (matched, now);
         }
-        if now.duration_since(*since) >= SILENT_NODE {
+        // That it does not answer at all is an alarm of its own.
+        if now.duration_since(*since) >= SILENT_NODE && !status.unreachable.contains_key(member) {
             node.alarms.raise(AlarmKind::MemberSilent { node: member.0 }, node.clock.now());
         } else {
             end_silent(node, *member);
         }
+    }
+}
+
+/// Raises an alarm about every node of the site that does not answer this one, and ends it when it does again.
+fn watch_reachability(node: &Node) {
+    let status = node.consensus.status();
+    let is_over = |node: &u64| !status.unreachable.contains_key(&NodeId(*node));
+    node.alarms.end(|kind| matches!(kind, AlarmKind::MemberUnreachable { node, .. } if is_over(node)));
+    for member in &status.members {
+        let Some(unreachable) = status.unreachable.get(&member.node) else { continue };
+        let (address, error) = (member.quic_address.clone(), unreachable.why.clone());
+        let kind = AlarmKind::MemberUnreachable { node: member.node.0, address, silent_seconds: unreachable.seconds, error };
+        node.alarms.raise(kind, node.clock.now());
+    }
+}
+
+/// On the leader: has the site's record say where its nodes are now.
+async fn record_moves(node: &Node) {
+    match node.consensus.record_moves().await {
+        Ok(moved) => {
+            for (member, address) in moved {
+                let (quic, https) = (address.quic, address.https);
+                tracing::info!(target: AUDIT, node = %member, quic, https, "the site's record follows a node that announced another address");
+            }
+        }
+        Err(error) => tracing::debug!(%error, "the record of where the nodes are was not changed now"),
     }
 }
 

@@ -32,6 +32,8 @@ pub fn render(node: &Node) -> Result<String, StorageError> {
     metrics::gauge!("kho_raft_applied").set(report.consensus.applied as f64);
     metrics::gauge!("kho_raft_term").set(report.consensus.term as f64);
     metrics::gauge!("kho_raft_leads").set(if report.consensus.role == Role::Leader { 1.0 } else { 0.0 });
+    let unreachable = report.consensus.nodes.iter().filter(|member| member.silent_seconds.is_some()).count();
+    metrics::gauge!("kho_members_unreachable").set(unreachable as f64);
     metrics::gauge!("kho_register_version").set(report.register_version as f64);
     metrics::gauge!("kho_alarms").set(report.alarms.len() as f64);
     for severity in [Severity::Critical, Severity::Warning] {

@@ -16,7 +16,7 @@ use kho_storage::{
     warehouse::{EvidenceReason, StoppedOrigin},
 };
 
-use crate::api::Reason;
+use crate::api::{AlarmKind, Reason};
 
 fn name(value: &dyn Display) -> Argument {
     Argument::name(value)
@@ -50,8 +50,14 @@ pub fn refusal(refusal: &Refusal) -> Reason {
 }
 
 /// Whether a segment was refused because it belongs, or may belong, to a second history of its origin.
-pub fn is_of_second_history(reason: &Reason) -> bool {
+fn is_of_second_history(reason: &Reason) -> bool {
     reason.group == "refusal" && matches!(reason.code.as_str(), "forked" | "bad_chain" | "digest_mismatch")
+}
+
+/// Whether an alarm is over when a segment of `adopted` was taken. A second history is not over because the first goes on: it may be a
+/// double of the same site that sends it.
+pub fn ends_with_adoption(alarm: &AlarmKind, adopted: u32) -> bool {
+    matches!(alarm, AlarmKind::SegmentRefused { origin, reason, .. } if *origin == adopted && !is_of_second_history(reason))
 }
 
 /// Why an origin is adopted no more.
@@ -283,5 +289,19 @@ mod tests {
             assert_eq!(reason.text(Lang::En), reason.detail, "{reason:?}");
             assert!(!reason.text(Lang::Vi).is_ascii(), "{reason:?}");
         }
+    }
+
+    #[test]
+    fn promise_6_an_honest_head_ends_no_alarm_about_the_double_of_its_site() {
+        let alarm = |why: Refusal| AlarmKind::SegmentRefused { origin: ORIGIN.0, carrier: 4, reason: refusal(&why) };
+        let (origin, seq) = (ORIGIN, SEQ);
+        for of_double in [Refusal::Forked { origin, seq }, Refusal::BadChain { origin, seq }, Refusal::DigestMismatch { origin, seq }] {
+            assert!(!ends_with_adoption(&alarm(of_double.clone()), ORIGIN.0), "{of_double:?}");
+        }
+        let gap = alarm(Refusal::Gap { origin, wanted: StreamSeq(1_000), given: seq });
+        assert!(ends_with_adoption(&gap, ORIGIN.0), "the stream goes on");
+        assert!(!ends_with_adoption(&gap, ORIGIN.0 + 1), "another stream goes on");
+        let set_back = AlarmKind::ChildSetBack { child: 4, origin: ORIGIN.0, held: "1:3".into(), here: "1:9".into() };
+        assert!(!ends_with_adoption(&set_back, ORIGIN.0), "the old site is not the one that was set back");
     }
 }

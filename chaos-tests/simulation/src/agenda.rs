@@ -94,6 +94,7 @@ pub enum Event {
         site: SiteId,
         term: Term,
         parent: SiteId,
+        is_there: bool,
     },
     Commits(Proposal),
     Decided {
@@ -107,6 +108,8 @@ pub enum Event {
         origins: Vec<OriginId>,
         authored: Vec<OriginId>,
     },
+    /// An operator gives a site the newest register.
+    RegisterByHand(SiteId),
     /// An operator carries a bundle from who showed it to a site that was set back.
     CarryBundle(SiteId),
     /// The site's tasks are notified of what was applied.

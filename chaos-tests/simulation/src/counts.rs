@@ -69,6 +69,7 @@ counted! {
         OtherEpoch = "a segment of another epoch was sent",
         SilentCaller = "a node connected and sent nothing",
         BuildRolledBack = "an older build was installed again before the level was raised",
+        SiteMoved = "all nodes of a site got other addresses at once",
         OffPath = "a segment was brought to a site through which the register does not lead its stream",
     }
 }
@@ -154,6 +155,7 @@ counted! {
         TestNoted = "state takes a command of the level that it was raised to",
         DisconnectedLevelRaised = "uplink disconnects: its site's level was raised",
         ByeLevelRaised = "intake ends a link: its site's level was raised",
+        RegisterByHand = "an operator gives a site the register that its moved parent can't hand down",
         TwoPaths = "an origin came by two children",
     }
 }

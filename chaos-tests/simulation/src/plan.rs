@@ -30,6 +30,7 @@ pub enum InjectedFault {
     SendOtherEpoch,
     ReplaceNode,
     RemovedNodeActs,
+    MoveOffice,
 }
 
 /// How often each kind comes, in a run that has it.
@@ -63,6 +64,9 @@ pub const REPLACED_ONE_IN: u64 = 8;
 
 /// One run in so many upgrades the tree.
 pub const UPGRADED_ONE_IN: u64 = 4;
+/// One run in so many is about offices that move: those whose seeds leave this remainder, so that the other seeds draw what they drew.
+pub const MOVED_ONE_IN: u64 = 8;
+pub const MOVED_REMAINDER: u64 = 6;
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -181,6 +185,12 @@ impl Plan {
             (InjectedFault::StopNode, 2),
         ];
         self.injected_faults.extend(more.into_iter().flat_map(|(fault, weight)| std::iter::repeat_n(fault, weight)));
+        self
+    }
+
+    /// All nodes of a site get other addresses at once, again and again.
+    pub fn with_offices_moved(mut self) -> Self {
+        self.injected_faults.extend([InjectedFault::MoveOffice; 6]);
         self
     }
 

@@ -45,6 +45,8 @@ pub struct Site {
     pub reads_fail: bool,
     /// Answers nobody and reaches nobody.
     pub cut_off: bool,
+    /// How often its office has moved: only who dials the newest addresses reaches it.
+    pub relocations: u32,
     /// When the last proposal of each source is committed: those of one source keep their order.
     pub order: BTreeMap<Source, LinkTime>,
     /// The place of the last committed proposal of each stream among all that were made.
@@ -127,6 +129,7 @@ impl Site {
             disk_full: false,
             reads_fail: false,
             cut_off: false,
+            relocations: 0,
             order: BTreeMap::new(),
             committed: BTreeMap::new(),
             trim_at: LinkTime(0),
@@ -153,11 +156,18 @@ impl Site {
         self.leader.as_ref().map(|leader| leader.term)
     }
 
+    /// The node that answers at `address`, whether it runs or not.
+    pub fn node_at(&self, address: &str) -> Option<NodeId> {
+        tree::node_at(address)
+            .filter(|(site, _, relocations)| (*site, *relocations) == (self.id, self.relocations))
+            .map(|(_, node, _)| node)
+    }
+
     /// Who leads, as `node` knows it.
     pub fn leader_as_seen_by(&self, node: NodeId) -> SiteLeader {
         match &self.leader {
             Some(leader) if leader.node == node => SiteLeader::ThisNode,
-            Some(leader) => SiteLeader::OtherNode { addresses: vec![tree::address(self.id, leader.node)] },
+            Some(leader) => SiteLeader::OtherNode { addresses: vec![tree::address(self.id, leader.node, self.relocations)] },
             None => SiteLeader::Unknown,
         }
     }

@@ -90,15 +90,16 @@ pub fn warehouse_config(site: SiteId) -> WarehouseConfig {
     }
 }
 
-/// The address at which `node` of `site` answers.
-pub fn address(site: SiteId, node: NodeId) -> String {
-    format!("{site}:{node}")
+/// The address at which `node` of `site` answers after so many relocations of its office.
+pub fn address(site: SiteId, node: NodeId, relocations: u32) -> String {
+    if relocations == 0 { format!("{site}:{node}") } else { format!("{site}:{node}@{relocations}") }
 }
 
 /// Reads what [`address`] wrote.
-pub fn node_at(address: &str) -> Option<(SiteId, NodeId)> {
-    let (site, node) = address.split_once(':')?;
-    Some((site.parse().ok()?, node.parse().ok()?))
+pub fn node_at(address: &str) -> Option<(SiteId, NodeId, u32)> {
+    let (site, rest) = address.split_once(':')?;
+    let (node, relocations) = rest.split_once('@').unwrap_or((rest, "0"));
+    Some((site.parse().ok()?, node.parse().ok()?, relocations.parse().ok()?))
 }
 
 pub fn sites() -> impl Iterator<Item = SiteId> {
@@ -120,6 +121,8 @@ pub struct Parents {
     version: u64,
     /// By site, from the first on.
     lists: Vec<Vec<SiteId>>,
+    /// By site: how often its office has moved, and all of its nodes with it.
+    relocations: Vec<u32>,
 }
 
 impl Parents {
@@ -127,6 +130,7 @@ impl Parents {
         Self {
             version: 1,
             lists: vec![vec![], vec![CENTRE], vec![REGION, CENTRE], vec![REGION, CENTRE], vec![P, Q], vec![P, Q], vec![Q, REGION]],
+            relocations: vec![0; SITES as usize],
         }
     }
 
@@ -136,6 +140,24 @@ impl Parents {
 
     pub fn of(&self, site: SiteId) -> &[SiteId] {
         &self.lists[site.0 as usize - 1]
+    }
+
+    /// How often the office of `site` has moved.
+    pub fn relocations_of(&self, site: SiteId) -> u32 {
+        self.relocations[site.0 as usize - 1]
+    }
+
+    /// A newer version in which all nodes of `site` have other addresses.
+    pub fn relocated(&self, site: SiteId) -> Self {
+        let mut next = self.clone();
+        next.version += 1;
+        next.relocations[site.0 as usize - 1] += 1;
+        next
+    }
+
+    /// Sites that have `parent` as their active parent or as a stand-in.
+    pub fn children_of(&self, parent: SiteId) -> Vec<SiteId> {
+        sites().filter(|site| self.of(*site).contains(&parent)).collect()
     }
 
     /// A newer version in which the active parent of `site` and its stand-in have changed places, or, when it had only one, in
@@ -195,7 +217,7 @@ impl Parents {
             tier,
             parents: self.of(site).to_vec(),
             areas: vec![],
-            addresses: nodes.clone().map(|node| address(site, node)).collect(),
+            addresses: nodes.clone().map(|node| address(site, node, self.relocations_of(site))).collect(),
             nodes: nodes
                 .map(|node| NodeEntry {
                     node,

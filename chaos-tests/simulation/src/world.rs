@@ -19,6 +19,7 @@ mod levels;
 mod links;
 mod maintenance;
 mod members;
+mod moved_offices;
 mod off_path;
 mod other_epoch;
 mod propose;
@@ -88,6 +89,9 @@ impl World {
         if Dice::new(!seed).chance(1, plan::REPLACED_ONE_IN) {
             plan = plan.with_nodes_replaced();
         }
+        if seed % plan::MOVED_ONE_IN == plan::MOVED_REMAINDER {
+            plan = plan.with_offices_moved();
+        }
         let parents = Parents::first();
         let mut world = Self {
             dice,
@@ -156,10 +160,11 @@ impl World {
             Event::ParentDetectsLoss(link) => self.parent_detects_loss(link),
             Event::ChildDetectsLoss(link) => self.child_detects_loss(link),
             Event::Load { site, term, action } => self.loads(site, term, action),
-            Event::Probed { site, term, parent } => self.probed(site, term, parent),
+            Event::Probed { site, term, parent, is_there } => self.probed(site, term, parent, is_there),
             Event::Commits(proposal) => self.commits(proposal),
             Event::Decided { site, life, proposer, result } => self.decided(site, life, proposer, result),
             Event::CursorsRead { link, origins, authored } => self.cursors_read(link, &origins, &authored),
+            Event::RegisterByHand(site) => self.register_by_hand(site),
             Event::CarryBundle(site) => self.carry_bundle(site),
             Event::NotifyApplied(site) => self.notify_applied(site),
             Event::SignHeads { site, term } => self.sign_heads(site, term),

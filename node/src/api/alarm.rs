@@ -76,6 +76,13 @@ pub enum AlarmKind {
     MemberSilent {
         node: u64,
     },
+    /// A node of the site does not answer this node.
+    MemberUnreachable {
+        node: u64,
+        address: String,
+        silent_seconds: u64,
+        error: String,
+    },
     /// A node acts as a member of the site, and this node can't find out whether it is one.
     NodeUnconfirmed {
         node: u64,
@@ -202,6 +209,7 @@ impl AlarmKind {
             | Self::StreamUnreadable { .. } => Severity::Critical,
             Self::DiskLow { .. }
             | Self::MemberSilent { .. }
+            | Self::MemberUnreachable { .. }
             | Self::NodeUnconfirmed { .. }
             | Self::ClockAhead { .. }
             | Self::MachineClockAhead { .. }
@@ -231,7 +239,9 @@ impl AlarmKind {
             | Self::FrameNotSent { .. }
             | Self::MembersSetBack { .. }
             | Self::RegisterRefused { .. } => AlarmSubject::ThisNode,
-            Self::MemberSilent { node } | Self::NodeUnconfirmed { node } => AlarmSubject::Member { node: *node },
+            Self::MemberSilent { node } | Self::MemberUnreachable { node, .. } | Self::NodeUnconfirmed { node } => {
+                AlarmSubject::Member { node: *node }
+            }
             Self::HeadsRefused { origin, .. }
             | Self::ClockAhead { origin, .. }
             | Self::SegmentRefused { origin, .. }
@@ -254,6 +264,7 @@ impl AlarmKind {
             | (Self::DiskFull { .. }, Self::DiskFull { .. })
             | (Self::MachineClockAhead { .. }, Self::MachineClockAhead { .. })
             | (Self::MachineClockBehind { .. }, Self::MachineClockBehind { .. })
+            | (Self::MemberUnreachable { .. }, Self::MemberUnreachable { .. })
             | (Self::ChildSetBack { .. }, Self::ChildSetBack { .. }) => true,
             _ => self == earlier,
         }
@@ -272,6 +283,7 @@ impl Reportable for AlarmKind {
             Self::DiskUnreadable { .. } => "disk_unreadable",
             Self::StorageFailed { .. } => "storage_failed",
             Self::MemberSilent { .. } => "member_silent",
+            Self::MemberUnreachable { .. } => "member_unreachable",
             Self::NodeUnconfirmed { .. } => "node_unconfirmed",
             Self::HeadsRefused { .. } => "heads_refused",
             Self::ClockAhead { .. } => "clock_ahead",
@@ -307,6 +319,9 @@ impl Reportable for AlarmKind {
             }
             Self::StorageFailed { error } | Self::FrameNotSent { error } | Self::RegisterRefused { error } => vec![("error", name(error))],
             Self::MemberSilent { node } | Self::NodeUnconfirmed { node } => vec![("node", name(node))],
+            Self::MemberUnreachable { node, address, silent_seconds, error } => {
+                vec![("node", name(node)), ("address", name(address)), ("silent_seconds", (*silent_seconds).into()), ("error", name(error))]
+            }
             Self::HeadsRefused { origin, reason } => vec![("origin", name(origin)), ("reason", reason.to_argument())],
             Self::ClockAhead { origin, minutes_max } => vec![("origin", name(origin)), ("minutes_max", (*minutes_max).into())],
             Self::MachineClockAhead { machine, expected } | Self::MachineClockBehind { machine, expected } => {

@@ -42,6 +42,15 @@ pub enum Finding {
     /// The time up to which an origin is said to be complete has not come yet: a clock is behind, or one was ahead once. Ends when that
     /// time has come, or with `kho site confirm-time`.
     WatermarkAhead { origin: u32, up_to: String },
+    /// Nothing newer comes from a child, not even an idle head. Ends with its next head.
+    ChildStill {
+        child: u32,
+        /// The newest time up to which something of it is complete here, or at which it was heard.
+        up_to: String,
+        silent_seconds: u64,
+    },
+    /// The site has two voters, and stops when either is lost. Ends with a third, or when one is removed.
+    TwoVoters { first: u64, second: u64 },
 }
 
 impl Finding {
@@ -50,7 +59,11 @@ impl Finding {
             Self::OriginStopped { .. } | Self::SiteSetBack { .. } | Self::NodeTurnedBack { .. } | Self::ProofFailed { .. } => {
                 Severity::Critical
             }
-            Self::EvidenceKept { .. } | Self::RefusedBytesKept { .. } | Self::WatermarkAhead { .. } => Severity::Warning,
+            Self::EvidenceKept { .. }
+            | Self::RefusedBytesKept { .. }
+            | Self::WatermarkAhead { .. }
+            | Self::ChildStill { .. }
+            | Self::TwoVoters { .. } => Severity::Warning,
         }
     }
 }
@@ -69,6 +82,8 @@ impl Reportable for Finding {
             Self::EvidenceKept { .. } => "evidence_kept",
             Self::RefusedBytesKept { .. } => "refused_bytes_kept",
             Self::WatermarkAhead { .. } => "watermark_ahead",
+            Self::ChildStill { .. } => "child_still",
+            Self::TwoVoters { .. } => "two_voters",
         }
     }
 
@@ -100,6 +115,10 @@ impl Reportable for Finding {
                 vec![("folder", Argument::name(folder)), ("files", (*files).into()), ("bytes", (*bytes).into())]
             }
             Self::WatermarkAhead { origin, up_to } => vec![("origin", Argument::name(origin)), ("up_to", Argument::name(up_to))],
+            Self::ChildStill { child, up_to, silent_seconds } => {
+                vec![("child", Argument::name(child)), ("up_to", Argument::name(up_to)), ("minutes", silent_seconds.div_ceil(60).into())]
+            }
+            Self::TwoVoters { first, second } => vec![("first", Argument::name(first)), ("second", Argument::name(second))],
         }
     }
 }

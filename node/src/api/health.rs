@@ -20,6 +20,12 @@ pub enum Health {
     /// This node has a vote, but its signing key is not in the register, or was revoked: it never leads.
     KeyNotInRegister,
     NoLeader,
+    /// The leader reaches this node, but this node does not reach the leader at its address: nothing can be entered or read through it.
+    LeaderUnreachable {
+        leader: u64,
+        address: String,
+        silent_seconds: u64,
+    },
     /// This node leads, but no majority has answered for so long.
     NoMajority {
         silent_ms: u64,
@@ -66,6 +72,7 @@ impl Reportable for Health {
             Self::Removed { .. } => "removed",
             Self::KeyNotInRegister => "key_not_in_register",
             Self::NoLeader => "no_leader",
+            Self::LeaderUnreachable { .. } => "leader_unreachable",
             Self::NoMajority { .. } => "no_majority",
             Self::HeadsStill { .. } => "heads_still",
             Self::ParentCursorStill { .. } => "parent_cursor_still",
@@ -79,6 +86,9 @@ impl Reportable for Health {
         match self {
             Self::Healthy | Self::NoRegister | Self::KeyNotInRegister | Self::NoLeader => vec![],
             Self::Removed { by } => vec![("by", Argument::name(by))],
+            Self::LeaderUnreachable { leader, address, silent_seconds } => {
+                vec![("leader", Argument::name(leader)), ("address", Argument::name(address)), ("silent_seconds", (*silent_seconds).into())]
+            }
             Self::NoMajority { silent_ms } => vec![("silent_seconds", (silent_ms / 1_000).into())],
             Self::HeadsStill { origin, age_seconds } => {
                 vec![("origin", Argument::name(origin)), ("age_seconds", (*age_seconds).into())]

@@ -53,8 +53,10 @@ pub struct NodeStatus {
     pub voter: bool,
     pub quic_address: String,
     pub https_address: String,
-    /// Entries behind the leader; known at the leader only.
+    /// Entries behind the leader; known at the leader only, and only of a node that answers.
     pub lag_entries: Option<u64>,
+    /// Seconds since the node answered last, when it does not answer the answering node.
+    pub silent_seconds: Option<u64>,
 }
 
 /// One stream as this site holds it.

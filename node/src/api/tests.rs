@@ -96,6 +96,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         Health::Removed { by: 2 },
         Health::KeyNotInRegister,
         Health::NoLeader,
+        Health::LeaderUnreachable { leader: 2, address: "10.0.0.5:7444".into(), silent_seconds: 12 },
         Health::NoMajority { silent_ms: 4_000 },
         Health::HeadsStill { origin: 3, age_seconds: 500 },
         Health::ParentCursorStill { origin: 3, lag_batches: 4, lag_seconds: 500 },
@@ -111,6 +112,8 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         finding,
         Finding::RefusedBytesKept { folder: folder.clone(), files: 1, bytes: 10 },
         Finding::WatermarkAhead { origin: 3, up_to: "2029-04-01T00:00:00Z".into() },
+        Finding::ChildStill { child: 4, up_to: "2019-04-01T00:00:00Z".into(), silent_seconds: 1_020 },
+        Finding::TwoVoters { first: 1, second: 2 },
     ]);
     check([
         MissingReason::FirstTransfer { origin: 3, rows: 5 },
@@ -128,6 +131,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         AlarmKind::DiskUnreadable { folder: folder.clone(), error: error.clone() },
         AlarmKind::StorageFailed { error: error.clone() },
         alarm,
+        AlarmKind::MemberUnreachable { node: 2, address: "10.0.0.5:7444".into(), silent_seconds: 12, error: error.clone() },
         AlarmKind::NodeUnconfirmed { node: 4 },
         AlarmKind::HeadsRefused { origin: 3, reason: reason() },
         AlarmKind::ClockAhead { origin: 3, minutes_max: 5 },

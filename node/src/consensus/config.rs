@@ -1,10 +1,13 @@
 //! How a node takes part in its site's consensus, and every bound of it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use kho_storage::ids::NodeId;
 
-use super::{error::StartError, types::GroupId};
+use super::{
+    error::StartError,
+    types::{GroupId, NodeAddress},
+};
 
 /// What a node needs to take part.
 #[derive(Debug, Clone)]
@@ -16,6 +19,8 @@ pub struct ConsensusConfig {
     /// Place among the site's nodes, from 0; lower ones ask for votes earlier. By default that in the stored
     /// membership, or what the node id suggests.
     pub rank: Option<u32>,
+    /// Where nodes of the site are by an operator's word, when the membership is out of date. What it says of this node is announced.
+    pub addresses: BTreeMap<NodeId, NodeAddress>,
     pub limits: ConsensusLimits,
 }
 

@@ -47,6 +47,11 @@ pub enum ProposeError {
     /// Nothing was changed. Try again.
     #[error("the site has no leader at the moment; try again in {retry_after_ms} ms, see `kho status`")]
     NoLeader { retry_after_ms: u64 },
+    /// Nothing was changed. The leader reaches this node, and this node does not reach it.
+    #[error(
+        "node {leader} leads the site, but this node can't reach it: {why}; use another node of the site, and correct the addresses, see `addresses` in khod.toml"
+    )]
+    LeaderUnreachable { leader: NodeId, why: String, retry_after_ms: u64 },
     /// Nothing was changed. Try again.
     #[error("too many writes are under way; try again in {retry_after_ms} ms")]
     Busy { retry_after_ms: u64 },
@@ -74,6 +79,11 @@ pub enum ProposeError {
 pub enum ReadError {
     #[error("no leader could confirm that it still leads ({why}); try again in {retry_after_ms} ms, or read locally")]
     NoLeader { why: String, retry_after_ms: u64 },
+    /// The leader reaches this node, and this node does not reach it.
+    #[error(
+        "node {leader} leads the site, but this node can't reach it: {why}; use another node of the site, and correct the addresses, see `addresses` in khod.toml"
+    )]
+    LeaderUnreachable { leader: NodeId, why: String, retry_after_ms: u64 },
     #[error("this node has stopped taking part: {why}; see its log and `kho status`")]
     Fatal { why: String },
 }

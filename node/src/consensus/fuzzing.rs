@@ -17,8 +17,8 @@ use super::{
     peers::wire::{Envelope, HelloReply, Subject, Verdict},
     snapshot::wire::{HeldPart, Offer, OfferedFile, Piece, Reply},
     types::{
-        AppendRequest, AppendResponse, CommandBytes, DiskId, Entry, GroupId, LogId, SnapshotMeta, StoredMembership, Vote, VoteRequest,
-        VoteResponse,
+        AppendRequest, AppendResponse, CommandBytes, DiskId, Entry, GroupId, LogId, NodeAddress, SnapshotMeta, StoredMembership, Vote,
+        VoteRequest, VoteResponse,
     },
 };
 
@@ -41,10 +41,11 @@ pub enum SiteValue {
     Position,
     Membership,
     SnapshotMeta,
+    Announcement,
 }
 
 impl SiteValue {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Envelope,
         Self::Verdict,
         Self::HelloReply,
@@ -61,6 +62,7 @@ impl SiteValue {
         Self::Position,
         Self::Membership,
         Self::SnapshotMeta,
+        Self::Announcement,
     ];
 
     /// Reads `bytes` as this kind and writes the value again; `None` when they are refused.
@@ -69,6 +71,7 @@ impl SiteValue {
             Self::Envelope => rewritten::<Envelope>(bytes),
             Self::Verdict => rewritten::<Verdict>(bytes),
             Self::HelloReply => rewritten::<HelloReply>(bytes),
+            Self::Announcement => rewritten::<Option<NodeAddress>>(bytes),
             Self::AppendRequest => rewritten::<AppendRequest>(bytes),
             Self::AppendResponse => rewritten::<AppendResponse>(bytes),
             Self::VoteRequest => rewritten::<VoteRequest>(bytes),
@@ -116,6 +119,7 @@ pub fn seeds(commands: &[Command]) -> Vec<(SiteValue, Vec<u8>)> {
         (SiteValue::Envelope, codec::encode(&envelope)),
         (SiteValue::Verdict, codec::encode(&Verdict { refused: Some(PeerRefusal::OtherNode(NodeId(1))), body_bytes: 0 })),
         (SiteValue::HelloReply, codec::encode(&HelloReply { disk: DiskId(11), fresh: true, incarnation, levels: SUPPORTED })),
+        (SiteValue::Announcement, codec::encode(&Some(NodeAddress { quic: "10.2.0.11:7444".into(), https: "10.2.0.11:7443".into() }))),
         (SiteValue::AppendRequest, codec::encode(&append)),
         (SiteValue::AppendResponse, codec::encode(&AppendResponse::HigherVote(vote))),
         (SiteValue::VoteRequest, codec::encode(&VoteRequest { vote, last_log_id: Some(log_id(3)) })),

@@ -284,7 +284,7 @@ impl Consensus {
         self.commit(ChangeMembers::SetNodes(BTreeMap::from([(*id, noted)]))).await
     }
 
-    async fn commit(&self, change: ChangeMembers<u64, SiteNode>) -> Result<(), NotDone> {
+    pub(super) async fn commit(&self, change: ChangeMembers<u64, SiteNode>) -> Result<(), NotDone> {
         match self.raft.change_membership(change, true).await {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(NotDone::NotLeader),
@@ -389,6 +389,7 @@ impl Consensus {
     }
 }
 
+/// Why this node did not make a change.
 pub(super) enum NotDone {
     NotLeader,
     Failed(MembersError),

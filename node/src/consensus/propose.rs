@@ -19,6 +19,7 @@ use super::{
         PeerTarget,
         wire::{COMMAND_BYTES_MAX, Subject},
     },
+    status::HEARTBEAT_AGE_MAX,
     types::CommandBytes,
 };
 
@@ -41,8 +42,8 @@ pub(super) enum AtLeader {
 /// What became of one attempt.
 enum Attempt {
     Outcome(Outcome),
-    /// Surely not committed; another attempt may find the leader.
-    Undelivered,
+    /// Surely not committed; another attempt may find the leader. With the leader that could not be reached, and why, if that is so.
+    Undelivered(Option<(NodeId, String)>),
     Failed(ProposeError),
 }
 
@@ -67,9 +68,9 @@ impl Consensus {
                 Attempt::Outcome(outcome) => return Ok(outcome),
                 Attempt::Failed(error @ ProposeError::Unknown { .. }) if repeatable && Instant::now() < deadline => unknown = Some(error),
                 Attempt::Failed(error) => return Err(error),
-                Attempt::Undelivered if Instant::now() < leader_deadline => {}
+                Attempt::Undelivered(_) if Instant::now() < leader_deadline => {}
                 // An earlier attempt may have been committed.
-                Attempt::Undelivered => return Err(unknown.unwrap_or(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS })),
+                Attempt::Undelivered(unreached) => return Err(unknown.unwrap_or_else(|| self.undelivered(unreached))),
             }
             if let Some(why) = self.failed.borrow().clone() {
                 return Err(unknown.unwrap_or(ProposeError::Fatal { why }));
@@ -107,17 +108,30 @@ impl Consensus {
     async fn attempt(&self, bytes: &CommandBytes, level: Level) -> Attempt {
         let leadership = *self.leadership.borrow();
         match leadership.leader {
-            None => Attempt::Undelivered,
+            None => Attempt::Undelivered(None),
             Some(leader) if leader == self.node() => match self.write(bytes.clone(), level).await {
                 AtLeader::Outcome(outcome) => Attempt::Outcome(outcome),
-                AtLeader::NotLeader(_) => Attempt::Undelivered,
+                AtLeader::NotLeader(_) => Attempt::Undelivered(None),
                 AtLeader::Failed(error) => Attempt::Failed(error),
             },
             Some(leader) => match self.member(leader) {
                 Some(target) => self.pass_on(&target, bytes).await,
-                None => Attempt::Undelivered,
+                None => Attempt::Undelivered(None),
             },
         }
+    }
+
+    /// Why a command could not be brought to a leader within the time for it.
+    fn undelivered(&self, unreached: Option<(NodeId, String)>) -> ProposeError {
+        match unreached.filter(|_| self.hears_leader()) {
+            Some((leader, why)) => ProposeError::LeaderUnreachable { leader, why, retry_after_ms: LEADERLESS_RETRY_MS },
+            None => ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS },
+        }
+    }
+
+    /// Whether a leader's heartbeats come: if it can't be reached all the same, that is no matter of an election.
+    pub(super) fn hears_leader(&self) -> bool {
+        self.election_timer.heartbeat_age(Instant::now()) < HEARTBEAT_AGE_MAX
     }
 
     /// A peer's command: taken if this node leads and has room.
@@ -171,14 +185,13 @@ impl Consensus {
         };
         match reply {
             Ok(AtLeader::Outcome(outcome)) => Attempt::Outcome(outcome),
-            Ok(AtLeader::NotLeader(_)) => Attempt::Undelivered,
+            Ok(AtLeader::NotLeader(_)) => Attempt::Undelivered(None),
             // The leader's end is not this node's.
             Ok(AtLeader::Failed(ProposeError::Fatal { why })) => Attempt::Failed(ProposeError::Unknown { why }),
             Ok(AtLeader::Failed(error)) => Attempt::Failed(error),
             Err(PeerError::Refused(PeerRefusal::Busy)) => Attempt::Failed(ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS }),
-            Err(PeerError::Unreachable(_) | PeerError::Refused(_) | PeerError::LocalDiskStalled { .. } | PeerError::HandsOver) => {
-                Attempt::Undelivered
-            }
+            Err(PeerError::Unreachable(why)) => Attempt::Undelivered(Some((target.node, why))),
+            Err(PeerError::Refused(_) | PeerError::LocalDiskStalled { .. } | PeerError::HandsOver) => Attempt::Undelivered(None),
             Err(error @ (PeerError::Lost(_) | PeerError::Malformed(_) | PeerError::LocalLog(_))) => {
                 Attempt::Failed(ProposeError::Unknown { why: error.to_string() })
             }

@@ -6,7 +6,7 @@ use kho_storage::codec;
 use openraft::error::{CheckIsLeaderError, RaftError};
 use tokio::time::{sleep, timeout};
 
-use super::{Consensus, ReadError, peers::wire::Subject, types::LogId};
+use super::{Consensus, ReadError, error::PeerError, peers::wire::Subject, types::LogId};
 
 const RETRY_MS: u64 = 500;
 /// Between two attempts to have a read index confirmed: a heartbeat or its response was late.
@@ -28,18 +28,23 @@ impl Consensus {
     pub async fn read_index(&self) -> Result<u64, ReadError> {
         let deadline = Instant::now() + self.limits.read_timeout;
         let mut why = String::from("there is none");
+        let mut unreached = None;
         while Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             match timeout(left, self.confirmed_position()).await {
                 Ok(Ok(Some(position))) => return self.wait_applied(position, deadline).await,
                 Ok(Ok(None)) => {}
-                Ok(Err(ReadError::NoLeader { why: reason, .. })) => why = reason,
+                Ok(Err(ReadError::NoLeader { why: reason, .. })) => (why, unreached) = (reason, None),
+                Ok(Err(ReadError::LeaderUnreachable { leader, why: reason, .. })) => (why, unreached) = (reason, Some(leader)),
                 Ok(Err(fatal)) => return Err(fatal),
                 Err(_) => break,
             }
             sleep(CONFIRM_PAUSE).await;
         }
-        Err(ReadError::NoLeader { why, retry_after_ms: RETRY_MS })
+        Err(match unreached.filter(|_| self.hears_leader()) {
+            Some(leader) => ReadError::LeaderUnreachable { leader, why, retry_after_ms: RETRY_MS },
+            None => ReadError::NoLeader { why, retry_after_ms: RETRY_MS },
+        })
     }
 
     /// The position the leader confirms, or nothing while there is no leader.
@@ -61,7 +66,10 @@ impl Consensus {
         let Some(target) = self.member(leader) else { return Ok(None) };
         let mut changes = self.leadership.clone();
         let reply = tokio::select! {
-            reply = self.peers.call(&target, Subject::ReadIndex, &[]) => reply.map_err(|e| no_leader(e.to_string()))?,
+            reply = self.peers.call(&target, Subject::ReadIndex, &[]) => reply.map_err(|error| match error {
+                PeerError::Unreachable(why) => ReadError::LeaderUnreachable { leader, why, retry_after_ms: RETRY_MS },
+                other => no_leader(other.to_string()),
+            })?,
             _ = changes.wait_for(|now| now.leader != Some(leader)) => return Ok(None),
         };
         let position: Option<LogId> = codec::decode(&reply).map_err(|e| no_leader(e.to_string()))?;

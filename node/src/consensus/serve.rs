@@ -130,6 +130,10 @@ impl Consensus {
                 let founding = codec::decode(&body).map_err(malformed)?;
                 codec::encode(&self.join(founding)?)
             }
+            Subject::Announce => {
+                self.peers.addresses().note(peer, codec::decode(&body).map_err(malformed)?)?;
+                codec::encode(&())
+            }
             Subject::Confirm => codec::encode(&self.confirm_reply(codec::decode(&body).map_err(malformed)?)),
             Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(body)).await),
             Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),

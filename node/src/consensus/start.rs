@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Consensus,
+    addresses::announce_addresses,
     config::{self, ConsensusConfig, rank_of},
     confirm::watch_own_membership,
     disk_mark::{self, OwnDirectory},
@@ -55,7 +56,7 @@ impl Consensus {
             disk: parts.own.disk,
             levels: warehouse.supported_levels(),
         };
-        let peers = Arc::new(Peers::new(endpoint, local));
+        let peers = Arc::new(Peers::new(endpoint, local, config.addresses.clone()));
         let election_timer = Arc::new(ElectionTimer::new(parts.rank, Instant::now(), draw));
         let mut log = parts.store;
         let (log_tail, log_stall_injector) = (log.tail(), log.stall_injector());
@@ -98,6 +99,7 @@ impl Consensus {
         tasks.spawn_until_stop("elections", elections.run());
         let own_membership = watch_own_membership(raft.clone(), Arc::clone(&peers), Arc::clone(&election_timer));
         tasks.spawn_until_stop("watches its own membership", own_membership);
+        tasks.spawn_until_stop("announces its addresses", announce_addresses(raft.clone(), Arc::clone(&peers)));
         tasks.spawn_until_stop("notes nodes that were turned back", note_reports(raft.clone(), turned_back.clone(), reports));
         Ok(Arc::new(Self {
             snapshots: SnapshotReceiver {

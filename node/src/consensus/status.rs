@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use kho_storage::ids::NodeId;
 use openraft::{ServerState, error::Fatal};
 
-use super::types::{DiskId, RaftMetrics, SiteNode};
+use super::{
+    peers::reachability::UnreachableMember,
+    types::{DiskId, RaftMetrics, SiteNode},
+};
 
 /// A leader that no majority acknowledged for this long is not ready, nor healthy: it may have been replaced.
 pub const QUORUM_ACK_AGE_MS_MAX: u64 = 5_000;
@@ -69,6 +72,8 @@ pub struct RaftStatus {
     pub unconfirmed: Option<NodeId>,
     /// Whether this node may lead, see [`Consensus::permit_leading`](super::Consensus::permit_leading).
     pub may_lead: bool,
+    /// Members that do not answer this node.
+    pub unreachable: BTreeMap<NodeId, UnreachableMember>,
 }
 
 pub(super) fn leadership(metrics: &RaftMetrics) -> Leadership {
@@ -130,6 +135,7 @@ pub(super) fn status(metrics: &RaftMetrics, heartbeat_age: Duration) -> RaftStat
         removed_by: None,
         unconfirmed: None,
         may_lead: true,
+        unreachable: BTreeMap::new(),
     }
 }
 

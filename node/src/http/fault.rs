@@ -32,6 +32,8 @@ kho_messages::reportable! {
 
         NoLeader {} = "no_leader",
         LeadershipUnconfirmed { detail: String } = "no_leader" as "leadership_unconfirmed",
+        /// The leader reaches this node, but this node does not reach the leader.
+        LeaderUnreachable { leader: Ordinal, detail: String } = "leader_unreachable",
         Busy {} = "busy",
         BatchTooLarge { bytes: usize, bytes_max: usize } = "batch_too_large",
         OutcomeUnknown { detail: String } = "outcome_unknown",
@@ -168,7 +170,7 @@ fn status_of(code: &str) -> u16 {
         "batch_too_large" | "bundle_too_large" => 413,
         "batch_refused" => 422,
         "busy" => 429,
-        "disk_full" | "not_ready" | "no_leader" | "no_register" => 503,
+        "disk_full" | "not_ready" | "no_leader" | "leader_unreachable" | "no_register" => 503,
         "outcome_unknown" => 504,
         "no_space" => 507,
         // What is left lies with this node: `local_storage`, `internal`, `node_stopped`, `bundle`, `comparison`, `signing_key`.
@@ -188,6 +190,7 @@ impl From<ProposeError> for RequestFault {
         match error {
             ProposeError::Busy { .. } => Self::Busy {},
             ProposeError::NoLeader { .. } => Self::NoLeader {},
+            ProposeError::LeaderUnreachable { leader, why, .. } => Self::LeaderUnreachable { leader: Ordinal(leader.0), detail: why },
             ProposeError::TooLarge { bytes, bytes_max } => Self::BatchTooLarge { bytes, bytes_max },
             ProposeError::AboveLevel { command, site } => {
                 Self::AboveLevel { level: Ordinal(command.0.into()), site_level: Ordinal(site.0.into()) }
@@ -203,6 +206,7 @@ impl From<ReadError> for RequestFault {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::NoLeader { why, .. } => Self::LeadershipUnconfirmed { detail: why },
+            ReadError::LeaderUnreachable { leader, why, .. } => Self::LeaderUnreachable { leader: Ordinal(leader.0), detail: why },
             ReadError::Fatal { why } => Self::NodeStopped { detail: why },
         }
     }

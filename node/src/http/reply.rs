@@ -203,7 +203,9 @@ impl From<StorageError> for HttpError {
 impl From<ProposeError> for HttpError {
     fn from(error: ProposeError) -> Self {
         let retry = match &error {
-            ProposeError::Busy { retry_after_ms } | ProposeError::NoLeader { retry_after_ms } => Some(*retry_after_ms),
+            ProposeError::Busy { retry_after_ms }
+            | ProposeError::NoLeader { retry_after_ms }
+            | ProposeError::LeaderUnreachable { retry_after_ms, .. } => Some(*retry_after_ms),
             _ => None,
         };
         with_retry(RequestFault::from(error), retry)
@@ -212,7 +214,10 @@ impl From<ProposeError> for HttpError {
 
 impl From<ReadError> for HttpError {
     fn from(error: ReadError) -> Self {
-        let retry = if let ReadError::NoLeader { retry_after_ms, .. } = &error { Some(*retry_after_ms) } else { None };
+        let retry = match &error {
+            ReadError::NoLeader { retry_after_ms, .. } | ReadError::LeaderUnreachable { retry_after_ms, .. } => Some(*retry_after_ms),
+            ReadError::Fatal { .. } => None,
+        };
         with_retry(RequestFault::from(error), retry)
     }
 }

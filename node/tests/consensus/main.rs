@@ -1,5 +1,6 @@
 //! Nodes of one site, as real consensus over QUIC on loopback.
 
+mod addresses;
 mod disks;
 mod levels;
 mod link;
@@ -35,7 +36,12 @@ async fn write_through(consensus: Arc<Consensus>, key: String) -> Outcome {
     loop {
         match consensus.propose(&write(&key, 1)).await {
             Ok(outcome) => return outcome,
-            Err(ProposeError::NoLeader { .. } | ProposeError::Busy { .. } | ProposeError::Unknown { .. }) => {}
+            Err(
+                ProposeError::NoLeader { .. }
+                | ProposeError::LeaderUnreachable { .. }
+                | ProposeError::Busy { .. }
+                | ProposeError::Unknown { .. },
+            ) => {}
             Err(error) => panic!("{error}"),
         }
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A fresh node of the site, added and given a vote through `through`.
-async fn added(site: &Site, through: &TestNode, id: u64) -> TestNode {
+pub async fn added(site: &Site, through: &TestNode, id: u64) -> TestNode {
     let mut node = site.node(id);
     node.start(site).await.expect("an empty disk");
     through.consensus().add_learner(NodeId(id), node.address()).await.expect("fresh");

@@ -44,6 +44,8 @@ pub struct Site {
     centre: SigningKey,
     clock: Arc<CertificateClock>,
     pub limits: ConsensusLimits,
+    /// What an operator wrote about where nodes are, into the configuration of every node that is started from now on.
+    pub addresses: BTreeMap<NodeId, NodeAddress>,
 }
 
 /// One node; its disk outlives its runs.
@@ -74,6 +76,7 @@ impl Site {
             centre: SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness"),
             clock,
             limits,
+            addresses: BTreeMap::new(),
         }
     }
 
@@ -190,6 +193,7 @@ impl TestNode {
             node: self.id,
             dir: self.dir.path().join("consensus"),
             rank: None,
+            addresses: site.addresses.clone(),
             limits: site.limits.clone(),
         };
         let consensus = Consensus::start(config, Arc::clone(&warehouse), endpoint.clone()).await?;
@@ -220,6 +224,13 @@ impl TestNode {
         let addr = self.addr();
         until("the port to be free", || std::net::UdpSocket::bind(addr).is_ok()).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    /// Gives the stopped node another port, as if its office had got another network.
+    pub fn move_away(&mut self) {
+        assert!(self.running.is_none());
+        let free = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        self.addr = Some(free.expect("a free port"));
     }
 
     /// Clears the disk, as a replaced one would be.

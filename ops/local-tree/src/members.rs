@@ -11,7 +11,8 @@ use kho_storage::{
 
 use crate::{
     bootstrap::{SMALL_LIMITS, free_place},
-    tree::LocalTree,
+    process::NodeProcess,
+    tree::{LocalTree, Place},
 };
 
 impl LocalTree {
@@ -101,6 +102,47 @@ impl LocalTree {
         self.write_tree_file()
     }
 
+    /// Gives a node that does not run other ports, as if its office had got another network. Its configuration follows, and so does the
+    /// next register; what its site has recorded does not.
+    ///
+    /// # Errors
+    /// When the node runs, no port is free, or a file can't be read or written.
+    pub fn move_node(&mut self, site: SiteId, node: NodeId) -> anyhow::Result<()> {
+        ensure!(!self.running.get_mut(&(site, node)).is_some_and(NodeProcess::runs), "node {node} of site {site} runs");
+        let (place, _held) = free_place()?;
+        let listen = |place: &Place| format!("[listen]\nquic = \"{}\"\nhttps = \"{}\"\n", place.quic, place.https);
+        let (address, now) = (place.quic.to_string(), listen(&place));
+        let before = self.places.insert((site, node), place).with_context(|| format!("site {site} has no node {node}"))?;
+        let path = self.node_dir(site, node).join("khod.toml");
+        let text = std::fs::read_to_string(&path)?;
+        ensure!(text.contains(&listen(&before)), "{} listens elsewhere", path.display());
+        std::fs::write(&path, text.replace(&listen(&before), &now))?;
+        let before = before.quic.to_string();
+        self.change_register(|register| {
+            let addresses = register.sites.iter_mut().filter(|entry| entry.site == site).flat_map(|entry| &mut entry.addresses);
+            addresses.filter(|at| **at == before).for_each(|at| at.clone_from(&address));
+        })?;
+        self.write_tree_file()
+    }
+
+    /// Writes into a node's configuration where these nodes of its site are, in place of what stood there. It counts from the node's next
+    /// start.
+    ///
+    /// # Errors
+    /// When its configuration can't be read or written.
+    pub fn name_addresses(&self, (site, node): (SiteId, NodeId), named: &[NodeId]) -> anyhow::Result<()> {
+        let path = self.node_dir(site, node).join("khod.toml");
+        let text = std::fs::read_to_string(&path)?;
+        let (before, listen) = text.split_once("\n[listen]").with_context(|| format!("{} has no [listen]", path.display()))?;
+        let before = before.split_once("\naddresses = [").map_or(before, |(before, _)| before);
+        let entry = |named: &NodeId| {
+            let place = self.node_place(site, *named);
+            format!("  {{ node = {named}, quic = {:?}, https = {:?} }},\n", place.quic_address, place.https_address)
+        };
+        let entries: String = named.iter().map(entry).collect();
+        Ok(std::fs::write(&path, format!("{before}\naddresses = [\n{entries}]\n\n[listen]{listen}"))?)
+    }
+
     /// Has a node's site and children dial it at `address`, where something must pass packets on to it. Before the site
     /// is created.
     ///
@@ -152,5 +194,26 @@ mod tests {
         tree.use_schema("version = 1").expect("written");
         assert_eq!(file(), Some(tree.dir().join("schema.toml")));
         assert!(tree.use_schema("version = 2").is_err(), "a state counts the cubes of one schema");
+    }
+
+    #[test]
+    fn a_node_that_moved_listens_elsewhere_and_its_configuration_says_where_the_others_are() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let plan = TreePlan { tree: "t".into(), sites: vec![PlannedSite::new(1, "Huyện", Tier::District, &[], 3)] };
+        let mut tree = LocalTree::create(&dir.path().join("tree"), Path::new("khod"), plan, None).expect("created");
+        let (site, node) = (SiteId(1), NodeId(2));
+        let before = tree.quic_address(site, node);
+        tree.move_node(site, node).expect("it does not run");
+        let place = tree.node_place(site, node);
+        assert_ne!(place.quic_address, before.to_string());
+        let config = |tree: &LocalTree| NodeConfig::load(&tree.node_dir(site, node).join("khod.toml")).expect("good");
+        let listen = config(&tree).listen;
+        assert_eq!((listen.quic.to_string(), listen.https.to_string()), (place.quic_address, place.https_address));
+        assert!(config(&tree).addresses.is_empty());
+        for named in [vec![NodeId(2), NodeId(3)], vec![NodeId(1)], vec![]] {
+            tree.name_addresses((site, node), &named).expect("written");
+            let said: Vec<NodeId> = config(&tree).addresses.iter().map(|address| address.node).collect();
+            assert_eq!(said, named);
+        }
     }
 }

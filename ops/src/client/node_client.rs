@@ -22,6 +22,8 @@ use crate::failure::{Failure, FailureKind};
 
 /// The longest refusal that is read.
 const PROBLEM_BYTES_MAX: usize = 1 << 20;
+/// The code by which a node says that it does not reach its site's leader.
+const LEADER_UNREACHABLE: &str = "leader_unreachable";
 
 /// A site as one identity reaches it, through any of the named nodes.
 #[derive(Debug)]
@@ -149,7 +151,11 @@ impl NodeClient {
                 let (status, named) = (response.status().as_u16(), retry_after(&response));
                 let problem = read_problem(response).await;
                 let retry_after = problem.retry_after_ms.map(Duration::from_millis).or(named);
-                (Attempt::Answered { status, retry_after }, Answer::Bad(status, problem))
+                let attempt = match problem.code.as_str() {
+                    LEADER_UNREACHABLE => Attempt::LeaderUnreachable { retry_after },
+                    _ => Attempt::Answered { status, retry_after },
+                };
+                (attempt, Answer::Bad(status, problem))
             }
             Err(error) => (attempt_of(&error), Answer::None(causes(&error))),
         })

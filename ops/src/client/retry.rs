@@ -31,6 +31,10 @@ pub enum Attempt {
         status: u16,
         retry_after: Option<Duration>,
     },
+    /// The leader of the site reaches this node, but the node does not reach the leader.
+    LeaderUnreachable {
+        retry_after: Option<Duration>,
+    },
     /// The connection did not come about: nothing was sent.
     NotConnected,
     /// The request was sent, at least in part, and no answer came.
@@ -67,12 +71,17 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// The longest pause that a node may demand.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
+/// How often every node is asked while they can't reach the leader: an operator has to correct addresses, so it does not pass by itself.
+const LEADER_UNREACHABLE_ROUNDS_MAX: u32 = 3;
+
 /// The attempts of one request so far.
 #[derive(Debug)]
 pub struct Retry {
     idempotency: Idempotency,
     nodes: u32,
     tries: u32,
+    /// Attempts that a node could not pass on to the leader.
+    leader_unreachable: u32,
     tries_max: u32,
     may_have_arrived: bool,
 }
@@ -85,7 +94,7 @@ impl Retry {
             RetryBudget::Long => 40,
         };
         let nodes = u32::try_from(nodes).unwrap_or(u32::MAX).clamp(1, 64);
-        Self { idempotency, nodes, tries: 0, tries_max: rounds_max * nodes, may_have_arrived: false }
+        Self { idempotency, nodes, tries: 0, leader_unreachable: 0, tries_max: rounds_max * nodes, may_have_arrived: false }
     }
 
     /// Decides after an attempt.
@@ -96,6 +105,11 @@ impl Retry {
             Attempt::Answered { status: 200..=299, .. } => Next::Take,
             Attempt::Answered { status: 429, retry_after } if !spent => self.again_after(retry_after, false),
             Attempt::Answered { status: 503, retry_after } if !spent => self.again_after(retry_after, true),
+            Attempt::LeaderUnreachable { retry_after } => {
+                self.leader_unreachable += 1;
+                let may_pass = self.leader_unreachable < LEADER_UNREACHABLE_ROUNDS_MAX * self.nodes;
+                if may_pass && !spent { self.again_after(retry_after, true) } else { Next::Refuse }
+            }
             Attempt::Answered { status: 504, .. } => self.lost(spent),
             Attempt::Answered { status: 500 | 502, .. } if !spent && self.idempotency != Idempotency::NonIdempotent => {
                 self.again_after(None, true)
@@ -202,5 +216,15 @@ mod tests {
     #[test]
     fn a_refused_certificate_ends_it_at_once() {
         assert_eq!(Retry::new(Idempotency::Read, RetryBudget::Long, 3).after(Attempt::Untrusted), Next::GiveUp(GiveUp::Untrusted));
+    }
+
+    #[test]
+    fn a_leader_that_the_nodes_can_not_reach_is_reported_after_a_few_rounds_whatever_the_budget() {
+        let mut retry = Retry::new(Idempotency::Idempotent, RetryBudget::Long, 2);
+        let unreachable = Attempt::LeaderUnreachable { retry_after: Some(Duration::from_secs(1)) };
+        let nexts: Vec<_> = (0..6).map(|_| retry.after(unreachable)).collect();
+        assert!(nexts[..5].iter().all(|next| matches!(next, Next::Again { other_node: true, .. })), "{nexts:?}");
+        assert_eq!(nexts[5], Next::Refuse);
+        assert_eq!(Retry::new(Idempotency::Read, RetryBudget::None, 1).after(unreachable), Next::Refuse);
     }
 }

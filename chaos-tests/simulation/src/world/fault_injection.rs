@@ -85,6 +85,7 @@ impl World {
                 self.connect_other_epoch();
                 self.bring_off_path();
             }
+            InjectedFault::MoveOffice => self.move_office(any),
             InjectedFault::ReplaceNode => self.replace_node(any),
             InjectedFault::RemovedNodeActs => {
                 let with_removed: Vec<SiteId> =

@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Sites that were set back may have lost their newest register. Whoever issued it applies it again at the centre, and where a site
-    /// knows none of its parents any more: a known limit, nobody can hand the register to such a site.
+    /// knows none of its parents any more, or not where they are: a known limit, nobody can hand the register to such a site.
     fn issue_again(&mut self) {
         for id in tree::sites() {
             if self.site(id).register_version() < self.parents.version() && !self.knows_a_parent(id) {
@@ -69,9 +69,10 @@ impl World {
     }
 
     fn knows_a_parent(&mut self, id: SiteId) -> bool {
-        let register = self.site(id).disk.warehouse.register();
-        let known = register.and_then(|register| Some(register.site(id)?.parents.clone())).unwrap_or_default();
-        known.iter().any(|parent| self.parents.of(id).contains(parent))
+        let Some(register) = self.site(id).disk.warehouse.register() else { return false };
+        let known = register.site(id).map(|site| site.parents.clone()).unwrap_or_default();
+        let mut addresses = known.iter().filter(|parent| self.parents.of(id).contains(parent)).filter_map(|parent| register.site(*parent));
+        addresses.any(|parent| parent.addresses.iter().any(|address| self.sites[parent.site.0 as usize - 1].node_at(address).is_some()))
     }
 
     fn judge_the_end(&mut self) {

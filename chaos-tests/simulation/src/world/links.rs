@@ -28,12 +28,10 @@ impl World {
     pub(super) fn dials(&mut self, id: SiteId, term: Term, link_id: LinkId, parent: SiteId, addresses: &[String]) {
         self.counts.step(if addresses.len() == 1 { Step::Redialled } else { Step::Dialled });
         let reachable = self.is_reachable(id, parent);
-        let up = self.site(parent).up();
-        let found = addresses
-            .iter()
-            .filter_map(|address| tree::node_at(address))
-            .find(|(site, node)| reachable && *site == parent && up.contains(node));
-        let Some((_, node)) = found else {
+        let site = self.site(parent);
+        let up = site.up();
+        let found = addresses.iter().filter_map(|address| site.node_at(address)).find(|node| reachable && up.contains(node));
+        let Some(node) = found else {
             let ms = self.dice.between(50, 1_000);
             return self.after(ms, Event::DialFails { site: id, term, link_id });
         };

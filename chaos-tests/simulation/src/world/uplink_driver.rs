@@ -89,10 +89,11 @@ impl World {
             }
             UplinkAction::AdoptRegister(signed) => self.propose_register(id, term, signed),
             UplinkAction::CompareHead { parent, head } => self.compare_head(id, term, parent, head),
-            UplinkAction::Probe { site, .. } => {
+            UplinkAction::Probe { site, addresses } => {
                 self.counts.step(Step::Probed);
                 let ms = self.dice.between(1, 2 * self.plan.latency_ms_max);
-                self.after(ms, Event::Probed { site: id, term, parent: site });
+                let is_there = addresses.iter().any(|address| self.site(site).node_at(address).is_some());
+                self.after(ms, Event::Probed { site: id, term, parent: site, is_there });
             }
             UplinkAction::RaiseAlarm(alarm) => self.uplink_alarms(id, &alarm),
         }
@@ -228,8 +229,9 @@ impl World {
         }
     }
 
-    pub(super) fn probed(&mut self, id: SiteId, term: Term, parent: SiteId) {
-        let reachable = self.is_reachable(id, parent) && !self.site(parent).up().is_empty();
+    /// `is_there`: the parent was at one of the addresses that were probed.
+    pub(super) fn probed(&mut self, id: SiteId, term: Term, parent: SiteId, is_there: bool) {
+        let reachable = is_there && self.is_reachable(id, parent) && !self.site(parent).up().is_empty();
         self.notify_uplink(id, term, UplinkInput::ProbeAnswered { site: parent, reachable });
     }
 

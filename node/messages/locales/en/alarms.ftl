@@ -14,6 +14,11 @@ alarm-disk_full = { $free_mib } MiB are free on the disk of { $folder }: entry i
 alarm-disk_unreadable = the free space of { $folder } can't be read: { $error }
 alarm-storage_failed = { $error }
 alarm-member_silent = node { $node } of the site takes no entries; look at it, or replace it with `kho node remove` and `kho node add`
+alarm-member_unreachable =
+    node { $node } of the site, recorded at { $address }, has not answered this node for { $silent_seconds ->
+        [one] { $silent_seconds } second
+       *[other] { $silent_seconds } seconds
+    } ({ $error }). See whether khod runs there and the network lets UDP through. If the node has moved, name its new address in `addresses` of khod.toml, there and here, and start khod again; if it is lost, replace it with `kho node remove` and `kho node add`
 alarm-node_unconfirmed = node { $node } acts as a member of the site, and none of the members known here confirms it: it is refused. If it was added while this node was away, run `kho node confirm { $node }` at this node; if not, find out who runs it
 alarm-heads_refused = the site refuses the heads of origin { $origin } that this node signs ({ $reason }); compare its signing key with `kho register show`
 alarm-clock_ahead =

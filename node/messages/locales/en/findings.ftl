@@ -18,3 +18,9 @@ finding-refused_bytes_kept =
        *[other] are
     } kept in { $folder }; review the files and take them away
 finding-watermark_ahead = origin { $origin } is said to be complete up to { $up_to }, which has not come yet: this machine's clock is behind, or a clock of this site was ahead once. Set the clock; if it is right, run `kho site confirm-time`
+finding-child_still =
+    nothing newer has come from the child site { $child } for { $minutes ->
+        [one] { $minutes } minute
+       *[other] { $minutes } minutes
+    }: what is held of it is complete up to { $up_to }. See `kho status` there, and the link between the two; when the link stays down, a bundle goes by hand
+finding-two_voters = the site has two voters, nodes { $first } and { $second }: it stops when either is lost, so two are no safer than one. Add a third with `kho node add`, or remove one with `kho node remove`

@@ -18,6 +18,8 @@ status-member-leader = leader
 status-member-voter = voter
 status-member-learner = learner
 
+status-member-silent = unknown, silent for { $age }
+
 status-no-stream = no stream is held yet
 status-column-origin = origin
 status-column-author = author

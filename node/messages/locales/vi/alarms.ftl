@@ -14,6 +14,7 @@ alarm-disk_full = đĩa chứa { $folder } chỉ còn trống { $free_mib } MiB:
 alarm-disk_unreadable = không đọc được dung lượng trống của { $folder }: { $error }
 alarm-storage_failed = ổ đĩa của nút này gặp lỗi: { $error }
 alarm-member_silent = nút { $node } của điểm kho không nhận dữ liệu; hãy kiểm tra nút này, hoặc thay nút bằng lệnh `kho node remove` và `kho node add`
+alarm-member_unreachable = nút { $node } của điểm kho, theo ghi nhận ở địa chỉ { $address }, đã { $silent_seconds } giây không trả lời nút này ({ $error }). Hãy xem khod có đang chạy ở đó không và mạng có cho UDP đi qua không. Nếu nút đã chuyển đi, hãy ghi địa chỉ mới vào mục `addresses` của khod.toml, ở đó và ở đây, rồi khởi động lại khod; nếu nút đã mất, hãy thay nút bằng lệnh `kho node remove` và `kho node add`
 alarm-node_unconfirmed = nút { $node } hoạt động như thành viên của điểm kho, nhưng không thành viên nào mà nút này biết xác nhận: yêu cầu của nút đó bị từ chối. Nếu nút đó được thêm trong lúc nút này vắng mặt, hãy chạy `kho node confirm { $node }` tại nút này; nếu không, hãy tìm hiểu ai vận hành nút đó
 alarm-heads_refused = điểm kho từ chối các mốc ký của nguồn { $origin } do nút này ký ({ $reason }); hãy đối chiếu khóa ký của nút bằng lệnh `kho register show`
 alarm-clock_ahead = mốc ký của nguồn { $origin } mang thời gian nhanh hơn đồng hồ của nút này quá { $minutes_max } phút: bản ghi vẫn được lưu giữ, nhưng mốc đầy đủ không tiến thêm; hãy chỉnh lại đồng hồ

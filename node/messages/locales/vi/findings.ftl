@@ -7,3 +7,5 @@ finding-proof_failed = bản ghi của nguồn { $origin } trên đĩa của nú
 finding-evidence_kept = đang lưu { $pieces } chứng cứ về nguồn { $origin }, chứng cứ đầu tiên ở lô { $first_seq }; hãy xem bằng lệnh `kho fork list`
 finding-refused_bytes_kept = { $files } đoạn bị từ chối ({ $bytes } byte) đang được lưu trong { $folder }; hãy xem xét các tệp này rồi chuyển đi nơi khác
 finding-watermark_ahead = mốc đầy đủ của nguồn { $origin } là { $up_to }, thời điểm này chưa đến: đồng hồ của máy này chậm, hoặc trước đây một đồng hồ của điểm kho đã chạy nhanh. Hãy chỉnh lại đồng hồ; nếu đồng hồ đã đúng, hãy chạy `kho site confirm-time`
+finding-child_still = đã { $minutes } phút kho cấp dưới { $child } không gửi lên gì mới: mốc đầy đủ của dữ liệu nhận từ đó là { $up_to }. Hãy xem `kho status` tại đó và kiểm tra đường truyền giữa hai bên; nếu đường truyền vẫn không thông, hãy chuyển gói dữ liệu bằng tay
+finding-two_voters = điểm kho có hai nút biểu quyết, nút { $first } và nút { $second }: mất một trong hai thì điểm kho dừng lại, nên hai nút không an toàn hơn một nút. Hãy thêm nút thứ ba bằng lệnh `kho node add`, hoặc đưa một nút ra bằng lệnh `kho node remove`

@@ -30,6 +30,8 @@ status-member-leader = nút chủ
 status-member-voter = nút biểu quyết
 status-member-learner = nút học
 
+status-member-silent = không rõ, đã im lặng { $age }
+
 status-no-stream = chưa lưu giữ luồng thay đổi nào
 status-column-origin = nguồn
 status-column-author = nơi ghi

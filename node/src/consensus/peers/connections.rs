@@ -14,14 +14,16 @@ use kho_storage::{ids::NodeId, level::LevelRange};
 use parking_lot::Mutex;
 
 use super::{
+    address_book::{AddressBook, candidate},
     newcomers::Newcomers,
+    reachability::Reachability,
     wire::{self, Envelope, Subject, Verdict, WireError},
 };
 use crate::consensus::{
     error::{PeerError, PeerRefusal},
     founding::Founding,
     leading::LeadingPermission,
-    types::{DiskId, GroupId, SiteNode},
+    types::{DiskId, GroupId, NodeAddress, SiteNode},
 };
 
 /// Waits between attempts to dial a peer: short, because a site of three that lost one node needs the other at once.
@@ -37,7 +39,7 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerTarget {
     pub node: NodeId,
-    /// `host:port`.
+    /// `host:port`. A member, known by its disk, is looked for at the other addresses of the [`AddressBook`] too.
     pub address: String,
     pub disk: Option<DiskId>,
 }
@@ -68,6 +70,8 @@ pub struct Peers {
     connections: Mutex<BTreeMap<NodeId, Arc<PeerConnection>>>,
     newcomers: Newcomers,
     leading: LeadingPermission,
+    addresses: AddressBook,
+    reachability: Reachability,
 }
 
 #[derive(Debug, Default)]
@@ -93,8 +97,17 @@ struct Dialling {
 }
 
 impl Peers {
-    pub fn new(endpoint: Endpoint, local: LocalNode) -> Self {
-        Self { endpoint, local, connections: Mutex::default(), newcomers: Newcomers::default(), leading: LeadingPermission::default() }
+    /// `addresses` are those that an operator gave to this node.
+    pub fn new(endpoint: Endpoint, local: LocalNode, addresses: BTreeMap<NodeId, NodeAddress>) -> Self {
+        Self {
+            endpoint,
+            local,
+            connections: Mutex::default(),
+            newcomers: Newcomers::default(),
+            leading: LeadingPermission::default(),
+            addresses: AddressBook::new(addresses),
+            reachability: Reachability::default(),
+        }
     }
 
     pub fn local(&self) -> &LocalNode {
@@ -109,6 +122,24 @@ impl Peers {
     /// Whether this node may lead.
     pub fn leading(&self) -> &LeadingPermission {
         &self.leading
+    }
+
+    /// What is known of where the peers are, beyond the membership.
+    pub fn addresses(&self) -> &AddressBook {
+        &self.addresses
+    }
+
+    /// Which peers answer.
+    pub fn reachability(&self) -> &Reachability {
+        &self.reachability
+    }
+
+    /// The address at which this node's connection to a peer stands, if one does and none is being dialled.
+    pub fn reached_at(&self, node: NodeId) -> Option<String> {
+        let peer = Arc::clone(self.connections.lock().get(&node)?);
+        let dialling = peer.dialling.try_lock().ok()?;
+        let (address, connection) = dialling.connection.as_ref()?;
+        connection.lost().is_none().then(|| address.clone())
     }
 
     /// Sends a peer one request and waits for its reply. Dropping the future cancels the request, but the peer may have acted on it.
@@ -135,6 +166,9 @@ impl Peers {
         match reply {
             Ok(reply) => {
                 stall_detector.note_reply();
+                if reply.is_ok() {
+                    self.reachability.note_answer(target.node, Instant::now());
+                }
                 if let Err(PeerRefusal::NotAMember { node, position }) = &reply
                     && *node == self.local.node
                 {
@@ -175,12 +209,15 @@ impl Peers {
 
     async fn open(&self, target: &PeerTarget) -> Result<(FrameSender, FrameReceiver, StallDetector), PeerError> {
         let peer = Arc::clone(self.connections.lock().entry(target.node).or_default());
-        let connection = match peer.present(target) {
+        // A node that is only greeted is meant at the address that was given.
+        let known = |_| self.addresses.candidates(target.node, &target.address);
+        let addresses = target.disk.map_or_else(|| vec![target.address.clone()], known);
+        let connection = match peer.present(&addresses) {
             Some(connection) => connection,
             None => {
                 // In a task of its own: a handshake may take longer than the caller waits, and the next caller needs it too.
-                let (peer, endpoint, local, target) = (Arc::clone(&peer), self.endpoint.clone(), self.local.clone(), target.clone());
-                let dialled = tokio::spawn(async move { peer.connect(&endpoint, &local, &target).await });
+                let (peer, endpoint, local, node) = (Arc::clone(&peer), self.endpoint.clone(), self.local.clone(), target.node);
+                let dialled = tokio::spawn(async move { peer.connect(&endpoint, &local, node, &addresses).await });
                 dialled.await.map_err(|e| PeerError::Unreachable(e.to_string()))??
             }
         };
@@ -191,16 +228,17 @@ impl Peers {
 }
 
 impl PeerConnection {
-    fn present(&self, target: &PeerTarget) -> Option<Connection> {
+    fn present(&self, addresses: &[String]) -> Option<Connection> {
         let dialling = self.dialling.try_lock().ok()?;
         let (address, connection) = dialling.connection.as_ref()?;
-        (*address == target.address && connection.lost().is_none()).then(|| connection.clone())
+        (addresses.contains(address) && connection.lost().is_none()).then(|| connection.clone())
     }
 
-    async fn connect(&self, endpoint: &Endpoint, local: &LocalNode, target: &PeerTarget) -> Result<Connection, PeerError> {
+    /// Dials `node` at the next of `addresses`, unless a connection to one of them stands.
+    async fn connect(&self, endpoint: &Endpoint, local: &LocalNode, node: NodeId, addresses: &[String]) -> Result<Connection, PeerError> {
         let mut dialling = self.dialling.lock().await;
         if let Some((address, connection)) = &dialling.connection {
-            if *address == target.address && connection.lost().is_none() {
+            if addresses.contains(address) && connection.lost().is_none() {
                 return Ok(connection.clone());
             }
             dialling.connection = None;
@@ -208,10 +246,13 @@ impl PeerConnection {
         if dialling.next_attempt.is_some_and(|at| Instant::now() < at) {
             return Err(PeerError::Unreachable(dialling.last_error.clone()));
         }
-        match dial(endpoint, local, target).await {
+        let Some(address) = candidate(addresses, dialling.failures) else {
+            return Err(PeerError::Unreachable("no address of it is known".into()));
+        };
+        match dial(endpoint, local, node, address).await {
             Ok(connection) => {
                 *self.without_reply.lock() = None;
-                *dialling = Dialling { connection: Some((target.address.clone(), connection.clone())), ..Dialling::default() };
+                *dialling = Dialling { connection: Some((address.clone(), connection.clone())), ..Dialling::default() };
                 Ok(connection)
             }
             Err(error) => {
@@ -225,20 +266,19 @@ impl PeerConnection {
     }
 }
 
-async fn dial(endpoint: &Endpoint, local: &LocalNode, target: &PeerTarget) -> Result<Connection, String> {
-    let mut addresses =
-        tokio::net::lookup_host(&target.address).await.map_err(|e| format!("`{}` names no address: {e}", target.address))?;
-    let address = addresses.next().ok_or_else(|| format!("`{}` names no address", target.address))?;
+async fn dial(endpoint: &Endpoint, local: &LocalNode, node: NodeId, address: &str) -> Result<Connection, String> {
+    let mut addresses = tokio::net::lookup_host(address).await.map_err(|e| format!("`{address}` names no address: {e}"))?;
+    let address = addresses.next().ok_or_else(|| format!("`{address}` names no address"))?;
     let site = local.group.site;
-    let server_name = node_server_name(site, target.node);
+    let server_name = node_server_name(site, node);
     let connecting = tokio::time::timeout(DIAL_TIMEOUT, endpoint.connect(address, &server_name, Alpn::Site));
     let connection =
         connecting.await.map_err(|_| format!("{address} did not answer within {DIAL_TIMEOUT:?}"))?.map_err(|e| e.to_string())?;
-    if connection.peer_node() == (site, target.node) {
+    if connection.peer_node() == (site, node) {
         Ok(connection)
     } else {
         connection.close(CloseCode::NOT_ADMITTED, "another node was expected here");
-        Err(format!("{address} is {} and not node {} of site {site}", connection.peer(), target.node))
+        Err(format!("{address} is {} and not node {node} of site {site}", connection.peer()))
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Subject {
     Confirm,
     /// Belong to the sender's founding from now on: a fresh node, before it becomes a member.
     Join,
+    /// A member says where it is now: the body is an `Option<NodeAddress>`, nothing when the site's record of it is right.
+    Announce,
 }
 
 impl Subject {

@@ -118,7 +118,11 @@ impl Words {
                 (false, true) => "status-member-voter",
                 (false, false) => "status-member-learner",
             };
-            let lag = node.lag_entries.map_or_else(|| UNKNOWN.into(), |entries| self.grouped(entries));
+            let lag = match (node.silent_seconds, node.lag_entries) {
+                (Some(seconds), _) => self.say("status-member-silent", &[("age", self.age(seconds).into())]),
+                (None, Some(entries)) => self.grouped(entries),
+                (None, None) => UNKNOWN.into(),
+            };
             table.add_row([
                 number(node.node),
                 self.say(role, &[]).into(),
@@ -256,7 +260,9 @@ mod tests {
             quic_address: "10.0.0.5:7400".into(),
             https_address: "10.0.0.5:7443".into(),
             lag_entries: Some(1_200),
+            silent_seconds: None,
         };
+        let silent = NodeStatus { lag_entries: None, silent_seconds: Some(130), ..node(2, true) };
         let child = |site, connected| ChildStatus { site, name: "Tiền Hải".into(), node: 1, connected, last_heard: now() };
         StatusReport {
             tree: "thái-bình".into(),
@@ -278,7 +284,7 @@ mod tests {
                 applied: 1_234,
                 snapshot: 0,
                 since_quorum_ms: Some(5),
-                nodes: vec![node(1, true), node(2, true), node(3, false)],
+                nodes: vec![node(1, true), silent, node(3, false)],
             },
             streams: vec![StreamReport {
                 origin: 9,
@@ -324,6 +330,7 @@ mod tests {
         }
         for word in [
             "behind the leader",
+            "unknown, silent for 2 min",
             "1,200",
             "36,000",
             "following",
