@@ -18,6 +18,7 @@
 //! | `snapshot.rs`, `snapshot/` | log snapshots on disk and on their way: `store`, `wire`, `send`, `receive` |
 //! | `leading.rs` | whether this node may lead |
 //! | `election.rs`, `election/` | when a node stands for election, and which pre-votes it grants: `timer` |
+//! | `state_position.rs` | how far a state is, and whether a received one is what was announced |
 //! | `state_machine.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may be purged |
 //! | `contradiction.rs` | a leader that contradicts what is committed here: a majority was set back |
@@ -55,6 +56,7 @@ mod snapshot;
 mod snapshot_dir;
 mod start;
 mod state_machine;
+mod state_position;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -152,7 +152,7 @@ impl Warehouse {
             config,
         };
         warehouse.check_cubes(&warehouse.db.load())?;
-        warehouse.check_identity()?;
+        warehouse.check_identity(&warehouse.db.load())?;
         warehouse.load_register()?;
         Ok(warehouse)
     }
@@ -245,11 +245,18 @@ impl Warehouse {
         Ok(decided.unwrap_or_else(Outcome::Refused))
     }
 
+    /// How far the log is applied in the state database at `place`, which nobody has opened.
+    ///
+    /// # Errors
+    /// [`StorageError`] when it can't be read.
+    pub fn mark_at(place: &Path) -> Result<AppliedMark, StorageError> {
+        Ok(read_meta(&Db::open_read_only(place)?, &Meta::Applied)?.unwrap_or_default())
+    }
+
     /// Flushes, then copies the state database by hard links to `target`, which must not exist.
     pub fn checkpoint(&self, target: &Path) -> Result<AppliedMark, StorageError> {
         self.db.load().checkpoint(target)?;
-        let copy = Db::open_read_only(target)?;
-        Ok(read_meta(&copy, &Meta::Applied)?.unwrap_or_default())
+        Self::mark_at(target)
     }
 
     /// Makes a received checkpoint the state database. `source` is moved away. A crash at any point leaves either the old or
@@ -261,6 +268,7 @@ impl Warehouse {
         sync_dir(&self.dir)?;
         let db = Db::open(&place, self.config.limits)?;
         self.check_cubes(&db)?;
+        self.check_identity(&db)?;
         point_to(&self.dir, &place)?;
         let old = self.db.swap(Arc::new(db));
         self.oldest_request.store(i64::MIN, Ordering::Relaxed);
@@ -272,7 +280,6 @@ impl Warehouse {
                 tracing::warn!(place = %old_place.display(), %error, "the replaced state could not be removed yet");
             }
         }
-        self.check_identity()?;
         self.load_register()?;
         self.notify_listeners(WarehouseEvent::EverythingChanged);
         Ok(())
@@ -293,9 +300,8 @@ impl Warehouse {
         self.db.load().flush()
     }
 
-    fn check_identity(&self) -> Result<(), StorageError> {
-        let db = self.db.load();
-        if let Some((tree, site)) = read_meta::<(String, SiteId)>(&db, &Meta::Identity)? {
+    fn check_identity(&self, db: &Db) -> Result<(), StorageError> {
+        if let Some((tree, site)) = read_meta::<(String, SiteId)>(db, &Meta::Identity)? {
             if site != self.config.site || tree != self.config.tree {
                 return Err(StorageError::OtherSite { place: self.dir.display().to_string(), found: site, configured: self.config.site });
             }

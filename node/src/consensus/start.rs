@@ -24,12 +24,13 @@ use super::{
     error::StartError,
     founding::Founding,
     leadership_watch::watch_leadership,
-    log::{InstallGate, LogStore},
+    log::{InstallGate, LogStore, PersistedPosition},
     log_keeper::LogKeeper,
     network::Network,
     peers::{LocalNode, Peers},
     snapshot::{SnapshotReceiver, SnapshotStore},
-    state_machine::{StateMachine, position_of},
+    state_machine::StateMachine,
+    state_position::position_of,
     status::Leadership,
     turned_back::{TurnedBack, note_reports},
     types::{Raft, StoreError, Vote},
@@ -96,7 +97,7 @@ impl Consensus {
                 raft: raft.clone(),
                 snapshot_store: parts.snapshot_store,
                 gate: parts.gate,
-                one_at_a_time: tokio::sync::Mutex::new(()),
+                one_at_a_time: Arc::default(),
             },
             raft,
             peers,
@@ -131,7 +132,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn open(config: &ConsensusConfig, warehouse: &Warehouse) -> Result<Self, StartError> {
+    fn open(config: &ConsensusConfig, warehouse: &Arc<Warehouse>) -> Result<Self, StartError> {
         let failed = |e: std::io::Error| StartError::Directory { path: config.dir.display().to_string(), reason: e.to_string() };
         let mark = warehouse.applied()?.unwrap_or_default();
         let (applied, membership) =
@@ -146,13 +147,26 @@ impl Parts {
         let gate = InstallGate::open();
         Ok(Self {
             own,
-            store: LogStore::start(config.node, Arc::clone(&log), gate.clone(), config.limits.append_bytes_max).map_err(failed)?,
+            store: LogStore::start(
+                config.node,
+                Arc::clone(&log),
+                gate.clone(),
+                persisted_position(warehouse),
+                config.limits.append_bytes_max,
+            )
+            .map_err(failed)?,
             log,
             gate,
             snapshot_store: Arc::new(SnapshotStore::open(&config.dir.join("snapshots")).map_err(failed)?),
             rank: config.rank.unwrap_or_else(|| rank_of(config.node, &voters)),
         })
     }
+}
+
+/// A state that can't be read has nothing; whoever applies next meets the same fault.
+fn persisted_position(warehouse: &Arc<Warehouse>) -> PersistedPosition {
+    let warehouse = Arc::clone(warehouse);
+    Arc::new(move || position_of(&warehouse.persisted_applied().ok()??).ok()?.0.map(|id| id.index))
 }
 
 /// The log must go on where the state ends, or the disk lost one of them.

@@ -17,6 +17,7 @@ use super::{
     log::{InstallGate, LatencyEstimate, LogTail, SMALL_BYTES_MAX},
     snapshot::SnapshotStore,
     snapshot_dir::{SnapshotDir, link_copy, state_in},
+    state_position::{OtherState, Position, check_state, position_of},
     types::{
         Entry, EntryResponse, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership,
         command_bytes,
@@ -43,23 +44,12 @@ enum StateFault {
     Record(#[from] CodecError),
     #[error("a log snapshot could not be written: {0}; check the disk and its free space")]
     Snapshot(#[from] std::io::Error),
-    #[error("a received log snapshot holds the state at {held:?} instead of {announced:?}; its sender is at fault, see the leader's log")]
-    OtherState { held: Option<LogId>, announced: Option<LogId> },
+    #[error(transparent)]
+    OtherState(#[from] OtherState),
+    #[error("a log snapshot up to {held:?} would replace the state at {applied:?}, which is further on")]
+    Backwards { held: Option<LogId>, applied: Option<LogId> },
     #[error("the state's task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
-}
-
-/// How far the log is applied, and the members at that point.
-pub(super) type Position = (Option<LogId>, StoredMembership);
-
-/// Reads a mark that this file wrote. An empty one stands for "nothing yet".
-///
-/// # Errors
-/// [`CodecError`]; the disk's fault.
-pub(super) fn position_of(mark: &AppliedMark) -> Result<Position, CodecError> {
-    let applied = if mark.applied.is_empty() { None } else { codec::decode(&mark.applied)? };
-    let membership = if mark.membership.is_empty() { StoredMembership::default() } else { codec::decode(&mark.membership)? };
-    Ok((applied, membership))
 }
 
 impl StateMachine {
@@ -128,11 +118,13 @@ impl StateMachine {
         let (kept, taken) = (self.snapshot_store.fresh(), self.snapshot_store.fresh());
         link_copy(&received.state(), &state_in(&kept))?;
         link_copy(&received.state(), &taken)?;
-        self.warehouse.replace_with(&taken)?;
-        let (held, announced) = (self.position()?.0, meta.last_log_id);
-        if held != announced {
-            return Err(StateFault::OtherState { held, announced });
+        // BEFORE anything is replaced: the state that stands is given up for no other than was announced, and for none behind it.
+        check_state(&taken, meta)?;
+        let (held, applied) = (meta.last_log_id, self.position()?.0);
+        if held < applied {
+            return Err(StateFault::Backwards { held, applied });
         }
+        self.warehouse.replace_with(&taken)?;
         self.snapshot_store.put(&kept, meta)?;
         Ok(())
     }
