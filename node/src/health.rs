@@ -41,10 +41,11 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let status = node.consensus.status();
     let consensus = consensus(&status);
     let members = status.members.iter().map(|member| (member.node, member.disk.0)).collect();
-    let (streams, findings) = node.warehouse.read(|reading| {
+    let (streams, mut findings) = node.warehouse.read(|reading| {
         let findings = findings(reading, &members, &node.failed_proofs, &node.config.data_dir, now)?;
         Ok::<_, StorageError>((streams(node, reading, now)?, findings))
     })?;
+    findings.extend(node.damage_found.finding());
     let uplink = uplink(node, register);
     let alarms = node.alarms.list();
     let standing = Standing {

@@ -2,6 +2,7 @@
 
 use crate::{
     codec::CodecError,
+    db,
     ids::{Hash32, OriginId, SiteId, StreamSeq},
 };
 
@@ -31,6 +32,15 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether what was read from the disk is not what was written there: a block whose checksum does not fit, or a value that is none.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Database { source, .. } => db::is_corruption(source.as_ref()),
+            _ => false,
+        }
+    }
+
     pub(crate) fn damaged(key: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
         Self::Damaged { key: key.to_string(), why: why.to_string() }
     }

@@ -53,7 +53,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::{Deserialize, Serialize};
 
 use self::{
-    event::Listener,
+    event::{DamageListener, Listener},
     meta::{decode_meta, put_meta, read_meta},
     rows::CompiledSchema,
     state_dir::{current_state, next_state, point_to, remove_other_states, sync_dir},
@@ -105,6 +105,7 @@ pub struct Warehouse {
     oldest_request: AtomicI64,
     written_bytes: AtomicU64,
     listeners: parking_lot::RwLock<Vec<Listener>>,
+    damage_listeners: parking_lot::RwLock<Vec<DamageListener>>,
 }
 
 impl Warehouse {
@@ -149,6 +150,7 @@ impl Warehouse {
             oldest_request: AtomicI64::new(i64::MIN),
             written_bytes: AtomicU64::new(0),
             listeners: parking_lot::RwLock::new(Vec::new()),
+            damage_listeners: parking_lot::RwLock::new(Vec::new()),
             config,
         };
         warehouse.check_cubes(&warehouse.db.load())?;
@@ -193,6 +195,10 @@ impl Warehouse {
     /// # Errors
     /// [`StorageError`]: the node must stop. What depends on state alone is an [`Outcome`].
     pub fn apply(&self, mark: &AppliedMark, command: Option<&Command>) -> Result<Option<Outcome>, StorageError> {
+        self.told_of_damage(self.apply_one(mark, command))
+    }
+
+    fn apply_one(&self, mark: &AppliedMark, command: Option<&Command>) -> Result<Option<Outcome>, StorageError> {
         let _one = self.applying.lock();
         let db = self.db.load_full();
         let mut set = WriteSet::default();
@@ -214,6 +220,21 @@ impl Warehouse {
     /// Calls `listener` after every [`WarehouseEvent`], on the thread that applied the command: it must not block.
     pub fn listen(&self, listener: impl Fn(WarehouseEvent) + Send + Sync + 'static) {
         self.listeners.write().push(Box::new(listener));
+    }
+
+    /// Calls `listener` whenever something that was read turns out to be damaged, on the thread that read it.
+    pub fn listen_for_damage(&self, listener: impl Fn(&StorageError) + Send + Sync + 'static) {
+        self.damage_listeners.write().push(Box::new(listener));
+    }
+
+    /// Passes on what came of work on the disk; tells the listeners when it found damage.
+    fn told_of_damage<T>(&self, worked: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(error) = &worked
+            && error.is_damage()
+        {
+            self.damage_listeners.read().iter().for_each(|listener| listener(error));
+        }
+        worked
     }
 
     fn notify_listeners(&self, event: WarehouseEvent) {
@@ -255,7 +276,7 @@ impl Warehouse {
 
     /// Flushes, then copies the state database by hard links to `target`, which must not exist.
     pub fn checkpoint(&self, target: &Path) -> Result<AppliedMark, StorageError> {
-        self.db.load().checkpoint(target)?;
+        self.told_of_damage(self.db.load().checkpoint(target))?;
         Self::mark_at(target)
     }
 
@@ -297,7 +318,7 @@ impl Warehouse {
 
     /// Puts everything applied on disk, as before a stop, so that the next start has little to apply again.
     pub fn flush(&self) -> Result<(), StorageError> {
-        self.db.load().flush()
+        self.told_of_damage(self.db.load().flush())
     }
 
     fn check_identity(&self, db: &Db) -> Result<(), StorageError> {

@@ -28,6 +28,8 @@ pub enum Finding {
     /// A node of the site no longer holds entries that it had acknowledged: its disk came back older. No leader builds on it any more.
     /// Ends when the node is removed.
     NodeTurnedBack { node: u64 },
+    /// A read found this node's disk damaged. Ends when an operator has examined the disk and taken the file `damage-found.json` away.
+    DamageFound { found_at: String, what: String },
     /// The rows on this node's disk did not agree with the digest or the cubes beside them. Ends with a proof that holds.
     ProofFailed { origin: u32, seq: u64, found_at: String, rows: u64, stored_rows: u64, cube_differences: u64 },
     /// Second histories, and rows that did not match their signed head, were refused and kept in the site's state.
@@ -47,9 +49,11 @@ pub enum Finding {
 impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
-            Self::OriginStopped { .. } | Self::SiteSetBack { .. } | Self::NodeTurnedBack { .. } | Self::ProofFailed { .. } => {
-                Severity::Critical
-            }
+            Self::OriginStopped { .. }
+            | Self::SiteSetBack { .. }
+            | Self::NodeTurnedBack { .. }
+            | Self::DamageFound { .. }
+            | Self::ProofFailed { .. } => Severity::Critical,
             Self::EvidenceKept { .. } | Self::RefusedBytesKept { .. } | Self::WatermarkAhead { .. } => Severity::Warning,
         }
     }
@@ -65,6 +69,7 @@ impl Reportable for Finding {
             Self::OriginStopped { .. } => "origin_stopped",
             Self::SiteSetBack { .. } => "site_set_back",
             Self::NodeTurnedBack { .. } => "node_turned_back",
+            Self::DamageFound { .. } => "damage_found",
             Self::ProofFailed { .. } => "proof_failed",
             Self::EvidenceKept { .. } => "evidence_kept",
             Self::RefusedBytesKept { .. } => "refused_bytes_kept",
@@ -85,6 +90,7 @@ impl Reportable for Finding {
                 ("wanted_from", Argument::name(wanted_from)),
             ],
             Self::NodeTurnedBack { node } => vec![("node", Argument::name(node))],
+            Self::DamageFound { found_at, what } => vec![("found_at", Argument::name(found_at)), ("what", Argument::name(what))],
             Self::ProofFailed { origin, seq, found_at, rows, stored_rows, cube_differences } => vec![
                 ("origin", Argument::name(origin)),
                 ("seq", Argument::name(seq)),

@@ -92,6 +92,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
     check([
         Finding::OriginStopped { origin: 3, seq: 9, reason: reason() },
         Finding::NodeTurnedBack { node: 2 },
+        Finding::DamageFound { found_at: "2019-04-01T00:00:00Z".into(), what: error.clone() },
         Finding::SiteSetBack { origin: 3, shown_by: reason(), shown_seq: 9, seq: 4, wanted_from: 3 },
         Finding::ProofFailed { origin: 3, seq: 9, found_at: "2019-04-01T00:00:00Z".into(), rows: 1, stored_rows: 2, cube_differences: 0 },
         finding,

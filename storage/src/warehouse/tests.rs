@@ -3,6 +3,7 @@
 
 mod carriers;
 mod cubes;
+mod damage;
 mod named_columns;
 mod promises;
 mod request_keys;
