@@ -22,6 +22,7 @@
 //! | `state_machine.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may be purged |
 //! | `contradiction.rs` | a leader that contradicts what is committed here: a majority was set back |
+//! | `command_gate.rs` | what may enter the log |
 //! | `turned_back.rs` | nodes whose disks lost what they had acknowledged: noted in the state |
 //! | `network.rs` | what openraft sends |
 //! | `leadership_watch.rs` | reports who leads, and why this node can't go on |
@@ -32,6 +33,7 @@
 //!
 //! Not here: what a command means, when one is proposed, who may propose one.
 
+mod command_gate;
 mod config;
 mod confirm;
 mod contradiction;

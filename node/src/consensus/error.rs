@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use kho_storage::{codec::CodecError, error::StorageError, ids::NodeId, log_db::LogDbError, stream::SignedHead};
+use kho_storage::{
+    codec::CodecError, command_check::CommandFault, error::StorageError, ids::NodeId, log_db::LogDbError, stream::SignedHead,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -46,6 +48,9 @@ pub enum ProposeError {
     /// Nothing was changed, and never will be.
     #[error("the command has {bytes} bytes, at most {bytes_max} are taken; split it")]
     TooLarge { bytes: usize, bytes_max: usize },
+    /// Nothing was changed, and never will be: the leader lets nothing into the log that would stop who applies it.
+    #[error("the leader refused the command before it entered the site's log: {0}")]
+    Refused(CommandFault),
     /// It may or may not have been committed; a retry with the same request key is safe.
     #[error("whether the write was committed is unknown ({why}); send it again with the same request key")]
     Unknown { why: String },

@@ -13,6 +13,7 @@ use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
     Consensus, ProposeError,
+    command_gate::{may_enter_log, read_proposed},
     error::{PeerError, PeerRefusal},
     peers::{
         PeerTarget,
@@ -55,6 +56,7 @@ impl Consensus {
     /// [`ProposeError`]; all but `Unknown` and `Fatal` mean that nothing was changed.
     pub async fn propose(&self, command: &Command) -> Result<Outcome, ProposeError> {
         let bytes = encoded(command)?;
+        may_enter_log(command, self.node()).map_err(ProposeError::Refused)?;
         let _room = self.room_for(bytes.as_bytes().len())?;
         let repeatable = matches!(command, Command::Write { .. });
         let (deadline, leader_deadline) = (Instant::now() + self.limits.propose_timeout, Instant::now() + self.limits.leader_timeout);
@@ -86,6 +88,7 @@ impl Consensus {
     /// [`ProposeError`]; `NoLeader` when this node does not lead.
     pub async fn propose_as_leader(&self, command: &Command) -> Result<Outcome, ProposeError> {
         let bytes = encoded(command)?;
+        may_enter_log(command, self.node()).map_err(ProposeError::Refused)?;
         let _room = self.room_for(bytes.as_bytes().len())?;
         match timeout(self.limits.propose_timeout, self.write(bytes)).await {
             Ok(AtLeader::Outcome(outcome)) => Ok(outcome),
@@ -119,14 +122,22 @@ impl Consensus {
         }
     }
 
-    /// A peer's command: taken if this node leads and has room.
-    pub(super) async fn write_for_peer(&self, bytes: CommandBytes) -> AtLeader {
-        match self.room_for(bytes.as_bytes().len()) {
-            Ok(_room) => self.write(bytes).await,
-            Err(busy) => AtLeader::Failed(busy),
+    /// A peer's command: taken if this node leads, has room, and the command may enter the log.
+    pub(super) async fn write_for_peer(&self, peer: NodeId, bytes: CommandBytes) -> AtLeader {
+        let _room = match self.room_for(bytes.as_bytes().len()) {
+            Ok(room) => room,
+            Err(busy) => return AtLeader::Failed(busy),
+        };
+        match read_proposed(bytes.clone(), peer).await {
+            Ok(_) => self.write(bytes).await,
+            Err(fault) => {
+                tracing::warn!(node = %peer, %fault, "what a node proposed was refused before it entered the log");
+                AtLeader::Failed(ProposeError::Refused(fault))
+            }
         }
     }
 
+    /// Appends a command whose form and proposer were checked by [`may_enter_log`].
     async fn write(&self, bytes: CommandBytes) -> AtLeader {
         if !self.peers.leading().may_lead() {
             return AtLeader::NotLeader(None);
@@ -142,6 +153,18 @@ impl Consensus {
             }
             // The node stops; what it had appended may still be committed by the others.
             Err(RaftError::Fatal(fatal)) => AtLeader::Failed(ProposeError::Unknown { why: format!("this node stopped: {fatal}") }),
+        }
+    }
+
+    /// For tests alone: has the leader take bytes as a damaged node would propose them.
+    #[doc(hidden)]
+    pub async fn propose_unchecked(&self, bytes: Vec<u8>) -> Result<Outcome, ProposeError> {
+        let leader = self.leadership.borrow().leader.and_then(|leader| self.member(leader));
+        let Some(target) = leader else { return Err(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS }) };
+        match self.pass_on(&target, &CommandBytes::from_wire(bytes)).await {
+            Attempt::Outcome(outcome) => Ok(outcome),
+            Attempt::Undelivered => Err(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS }),
+            Attempt::Failed(error) => Err(error),
         }
     }
 

@@ -34,6 +34,7 @@ kho_messages::reportable! {
         LeadershipUnconfirmed { detail: String } = "no_leader" as "leadership_unconfirmed",
         Busy {} = "busy",
         BatchTooLarge { bytes: usize, bytes_max: usize } = "batch_too_large",
+        CommandRefused { detail: String } = "command_refused",
         OutcomeUnknown { detail: String } = "outcome_unknown",
 
         RequestKeyMissing { header: &'static str, bytes_max: usize } = "request_key_missing",
@@ -140,6 +141,7 @@ fn status_of(code: &str) -> u16 {
         "request_key_reused"
         | "not_author"
         | "site_set_back"
+        | "command_refused"
         | "founded_before"
         | "site_not_in_register"
         | "register_refused"
@@ -175,6 +177,7 @@ impl From<ProposeError> for RequestFault {
             ProposeError::Busy { .. } => Self::Busy {},
             ProposeError::NoLeader { .. } => Self::NoLeader {},
             ProposeError::TooLarge { bytes, bytes_max } => Self::BatchTooLarge { bytes, bytes_max },
+            ProposeError::Refused(fault) => Self::CommandRefused { detail: fault.to_string() },
             ProposeError::Unknown { why } => Self::OutcomeUnknown { detail: why },
             ProposeError::Fatal { why } => Self::NodeStopped { detail: why },
         }
