@@ -23,6 +23,7 @@
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may be purged |
 //! | `contradiction.rs` | a leader that contradicts what is committed here: a majority was set back |
 //! | `command_gate.rs` | what may enter the log |
+//! | `agreement.rs`, `summaries.rs`, `divergence.rs` | whether a majority computed the same, and what becomes of a node that did not |
 //! | `turned_back.rs` | nodes whose disks lost what they had acknowledged: noted in the state |
 //! | `network.rs` | what openraft sends |
 //! | `leadership_watch.rs` | reports who leads, and why this node can't go on |
@@ -33,11 +34,13 @@
 //!
 //! Not here: what a command means, when one is proposed, who may propose one.
 
+mod agreement;
 mod command_gate;
 mod config;
 mod confirm;
 mod contradiction;
 mod disk_mark;
+mod divergence;
 mod election;
 mod error;
 mod founding;
@@ -60,6 +63,7 @@ mod start;
 mod state_machine;
 mod state_position;
 mod status;
+mod summaries;
 #[cfg(test)]
 mod tests;
 mod turned_back;
@@ -78,18 +82,25 @@ pub use peers::{
 pub use status::{Leadership, Member, NodeRole, QUORUM_ACK_AGE_MS_MAX, RaftStatus};
 pub use types::{DiskId, GroupId, NodeAddress};
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use kho_storage::{ids::NodeId, log_db::LogDb, warehouse::Warehouse};
+use kho_storage::{
+    ids::{Epoch, Hash32, NodeId, OriginId, StreamSeq},
+    log_db::LogDb,
+    warehouse::Warehouse,
+};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    agreement::Disputes,
+    divergence::OwnDivergence,
     election::ElectionTimer,
     log::{LogTail, StallInjector},
     peers::Peers,
     snapshot::SnapshotReceiver,
+    summaries::Summaries,
     turned_back::TurnedBack,
     types::Raft,
 };
@@ -105,6 +116,11 @@ pub struct Consensus {
     snapshots: SnapshotReceiver,
     turned_back: TurnedBack,
     contradicted: Mutex<Option<(NodeId, Instant)>>,
+    /// The newest place of each own origin on which a majority agreed: idle heads repeat it.
+    agreed_heads: Mutex<BTreeMap<OriginId, (Epoch, StreamSeq, Hash32)>>,
+    disputes: Mutex<Disputes>,
+    summaries: Arc<Summaries>,
+    own_divergence: OwnDivergence,
     log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,
     limits: ConsensusLimits,
@@ -162,7 +178,7 @@ impl Consensus {
         // A member gets heartbeats, or leads; a node that does has learnt nothing false about itself.
         let stands_alone = status.leader.is_none();
         let removed_by = if stands_alone { confirm::removed_by(&metrics.membership_config, &self.peers) } else { None };
-        RaftStatus { removed_by, unconfirmed: self.peers.newcomers().waiting(now), may_lead: self.peers.leading().may_lead(), ..status }
+        RaftStatus { removed_by, unconfirmed: self.peers.newcomers().waiting(now), may_lead: self.peers.leading().is_permitted(), ..status }
     }
 
     /// Says whether this node may lead. It may until told otherwise. A leader that may not takes no proposals and hands over.
@@ -184,6 +200,12 @@ impl Consensus {
     #[doc(hidden)]
     pub async fn while_log_stalls<T>(&self, meanwhile: impl Future<Output = T>) -> Option<T> {
         self.log_stall_injector.during(meanwhile).await
+    }
+
+    /// Has the next write of the log fail, as a broken disk does. For tests alone.
+    #[doc(hidden)]
+    pub fn fail_log(&self) {
+        self.log_tail.write_failed(log::LogWriteFailed("a test broke it".into()));
     }
 
     /// Stops taking part and puts the state on disk. Proposals under way end as unknown.

@@ -286,7 +286,9 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
     let result = node.consensus.propose(&command).await.map_err(|error| match error {
         ProposeError::NoLeader { .. } => ProposeFailure::NotLeader { addresses: node.leader_addresses().unwrap_or_default() },
         ProposeError::Busy { retry_after_ms } => ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) },
-        ProposeError::Unknown { .. } | ProposeError::TooLarge { .. } | ProposeError::Refused(_) => ProposeFailure::OutcomeUnknown,
+        ProposeError::Unknown { .. } | ProposeError::TooLarge { .. } | ProposeError::Refused(_) | ProposeError::Disputed { .. } => {
+            ProposeFailure::OutcomeUnknown
+        }
         ProposeError::Fatal { .. } => ProposeFailure::Stopping,
     });
     // A refusal is reported by the intake, which knows the carrier. What was kept of it stands in the state and is not ended here.

@@ -44,6 +44,17 @@ pub enum Command {
     /// The disk `disk` of a node of this site no longer holds entries of the site's log that it had acknowledged. No leader builds on it
     /// any more.
     NoteTurnedBack { site_time: SiteTime, node: NodeId, disk: u64 },
+    /// The disk `disk` of a node of this site holds other data than a majority of the site's voters computed. It takes part no more.
+    NoteDiverged { site_time: SiteTime, node: NodeId, disk: u64, place: DivergedPlace },
+}
+
+/// Where a node computed something else than a majority of its site's voters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DivergedPlace {
+    /// Chain, digest or number of rows of an origin after a batch.
+    Stream { origin: OriginId, seq: StreamSeq },
+    /// What heads do not cover, after an entry of the site's log.
+    State { position: u64 },
 }
 
 /// Who showed this site a head of its own. Nothing rests on it but what an operator reads: the head itself is signed.

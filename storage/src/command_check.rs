@@ -70,7 +70,8 @@ pub fn check_form(command: &Command) -> Result<(), CommandFault> {
         | Command::ResumeOrigin { .. }
         | Command::DiscardOrigin { .. }
         | Command::ConfirmTime { .. }
-        | Command::NoteTurnedBack { .. } => Ok(()),
+        | Command::NoteTurnedBack { .. }
+        | Command::NoteDiverged { .. } => Ok(()),
     }
 }
 

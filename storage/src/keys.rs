@@ -54,10 +54,11 @@ pub enum MetaKind {
     Cubes = 0x0b,
     SetBack = 0x0c,
     TurnedBack = 0x0d,
+    Diverged = 0x14,
 }
 
 impl MetaKind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Applied,
         Self::Identity,
         Self::Register,
@@ -71,6 +72,7 @@ impl MetaKind {
         Self::Cubes,
         Self::SetBack,
         Self::TurnedBack,
+        Self::Diverged,
     ];
 
     /// The byte with which every key of this kind starts.
@@ -118,6 +120,8 @@ pub enum Meta {
     SetBack(OriginId),
     /// node · disk: a node of this site whose disk lost what it had acknowledged.
     TurnedBack(NodeId, u64),
+    /// node · disk: a node of this site whose data are not those that a majority computed.
+    Diverged(NodeId, u64),
 }
 
 impl Meta {
@@ -136,6 +140,7 @@ impl Meta {
             Self::Cubes => MetaKind::Cubes,
             Self::SetBack(_) => MetaKind::SetBack,
             Self::TurnedBack(..) => MetaKind::TurnedBack,
+            Self::Diverged(..) => MetaKind::Diverged,
         }
     }
 
@@ -159,7 +164,7 @@ impl Meta {
                 key.extend(parent.0.to_be_bytes());
                 key.extend(origin.0.to_be_bytes());
             }
-            Self::TurnedBack(node, disk) => {
+            Self::TurnedBack(node, disk) | Self::Diverged(node, disk) => {
                 key.extend(node.0.to_be_bytes());
                 key.extend(disk.to_be_bytes());
             }
@@ -190,6 +195,7 @@ impl Meta {
             MetaKind::Cubes => Self::Cubes,
             MetaKind::SetBack => Self::SetBack(OriginId(rest.u32()?)),
             MetaKind::TurnedBack => Self::TurnedBack(NodeId(rest.u64()?), rest.u64()?),
+            MetaKind::Diverged => Self::Diverged(NodeId(rest.u64()?), rest.u64()?),
         };
         rest.0.is_empty().then_some(meta)
     }
@@ -345,6 +351,7 @@ mod tests {
             (Meta::Cubes, "0b"),
             (Meta::SetBack(origin), "0c00000102"),
             (Meta::TurnedBack(NodeId(3), 4), "0d00000000000000030000000000000004"),
+            (Meta::Diverged(NodeId(3), 4), "1400000000000000030000000000000004"),
         ];
         for (meta, golden) in metas {
             assert_eq!(hex(&meta.encode()), golden, "{meta:?}");

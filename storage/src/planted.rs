@@ -54,10 +54,12 @@ pub enum Bug {
     SetBackTakesEntry,
     /// Any segment of its own that comes back ends what a site knows of having been set back.
     SetBackEndedByAnySegment,
+    /// A node whose own rows are damaged takes the author's head for false.
+    OwnDiskNotDoubted,
 }
 
 impl Bug {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -82,6 +84,7 @@ impl Bug {
         Self::CertificateTakenForMembership,
         Self::SetBackTakesEntry,
         Self::SetBackEndedByAnySegment,
+        Self::OwnDiskNotDoubted,
     ];
 }
 

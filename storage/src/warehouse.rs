@@ -6,7 +6,8 @@
 //!                     ├─ adopt.rs     a verified segment of another origin
 //!                     ├─ transfer.rs  a whole origin, piece by piece, beside the replica that is read
 //!                     ├─ set_back.rs  the site's own stream stood further before its disks came back older
-//!                     └─ maintenance.rs    heads, register, parents' cursors, trimming
+//!                     ├─ maintenance.rs    heads, register, parents' cursors, trimming
+//!                     └─ divergence.rs     nodes that computed something else; what nodes compare
 //!                  ──► one atomic write: rows, cubes, digest, cursor, batch, applied mark
 //! ```
 //! Invariants: applying is deterministic, with no clock, randomness or map order (test
@@ -16,6 +17,7 @@
 
 mod adopt;
 mod discard;
+mod divergence;
 mod event;
 mod evidence;
 mod maintenance;
@@ -31,6 +33,7 @@ mod transfer;
 pub(crate) mod value;
 mod write;
 
+pub use divergence::place_hash;
 pub use event::WarehouseEvent;
 pub use evidence::{EvidenceReason, StoredEvidence};
 pub use origin::{OriginState, RequestRecord, StoppedOrigin, StreamRecord, Transfer};
@@ -259,6 +262,10 @@ impl Warehouse {
             Command::ConfirmTime { site_time } => self.confirm_time(db, *site_time, set)?,
             Command::NoteTurnedBack { site_time, node, disk } => {
                 put_meta(set, &Meta::TurnedBack(*node, *disk), site_time)?;
+                Ok(Outcome::Recorded)
+            }
+            Command::NoteDiverged { site_time, node, disk, place } => {
+                put_meta(set, &Meta::Diverged(*node, *disk), &(*site_time, *place))?;
                 Ok(Outcome::Recorded)
             }
             Command::NoteSetBack { site_time, shown_by, signed } => self.note_set_back(db, *site_time, *shown_by, signed, set)?,

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! from a follower: bytes ─► read ─┐
-//! from this node:  command ───────┴─► may_enter_log ─► log
+//! from this node:  command ───────┴─► may_enter_log ─► a head: agreed by a majority (agreement.rs) ─► log
 //! ```
 //! Invariant: what is refused here is told to the proposer and changes nothing (tests
 //! `what_may_not_enter_the_log_is_refused_to_its_proposer_and_stops_nobody`, `nobody_notes_for_another_node`).
@@ -24,9 +24,10 @@ const LARGE_COMMAND_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// [`CommandFault`]; whoever proposed it is at fault.
-pub(super) fn may_enter_log(command: &Command, _proposer: NodeId) -> Result<(), CommandFault> {
+pub(super) fn may_enter_log(command: &Command, proposer: NodeId) -> Result<(), CommandFault> {
     match command {
         Command::NoteTurnedBack { .. } => return Err(CommandFault::NotProposable),
+        Command::NoteDiverged { node, .. } if *node != proposer => return Err(CommandFault::OfAnotherNode),
         _ => {}
     }
     check_form(command)
@@ -54,15 +55,18 @@ pub(super) async fn read_proposed(bytes: CommandBytes, proposer: NodeId) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use kho_storage::ids::SiteTime;
+    use kho_storage::{command::DivergedPlace, ids::SiteTime};
 
     use super::*;
 
     #[test]
     fn nobody_notes_for_another_node() {
-        let site_time = SiteTime(1);
+        let (site_time, place) = (SiteTime(1), DivergedPlace::State { position: 9 });
         let turned_back = Command::NoteTurnedBack { site_time, node: NodeId(2), disk: 22 };
         assert_eq!(may_enter_log(&turned_back, NodeId(2)), Err(CommandFault::NotProposable));
+        let diverged = Command::NoteDiverged { site_time, node: NodeId(2), disk: 22, place };
+        assert_eq!(may_enter_log(&diverged, NodeId(1)), Err(CommandFault::OfAnotherNode));
+        assert_eq!(may_enter_log(&diverged, NodeId(2)), Ok(()));
     }
 
     #[tokio::test]

@@ -32,6 +32,8 @@ pub enum StartError {
     Log(#[from] LogDbError),
     #[error(transparent)]
     State(#[from] StorageError),
+    #[error("{0}")]
+    Diverged(String),
     #[error("the consensus could not be started: {0}")]
     Consensus(String),
 }
@@ -51,6 +53,11 @@ pub enum ProposeError {
     /// Nothing was changed, and never will be: the leader lets nothing into the log that would stop who applies it.
     #[error("the leader refused the command before it entered the site's log: {0}")]
     Refused(CommandFault),
+    /// Nothing was changed. No majority of the voters computed what the head says.
+    #[error(
+        "no majority of the site's voters agrees on the head; nodes {differing:?} computed something else: run `kho verify` at each node of the site"
+    )]
+    Disputed { differing: Vec<NodeId> },
     /// It may or may not have been committed; a retry with the same request key is safe.
     #[error("whether the write was committed is unknown ({why}); send it again with the same request key")]
     Unknown { why: String },

@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 use kho_storage::{
     codec,
     command::{Command, Outcome},
+    command_check::CommandFault,
     ids::NodeId,
+    stream::SignedHead,
 };
-use openraft::error::{ClientWriteError, RaftError};
+use openraft::{
+    ServerState,
+    error::{ClientWriteError, RaftError},
+};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
     Consensus, ProposeError,
+    agreement::NotAgreed,
     command_gate::{may_enter_log, read_proposed},
     error::{PeerError, PeerRefusal},
     peers::{
@@ -63,7 +69,7 @@ impl Consensus {
         let mut unknown = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let attempt = timeout(left, self.attempt(&bytes)).await;
+            let attempt = timeout(left, self.attempt(command, &bytes)).await;
             match attempt.unwrap_or_else(|_| Attempt::Failed(no_reply(self.limits.propose_timeout))) {
                 Attempt::Outcome(outcome) => return Ok(outcome),
                 Attempt::Failed(error @ ProposeError::Unknown { .. }) if repeatable && Instant::now() < deadline => unknown = Some(error),
@@ -90,7 +96,7 @@ impl Consensus {
         let bytes = encoded(command)?;
         may_enter_log(command, self.node()).map_err(ProposeError::Refused)?;
         let _room = self.room_for(bytes.as_bytes().len())?;
-        match timeout(self.limits.propose_timeout, self.write(bytes)).await {
+        match timeout(self.limits.propose_timeout, self.write(command, bytes)).await {
             Ok(AtLeader::Outcome(outcome)) => Ok(outcome),
             Ok(AtLeader::NotLeader(_)) => Err(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS }),
             Ok(AtLeader::Failed(error)) => Err(error),
@@ -106,11 +112,11 @@ impl Consensus {
         Ok([bytes, self.proposed_commands.try_acquire().map_err(busy)?])
     }
 
-    async fn attempt(&self, bytes: &CommandBytes) -> Attempt {
+    async fn attempt(&self, command: &Command, bytes: &CommandBytes) -> Attempt {
         let leadership = *self.leadership.borrow();
         match leadership.leader {
             None => Attempt::Undelivered,
-            Some(leader) if leader == self.node() => match self.write(bytes.clone()).await {
+            Some(leader) if leader == self.node() => match self.write(command, bytes.clone()).await {
                 AtLeader::Outcome(outcome) => Attempt::Outcome(outcome),
                 AtLeader::NotLeader(_) => Attempt::Undelivered,
                 AtLeader::Failed(error) => Attempt::Failed(error),
@@ -129,7 +135,7 @@ impl Consensus {
             Err(busy) => return AtLeader::Failed(busy),
         };
         match read_proposed(bytes.clone(), peer).await {
-            Ok(_) => self.write(bytes).await,
+            Ok(command) => self.write(&command, bytes).await,
             Err(fault) => {
                 tracing::warn!(node = %peer, %fault, "what a node proposed was refused before it entered the log");
                 AtLeader::Failed(ProposeError::Refused(fault))
@@ -138,9 +144,15 @@ impl Consensus {
     }
 
     /// Appends a command whose form and proposer were checked by [`may_enter_log`].
-    async fn write(&self, bytes: CommandBytes) -> AtLeader {
-        if !self.peers.leading().may_lead() {
+    async fn write(&self, command: &Command, bytes: CommandBytes) -> AtLeader {
+        // After a failed write nothing is written any more: this leader can't hold what it appends.
+        if !self.peers.leading().may_lead() || self.log_tail.check().is_err() {
             return AtLeader::NotLeader(None);
+        }
+        if let Command::CommitHead { signed } = command
+            && let Err(refused) = self.head_agreed(signed).await
+        {
+            return refused;
         }
         match self.raft.client_write(bytes).await {
             Ok(response) => match response.data.0 {
@@ -154,6 +166,26 @@ impl Consensus {
             // The node stops; what it had appended may still be committed by the others.
             Err(RaftError::Fatal(fatal)) => AtLeader::Failed(ProposeError::Unknown { why: format!("this node stopped: {fatal}") }),
         }
+    }
+
+    /// Has a majority agree on a head.
+    async fn head_agreed(&self, signed: &SignedHead) -> Result<(), AtLeader> {
+        let (state, leader) = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow();
+            (metrics.state, metrics.current_leader)
+        };
+        if state != ServerState::Leader {
+            return Err(AtLeader::NotLeader(leader.map(NodeId)));
+        }
+        self.agree_on_head(&signed.head).await.map_err(|why| match why {
+            NotAgreed::HeadDiffers => AtLeader::Failed(ProposeError::Refused(CommandFault::HeadDiffers)),
+            NotAgreed::NotLeader(leader) => AtLeader::NotLeader(leader),
+            // The others have not come so far yet.
+            NotAgreed::Open { differing } if differing.is_empty() => AtLeader::Failed(ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS }),
+            NotAgreed::Open { differing } => AtLeader::Failed(ProposeError::Disputed { differing }),
+            NotAgreed::Storage(error) => AtLeader::Failed(ProposeError::Fatal { why: error.to_string() }),
+        })
     }
 
     /// For tests alone: has the leader take bytes as a damaged node would propose them.

@@ -20,10 +20,11 @@ use super::{
     config::{self, ConsensusConfig, rank_of},
     confirm::watch_own_membership,
     disk_mark::{self, OwnDirectory},
+    divergence::{self, OwnDivergence},
     election::{ElectionTimer, Elections, draw},
     error::StartError,
     founding::Founding,
-    leadership_watch::watch_leadership,
+    leadership_watch::LeadershipWatch,
     log::{InstallGate, LogStore, PersistedPosition},
     log_keeper::LogKeeper,
     network::Network,
@@ -32,6 +33,7 @@ use super::{
     state_machine::StateMachine,
     state_position::position_of,
     status::Leadership,
+    summaries::{Summaries, compare_states},
     turned_back::{TurnedBack, note_reports},
     types::{Raft, StoreError, Vote},
 };
@@ -54,8 +56,15 @@ impl Consensus {
         let election_timer = Arc::new(ElectionTimer::new(parts.rank, Instant::now(), draw));
         let mut log = parts.store;
         let (log_tail, log_stall_injector) = (log.tail(), log.stall_injector());
-        let mut state =
-            StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.snapshot_store), parts.gate.clone(), Arc::clone(&log_tail));
+        let (summaries, own_divergence) = (Summaries::every(config.limits.compared_entries), OwnDivergence::default());
+        let mut state = StateMachine::new(
+            Arc::clone(&warehouse),
+            Arc::clone(&parts.snapshot_store),
+            parts.gate.clone(),
+            Arc::clone(&log_tail),
+            Arc::clone(&summaries),
+            own_divergence.clone(),
+        );
         apply_committed(&mut log, &mut state).await?;
         step_down_on_restart(&mut log, config.node).await?;
 
@@ -86,13 +95,21 @@ impl Consensus {
         let stopping = CancellationToken::new();
         let tasks = TaskWatch::new(stopping.clone());
         tasks.spawn("keeps the log short", keeper.run(stopping.clone()));
-        let leadership_watch = watch_leadership(raft.clone(), Arc::clone(&log_tail), Arc::clone(&peers), leadership_sender, failure_sender);
-        tasks.spawn_until_stop("watches the leadership", leadership_watch);
+        let leadership_watch = LeadershipWatch {
+            raft: raft.clone(),
+            log_tail: Arc::clone(&log_tail),
+            peers: Arc::clone(&peers),
+            warehouse: Arc::clone(&warehouse),
+            own_divergence: own_divergence.clone(),
+            leadership: leadership_sender,
+            failure: failure_sender,
+        };
+        tasks.spawn_until_stop("watches the leadership", leadership_watch.run());
         tasks.spawn_until_stop("elections", elections.run());
         let own_membership = watch_own_membership(raft.clone(), Arc::clone(&peers), Arc::clone(&election_timer));
         tasks.spawn_until_stop("watches its own membership", own_membership);
         tasks.spawn_until_stop("notes nodes that were turned back", note_reports(raft.clone(), turned_back.clone(), reports));
-        Ok(Arc::new(Self {
+        let consensus = Arc::new(Self {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
                 snapshot_store: parts.snapshot_store,
@@ -106,6 +123,10 @@ impl Consensus {
             log_stall_injector,
             turned_back,
             contradicted: parking_lot::Mutex::new(None),
+            agreed_heads: parking_lot::Mutex::default(),
+            disputes: parking_lot::Mutex::default(),
+            summaries: Arc::clone(&summaries),
+            own_divergence,
             log: parts_log,
             warehouse,
             proposed_bytes: Semaphore::new(config.limits.proposed_bytes_max as usize),
@@ -117,7 +138,9 @@ impl Consensus {
             failed,
             stopping,
             tasks,
-        }))
+        });
+        consensus.tasks.spawn_until_stop("compares states", compare_states(Arc::downgrade(&consensus), summaries));
+        Ok(consensus)
     }
 }
 
@@ -141,6 +164,9 @@ impl Parts {
             StartError::NeverStarted { path } if applied.is_some() => StartError::PartLost { path, found: "the state", missing: "its log" },
             other => other,
         })?;
+        if let Some(place) = warehouse.divergence_of(config.node, own.disk.0)? {
+            return Err(StartError::Diverged(divergence::told(config.node, place)));
+        }
         let log = Arc::new(LogDb::open(&own.log_dir)?);
         check_log_fits(&config.dir, &log, applied.map(|id| id.index))?;
         let voters: Vec<NodeId> = membership.voter_ids().map(NodeId).collect();

@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use kho_storage::{
     codec::{self, Blob, CodecError},
-    command::Command,
+    command::{Command, DivergedPlace},
     error::StorageError,
     warehouse::{AppliedMark, Warehouse},
 };
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, storage::RaftStateMachine};
 
 use super::{
+    divergence::OwnDivergence,
     log::{InstallGate, LatencyEstimate, LogTail, SMALL_BYTES_MAX},
     snapshot::SnapshotStore,
     snapshot_dir::{SnapshotDir, link_copy, state_in},
     state_position::{OtherState, Position, check_state, position_of},
+    summaries::Summaries,
     types::{
         Entry, EntryResponse, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership,
         command_bytes,
@@ -31,6 +33,8 @@ pub(super) struct StateMachine {
     snapshot_store: Arc<SnapshotStore>,
     gate: InstallGate,
     tail: Arc<LogTail>,
+    summaries: Arc<Summaries>,
+    own_divergence: OwnDivergence,
     /// Of applying entries.
     latency: Arc<LatencyEstimate>,
 }
@@ -53,8 +57,15 @@ enum StateFault {
 }
 
 impl StateMachine {
-    pub fn new(warehouse: Arc<Warehouse>, snapshot_store: Arc<SnapshotStore>, gate: InstallGate, tail: Arc<LogTail>) -> Self {
-        Self { warehouse, snapshot_store, gate, tail, latency: Arc::new(LatencyEstimate::unknown()) }
+    pub fn new(
+        warehouse: Arc<Warehouse>,
+        snapshot_store: Arc<SnapshotStore>,
+        gate: InstallGate,
+        tail: Arc<LogTail>,
+        summaries: Arc<Summaries>,
+        own_divergence: OwnDivergence,
+    ) -> Self {
+        Self { warehouse, snapshot_store, gate, tail, summaries, own_divergence, latency: Arc::new(LatencyEstimate::unknown()) }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -97,9 +108,29 @@ impl StateMachine {
                 }
             };
             let mark = AppliedMark { applied: Blob(codec::encode(&Some(log_id))?), membership: membership.clone() };
-            outcomes.push(EntryResponse(self.warehouse.apply(&mark, command.as_ref())?));
+            let outcome = self.warehouse.apply(&mark, command.as_ref()).inspect_err(|error| self.note_divergence(error))?;
+            outcomes.push(EntryResponse(outcome));
+            self.summarise_at(log_id);
         }
         Ok(outcomes)
+    }
+
+    /// Remembers, before the node stops, that its rows are not those of its site.
+    fn note_divergence(&self, error: &StorageError) {
+        if let StorageError::Diverged { origin, seq, .. } = error {
+            self.own_divergence.note(DivergedPlace::Stream { origin: *origin, seq: *seq });
+        }
+    }
+
+    /// Makes the summary that is due after this entry. A disk that can't be read makes none; it is reported where it was read.
+    fn summarise_at(&self, position: LogId) {
+        let Some(round) = self.summaries.round_at(position.index) else { return };
+        match self.warehouse.summary(round) {
+            Ok(summary) => self.summaries.note(position, summary),
+            Err(error) => {
+                tracing::error!(%error, %position, "the state could not be summarised; the other nodes compare theirs without it");
+            }
+        }
     }
 
     fn make_snapshot(&self) -> Result<Snapshot, StateFault> {
@@ -186,7 +217,8 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
     {
         let entries: Vec<_> = entries.into_iter().collect();
         self.tail.until_written(entries.last().map(|entry| entry.log_id)).await.map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
-        let small = entries.iter().map(command_bytes).sum::<usize>() <= SMALL_BYTES_MAX;
+        let makes_summary = entries.iter().any(|entry| self.summaries.round_at(entry.log_id.index).is_some());
+        let small = !makes_summary && entries.iter().map(command_bytes).sum::<usize>() <= SMALL_BYTES_MAX;
         if !small || !self.latency.is_quick() {
             return self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(decode_all(entries)?, small)).await;
         }

@@ -18,10 +18,12 @@ use openraft::{
 use tempfile::TempDir;
 
 use super::{
+    divergence::OwnDivergence,
     log::{InstallGate, LogStore, LogTail},
     snapshot::SnapshotStore,
     state_machine::StateMachine,
     state_position::check_state,
+    summaries::Summaries,
     types::{Entry, LogId, Membership, SiteRaft, SnapshotMeta, StoreError, StoredMembership},
 };
 
@@ -49,7 +51,9 @@ impl StoreBuilder<SiteRaft, LogStore, StateMachine, TempDir> for OnDisk {
         let store = LogStore::start(NodeId(0), log, gate.clone(), Arc::new(|| None), 4 << 20).expect("a thread");
         // The suite applies entries that it never appended.
         let all_on_disk = Arc::new(LogTail::after(u64::MAX));
-        Ok((dir, store, StateMachine::new(warehouse, snapshot_store, gate, all_on_disk)))
+        let state_machine =
+            StateMachine::new(warehouse, snapshot_store, gate, all_on_disk, Summaries::every(1_000), OwnDivergence::default());
+        Ok((dir, store, state_machine))
     }
 }
 

@@ -178,6 +178,7 @@ impl From<ProposeError> for RequestFault {
             ProposeError::NoLeader { .. } => Self::NoLeader {},
             ProposeError::TooLarge { bytes, bytes_max } => Self::BatchTooLarge { bytes, bytes_max },
             ProposeError::Refused(fault) => Self::CommandRefused { detail: fault.to_string() },
+            ProposeError::Disputed { .. } => Self::CommandRefused { detail: error.to_string() },
             ProposeError::Unknown { why } => Self::OutcomeUnknown { detail: why },
             ProposeError::Fatal { why } => Self::NodeStopped { detail: why },
         }

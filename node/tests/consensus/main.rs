@@ -1,6 +1,7 @@
 //! Nodes of one site, as real consensus over QUIC on loopback.
 
 mod disks;
+mod divergence;
 mod link;
 mod members;
 mod site;

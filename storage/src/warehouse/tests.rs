@@ -4,6 +4,7 @@
 mod carriers;
 mod cubes;
 mod damage;
+mod divergence;
 mod named_columns;
 mod promises;
 mod request_keys;

@@ -104,6 +104,7 @@ pub fn command(command: &Command) -> String {
         Command::ResumeOrigin { origin } => format!("resume {origin}"),
         Command::ConfirmTime { site_time } => format!("confirm that it is {site_time}"),
         Command::NoteTurnedBack { node, .. } => format!("node {node} lost what it had acknowledged"),
+        Command::NoteDiverged { node, .. } => format!("node {node} computed something else"),
         Command::NoteSetBack { signed, .. } => format!("origin {} stood at {}: set back", signed.head.origin, signed.head.seq.next()),
     }
 }

@@ -53,6 +53,8 @@ pub enum Subject {
     Confirm,
     /// Belong to the sender's founding from now on: a fresh node, before it becomes a member.
     Join,
+    /// What did the peer compute at a place? The body is a `Comparison`, the reply a hash or nothing.
+    Compare,
 }
 
 impl Subject {
