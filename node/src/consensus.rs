@@ -18,9 +18,12 @@
 //! | `snapshot.rs`, `snapshot/` | log snapshots on disk and on their way: `store`, `wire`, `send`, `receive` |
 //! | `leading.rs` | whether this node may lead |
 //! | `election.rs`, `election/` | when a node stands for election, and which pre-votes it grants: `timer` |
+//! | `state_position.rs` | how far a state is, and whether a received one is what was announced |
 //! | `state_machine.rs` | the state, on `kho_storage::warehouse` |
 //! | `log_keeper.rs` | when a log snapshot is due and what of the log may be purged |
 //! | `contradiction.rs` | a leader that contradicts what is committed here: a majority was set back |
+//! | `command_gate.rs` | what may enter the log |
+//! | `agreement.rs`, `summaries.rs`, `divergence.rs` | whether a majority computed the same, and what becomes of a node that did not |
 //! | `turned_back.rs` | nodes whose disks lost what they had acknowledged: noted in the state |
 //! | `network.rs` | what openraft sends |
 //! | `leadership_watch.rs` | reports who leads, and why this node can't go on |
@@ -32,10 +35,13 @@
 //! Not here: what a command means, when one is proposed, who may propose one.
 
 mod addresses;
+mod agreement;
+mod command_gate;
 mod config;
 mod confirm;
 mod contradiction;
 mod disk_mark;
+mod divergence;
 mod election;
 mod error;
 mod founding;
@@ -57,7 +63,9 @@ mod snapshot;
 mod snapshot_dir;
 mod start;
 mod state_machine;
+mod state_position;
 mod status;
+mod summaries;
 #[cfg(test)]
 mod tests;
 mod turned_back;
@@ -77,18 +85,26 @@ pub use peers::{reachability::UnreachableMember, wire::COMMAND_BYTES_MAX};
 pub use status::{Leadership, Member, NodeRole, QUORUM_ACK_AGE_MS_MAX, RaftStatus};
 pub use types::{DiskId, GroupId, NodeAddress};
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use kho_storage::{ids::NodeId, level::Level, log_db::LogDb, warehouse::Warehouse};
+use kho_storage::{
+    ids::{Epoch, Hash32, NodeId, OriginId, StreamSeq},
+    level::Level,
+    log_db::LogDb,
+    warehouse::Warehouse,
+};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    agreement::Disputes,
+    divergence::OwnDivergence,
     election::ElectionTimer,
     log::{LogTail, StallInjector},
     peers::Peers,
     snapshot::SnapshotReceiver,
+    summaries::Summaries,
     turned_back::TurnedBack,
     types::Raft,
 };
@@ -104,6 +120,11 @@ pub struct Consensus {
     snapshots: SnapshotReceiver,
     turned_back: TurnedBack,
     contradicted: Mutex<Option<(NodeId, Instant)>>,
+    /// The newest place of each own origin on which a majority agreed: idle heads repeat it.
+    agreed_heads: Mutex<BTreeMap<OriginId, (Epoch, StreamSeq, Hash32)>>,
+    disputes: Mutex<Disputes>,
+    summaries: Arc<Summaries>,
+    own_divergence: OwnDivergence,
     log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,
     limits: ConsensusLimits,
@@ -165,7 +186,7 @@ impl Consensus {
         RaftStatus {
             removed_by,
             unconfirmed: self.peers.newcomers().waiting(now),
-            may_lead: self.peers.leading().may_lead(),
+            may_lead: self.peers.leading().is_permitted(),
             unreachable: self.peers.reachability().unreachable(now),
             ..status
         }
@@ -190,6 +211,12 @@ impl Consensus {
     #[doc(hidden)]
     pub async fn while_log_stalls<T>(&self, meanwhile: impl Future<Output = T>) -> Option<T> {
         self.log_stall_injector.during(meanwhile).await
+    }
+
+    /// Has the next write of the log fail, as a broken disk does. For tests alone.
+    #[doc(hidden)]
+    pub fn fail_log(&self) {
+        self.log_tail.write_failed(log::LogWriteFailed("a test broke it".into()));
     }
 
     /// Stops taking part and puts the state on disk. Proposals under way end as unknown.

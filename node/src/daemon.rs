@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alarms::Alarms,
     audit::AuditKey,
-    clock::NodeClock,
+    clock::{NodeClock, machine_time},
     config::NodeConfig,
     consensus::{Consensus, ConsensusConfig, ConsensusLimits, FirstStart, GroupId, StartError, first_start, require_first_start},
+    damage_found::{self, DamageFound},
     disk_room::DiskWatch,
     entry::EntrySchema,
     failed_proofs::FailedProofs,
@@ -168,12 +169,17 @@ async fn start(
             config.data_dir.display()
         )
     })?;
+    let damage_found = DamageFound::open(&config.data_dir)
+        .with_context(|| format!("{} in {} can't be read", damage_found::FILE, config.data_dir.display()))?;
+    let damage_found = Arc::new(damage_found);
     let audit_key =
         AuditKey::open(&config.data_dir).with_context(|| format!("audit.key in {} can't be read or made", config.data_dir.display()))?;
     let certificate_clock = CertificateClock::of_node(credentials.validity());
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
     let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
     let warehouse = Arc::new(open_warehouse(&config, schema, levels)?);
+    let damage = Arc::clone(&damage_found);
+    warehouse.listen_for_damage(move |error| damage.note(error, machine_time()));
     vouch_by_committed(&certificate_clock, &warehouse)?;
     let (register_changed, register_changes) = watch::channel(0);
     let (own_batch, changes) = (Arc::new(Notify::new()), Arc::new(WarehouseEvents::default()));
@@ -211,6 +217,7 @@ async fn start(
         alarms: Alarms::default(),
         disk: DiskWatch::default(),
         failed_proofs,
+        damage_found,
         audit_key,
         writer,
         uplink: parking_lot::Mutex::default(),

@@ -22,8 +22,8 @@ pub use neighbours::{still_children, two_voters};
 /// Folder of the refused bytes that never came to the site's log.
 pub const REFUSED_BYTES_FOLDER: &str = "evidence";
 
-/// Everything that stands: stopped origins, watermarks of the future, own origins that were set back, nodes whose disks were (of `members`,
-/// each with its disk), failed proofs, evidence in the state, refused bytes as files.
+/// Everything that stands: stopped origins, watermarks of the future, own origins that were set back, nodes whose disks were or that
+/// diverged (of `members`, each with its disk), failed proofs, evidence in the state, refused bytes as files.
 ///
 /// # Errors
 /// A fault of the local disk.
@@ -52,6 +52,11 @@ pub fn findings(
     for (node, disk) in reading.turned_back()? {
         if members.contains(&(node, disk)) {
             findings.push(Finding::NodeTurnedBack { node: node.0 });
+        }
+    }
+    for (node, disk, place) in reading.diverged()? {
+        if members.contains(&(node, disk)) {
+            findings.push(Finding::NodeDiverged { node: node.0, place: reasons::diverged_place(place) });
         }
     }
     findings.extend(failed_proofs.findings());

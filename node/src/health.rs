@@ -41,13 +41,14 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let status = node.consensus.status();
     let consensus = consensus(&status);
     let members = status.members.iter().map(|member| (member.node, member.disk.0)).collect();
-    let (streams, findings) = node.warehouse.read(|reading| {
+    let (streams, mut findings) = node.warehouse.read(|reading| {
         let mut findings = findings(reading, &members, &node.failed_proofs, &node.config.data_dir, now)?;
         let last_heard = |child| node.children.lock().get(&child).map(|seen| seen.last_heard);
         findings.extend(still_children(reading, node.site(), last_heard, node.config.limits.child_silent_seconds, now)?);
         findings.extend(two_voters(&status.members));
         Ok::<_, StorageError>((streams(node, reading, now)?, findings))
     })?;
+    findings.extend(node.damage_found.finding());
     let uplink = uplink(node, register);
     let alarms = node.alarms.list();
     let standing = Standing {

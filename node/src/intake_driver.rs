@@ -308,7 +308,8 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
         ProposeError::Unknown { .. }
         | ProposeError::TooLarge { .. }
         | ProposeError::AboveLevel { .. }
-        | ProposeError::NotUnderstood { .. } => ProposeFailure::OutcomeUnknown,
+        | ProposeError::Refused(_)
+        | ProposeError::Disputed { .. } => ProposeFailure::OutcomeUnknown,
         ProposeError::Fatal { .. } => ProposeFailure::Stopping,
     });
     // A refusal is reported by the intake, which knows the carrier. What was kept of it stands in the state and is not ended here.

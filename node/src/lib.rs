@@ -17,6 +17,7 @@ pub mod config;
 mod connection_meter;
 pub mod consensus;
 pub mod daemon;
+mod damage_found;
 mod disk_room;
 pub mod entry;
 mod failed_proofs;

@@ -38,6 +38,7 @@ pub async fn run_maintenance(node: Arc<Node>) {
         record_moves(&node).await;
         watch_unconfirmed(&node);
         watch_contradiction(&node);
+        watch_disputes(&node);
         if node.leads() && node.warehouse.register().is_some() {
             let keep_bytes = node.config.limits.stream_keep_mib << 20;
             match something_to_trim(&node, keep_bytes) {
@@ -148,6 +149,16 @@ fn watch_contradiction(node: &Node) {
     match node.consensus.contradicted_by() {
         Some(leader) => node.alarms.raise(AlarmKind::MembersSetBack { leader: leader.0 }, node.clock.now()),
         None => node.alarms.end(|kind| matches!(kind, AlarmKind::MembersSetBack { .. })),
+    }
+}
+
+/// Raises an alarm while nodes of the site computed something else than this leader and no majority decides.
+fn watch_disputes(node: &Node) {
+    let differing: Vec<String> = node.consensus.disputed_with().iter().map(ToString::to_string).collect();
+    if differing.is_empty() {
+        node.alarms.end(|kind| matches!(kind, AlarmKind::NodesDisagree { .. }));
+    } else {
+        node.alarms.raise(AlarmKind::NodesDisagree { nodes: differing.join(", ") }, node.clock.now());
     }
 }
 

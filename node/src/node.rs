@@ -29,6 +29,7 @@ use crate::{
     clock::NodeClock,
     config::NodeConfig,
     consensus::Consensus,
+    damage_found::DamageFound,
     disk_room::DiskWatch,
     entry::EntrySchema,
     failed_proofs::FailedProofs,
@@ -62,6 +63,7 @@ pub struct Node {
     /// What entry and intake ask before they take anything.
     pub disk: DiskWatch,
     pub failed_proofs: FailedProofs,
+    pub damage_found: Arc<DamageFound>,
     /// Names rows in the audit log.
     pub audit_key: AuditKey,
     pub writer: Writer,

@@ -11,7 +11,7 @@ use kho_replication::{
     uplink::{LinkFailure, ParkReason, RestartCause},
 };
 use kho_storage::{
-    command::{Outcome, Refusal, ShownBy, StopReason},
+    command::{DivergedPlace, Outcome, Refusal, ShownBy, StopReason},
     ids::{OriginId, StreamSeq},
     warehouse::{EvidenceReason, StoppedOrigin},
 };
@@ -96,6 +96,19 @@ pub fn shown_by(who: ShownBy) -> Reason {
         ShownBy::File => ("file", vec![], "a bundle".to_owned()),
     };
     Reason::new("shown", code, arguments, detail)
+}
+
+/// Where a node computed something else than a majority of its site.
+pub fn diverged_place(place: DivergedPlace) -> Reason {
+    let (code, arguments, detail) = match place {
+        DivergedPlace::Stream { origin, seq } => {
+            ("stream", vec![("origin", name(&origin)), ("seq", name(&seq))], format!("origin {origin} after batch {seq}"))
+        }
+        DivergedPlace::State { position } => {
+            ("state", vec![("position", name(&position))], format!("the state after entry {position} of the site's log"))
+        }
+    };
+    Reason::new("diverged", code, arguments, detail)
 }
 
 /// Why bytes were kept as evidence.
@@ -273,6 +286,8 @@ mod tests {
         reasons.push(park(&ParkReason::Forked { ours: EPOCH, theirs: EPOCH }));
         reasons.push(park(&ParkReason::LocalStorage { detail: "no space".into() }));
         reasons.extend([ShownBy::Site(SiteId(4)), ShownBy::Node(NodeId(1)), ShownBy::File].map(shown_by));
+        let places = [DivergedPlace::Stream { origin: OriginId(3), seq: SEQ }, DivergedPlace::State { position: 9 }];
+        reasons.extend(places.map(diverged_place));
         reasons.extend(EvidenceReason::ALL.map(evidence));
         reasons.push(outcome(&Outcome::Recorded));
         reasons.extend(violations().iter().map(violation));

@@ -49,6 +49,17 @@ pub enum Command {
     RaiseLevel { to: Level },
     /// A note without a meaning, which exists from [`Level::TEST`] on: by it tests see that levels are kept.
     NoteTest { note: String },
+    /// The disk `disk` of a node of this site holds other data than a majority of the site's voters computed. It takes part no more.
+    NoteDiverged { site_time: SiteTime, node: NodeId, disk: u64, place: DivergedPlace },
+}
+
+/// Where a node computed something else than a majority of its site's voters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DivergedPlace {
+    /// Chain, digest or number of rows of an origin after a batch.
+    Stream { origin: OriginId, seq: StreamSeq },
+    /// What heads do not cover, after an entry of the site's log.
+    State { position: u64 },
 }
 
 /// Who showed this site a head of its own. The head itself is signed; what the shower acknowledged of this history before is agreed.
@@ -80,6 +91,7 @@ impl Command {
             | Self::ConfirmTime { .. }
             | Self::NoteSetBack { .. }
             | Self::NoteTurnedBack { .. }
+            | Self::NoteDiverged { .. }
             | Self::RaiseLevel { .. } => Level::FOUNDING,
             Self::NoteTest { .. } => Level::TEST,
         }

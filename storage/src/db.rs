@@ -20,6 +20,7 @@ use std::{
 };
 
 pub use self::memory::MemoryImage;
+pub(crate) use self::rocks::is_corruption;
 use self::{
     memory::MemoryDb,
     rocks::{RocksDb, RocksValue, RocksView},

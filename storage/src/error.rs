@@ -2,6 +2,7 @@
 
 use crate::{
     codec::CodecError,
+    db,
     ids::{Hash32, OriginId, SiteId, StreamSeq},
     level::{Level, LevelRange},
 };
@@ -46,6 +47,15 @@ impl StorageError {
         match why {
             CodecError::Format(found) => Self::NewerFormat { key: key.to_string(), found },
             why => Self::damaged(key, why),
+        }
+    }
+
+    /// Whether what was read from the disk is not what was written there: a block whose checksum does not fit, or a value that is none.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Database { source, .. } => db::is_corruption(source.as_ref()),
+            _ => false,
         }
     }
 

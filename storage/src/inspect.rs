@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     codec::{self, FORMAT, take_varint, unzigzag},
-    command::ParentCursor,
+    command::{DivergedPlace, ParentCursor},
     db,
     ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     keys::{self, Meta, Space},
@@ -243,6 +243,10 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
         Meta::TestNote => {
             let note: String = read(value)?;
             Ok(format!("test-note {note:?}"))
+        }
+        Meta::Diverged(node, disk) => {
+            let (noted, place): (SiteTime, DivergedPlace) = read(value)?;
+            Ok(format!("diverged node={node} disk={disk:016x} noted={} place={place:?}", noted.to_rfc3339()))
         }
         Meta::SetBack(origin) => {
             let set_back: SetBack = read(value)?;

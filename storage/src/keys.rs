@@ -54,12 +54,13 @@ pub enum MetaKind {
     Cubes = 0x0b,
     SetBack = 0x0c,
     TurnedBack = 0x0d,
+    Diverged = 0x14,
     Level = 0x20,
     TestNote = 0x21,
 }
 
 impl MetaKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Applied,
         Self::Identity,
         Self::Register,
@@ -75,6 +76,7 @@ impl MetaKind {
         Self::TurnedBack,
         Self::Level,
         Self::TestNote,
+        Self::Diverged,
     ];
 
     /// The byte with which every key of this kind starts.
@@ -126,6 +128,8 @@ pub enum Meta {
     Level,
     /// The newest note of a test, see [`crate::command::Command::NoteTest`].
     TestNote,
+    /// node · disk: a node of this site whose data are not those that a majority computed.
+    Diverged(NodeId, u64),
 }
 
 impl Meta {
@@ -146,6 +150,7 @@ impl Meta {
             Self::TurnedBack(..) => MetaKind::TurnedBack,
             Self::Level => MetaKind::Level,
             Self::TestNote => MetaKind::TestNote,
+            Self::Diverged(..) => MetaKind::Diverged,
         }
     }
 
@@ -169,7 +174,7 @@ impl Meta {
                 key.extend(parent.0.to_be_bytes());
                 key.extend(origin.0.to_be_bytes());
             }
-            Self::TurnedBack(node, disk) => {
+            Self::TurnedBack(node, disk) | Self::Diverged(node, disk) => {
                 key.extend(node.0.to_be_bytes());
                 key.extend(disk.to_be_bytes());
             }
@@ -202,6 +207,7 @@ impl Meta {
             MetaKind::TurnedBack => Self::TurnedBack(NodeId(rest.u64()?), rest.u64()?),
             MetaKind::Level => Self::Level,
             MetaKind::TestNote => Self::TestNote,
+            MetaKind::Diverged => Self::Diverged(NodeId(rest.u64()?), rest.u64()?),
         };
         rest.0.is_empty().then_some(meta)
     }
@@ -359,6 +365,7 @@ mod tests {
             (Meta::TurnedBack(NodeId(3), 4), "0d00000000000000030000000000000004"),
             (Meta::Level, "20"),
             (Meta::TestNote, "21"),
+            (Meta::Diverged(NodeId(3), 4), "1400000000000000030000000000000004"),
         ];
         for (meta, golden) in metas {
             assert_eq!(hex(&meta.encode()), golden, "{meta:?}");

@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod checks;
 pub mod codec;
 pub mod command;
+pub mod command_check;
 pub mod db;
 pub mod digest;
 mod direct_writes;

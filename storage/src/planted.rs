@@ -56,10 +56,12 @@ pub enum Bug {
     SetBackEndedByAnySegment,
     /// A command is applied whatever the level of the site is.
     LevelNotChecked,
+    /// A node whose own rows are damaged takes the author's head for false.
+    OwnDiskNotDoubted,
 }
 
 impl Bug {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -85,6 +87,7 @@ impl Bug {
         Self::SetBackTakesEntry,
         Self::SetBackEndedByAnySegment,
         Self::LevelNotChecked,
+        Self::OwnDiskNotDoubted,
     ];
 }
 

@@ -7,7 +7,8 @@
 //!                     ├─ transfer.rs  a whole origin, piece by piece, beside the replica that is read
 //!                     ├─ set_back.rs  the site's own stream stood further before its disks came back older
 //!                     ├─ level.rs     the level at which the site works
-//!                     └─ maintenance.rs    heads, register, parents' cursors, trimming
+//!                     ├─ maintenance.rs    heads, register, parents' cursors, trimming
+//!                     └─ divergence.rs     nodes that computed something else; what nodes compare
 //!                  ──► one atomic write: rows, cubes, digest, cursor, batch, applied mark
 //! ```
 //! Invariants: applying is deterministic, with no clock, randomness or map order (test
@@ -17,6 +18,7 @@
 
 mod adopt;
 mod discard;
+mod divergence;
 mod event;
 mod evidence;
 mod level;
@@ -33,6 +35,7 @@ mod transfer;
 pub(crate) mod value;
 mod write;
 
+pub use divergence::place_hash;
 pub use event::WarehouseEvent;
 pub use evidence::{EvidenceReason, StoredEvidence};
 pub use origin::{OriginState, RequestRecord, StoppedOrigin, StreamRecord, Transfer};
@@ -55,7 +58,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::{Deserialize, Serialize};
 
 use self::{
-    event::Listener,
+    event::{DamageListener, Listener},
     meta::{decode_meta, put_meta, read_meta},
     rows::CompiledSchema,
     state_dir::{current_state, next_state, point_to, remove_other_states, sync_dir},
@@ -114,6 +117,7 @@ pub struct Warehouse {
     oldest_request: AtomicI64,
     written_bytes: AtomicU64,
     listeners: parking_lot::RwLock<Vec<Listener>>,
+    damage_listeners: parking_lot::RwLock<Vec<DamageListener>>,
 }
 
 impl Warehouse {
@@ -160,13 +164,14 @@ impl Warehouse {
             oldest_request: AtomicI64::new(i64::MIN),
             written_bytes: AtomicU64::new(0),
             listeners: parking_lot::RwLock::new(Vec::new()),
+            damage_listeners: parking_lot::RwLock::new(Vec::new()),
             config,
         };
         // BEFORE anything else is read: a newer build may have written it in another form.
         let level = warehouse.check_level(&warehouse.db.load())?;
         warehouse.level.store(level.0, Ordering::Release);
         warehouse.check_cubes(&warehouse.db.load())?;
-        warehouse.check_identity()?;
+        warehouse.check_identity(&warehouse.db.load())?;
         warehouse.load_register()?;
         Ok(warehouse)
     }
@@ -207,6 +212,10 @@ impl Warehouse {
     /// # Errors
     /// [`StorageError`]: the node must stop. What depends on state alone is an [`Outcome`].
     pub fn apply(&self, mark: &AppliedMark, command: Option<&Command>) -> Result<Option<Outcome>, StorageError> {
+        self.told_of_damage(self.apply_one(mark, command))
+    }
+
+    fn apply_one(&self, mark: &AppliedMark, command: Option<&Command>) -> Result<Option<Outcome>, StorageError> {
         let _one = self.applying.lock();
         let db = self.db.load_full();
         let mut set = WriteSet::default();
@@ -230,6 +239,21 @@ impl Warehouse {
     /// Calls `listener` after every [`WarehouseEvent`], on the thread that applied the command: it must not block.
     pub fn listen(&self, listener: impl Fn(WarehouseEvent) + Send + Sync + 'static) {
         self.listeners.write().push(Box::new(listener));
+    }
+
+    /// Calls `listener` whenever something that was read turns out to be damaged, on the thread that read it.
+    pub fn listen_for_damage(&self, listener: impl Fn(&StorageError) + Send + Sync + 'static) {
+        self.damage_listeners.write().push(Box::new(listener));
+    }
+
+    /// Passes on what came of work on the disk; tells the listeners when it found damage.
+    fn told_of_damage<T>(&self, worked: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(error) = &worked
+            && error.is_damage()
+        {
+            self.damage_listeners.read().iter().for_each(|listener| listener(error));
+        }
+        worked
     }
 
     fn notify_listeners(&self, event: WarehouseEvent) {
@@ -264,16 +288,27 @@ impl Warehouse {
                 put_meta(set, &Meta::TestNote, note)?;
                 Ok(Outcome::Recorded)
             }
+            Command::NoteDiverged { site_time, node, disk, place } => {
+                put_meta(set, &Meta::Diverged(*node, *disk), &(*site_time, *place))?;
+                Ok(Outcome::Recorded)
+            }
             Command::NoteSetBack { site_time, shown_by, signed } => self.note_set_back(db, *site_time, *shown_by, signed, set)?,
         };
         Ok(decided.unwrap_or_else(Outcome::Refused))
     }
 
+    /// How far the log is applied in the state database at `place`, which nobody has opened.
+    ///
+    /// # Errors
+    /// [`StorageError`] when it can't be read.
+    pub fn mark_at(place: &Path) -> Result<AppliedMark, StorageError> {
+        Ok(read_meta(&Db::open_read_only(place)?, &Meta::Applied)?.unwrap_or_default())
+    }
+
     /// Flushes, then copies the state database by hard links to `target`, which must not exist.
     pub fn checkpoint(&self, target: &Path) -> Result<AppliedMark, StorageError> {
-        self.db.load().checkpoint(target)?;
-        let copy = Db::open_read_only(target)?;
-        Ok(read_meta(&copy, &Meta::Applied)?.unwrap_or_default())
+        self.told_of_damage(self.db.load().checkpoint(target))?;
+        Self::mark_at(target)
     }
 
     /// Makes a received checkpoint the state database. `source` is moved away. A crash at any point leaves either the old or
@@ -286,6 +321,7 @@ impl Warehouse {
         let db = Db::open(&place, self.config.limits)?;
         let level = self.check_level(&db)?;
         self.check_cubes(&db)?;
+        self.check_identity(&db)?;
         point_to(&self.dir, &place)?;
         let old = self.db.swap(Arc::new(db));
         self.level.store(level.0, Ordering::Release);
@@ -298,7 +334,6 @@ impl Warehouse {
                 tracing::warn!(place = %old_place.display(), %error, "the replaced state could not be removed yet");
             }
         }
-        self.check_identity()?;
         self.load_register()?;
         self.notify_listeners(WarehouseEvent::EverythingChanged);
         Ok(())
@@ -316,12 +351,11 @@ impl Warehouse {
 
     /// Puts everything applied on disk, as before a stop, so that the next start has little to apply again.
     pub fn flush(&self) -> Result<(), StorageError> {
-        self.db.load().flush()
+        self.told_of_damage(self.db.load().flush())
     }
 
-    fn check_identity(&self) -> Result<(), StorageError> {
-        let db = self.db.load();
-        if let Some((tree, site)) = read_meta::<(String, SiteId)>(&db, &Meta::Identity)? {
+    fn check_identity(&self, db: &Db) -> Result<(), StorageError> {
+        if let Some((tree, site)) = read_meta::<(String, SiteId)>(db, &Meta::Identity)? {
             if site != self.config.site || tree != self.config.tree {
                 return Err(StorageError::OtherSite { place: self.dir.display().to_string(), found: site, configured: self.config.site });
             }

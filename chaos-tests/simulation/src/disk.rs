@@ -66,6 +66,17 @@ impl Disk {
         self.warehouse.apply(&mark, Some(&command))
     }
 
+    /// What a node would make of the next entry, of whose disk `damage` altered something.
+    ///
+    /// # Errors
+    /// [`StorageError`]: that node would stop.
+    pub fn apply_next_damaged(&self, damage: impl FnOnce(&Warehouse)) -> Result<Option<Outcome>, StorageError> {
+        let (warehouse, _) = open(self.site, self.newest())?;
+        damage(&warehouse);
+        let Some(entry) = self.log.get(self.applied) else { return Ok(None) };
+        warehouse.apply(&AppliedMark::default(), Some(&codec::decode(entry)?))
+    }
+
     /// What the warehouse reported since the last call.
     pub fn take_applied_events(&self) -> Vec<WarehouseEvent> {
         std::mem::take(&mut self.events.lock())

@@ -11,6 +11,7 @@
 mod clients;
 mod commit;
 mod crash;
+mod damaged_disk;
 mod describe;
 mod fault_injection;
 mod heal;

@@ -164,6 +164,10 @@ pub enum AlarmKind {
     MembersSetBack {
         leader: u64,
     },
+    /// Nodes of this site computed something else than this leader, and no majority says who is right. Heads wait for one.
+    NodesDisagree {
+        nodes: String,
+    },
     /// A child holds less of its own origin than this site, or another history of it: it was set back, or runs twice.
     ChildSetBack {
         child: u32,
@@ -205,6 +209,7 @@ impl AlarmKind {
             | Self::SiteBehindParent { .. }
             | Self::ChildSetBack { .. }
             | Self::MembersSetBack { .. }
+            | Self::NodesDisagree { .. }
             | Self::EpochsDiffer { .. }
             | Self::StreamUnreadable { .. } => Severity::Critical,
             Self::DiskLow { .. }
@@ -238,6 +243,7 @@ impl AlarmKind {
             | Self::MachineClockBehind { .. }
             | Self::FrameNotSent { .. }
             | Self::MembersSetBack { .. }
+            | Self::NodesDisagree { .. }
             | Self::RegisterRefused { .. } => AlarmSubject::ThisNode,
             Self::MemberSilent { node } | Self::MemberUnreachable { node, .. } | Self::NodeUnconfirmed { node } => {
                 AlarmSubject::Member { node: *node }
@@ -301,6 +307,7 @@ impl Reportable for AlarmKind {
             Self::SiteBehindParent { .. } => "site_behind_parent",
             Self::ChildSetBack { .. } => "child_set_back",
             Self::MembersSetBack { .. } => "members_set_back",
+            Self::NodesDisagree { .. } => "nodes_disagree",
             Self::EpochsDiffer { .. } => "epochs_differ",
             Self::StreamUnreadable { .. } => "stream_unreadable",
             Self::FrameNotSent { .. } => "frame_not_sent",
@@ -344,6 +351,7 @@ impl Reportable for AlarmKind {
                 vec![("origin", name(origin)), ("parent", name(parent)), ("held", name(held)), ("claimed", name(claimed))]
             }
             Self::MembersSetBack { leader } => vec![("leader", name(leader))],
+            Self::NodesDisagree { nodes } => vec![("nodes", name(nodes))],
             Self::ChildSetBack { child, origin, held, here } => {
                 vec![("child", name(child)), ("origin", name(origin)), ("held", name(held)), ("here", name(here))]
             }

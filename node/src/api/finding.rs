@@ -28,6 +28,10 @@ pub enum Finding {
     /// A node of the site no longer holds entries that it had acknowledged: its disk came back older. No leader builds on it any more.
     /// Ends when the node is removed.
     NodeTurnedBack { node: u64 },
+    /// The data on a node's disk are not those that a majority of the site computed. It has stopped. Ends when the node is removed.
+    NodeDiverged { node: u64, place: Reason },
+    /// A read found this node's disk damaged. Ends when an operator has examined the disk and taken the file `damage-found.json` away.
+    DamageFound { found_at: String, what: String },
     /// The rows on this node's disk did not agree with the digest or the cubes beside them. Ends with a proof that holds.
     ProofFailed { origin: u32, seq: u64, found_at: String, rows: u64, stored_rows: u64, cube_differences: u64 },
     /// Second histories, and rows that did not match their signed head, were refused and kept in the site's state.
@@ -56,14 +60,17 @@ pub enum Finding {
 impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
-            Self::OriginStopped { .. } | Self::SiteSetBack { .. } | Self::NodeTurnedBack { .. } | Self::ProofFailed { .. } => {
-                Severity::Critical
-            }
             Self::EvidenceKept { .. }
             | Self::RefusedBytesKept { .. }
             | Self::WatermarkAhead { .. }
             | Self::ChildStill { .. }
             | Self::TwoVoters { .. } => Severity::Warning,
+            Self::OriginStopped { .. }
+            | Self::SiteSetBack { .. }
+            | Self::NodeTurnedBack { .. }
+            | Self::NodeDiverged { .. }
+            | Self::DamageFound { .. }
+            | Self::ProofFailed { .. } => Severity::Critical,
         }
     }
 }
@@ -78,6 +85,8 @@ impl Reportable for Finding {
             Self::OriginStopped { .. } => "origin_stopped",
             Self::SiteSetBack { .. } => "site_set_back",
             Self::NodeTurnedBack { .. } => "node_turned_back",
+            Self::NodeDiverged { .. } => "node_diverged",
+            Self::DamageFound { .. } => "damage_found",
             Self::ProofFailed { .. } => "proof_failed",
             Self::EvidenceKept { .. } => "evidence_kept",
             Self::RefusedBytesKept { .. } => "refused_bytes_kept",
@@ -100,6 +109,8 @@ impl Reportable for Finding {
                 ("wanted_from", Argument::name(wanted_from)),
             ],
             Self::NodeTurnedBack { node } => vec![("node", Argument::name(node))],
+            Self::NodeDiverged { node, place } => vec![("node", Argument::name(node)), ("place", place.to_argument())],
+            Self::DamageFound { found_at, what } => vec![("found_at", Argument::name(found_at)), ("what", Argument::name(what))],
             Self::ProofFailed { origin, seq, found_at, rows, stored_rows, cube_differences } => vec![
                 ("origin", Argument::name(origin)),
                 ("seq", Argument::name(seq)),

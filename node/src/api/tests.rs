@@ -107,6 +107,8 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
     check([
         Finding::OriginStopped { origin: 3, seq: 9, reason: reason() },
         Finding::NodeTurnedBack { node: 2 },
+        Finding::NodeDiverged { node: 2, place: reason() },
+        Finding::DamageFound { found_at: "2019-04-01T00:00:00Z".into(), what: error.clone() },
         Finding::SiteSetBack { origin: 3, shown_by: reason(), shown_seq: 9, seq: 4, wanted_from: 3 },
         Finding::ProofFailed { origin: 3, seq: 9, found_at: "2019-04-01T00:00:00Z".into(), rows: 1, stored_rows: 2, cube_differences: 0 },
         finding,
@@ -148,6 +150,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         AlarmKind::ParentWentBack { origin: 3, parent: 1, before: text(), now: text() },
         AlarmKind::SiteBehindParent { origin: 3, parent: 1, held: text(), claimed: text() },
         AlarmKind::MembersSetBack { leader: 2 },
+        AlarmKind::NodesDisagree { nodes: "2, 3".into() },
         AlarmKind::ChildSetBack { origin: 3, child: 4, held: text(), here: text() },
         AlarmKind::EpochsDiffer { origin: 3, parent: 1, ours: text(), theirs: text() },
         AlarmKind::StreamUnreadable { origin: 3, error: error.clone() },

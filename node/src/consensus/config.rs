@@ -52,6 +52,8 @@ pub struct ConsensusLimits {
     pub received_bytes_max: u32,
     /// Entries of one AppendEntries in sum, but at least one entry.
     pub append_bytes_max: usize,
+    /// After every so many entries the nodes compare what heads do not cover. The same at all nodes of a site.
+    pub compared_entries: u64,
 }
 
 impl Default for ConsensusLimits {
@@ -72,6 +74,7 @@ impl Default for ConsensusLimits {
             calls_per_peer_max: 64,
             received_bytes_max: 128 * MIB,
             append_bytes_max: 4 << 20,
+            compared_entries: 1_000,
         }
     }
 }

@@ -62,7 +62,7 @@ impl Consensus {
         refusal
     }
 
-    fn log_id_at(&self, index: u64, applied: LogId) -> Option<LogId> {
+    pub(super) fn log_id_at(&self, index: u64, applied: LogId) -> Option<LogId> {
         if index == applied.index {
             return Some(applied);
         }

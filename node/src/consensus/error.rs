@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kho_storage::{
     codec::CodecError,
+    command_check::CommandFault,
     error::StorageError,
     ids::NodeId,
     level::{Level, LevelRange},
@@ -37,6 +38,8 @@ pub enum StartError {
     Log(#[from] LogDbError),
     #[error(transparent)]
     State(#[from] StorageError),
+    #[error("{0}")]
+    Diverged(String),
     #[error("the consensus could not be started: {0}")]
     Consensus(String),
 }
@@ -63,9 +66,14 @@ pub enum ProposeError {
         "the command exists from level {command} on and the site works at level {site}; see `kho upgrade status`, raise the level with `kho upgrade raise`"
     )]
     AboveLevel { command: Level, site: Level },
-    /// Nothing was changed: this node's leader could not read the command.
-    #[error("the leader can't read the command ({why}); upgrade the leader, see `kho upgrade status`")]
-    NotUnderstood { why: String },
+    /// Nothing was changed, and never will be: the leader lets nothing into the log that would stop who applies it.
+    #[error("the leader refused the command before it entered the site's log: {0}")]
+    Refused(CommandFault),
+    /// Nothing was changed. No majority of the voters computed what the head says.
+    #[error(
+        "no majority of the site's voters agrees on the head; nodes {differing:?} computed something else: run `kho verify` at each node of the site"
+    )]
+    Disputed { differing: Vec<NodeId> },
     /// It may or may not have been committed; a retry with the same request key is safe.
     #[error("whether the write was committed is unknown ({why}); send it again with the same request key")]
     Unknown { why: String },

@@ -5,11 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kho_storage::{command::DivergedPlace, warehouse::Warehouse};
 use tokio::sync::watch;
 
 use super::{
+    divergence::{self, OwnDivergence},
     log::LogTail,
-    peers::Peers,
+    peers::{PeerTarget, Peers},
     status::{self, Leadership},
     types::Raft,
 };
@@ -18,45 +20,74 @@ use super::{
 const READINESS_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Reports who leads, and why this node can't go on once that is so.
-pub(super) async fn watch_leadership(
-    raft: Raft,
-    log_tail: Arc<LogTail>,
-    peers: Arc<Peers>,
-    leadership_sender: watch::Sender<Leadership>,
-    failure_sender: watch::Sender<Option<String>>,
-) {
-    // All metrics change with every entry; those of the server only when a leader, a term or the members change.
-    let (mut all, mut server) = (raft.metrics(), raft.server_metrics());
-    let mut stalls = false;
-    loop {
-        server.mark_unchanged();
-        stalls = report_stall(stalls, log_tail.stalled_for(Instant::now()));
-        let (mut leadership, failure) = {
-            let metrics = all.borrow_and_update();
-            (status::leadership(&metrics), status::failure(&metrics))
-        };
-        // openraft waits for the disk too, and goes on calling itself the leader meanwhile.
-        leadership.ready &= !stalls && peers.leading().may_lead();
-        leadership_sender.send_if_modified(|sent| std::mem::replace(sent, leadership) != leadership);
-        if failure.is_some() {
-            failure_sender.send_replace(failure);
-            return;
-        }
-        let not_ready_yet = leadership.is_self && !leadership.ready;
-        let runs = tokio::select! {
-            changed = all.changed(), if not_ready_yet => changed.is_ok(),
-            changed = server.changed() => changed.is_ok(),
-            () = tokio::time::sleep(READINESS_POLL_INTERVAL) => true,
-            failed = log_tail.until_write_failed() => {
-                failure_sender.send_replace(Some(failed.to_string()));
-                return;
+pub(super) struct LeadershipWatch {
+    pub raft: Raft,
+    pub log_tail: Arc<LogTail>,
+    pub peers: Arc<Peers>,
+    pub warehouse: Arc<Warehouse>,
+    pub own_divergence: OwnDivergence,
+    pub leadership: watch::Sender<Leadership>,
+    pub failure: watch::Sender<Option<String>>,
+}
+
+impl LeadershipWatch {
+    /// Runs until this node can't go on.
+    pub async fn run(self) {
+        // All metrics change with every entry; those of the server only when a leader, a term or the members change.
+        let (mut all, mut server) = (self.raft.metrics(), self.raft.server_metrics());
+        let (mut stalls, mut ended) = (false, false);
+        loop {
+            server.mark_unchanged();
+            stalls = report_stall(stalls, self.log_tail.stalled_for(Instant::now()));
+            let (mut leadership, failure) = {
+                let metrics = all.borrow_and_update();
+                (status::leadership(&metrics), status::failure(&metrics))
+            };
+            let noted = self.noted_divergence();
+            if let Some(place) = self.own_divergence.place().or(noted) {
+                self.peers.leading().keep_silent();
+                self.leadership.send_replace(Leadership::default());
+                if noted.is_none() {
+                    divergence::report_to_leader(&self.peers, self.other_leader(), place).await;
+                }
+                let why = divergence::told(self.peers.local().node, place);
+                tracing::error!("{why}");
+                return drop(self.failure.send_replace(Some(why)));
             }
-        };
-        if !runs {
-            // openraft has ended and said why.
-            failure_sender.send_replace(status::failure(&raft.metrics().borrow()));
-            return;
+            if failure.is_some() || ended {
+                // When openraft has ended it said why.
+                return drop(self.failure.send_replace(failure));
+            }
+            // openraft waits for the disk too, and goes on calling itself the leader meanwhile.
+            leadership.ready &= !stalls && self.peers.leading().may_lead();
+            self.leadership.send_if_modified(|sent| std::mem::replace(sent, leadership) != leadership);
+            let not_ready_yet = leadership.is_self && !leadership.ready;
+            let runs = tokio::select! {
+                changed = all.changed(), if not_ready_yet => changed.is_ok(),
+                changed = server.changed() => changed.is_ok(),
+                () = tokio::time::sleep(READINESS_POLL_INTERVAL) => true,
+                failed = self.log_tail.until_write_failed() => {
+                    // Nothing is sent to the followers any more either, so that they elect one that can write.
+                    self.leadership.send_replace(Leadership::default());
+                    return drop(self.failure.send_replace(Some(failed.to_string())));
+                }
+            };
+            ended = !runs;
         }
+    }
+
+    /// What the site has noted of this node. A disk that can't be read says so elsewhere.
+    fn noted_divergence(&self) -> Option<DivergedPlace> {
+        let local = self.peers.local();
+        self.warehouse.divergence_of(local.node, local.disk.0).ok().flatten()
+    }
+
+    /// The leader as this node knew it last, unless that is this node.
+    fn other_leader(&self) -> Option<PeerTarget> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let leader = metrics.current_leader.filter(|leader| *leader != metrics.id)?;
+        metrics.membership_config.nodes().find(|(id, _)| **id == leader).map(|(id, record)| PeerTarget::of_member(*id, record))
     }
 }
 

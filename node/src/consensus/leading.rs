@@ -15,12 +15,21 @@ use super::types::RaftMetrics;
 pub struct LeadingPermission {
     may_lead: AtomicBool,
     hands_over: AtomicBool,
+    /// A majority computed something else than this node; for good.
+    diverged: AtomicBool,
+    /// This node sends its followers nothing more; for good.
+    silent: AtomicBool,
 }
 
 impl Default for LeadingPermission {
     /// A node may lead until somebody says otherwise.
     fn default() -> Self {
-        Self { may_lead: AtomicBool::new(true), hands_over: AtomicBool::new(false) }
+        Self {
+            may_lead: AtomicBool::new(true),
+            hands_over: AtomicBool::new(false),
+            diverged: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+        }
     }
 }
 
@@ -31,17 +40,37 @@ impl LeadingPermission {
     }
 
     pub fn may_lead(&self) -> bool {
+        self.is_permitted() && !self.has_diverged()
+    }
+
+    /// Whether nobody took the permission; a node that diverged does not lead all the same.
+    pub fn is_permitted(&self) -> bool {
         self.may_lead.load(Ordering::Relaxed)
+    }
+
+    /// Takes the right to lead for good: a majority computed something else than this node. Whether that is new.
+    pub fn set_diverged(&self) -> bool {
+        !self.diverged.swap(true, Ordering::Relaxed)
+    }
+
+    pub fn has_diverged(&self) -> bool {
+        self.diverged.load(Ordering::Relaxed)
+    }
+
+    /// Has this node send its followers nothing more, so that they elect another leader.
+    pub fn keep_silent(&self) {
+        self.silent.store(true, Ordering::Relaxed);
     }
 
     /// Whether this node sends its followers nothing more, so that they elect another leader.
     pub fn hands_over(&self) -> bool {
-        self.hands_over.load(Ordering::Relaxed)
+        self.hands_over.load(Ordering::Relaxed) || self.silent.load(Ordering::Relaxed)
     }
 
     /// Decides anew whether this node keeps silent.
     pub fn decide(&self, metrics: &RaftMetrics) {
-        self.hands_over.store(!self.may_lead() && is_replaceable(metrics), Ordering::Relaxed);
+        // A leader that diverged has still to tell so in its log.
+        self.hands_over.store(!self.is_permitted() && is_replaceable(metrics), Ordering::Relaxed);
     }
 }
 
@@ -82,5 +111,17 @@ mod tests {
         assert!(!silent(&permission, 8, 9), "only a learner holds all, and nobody could be elected");
         permission.set(true);
         assert!(!silent(&permission, 9, 9));
+    }
+
+    #[test]
+    fn a_leader_that_diverged_leads_no_more_and_keeps_silent_once_it_has_told_so() {
+        let permission = LeadingPermission::default();
+        assert!(permission.set_diverged() && !permission.set_diverged(), "for good");
+        assert!(!permission.may_lead() && permission.is_permitted());
+        permission.set(true);
+        assert!(!permission.may_lead(), "no register gives it back");
+        assert!(!permission.hands_over(), "it has still to tell its followers");
+        permission.keep_silent();
+        assert!(permission.hands_over());
     }
 }

@@ -98,7 +98,7 @@ impl Consensus {
         }
         let command = Command::RaiseLevel { to };
         let bytes = CommandBytes::encode(&command).map_err(|e| MembersError::Fatal { why: e.to_string() })?;
-        match self.write(bytes, command.level()).await {
+        match self.write(&command, bytes).await {
             AtLeader::Outcome(Outcome::LevelStands { level }) if level >= to => Ok(()),
             AtLeader::Outcome(other) => Err(MembersError::Fatal { why: format!("raising the level came to {other:?}") }.into()),
             AtLeader::NotLeader(_) => Err(NotDone::NotLeader),

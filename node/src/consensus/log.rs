@@ -26,6 +26,6 @@ mod writer;
 pub(super) use idle_flush::IdleFlush;
 pub(super) use install_gate::InstallGate;
 pub(super) use latency_estimate::{LatencyEstimate, SMALL_BYTES_MAX};
-pub(super) use store::LogStore;
+pub(super) use store::{LogStore, PersistedPosition};
 pub(super) use tail::{LogTail, LogWriteFailed};
 pub(super) use writer::StallInjector;

@@ -16,7 +16,7 @@ use super::{
     config::ConsensusLimits,
     log::IdleFlush,
     snapshot::SnapshotStore,
-    state_machine::position_of,
+    state_position::position_of,
     types::{Raft, RaftMetrics},
 };
 

@@ -5,15 +5,21 @@ use std::time::{Duration, Instant};
 use kho_storage::{
     codec,
     command::{Command, Outcome},
+    command_check::CommandFault,
     ids::NodeId,
-    level::Level,
+    stream::SignedHead,
 };
-use openraft::error::{ClientWriteError, RaftError};
+use openraft::{
+    ServerState,
+    error::{ClientWriteError, RaftError},
+};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
     Consensus, ProposeError,
+    agreement::NotAgreed,
+    command_gate::{may_enter_log, read_proposed},
     error::{PeerError, PeerRefusal},
     peers::{
         PeerTarget,
@@ -57,13 +63,14 @@ impl Consensus {
     /// [`ProposeError`]; all but `Unknown` and `Fatal` mean that nothing was changed.
     pub async fn propose(&self, command: &Command) -> Result<Outcome, ProposeError> {
         let bytes = encoded(command)?;
+        may_enter_log(command, self.node()).map_err(ProposeError::Refused)?;
         let _room = self.room_for(bytes.as_bytes().len())?;
         let repeatable = matches!(command, Command::Write { .. });
         let (deadline, leader_deadline) = (Instant::now() + self.limits.propose_timeout, Instant::now() + self.limits.leader_timeout);
         let mut unknown = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let attempt = timeout(left, self.attempt(&bytes, command.level())).await;
+            let attempt = timeout(left, self.attempt(command, &bytes)).await;
             match attempt.unwrap_or_else(|_| Attempt::Failed(no_reply(self.limits.propose_timeout))) {
                 Attempt::Outcome(outcome) => return Ok(outcome),
                 Attempt::Failed(error @ ProposeError::Unknown { .. }) if repeatable && Instant::now() < deadline => unknown = Some(error),
@@ -88,8 +95,9 @@ impl Consensus {
     /// [`ProposeError`]; `NoLeader` when this node does not lead.
     pub async fn propose_as_leader(&self, command: &Command) -> Result<Outcome, ProposeError> {
         let bytes = encoded(command)?;
+        may_enter_log(command, self.node()).map_err(ProposeError::Refused)?;
         let _room = self.room_for(bytes.as_bytes().len())?;
-        match timeout(self.limits.propose_timeout, self.write(bytes, command.level())).await {
+        match timeout(self.limits.propose_timeout, self.write(command, bytes)).await {
             Ok(AtLeader::Outcome(outcome)) => Ok(outcome),
             Ok(AtLeader::NotLeader(_)) => Err(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS }),
             Ok(AtLeader::Failed(error)) => Err(error),
@@ -105,11 +113,11 @@ impl Consensus {
         Ok([bytes, self.proposed_commands.try_acquire().map_err(busy)?])
     }
 
-    async fn attempt(&self, bytes: &CommandBytes, level: Level) -> Attempt {
+    async fn attempt(&self, command: &Command, bytes: &CommandBytes) -> Attempt {
         let leadership = *self.leadership.borrow();
         match leadership.leader {
             None => Attempt::Undelivered(None),
-            Some(leader) if leader == self.node() => match self.write(bytes.clone(), level).await {
+            Some(leader) if leader == self.node() => match self.write(command, bytes.clone()).await {
                 AtLeader::Outcome(outcome) => Attempt::Outcome(outcome),
                 AtLeader::NotLeader(_) => Attempt::Undelivered(None),
                 AtLeader::Failed(error) => Attempt::Failed(error),
@@ -134,27 +142,36 @@ impl Consensus {
         self.election_timer.heartbeat_age(Instant::now()) < HEARTBEAT_AGE_MAX
     }
 
-    /// A peer's command: taken if this node leads and has room.
-    pub(super) async fn write_for_peer(&self, bytes: CommandBytes) -> AtLeader {
+    /// A peer's command: taken if this node leads, has room, and the command may enter the log.
+    pub(super) async fn write_for_peer(&self, peer: NodeId, bytes: CommandBytes) -> AtLeader {
         let _room = match self.room_for(bytes.as_bytes().len()) {
             Ok(room) => room,
             Err(busy) => return AtLeader::Failed(busy),
         };
-        match bytes.decode() {
-            Ok(command) => self.write(bytes, command.level()).await,
-            Err(error) => AtLeader::Failed(ProposeError::NotUnderstood { why: error.to_string() }),
+        match read_proposed(bytes.clone(), peer).await {
+            Ok(command) => self.write(&command, bytes).await,
+            Err(fault) => {
+                tracing::warn!(node = %peer, %fault, "what a node proposed was refused before it entered the log");
+                AtLeader::Failed(ProposeError::Refused(fault))
+            }
         }
     }
 
-    /// Appends a command that exists from `level` on, if this node leads. BEFORE the append: what stands in the log is applied everywhere.
-    pub(super) async fn write(&self, bytes: CommandBytes, level: Level) -> AtLeader {
-        if !self.peers.leading().may_lead() {
+    /// Appends a command whose form and proposer were checked by [`may_enter_log`], if the site has come to its level.
+    pub(super) async fn write(&self, command: &Command, bytes: CommandBytes) -> AtLeader {
+        // After a failed write nothing is written any more: this leader can't hold what it appends.
+        if !self.peers.leading().may_lead() || self.log_tail.check().is_err() {
             return AtLeader::NotLeader(None);
         }
         // A level only rises: one that was read too early refuses what the next attempt takes.
         let site = self.warehouse.level();
-        if level > site {
-            return AtLeader::Failed(ProposeError::AboveLevel { command: level, site });
+        if command.level() > site {
+            return AtLeader::Failed(ProposeError::AboveLevel { command: command.level(), site });
+        }
+        if let Command::CommitHead { signed } = command
+            && let Err(refused) = self.head_agreed(signed).await
+        {
+            return refused;
         }
         match self.raft.client_write(bytes).await {
             Ok(response) => match response.data.0 {
@@ -167,6 +184,38 @@ impl Consensus {
             }
             // The node stops; what it had appended may still be committed by the others.
             Err(RaftError::Fatal(fatal)) => AtLeader::Failed(ProposeError::Unknown { why: format!("this node stopped: {fatal}") }),
+        }
+    }
+
+    /// Has a majority agree on a head.
+    async fn head_agreed(&self, signed: &SignedHead) -> Result<(), AtLeader> {
+        let (state, leader) = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow();
+            (metrics.state, metrics.current_leader)
+        };
+        if state != ServerState::Leader {
+            return Err(AtLeader::NotLeader(leader.map(NodeId)));
+        }
+        self.agree_on_head(&signed.head).await.map_err(|why| match why {
+            NotAgreed::HeadDiffers => AtLeader::Failed(ProposeError::Refused(CommandFault::HeadDiffers)),
+            NotAgreed::NotLeader(leader) => AtLeader::NotLeader(leader),
+            // The others have not come so far yet.
+            NotAgreed::Open { differing } if differing.is_empty() => AtLeader::Failed(ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS }),
+            NotAgreed::Open { differing } => AtLeader::Failed(ProposeError::Disputed { differing }),
+            NotAgreed::Storage(error) => AtLeader::Failed(ProposeError::Fatal { why: error.to_string() }),
+        })
+    }
+
+    /// For tests alone: has the leader take bytes as a damaged node would propose them.
+    #[doc(hidden)]
+    pub async fn propose_unchecked(&self, bytes: Vec<u8>) -> Result<Outcome, ProposeError> {
+        let leader = self.leadership.borrow().leader.and_then(|leader| self.member(leader));
+        let Some(target) = leader else { return Err(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS }) };
+        match self.pass_on(&target, &CommandBytes::from_wire(bytes)).await {
+            Attempt::Outcome(outcome) => Ok(outcome),
+            Attempt::Undelivered(_) => Err(ProposeError::NoLeader { retry_after_ms: LEADERLESS_RETRY_MS }),
+            Attempt::Failed(error) => Err(error),
         }
     }
 

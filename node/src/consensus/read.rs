@@ -78,6 +78,10 @@ impl Consensus {
 
     /// The position up to which a read has to see everything, confirmed by a majority. On the leader only.
     pub(super) async fn confirm_here(&self) -> Result<Option<LogId>, NotConfirmed> {
+        // What it would be read from is damaged, or what it holds does not count any more.
+        if self.peers.leading().has_diverged() || self.log_tail.check().is_err() {
+            return Err(NotConfirmed::NotLeader(None));
+        }
         match self.raft.get_read_log_id().await {
             Ok((position, _)) => Ok(position),
             Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(forward))) => Err(NotConfirmed::NotLeader(forward.leader_id)),

@@ -135,7 +135,8 @@ impl Consensus {
                 codec::encode(&())
             }
             Subject::Confirm => codec::encode(&self.confirm_reply(codec::decode(&body).map_err(malformed)?)),
-            Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(body)).await),
+            Subject::Propose => codec::encode(&self.write_for_peer(peer, CommandBytes::from_wire(body)).await),
+            Subject::Compare => codec::encode(&self.computed_here(&codec::decode(&body).map_err(malformed)?).await),
             Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),
             Subject::ReadIndex => match self.confirm_here().await {
                 Ok(position) => codec::encode(&position),

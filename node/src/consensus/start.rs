@@ -21,17 +21,20 @@ use super::{
     config::{self, ConsensusConfig, rank_of},
     confirm::watch_own_membership,
     disk_mark::{self, OwnDirectory},
+    divergence::{self, OwnDivergence},
     election::{ElectionTimer, Elections, draw},
     error::StartError,
     founding::Founding,
-    leadership_watch::watch_leadership,
-    log::{InstallGate, LogStore},
+    leadership_watch::LeadershipWatch,
+    log::{InstallGate, LogStore, PersistedPosition},
     log_keeper::LogKeeper,
     network::Network,
     peers::{LocalNode, Peers},
     snapshot::{SnapshotReceiver, SnapshotStore},
-    state_machine::{StateMachine, position_of},
+    state_machine::StateMachine,
+    state_position::position_of,
     status::Leadership,
+    summaries::{Summaries, compare_states},
     turned_back::{TurnedBack, note_reports},
     types::{Raft, StoreError, Vote},
 };
@@ -60,11 +63,16 @@ impl Consensus {
         let election_timer = Arc::new(ElectionTimer::new(parts.rank, Instant::now(), draw));
         let mut log = parts.store;
         let (log_tail, log_stall_injector) = (log.tail(), log.stall_injector());
-        let mut state =
-            StateMachine::new(Arc::clone(&warehouse), Arc::clone(&parts.snapshot_store), parts.gate.clone(), Arc::clone(&log_tail));
-        // A level that this build does not support has a message of its own.
-        let named = |error| warehouse.level_fault().map_or(error, StartError::State);
-        apply_committed(&mut log, &mut state).await.map_err(named)?;
+        let (summaries, own_divergence) = (Summaries::every(config.limits.compared_entries), OwnDivergence::default());
+        let mut state = StateMachine::new(
+            Arc::clone(&warehouse),
+            Arc::clone(&parts.snapshot_store),
+            parts.gate.clone(),
+            Arc::clone(&log_tail),
+            Arc::clone(&summaries),
+            own_divergence.clone(),
+        );
+        apply_committed(&mut log, &mut state).await?;
         step_down_on_restart(&mut log, config.node).await?;
 
         let (turned_back, reports) = TurnedBack::of(Arc::clone(&warehouse));
@@ -94,19 +102,27 @@ impl Consensus {
         let stopping = CancellationToken::new();
         let tasks = TaskWatch::new(stopping.clone());
         tasks.spawn("keeps the log short", keeper.run(stopping.clone()));
-        let leadership_watch = watch_leadership(raft.clone(), Arc::clone(&log_tail), Arc::clone(&peers), leadership_sender, failure_sender);
-        tasks.spawn_until_stop("watches the leadership", leadership_watch);
+        let leadership_watch = LeadershipWatch {
+            raft: raft.clone(),
+            log_tail: Arc::clone(&log_tail),
+            peers: Arc::clone(&peers),
+            warehouse: Arc::clone(&warehouse),
+            own_divergence: own_divergence.clone(),
+            leadership: leadership_sender,
+            failure: failure_sender,
+        };
+        tasks.spawn_until_stop("watches the leadership", leadership_watch.run());
         tasks.spawn_until_stop("elections", elections.run());
         let own_membership = watch_own_membership(raft.clone(), Arc::clone(&peers), Arc::clone(&election_timer));
         tasks.spawn_until_stop("watches its own membership", own_membership);
         tasks.spawn_until_stop("announces its addresses", announce_addresses(raft.clone(), Arc::clone(&peers)));
         tasks.spawn_until_stop("notes nodes that were turned back", note_reports(raft.clone(), turned_back.clone(), reports));
-        Ok(Arc::new(Self {
+        let consensus = Arc::new(Self {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
                 snapshot_store: parts.snapshot_store,
                 gate: parts.gate,
-                one_at_a_time: tokio::sync::Mutex::new(()),
+                one_at_a_time: Arc::default(),
             },
             raft,
             peers,
@@ -115,6 +131,10 @@ impl Consensus {
             log_stall_injector,
             turned_back,
             contradicted: parking_lot::Mutex::new(None),
+            agreed_heads: parking_lot::Mutex::default(),
+            disputes: parking_lot::Mutex::default(),
+            summaries: Arc::clone(&summaries),
+            own_divergence,
             log: parts_log,
             warehouse,
             proposed_bytes: Semaphore::new(config.limits.proposed_bytes_max as usize),
@@ -127,7 +147,9 @@ impl Consensus {
             failed,
             stopping,
             tasks,
-        }))
+        });
+        consensus.tasks.spawn_until_stop("compares states", compare_states(Arc::downgrade(&consensus), summaries));
+        Ok(consensus)
     }
 }
 
@@ -142,7 +164,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn open(config: &ConsensusConfig, warehouse: &Warehouse) -> Result<Self, StartError> {
+    fn open(config: &ConsensusConfig, warehouse: &Arc<Warehouse>) -> Result<Self, StartError> {
         let failed = |e: std::io::Error| StartError::Directory { path: config.dir.display().to_string(), reason: e.to_string() };
         let mark = warehouse.applied()?.unwrap_or_default();
         let (applied, membership) =
@@ -151,19 +173,35 @@ impl Parts {
             StartError::NeverStarted { path } if applied.is_some() => StartError::PartLost { path, found: "the state", missing: "its log" },
             other => other,
         })?;
+        if let Some(place) = warehouse.divergence_of(config.node, own.disk.0)? {
+            return Err(StartError::Diverged(divergence::told(config.node, place)));
+        }
         let log = Arc::new(LogDb::open(&own.log_dir)?);
         check_log_fits(&config.dir, &log, applied.map(|id| id.index))?;
         let voters: Vec<NodeId> = membership.voter_ids().map(NodeId).collect();
         let gate = InstallGate::open();
         Ok(Self {
             own,
-            store: LogStore::start(config.node, Arc::clone(&log), gate.clone(), config.limits.append_bytes_max).map_err(failed)?,
+            store: LogStore::start(
+                config.node,
+                Arc::clone(&log),
+                gate.clone(),
+                persisted_position(warehouse),
+                config.limits.append_bytes_max,
+            )
+            .map_err(failed)?,
             log,
             gate,
             snapshot_store: Arc::new(SnapshotStore::open(&config.dir.join("snapshots")).map_err(failed)?),
             rank: config.rank.unwrap_or_else(|| rank_of(config.node, &voters)),
         })
     }
+}
+
+/// A state that can't be read has nothing; whoever applies next meets the same fault.
+fn persisted_position(warehouse: &Arc<Warehouse>) -> PersistedPosition {
+    let warehouse = Arc::clone(warehouse);
+    Arc::new(move || position_of(&warehouse.persisted_applied().ok()??).ok()?.0.map(|id| id.index))
 }
 
 /// The log must go on where the state ends, or the disk lost one of them.

@@ -7,16 +7,19 @@ use std::sync::Arc;
 
 use kho_storage::{
     codec::{self, Blob, CodecError},
-    command::Command,
+    command::{Command, DivergedPlace},
     error::StorageError,
     warehouse::{AppliedMark, Warehouse},
 };
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, storage::RaftStateMachine};
 
 use super::{
+    divergence::OwnDivergence,
     log::{InstallGate, LatencyEstimate, LogTail, SMALL_BYTES_MAX},
     snapshot::SnapshotStore,
     snapshot_dir::{SnapshotDir, link_copy, state_in},
+    state_position::{OtherState, Position, check_state, position_of},
+    summaries::Summaries,
     types::{
         Entry, EntryResponse, LogId, Membership, SiteRaft, Snapshot, SnapshotMeta, StoreError, StoreIoError, StoredMembership,
         command_bytes,
@@ -30,6 +33,8 @@ pub(super) struct StateMachine {
     snapshot_store: Arc<SnapshotStore>,
     gate: InstallGate,
     tail: Arc<LogTail>,
+    summaries: Arc<Summaries>,
+    own_divergence: OwnDivergence,
     /// Of applying entries.
     latency: Arc<LatencyEstimate>,
 }
@@ -43,28 +48,24 @@ enum StateFault {
     Record(#[from] CodecError),
     #[error("a log snapshot could not be written: {0}; check the disk and its free space")]
     Snapshot(#[from] std::io::Error),
-    #[error("a received log snapshot holds the state at {held:?} instead of {announced:?}; its sender is at fault, see the leader's log")]
-    OtherState { held: Option<LogId>, announced: Option<LogId> },
+    #[error(transparent)]
+    OtherState(#[from] OtherState),
+    #[error("a log snapshot up to {held:?} would replace the state at {applied:?}, which is further on")]
+    Backwards { held: Option<LogId>, applied: Option<LogId> },
     #[error("the state's task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
 
-/// How far the log is applied, and the members at that point.
-pub(super) type Position = (Option<LogId>, StoredMembership);
-
-/// Reads a mark that this file wrote. An empty one stands for "nothing yet".
-///
-/// # Errors
-/// [`CodecError`]; the disk's fault.
-pub(super) fn position_of(mark: &AppliedMark) -> Result<Position, CodecError> {
-    let applied = if mark.applied.is_empty() { None } else { codec::decode(&mark.applied)? };
-    let membership = if mark.membership.is_empty() { StoredMembership::default() } else { codec::decode(&mark.membership)? };
-    Ok((applied, membership))
-}
-
 impl StateMachine {
-    pub fn new(warehouse: Arc<Warehouse>, snapshot_store: Arc<SnapshotStore>, gate: InstallGate, tail: Arc<LogTail>) -> Self {
-        Self { warehouse, snapshot_store, gate, tail, latency: Arc::new(LatencyEstimate::unknown()) }
+    pub fn new(
+        warehouse: Arc<Warehouse>,
+        snapshot_store: Arc<SnapshotStore>,
+        gate: InstallGate,
+        tail: Arc<LogTail>,
+        summaries: Arc<Summaries>,
+        own_divergence: OwnDivergence,
+    ) -> Self {
+        Self { warehouse, snapshot_store, gate, tail, summaries, own_divergence, latency: Arc::new(LatencyEstimate::unknown()) }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -108,9 +109,29 @@ impl StateMachine {
                 }
             };
             let mark = AppliedMark { applied: Blob(codec::encode(&Some(log_id))?), membership: membership.clone() };
-            outcomes.push(EntryResponse(self.warehouse.apply(&mark, command.as_ref())?));
+            let outcome = self.warehouse.apply(&mark, command.as_ref()).inspect_err(|error| self.note_divergence(error))?;
+            outcomes.push(EntryResponse(outcome));
+            self.summarise_at(log_id);
         }
         Ok(outcomes)
+    }
+
+    /// Remembers, before the node stops, that its rows are not those of its site.
+    fn note_divergence(&self, error: &StorageError) {
+        if let StorageError::Diverged { origin, seq, .. } = error {
+            self.own_divergence.note(DivergedPlace::Stream { origin: *origin, seq: *seq });
+        }
+    }
+
+    /// Makes the summary that is due after this entry. A disk that can't be read makes none; it is reported where it was read.
+    fn summarise_at(&self, position: LogId) {
+        let Some(round) = self.summaries.round_at(position.index) else { return };
+        match self.warehouse.summary(round) {
+            Ok(summary) => self.summaries.note(position, summary),
+            Err(error) => {
+                tracing::error!(%error, %position, "the state could not be summarised; the other nodes compare theirs without it");
+            }
+        }
     }
 
     fn make_snapshot(&self) -> Result<Snapshot, StateFault> {
@@ -129,11 +150,13 @@ impl StateMachine {
         let (kept, taken) = (self.snapshot_store.fresh(), self.snapshot_store.fresh());
         link_copy(&received.state(), &state_in(&kept))?;
         link_copy(&received.state(), &taken)?;
-        self.warehouse.replace_with(&taken)?;
-        let (held, announced) = (self.position()?.0, meta.last_log_id);
-        if held != announced {
-            return Err(StateFault::OtherState { held, announced });
+        // BEFORE anything is replaced: the state that stands is given up for no other than was announced, and for none behind it.
+        check_state(&taken, meta)?;
+        let (held, applied) = (meta.last_log_id, self.position()?.0);
+        if held < applied {
+            return Err(StateFault::Backwards { held, applied });
         }
+        self.warehouse.replace_with(&taken)?;
         self.snapshot_store.put(&kept, meta)?;
         Ok(())
     }
@@ -197,7 +220,8 @@ impl RaftStateMachine<SiteRaft> for StateMachine {
     {
         let entries: Vec<_> = entries.into_iter().collect();
         self.tail.until_written(entries.last().map(|entry| entry.log_id)).await.map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
-        let small = entries.iter().map(command_bytes).sum::<usize>() <= SMALL_BYTES_MAX;
+        let makes_summary = entries.iter().any(|entry| self.summaries.round_at(entry.log_id.index).is_some());
+        let small = !makes_summary && entries.iter().map(command_bytes).sum::<usize>() <= SMALL_BYTES_MAX;
         if !small || !self.latency.is_quick() {
             return self.blocking(StoreIoError::write_state_machine, move |this| this.apply_all(decode_all(entries), small)).await;
         }

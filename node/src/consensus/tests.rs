@@ -11,14 +11,21 @@ use kho_storage::{
     signature::{SignatureAlgorithm, SigningKey},
     warehouse::{Warehouse, WarehouseConfig},
 };
-use openraft::testing::{StoreBuilder, Suite};
+use openraft::{
+    EntryPayload, RaftSnapshotBuilder as _,
+    storage::RaftStateMachine as _,
+    testing::{StoreBuilder, Suite},
+};
 use tempfile::TempDir;
 
 use super::{
+    divergence::OwnDivergence,
     log::{InstallGate, LogStore, LogTail},
     snapshot::SnapshotStore,
     state_machine::StateMachine,
-    types::{SiteRaft, StoreError},
+    state_position::check_state,
+    summaries::Summaries,
+    types::{Entry, LogId, Membership, SiteRaft, SnapshotMeta, StoreError, StoredMembership},
 };
 
 /// A warehouse of a site that has no register yet.
@@ -43,10 +50,36 @@ impl StoreBuilder<SiteRaft, LogStore, StateMachine, TempDir> for OnDisk {
         let gate = InstallGate::open();
         let snapshot_store = Arc::new(SnapshotStore::open(&dir.path().join("snapshots")).expect("empty"));
         let warehouse = empty_warehouse(&dir.path().join("state"), DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 4 << 20 });
-        let store = LogStore::start(NodeId(0), log, gate.clone(), 4 << 20).expect("a thread");
+        let store = LogStore::start(NodeId(0), log, gate.clone(), Arc::new(|| None), 4 << 20).expect("a thread");
         // The suite applies entries that it never appended.
         let all_on_disk = Arc::new(LogTail::after(u64::MAX));
-        Ok((dir, store, StateMachine::new(warehouse, snapshot_store, gate, all_on_disk)))
+        let state_machine =
+            StateMachine::new(warehouse, snapshot_store, gate, all_on_disk, Summaries::every(1_000), OwnDivergence::default());
+        Ok((dir, store, state_machine))
+    }
+}
+
+#[tokio::test]
+async fn promise_1_a_log_snapshot_that_holds_another_state_than_announced_replaces_nothing() {
+    let (_dir, _log, mut state) = OnDisk.build().await.expect("opens");
+    let log_id = |index| LogId::new(openraft::CommittedLeaderId::new(1, 1), index);
+    let blanks = |range: std::ops::RangeInclusive<u64>| {
+        range.map(|index| Entry { log_id: log_id(index), payload: EntryPayload::Blank }).collect::<Vec<_>>()
+    };
+    state.apply(blanks(1..=5)).await.expect("a good disk");
+    let taken = state.build_snapshot().await.expect("a good disk");
+    state.apply(blanks(6..=9)).await.expect("a good disk");
+    let members = StoredMembership::new(Some(log_id(2)), Membership::new(vec![[7].into()], None));
+    let announced = [
+        SnapshotMeta { last_log_id: Some(log_id(12)), ..taken.meta.clone() },
+        SnapshotMeta { last_membership: members, ..taken.meta.clone() },
+        // What it announces is true, but what stands is further on.
+        taken.meta.clone(),
+    ];
+    for meta in announced {
+        assert!(check_state(&taken.snapshot.state(), &meta).is_ok() == (meta == taken.meta), "{meta:?}");
+        assert!(state.install_snapshot(&meta, taken.snapshot.clone()).await.is_err(), "{meta:?}");
+        assert_eq!(state.applied_state().await.expect("a good disk").0, Some(log_id(9)), "nothing was replaced");
     }
 }
 

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use kho_storage::{
-    command::{Command, ShownBy},
+    command::{Command, DivergedPlace, ShownBy},
     error::StorageError,
     ids::{NodeId, SiteTime},
     stream::SignedHead,
@@ -41,6 +41,8 @@ pub(super) enum Report {
     TurnedBack(NodeId, DiskId),
     /// The member holds what this log contradicts, with the newest heads of the site's own.
     Further(NodeId, Vec<SignedHead>),
+    /// The member computed something else than a majority.
+    Diverged(NodeId, DiskId, DivergedPlace),
 }
 
 impl TurnedBack {
@@ -66,6 +68,13 @@ impl TurnedBack {
         }
     }
 
+    /// Reports a node that computed something else than a majority, to be noted.
+    pub fn note_diverged(&self, target: &PeerTarget, place: DivergedPlace) {
+        if let Some(disk) = target.disk {
+            let _ = self.reports.try_send(Report::Diverged(target.node, disk, place));
+        }
+    }
+
     /// Reports that a member holds more than this log, to be noted.
     pub fn note_further(&self, target: &PeerTarget, heads: &[SignedHead]) {
         let _ = self.reports.try_send(Report::Further(target.node, heads.to_vec()));
@@ -76,6 +85,10 @@ impl TurnedBack {
         match report {
             Report::TurnedBack(node, disk) if self.knows(node, disk) => Ok(vec![]),
             Report::TurnedBack(node, disk) => Ok(vec![Command::NoteTurnedBack { site_time, node, disk: disk.0 }]),
+            Report::Diverged(node, disk, place) => Ok(match self.warehouse.divergence_of(node, disk.0)? {
+                Some(_) => vec![],
+                None => vec![Command::NoteDiverged { site_time, node, disk: disk.0, place }],
+            }),
             Report::Further(node, heads) => {
                 let mut commands = Vec::new();
                 for signed in heads {

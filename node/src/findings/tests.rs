@@ -1,7 +1,7 @@
 //! What stands in the data is in status, after a restart too.
 
 use kho_storage::{
-    command::{Command, Outcome, ShownBy},
+    command::{Command, DivergedPlace, Outcome, ShownBy},
     ids::{Hash32, OriginId, SiteId, StreamSeq},
     stream::Head,
     warehouse::OriginProof,
@@ -110,6 +110,20 @@ fn promise_9_a_watermark_of_the_future_is_in_status_until_that_time_has_come() {
     // An operator says which time it is.
     assert_eq!(apply(world.warehouse(CENTRE), &Command::ConfirmTime { site_time: ago(10) }), Outcome::Recorded);
     assert_eq!(at(&world, ago(10)), []);
+}
+
+#[test]
+fn promise_5_a_node_that_diverged_is_in_status_after_a_restart_until_it_is_removed() {
+    let mut world = world();
+    let data = tempfile::tempdir().expect("a directory");
+    let place = DivergedPlace::Stream { origin: OriginId(UNPROVED), seq: StreamSeq(1) };
+    for (node, disk) in [(2, 22), (9, 99)] {
+        apply(world.warehouse(UNPROVED), &Command::NoteDiverged { site_time: NOW, node: NodeId(node), disk, place });
+    }
+    world.restart(UNPROVED);
+    let found = standing_at(&world, UNPROVED, data.path());
+    assert_eq!(found, [Finding::NodeDiverged { node: 2, place: reasons::diverged_place(place) }], "node 9 is no member any more");
+    assert_eq!(found[0].severity(), crate::api::Severity::Critical, "so no node of the site reads healthy");
 }
 
 /// A site that was set back, and a node of it that was.

@@ -5,7 +5,7 @@
 //! (tests `every_refusal_and_every_order_has_its_text_in_every_language`, `every_code_of_a_refusal_has_its_status`).
 
 use kho_messages::{Ordinal, Reportable as _};
-use kho_storage::error::StorageError;
+use kho_storage::{command_check::CommandFault, error::StorageError};
 
 use crate::consensus::{MembersError, ProposeError, ReadError};
 
@@ -36,6 +36,7 @@ kho_messages::reportable! {
         LeaderUnreachable { leader: Ordinal, detail: String } = "leader_unreachable",
         Busy {} = "busy",
         BatchTooLarge { bytes: usize, bytes_max: usize } = "batch_too_large",
+        CommandRefused { detail: String } = "command_refused",
         OutcomeUnknown { detail: String } = "outcome_unknown",
 
         RequestKeyMissing { header: &'static str, bytes_max: usize } = "request_key_missing",
@@ -154,6 +155,7 @@ fn status_of(code: &str) -> u16 {
         "request_key_reused"
         | "not_author"
         | "site_set_back"
+        | "command_refused"
         | "founded_before"
         | "site_not_in_register"
         | "register_refused"
@@ -195,7 +197,9 @@ impl From<ProposeError> for RequestFault {
             ProposeError::AboveLevel { command, site } => {
                 Self::AboveLevel { level: Ordinal(command.0.into()), site_level: Ordinal(site.0.into()) }
             }
-            ProposeError::NotUnderstood { why } => Self::LeaderOlder { detail: why },
+            ProposeError::Refused(CommandFault::Unreadable(why)) => Self::LeaderOlder { detail: why },
+            ProposeError::Refused(fault) => Self::CommandRefused { detail: fault.to_string() },
+            ProposeError::Disputed { .. } => Self::CommandRefused { detail: error.to_string() },
             ProposeError::Unknown { why } => Self::OutcomeUnknown { detail: why },
             ProposeError::Fatal { why } => Self::NodeStopped { detail: why },
         }

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod disks;
+mod divergence;
 mod levels;
 mod link;
 mod members;

@@ -127,8 +127,14 @@ impl Site {
 
     /// Commits a head over everything that `node` holds: a site takes no further batch while too much stands without one.
     pub async fn commit_head(&self, node: &TestNode) {
+        let signed = self.signed_head(node, |_| {});
+        assert_eq!(node.consensus().propose(&Command::CommitHead { signed }).await, Ok(Outcome::HeadCommitted));
+    }
+
+    /// A head over everything that `node` holds, altered before it is signed.
+    pub fn signed_head(&self, node: &TestNode, alter: impl FnOnce(&mut Head)) -> SignedHead {
         let state = node.origin().expect("something was written");
-        let head = Head {
+        let mut head = Head {
             origin: ORIGIN,
             epoch: state.epoch,
             seq: state.last(),
@@ -137,8 +143,8 @@ impl Site {
             rows: state.rows,
             site_time: state.batch_time,
         };
-        let signed = SignedHead::sign(head, SITE, SIGNER, &self.centre).expect("signs");
-        assert_eq!(node.consensus().propose(&Command::CommitHead { signed }).await, Ok(Outcome::HeadCommitted));
+        alter(&mut head);
+        SignedHead::sign(head, SITE, SIGNER, &self.centre).expect("signs")
     }
 
     fn register(&self) -> SignedRegister {

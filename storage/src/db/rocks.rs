@@ -130,6 +130,11 @@ impl RocksDb {
     }
 }
 
+/// Whether an error of the database says that its files are damaged.
+pub fn is_corruption(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<rocksdb::Error>().is_some_and(|error| error.kind() == rocksdb::ErrorKind::Corruption)
+}
+
 fn families(cache: &Cache, limits: DbLimits) -> Vec<ColumnFamilyDescriptor> {
     let mut all = vec![ColumnFamilyDescriptor::new("default", Options::default())];
     all.extend(Space::ALL.map(|space| ColumnFamilyDescriptor::new(space.name(), space_options(space, cache, limits))));
@@ -220,5 +225,36 @@ impl RocksView<'_> {
             None => Ok(None),
             Some(item) => item.map(|(key, value)| Some((key.into(), value.into()))).map_err(|e| failed(&self.db.place, e)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flipped_byte_in_a_file_is_told_as_damage_by_the_read_that_meets_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let limits = DbLimits { cache_bytes_max: 1 << 20, write_buffer_bytes_max: 8 << 20 };
+        let all = |db: &RocksDb| db.view().scan(Space::Rows, &[0], &[0xff], |_, _| Ok(true));
+        {
+            let db = RocksDb::open(dir.path(), limits).expect("a fresh folder");
+            let mut set = WriteSet::default();
+            (0..2_000_u32).for_each(|row| set.put(Space::Rows, row.to_be_bytes().to_vec(), vec![7; 100]));
+            db.write(set).expect("writable");
+            db.flush().expect("writable");
+            assert!(all(&db).is_ok());
+        }
+        let files = std::fs::read_dir(dir.path()).expect("readable").filter_map(Result::ok).map(|entry| entry.path());
+        let tables = files.filter(|path| path.extension().is_some_and(|extension| extension == "sst"));
+        let largest = tables.max_by_key(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len())).expect("a table of rows");
+        let mut bytes = std::fs::read(&largest).expect("readable");
+        let place = bytes.len() / 3;
+        bytes[place] ^= 1;
+        std::fs::write(&largest, bytes).expect("writable");
+        let db = RocksDb::open(dir.path(), limits).expect("the damage lies in a block of rows");
+        let error = all(&db).expect_err("a checksum that does not fit");
+        assert!(error.is_damage(), "{error}");
+        assert!(!failed(dir.path(), "no space").is_damage());
     }
 }

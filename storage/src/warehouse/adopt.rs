@@ -106,7 +106,7 @@ impl Warehouse {
             return Ok(Err(Refusal::BadChain { origin, seq: head.seq }));
         }
         if state.sum.digest() != head.digest || state.rows != head.rows {
-            return self.stop_on_digest(site_time, before, segment, state.sum.digest(), set);
+            return self.stop_on_digest(db, site_time, before, segment, state.sum.digest(), set);
         }
         *set = adopted;
         rows.finish(set);
@@ -123,7 +123,7 @@ impl Warehouse {
                 return self.keep_fork(site_time, &state, segment, head.seq, set);
             }
             if digest.is_some_and(|digest| digest != head.digest) || rows.is_some_and(|rows| rows != head.rows) {
-                return self.stop_on_digest(site_time, state, segment, digest.unwrap_or_default(), set);
+                return self.stop_on_digest(db, site_time, state, segment, digest.unwrap_or_default(), set);
             }
         } else if newest_head_time(db, origin, &state)?.is_some_and(|newest| head.site_time > newest) {
             // The batch to compare is forgotten here, but the heads contradict each other. This one says that nothing followed
@@ -156,8 +156,22 @@ impl Warehouse {
         put_meta(set, &Meta::Head(head.origin, head.epoch.number, head.seq), &segment.head)
     }
 
-    fn stop_on_digest(&self, site_time: SiteTime, mut state: OriginState, segment: &Segment, ours: Hash32, set: &mut WriteSet) -> Decided {
+    /// The rows do not come to the digest that the author signed. Where the rows that this node held before do not come to its own
+    /// digest either, its disk is at fault and not the author: then the node stops, and what the site decides stays with those whose
+    /// disks are whole.
+    fn stop_on_digest(
+        &self,
+        db: &Db,
+        site_time: SiteTime,
+        mut state: OriginState,
+        segment: &Segment,
+        ours: Hash32,
+        set: &mut WriteSet,
+    ) -> Decided {
         let (origin, seq) = (segment.origin(), segment.head.head.seq);
+        if !planted(Bug::OwnDiskNotDoubted) && !self.rows_agree(db, origin, &state)? {
+            return Err(StorageError::Diverged { origin, seq, ours, theirs: segment.head.head.digest });
+        }
         let refusal = Refusal::DigestMismatch { origin, seq };
         self.keep_evidence(site_time, segment, EvidenceReason::DigestMismatch, Some((state.chain, ours)), set)?;
         let cursor = state.cursor(origin);

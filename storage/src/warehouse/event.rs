@@ -2,6 +2,7 @@
 
 use crate::{
     command::{Command, Outcome},
+    error::StorageError,
     ids::OriginId,
 };
 
@@ -23,6 +24,7 @@ pub enum WarehouseEvent {
 }
 
 pub(super) type Listener = Box<dyn Fn(WarehouseEvent) + Send + Sync>;
+pub(super) type DamageListener = Box<dyn Fn(&StorageError) + Send + Sync>;
 
 impl WarehouseEvent {
     /// The event of an applied command; `None` when nobody waits for it.

@@ -52,17 +52,17 @@ impl Warehouse {
     pub fn read<T>(&self, read: impl FnOnce(&ReadView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let db = self.db.load_full();
         let view = ReadView { view: db.view(), register: self.register() };
-        read(&view)
+        self.told_of_damage(read(&view))
     }
 
     /// An origin's state by itself; cheaper than a whole picture.
     pub fn origin(&self, origin: OriginId) -> Result<Option<OriginState>, StorageError> {
-        read_origin(&self.db.load(), origin)
+        self.told_of_damage(read_origin(&self.db.load(), origin))
     }
 
     /// Every origin held, in order.
     pub fn origins(&self) -> Result<Vec<(OriginId, OriginState)>, StorageError> {
-        maintenance::origins(&self.db.load())
+        self.told_of_damage(maintenance::origins(&self.db.load()))
     }
 
     /// Transfers under way at this site.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{OriginState, ReadView, Warehouse, rows::logical};
+use super::{OriginState, ReadView, Warehouse, rows::logical, value::decode_row_value};
 use crate::{
+    db::Db,
     digest::DigestSum,
     error::StorageError,
     ids::{CubeId, Epoch, Hash32, OriginId, StreamSeq, TableId},
-    keys,
+    keys::{self, Space},
     row::RowCells,
 };
 
@@ -208,6 +209,21 @@ impl Warehouse {
             Ok(())
         })
     }
+}
+
+/// Digest sum and number of the rows of an origin as they lie on the disk.
+pub(super) fn sum_of_rows(db: &Db, origin: OriginId, state: &OriginState) -> Result<(DigestSum, u64), StorageError> {
+    let (mut sum, mut rows) = (DigestSum::default(), 0);
+    let view = db.view();
+    for table in (0..=u8::MAX).map(TableId) {
+        let prefix = keys::row_prefix(table, origin, state.generation);
+        view.scan(Space::Rows, &prefix, &keys::successor(&prefix), |key, value| {
+            sum.add(&logical(origin, table, &key[keys::ROW_PREFIX_BYTES..], &decode_row_value(key, value)?));
+            rows += 1;
+            Ok(true)
+        })?;
+    }
+    Ok((sum, rows))
 }
 
 impl ComparisonKey<'_> {

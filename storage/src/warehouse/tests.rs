@@ -3,6 +3,8 @@
 
 mod carriers;
 mod cubes;
+mod damage;
+mod divergence;
 mod levels;
 mod named_columns;
 mod promises;

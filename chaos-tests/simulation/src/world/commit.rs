@@ -63,11 +63,13 @@ impl World {
         self.count_record(id, command);
         let transfer_before = self.transfer_under_way(id, command);
         let was_set_back = self.is_set_back(id);
+        let decided_damaged = self.decided_on_a_damaged_disk(id, command);
         let outcome = match self.site(id).disk.apply_next() {
             Ok(Some(outcome)) => outcome,
             Ok(None) => self.violated("an entry was applied without an outcome".into()),
             Err(error) => self.violated(format!("a node of {} stopped: {error}", tree::name(id))),
         };
+        self.judge_damaged(id, decided_damaged, &outcome);
         let after = states(self);
         let transfer_after = self.transfer_under_way(id, command);
         self.counts.moved("transfer", moves::transfer(transfer_before.as_ref()), moves::transfer(transfer_after.as_ref()));
@@ -105,7 +107,8 @@ impl World {
             | Command::RecordParent { .. }
             | Command::NoteTurnedBack { .. }
             | Command::RaiseLevel { .. }
-            | Command::NoteTest { .. } => vec![],
+            | Command::NoteTest { .. }
+            | Command::NoteDiverged { .. } => vec![],
         }
     }
 

@@ -107,6 +107,7 @@ pub fn command(command: &Command) -> String {
         Command::NoteTurnedBack { node, .. } => format!("node {node} lost what it had acknowledged"),
         Command::RaiseLevel { to } => format!("raise the level to {to}"),
         Command::NoteTest { note } => format!("note {note:?}"),
+        Command::NoteDiverged { node, .. } => format!("node {node} computed something else"),
         Command::NoteSetBack { signed, .. } => format!("origin {} stood at {}: set back", signed.head.origin, signed.head.seq.next()),
     }
 }

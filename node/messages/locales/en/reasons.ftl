@@ -70,6 +70,9 @@ shown-site = site { $site }
 shown-node = node { $node } of this site
 shown-file = a bundle
 
+diverged-stream = origin { $origin } after batch { $seq }
+diverged-state = the state after entry { $position } of the site's log
+
 evidence-another_history = another history of this origin
 evidence-digest_mismatch = the rows do not have the digest that the head claims
 evidence-chain_mismatch = the batches do not lead to the head's chain hash

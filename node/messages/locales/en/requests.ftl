@@ -42,6 +42,8 @@ request-busy = too many writes are under way
     .hint = try again in a moment
 request-batch_too_large = the batch has { $bytes } bytes, at most { $bytes_max } are taken
     .hint = send fewer rows in one batch
+request-command_refused = the site's leader refused the command before it entered the log: { $detail }
+    .hint = nothing was changed; see `kho status` at each node of the site, and run the same version of Kho on all of them
 request-outcome_unknown = whether the write was committed is unknown: { $detail }
     .hint = send the same body again with the same request key: it is applied once
 

@@ -70,6 +70,9 @@ shown-site = điểm kho { $site }
 shown-node = nút { $node } của điểm kho này
 shown-file = một gói dữ liệu
 
+diverged-stream = nguồn { $origin } sau lô { $seq }
+diverged-state = trạng thái sau mục { $position } của nhật ký điểm kho
+
 evidence-another_history = một lịch sử khác của nguồn này
 evidence-digest_mismatch = các bản ghi không có mã đối chiếu mà mốc ký nêu
 evidence-chain_mismatch = các lô không dẫn đến mã băm chuỗi của mốc ký

@@ -42,6 +42,8 @@ request-busy = đang có quá nhiều lượt ghi
     .hint = hãy thử lại sau giây lát
 request-batch_too_large = lô có { $bytes } byte, tối đa được nhận là { $bytes_max }
     .hint = hãy gửi ít bản ghi hơn trong một lô
+request-command_refused = nút chủ của điểm kho đã từ chối lệnh trước khi ghi vào nhật ký: { $detail }
+    .hint = chưa có gì thay đổi; hãy xem `kho status` tại từng nút của điểm kho và chạy cùng một phiên bản Kho trên tất cả các nút
 request-outcome_unknown = chưa rõ lượt ghi đã được xác nhận hay chưa: { $detail }
     .hint = hãy gửi lại đúng nội dung đó với cùng khóa yêu cầu: dữ liệu chỉ được áp dụng một lần
 

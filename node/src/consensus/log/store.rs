@@ -47,18 +47,28 @@ pub struct LogStore {
     tail: Arc<LogTail>,
     writer: LogWriter,
     gate: InstallGate,
+    persisted: PersistedPosition,
     append_bytes_max: usize,
 }
+
+/// Up to which entry the state on disk has applied the log, as it would after a crash now.
+pub type PersistedPosition = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 impl LogStore {
     /// Starts the thread that writes the log.
     ///
     /// # Errors
     /// The system's, when it gives no thread.
-    pub fn start(node: NodeId, log: Arc<LogDb>, gate: InstallGate, append_bytes_max: usize) -> io::Result<Self> {
+    pub fn start(
+        node: NodeId,
+        log: Arc<LogDb>,
+        gate: InstallGate,
+        persisted: PersistedPosition,
+        append_bytes_max: usize,
+    ) -> io::Result<Self> {
         let tail = Arc::new(LogTail::after(log.extent().next));
         let writer = LogWriter::start(Arc::clone(&log), Arc::clone(&tail))?;
-        Ok(Self { node, log, tail, writer, gate, append_bytes_max })
+        Ok(Self { node, log, tail, writer, gate, persisted, append_bytes_max })
     }
 
     /// The newest entries, and which of them the disk has.
@@ -238,7 +248,8 @@ impl RaftLogStorage<SiteRaft> for LogStore {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StoreError> {
-        self.gate.wait().await.map_err(|why| StoreIoError::write_logs(AnyError::error(why)))?;
+        let has_all = || (self.persisted)().is_some_and(|persisted| log_id.index <= persisted);
+        self.gate.wait(has_all).await.map_err(|why| StoreIoError::write_logs(AnyError::error(why)))?;
         let mark = codec::encode(&log_id).map_err(|e| StoreIoError::write_logs(AnyError::new(&e)))?;
         self.tail.purge_to(log_id.index);
         self.change(StoreIoError::write_logs, move |log| log.purge_to(log_id.index, &mark)).await

@@ -2,7 +2,7 @@
 //!
 //! A certificate proves that its bearer is node N of the site, not that N takes part. That stands in the membership alone:
 //!
-//! | who asks | propose, read index, change of members, confirm, clock, announce | append, vote, pre-vote, snapshot | join | hello |
+//! | who asks | propose, read index, change of members, confirm, clock, announce, compare | append, vote, pre-vote, snapshot | join | hello |
 //! |---|---|---|---|---|
 //! | a member | yes | yes | yes | yes |
 //! | a node that was removed | no | no | no | yes |
@@ -56,9 +56,13 @@ pub fn admit(subject: Subject, sender: NodeId, known: &KnownMembers<'_>) -> Admi
     // site. Who has a membership belongs to a founding: only a member, which repeats itself, has a reason to name it one.
     let (of_members, of_fresh) = match subject {
         Subject::Hello => return Admission::Admitted,
-        Subject::Propose | Subject::ReadIndex | Subject::ChangeMembers | Subject::Confirm | Subject::Clock | Subject::Announce => {
-            (true, false)
-        }
+        Subject::Propose
+        | Subject::ReadIndex
+        | Subject::ChangeMembers
+        | Subject::Confirm
+        | Subject::Clock
+        | Subject::Announce
+        | Subject::Compare => (true, false),
         Subject::Join => (true, true),
         Subject::AppendEntries | Subject::Vote | Subject::PreVoteRequest | Subject::Snapshot => (false, true),
     };
@@ -82,8 +86,15 @@ pub fn admit(subject: Subject, sender: NodeId, known: &KnownMembers<'_>) -> Admi
 mod tests {
     use super::*;
 
-    const OF_MEMBERS: [Subject; 6] =
-        [Subject::Propose, Subject::ReadIndex, Subject::ChangeMembers, Subject::Confirm, Subject::Clock, Subject::Announce];
+    const OF_MEMBERS: [Subject; 6] = [
+        Subject::Propose,
+        Subject::ReadIndex,
+        Subject::ChangeMembers,
+        Subject::Confirm,
+        Subject::Clock,
+        Subject::Announce,
+        Subject::Compare,
+    ];
     const OF_RAFT: [Subject; 4] = [Subject::AppendEntries, Subject::Vote, Subject::PreVoteRequest, Subject::Snapshot];
 
     /// At a node that knows members 1, 2, 5 and 6; node 4 and those before it that are no members were removed.

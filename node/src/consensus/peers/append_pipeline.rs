@@ -117,6 +117,7 @@ fn fitted(response: AppendResponse, sent: Option<LogId>, wanted: Option<LogId>) 
 /// log alone. What the follower confirms counts for openraft as held by this node too, so the response waits for this disk as well.
 pub async fn call_append(peers: &Peers, tail: &LogTail, target: &PeerTarget, request: &AppendRequest) -> Result<AppendResponse, PeerError> {
     // Nothing is sent, so that the others elect one that can write.
+    tail.check()?;
     if let Some(stalled) = tail.stalled_for(Instant::now()) {
         return Err(PeerError::LocalDiskStalled { stalled });
     }

@@ -56,6 +56,8 @@ pub enum Subject {
     Join,
     /// A member says where it is now: the body is an `Option<NodeAddress>`, nothing when the site's record of it is right.
     Announce,
+    /// What did the peer compute at a place? The body is a `Comparison`, the reply a hash or nothing.
+    Compare,
 }
 
 impl Subject {

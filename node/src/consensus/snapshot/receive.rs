@@ -1,7 +1,10 @@
 //! The follower's side of a log snapshot on its way, see `wire.rs`.
 //!
 //! Invariant: what is handed to openraft is byte for byte what the leader read (every file's hash is compared), and it is
-//! durable. Test: `a_node_far_behind_gets_a_log_snapshot_and_a_broken_transfer_goes_on`.
+//! durable, and it holds the state at the position that was announced (tests
+//! `a_node_far_behind_gets_a_log_snapshot_and_a_broken_transfer_goes_on`,
+//! `promise_1_a_log_snapshot_that_holds_another_state_than_announced_replaces_nothing`).
+//! An installation that was begun is not given up with the request that brought it, as at a stop: the log waits for its end.
 
 use std::{
     collections::BTreeSet,
@@ -13,6 +16,7 @@ use std::{
 
 use kho_replication::quic::{FrameReceiver, FrameSender};
 use kho_storage::ids::Hash32;
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
     store::SnapshotStore,
@@ -23,6 +27,7 @@ use crate::consensus::{
     log::InstallGate,
     peers::wire::WireError,
     snapshot_dir::is_state_file,
+    state_position::check_state,
     types::{Raft, Snapshot, Vote},
 };
 
@@ -46,7 +51,7 @@ pub struct SnapshotReceiver {
     pub raft: Raft,
     pub snapshot_store: Arc<SnapshotStore>,
     pub gate: InstallGate,
-    pub one_at_a_time: tokio::sync::Mutex<()>,
+    pub one_at_a_time: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl SnapshotReceiver {
@@ -69,7 +74,7 @@ impl SnapshotReceiver {
             wire::send(sender, &Reply::Refused(PeerRefusal::FurtherHere { heads: vec![] })).await?;
             return Ok(());
         }
-        let Ok(_turn) = self.one_at_a_time.try_lock() else {
+        let Ok(turn) = Arc::clone(&self.one_at_a_time).try_lock_owned() else {
             wire::send(sender, &Reply::Refused(PeerRefusal::Busy)).await?;
             return Ok(());
         };
@@ -81,19 +86,31 @@ impl SnapshotReceiver {
         .await?;
         wire::send(sender, &Reply::Holding(held)).await?;
         receive_files(receiver, &dir, &offer.files).await?;
-        let vote = self.install(offer).await?;
+        let vote = self.install(offer, turn).await?;
         wire::send(sender, &Reply::Installed { vote }).await?;
         Ok(sender.finish().map_err(WireError::from)?)
     }
 
-    async fn install(&self, offer: Offer) -> Result<Vote, ReceiveError> {
-        let snapshot_store = Arc::clone(&self.snapshot_store);
-        let dir = on_disk(move || snapshot_store.received()).await?;
+    async fn install(&self, offer: Offer, turn: OwnedMutexGuard<()>) -> Result<Vote, ReceiveError> {
+        let (snapshot_store, meta) = (Arc::clone(&self.snapshot_store), offer.meta.clone());
+        let dir = tokio::task::spawn_blocking(move || {
+            let dir = snapshot_store.received()?;
+            // Here already, so that a sender at fault does not stop this node.
+            check_state(&dir.state(), &meta).map_err(|fault| ReceiveError::Install(fault.to_string()))?;
+            Ok::<_, ReceiveError>(dir)
+        });
+        let dir = dir.await.map_err(io::Error::other)??;
         let snapshot = Snapshot { meta: offer.meta, snapshot: Box::new(dir) };
-        // Closed BEFORE openraft learns of the snapshot: it purges the log at once.
-        let installation = self.gate.close();
-        let installed = self.raft.install_full_snapshot(offer.vote, snapshot).await;
-        drop(installation);
+        let (raft, gate) = (self.raft.clone(), self.gate.clone());
+        let installing = tokio::spawn(async move {
+            // Closed BEFORE openraft learns of the snapshot: it purges the log at once.
+            let installation = gate.close();
+            let installed = raft.install_full_snapshot(offer.vote, snapshot).await;
+            drop(installation);
+            drop(turn);
+            installed
+        });
+        let installed = installing.await.map_err(io::Error::other)?;
         installed.map(|response| response.vote).map_err(|e| ReceiveError::Install(e.to_string()))
     }
 }

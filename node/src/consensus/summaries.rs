@@ -1,0 +1,115 @@
+//! Summaries of the state at every so many entries of the log, and their comparison: what no head covers shows there.
+//!
+//! Each node computes them where it applies the entry, so all compute them over the same commands. The leader asks the members for theirs
+//! ([`agreement`](super::agreement)). Who differs from a majority is noted and stops ([`divergence`](super::divergence)).
+//!
+//! Invariant: which entries are compared depends on their place in the log alone (test
+//! `promise_5_a_node_whose_cubes_differ_is_named_although_every_head_agrees`).
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+};
+
+use kho_storage::{command::DivergedPlace, ids::Hash32};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::{
+    Consensus,
+    agreement::{Agreement, Asking, ComparedPlace, Comparison},
+    types::LogId,
+};
+
+/// Summaries kept: a member that is asked may be further on.
+const KEPT_MAX: usize = 16;
+
+/// The newest summaries of this node.
+#[derive(Debug)]
+pub(super) struct Summaries {
+    every: u64,
+    kept: Mutex<VecDeque<(LogId, Hash32)>>,
+    newest: watch::Sender<Option<(LogId, Hash32)>>,
+}
+
+impl Summaries {
+    /// Summaries at every `every`th entry.
+    pub fn every(every: u64) -> Arc<Self> {
+        Arc::new(Self { every: every.max(1), kept: Mutex::default(), newest: watch::Sender::new(None) })
+    }
+
+    /// The round in which the state is compared after this entry; `None` when it is not.
+    pub fn round_at(&self, position: u64) -> Option<u64> {
+        (position > 0 && position.is_multiple_of(self.every)).then_some(position / self.every)
+    }
+
+    pub fn note(&self, position: LogId, summary: Hash32) {
+        let mut kept = self.kept.lock();
+        kept.push_back((position, summary));
+        if kept.len() > KEPT_MAX {
+            kept.pop_front();
+        }
+        drop(kept);
+        self.newest.send_replace(Some((position, summary)));
+    }
+
+    /// This node's summary after an entry, if it is still known.
+    pub fn at(&self, position: LogId) -> Option<Hash32> {
+        self.kept.lock().iter().find(|(at, _)| *at == position).map(|(_, summary)| *summary)
+    }
+
+    fn newest(&self) -> watch::Receiver<Option<(LogId, Hash32)>> {
+        self.newest.subscribe()
+    }
+}
+
+/// On the leader: compares every summary with those of the members.
+pub(super) async fn compare_states(consensus: Weak<Consensus>, summaries: Arc<Summaries>) {
+    let mut newest = summaries.newest();
+    while newest.changed().await.is_ok() {
+        let Some((position, own)) = *newest.borrow_and_update() else { continue };
+        let Some(consensus) = consensus.upgrade() else { return };
+        if !consensus.leadership.borrow().ready {
+            continue;
+        }
+        let comparison = Comparison { position, place: ComparedPlace::State };
+        let place = DivergedPlace::State { position: position.index };
+        let result = match consensus.compare(&comparison, own, Asking::All).await {
+            Agreement::Agreed { differing } => {
+                consensus.report_differing(&differing, place);
+                consensus.disputes.lock().state.clear();
+                if differing.is_empty() { "agreed" } else { "a_member_differs" }
+            }
+            Agreement::Outvoted => {
+                consensus.leave_as_diverged(place);
+                "outvoted"
+            }
+            Agreement::Open { differing } => {
+                let result = if differing.is_empty() { "unanswered" } else { "disputed" };
+                consensus.disputes.lock().state = differing;
+                result
+            }
+        };
+        metrics::counter!("kho_state_comparisons_total", "result" => result).increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_made_at_fixed_entries_and_the_newest_are_known() {
+        let summaries = Summaries::every(10);
+        let at = |term, index| LogId::new(openraft::CommittedLeaderId::new(term, 1), index);
+        let rounds: Vec<Option<u64>> = [0, 1, 9, 10, 11, 20].map(|position| summaries.round_at(position)).into();
+        assert_eq!(rounds, [None, None, None, Some(1), None, Some(2)]);
+        for round in 1..=KEPT_MAX as u64 + 1 {
+            summaries.note(at(1, 10 * round), Hash32::of(&round.to_le_bytes()));
+        }
+        assert_eq!(summaries.at(at(1, 10)), None, "bounded");
+        assert_eq!(summaries.at(at(1, 20)), Some(Hash32::of(&2_u64.to_le_bytes())));
+        assert_eq!(summaries.at(at(2, 20)), None, "another log");
+        assert_eq!(*summaries.newest().borrow(), Some((at(1, 170), Hash32::of(&17_u64.to_le_bytes()))));
+    }
+}

@@ -1,0 +1,96 @@
+//! Damage that a read of this node's disk found: kept beside the data until an operator has dealt with the disk.
+//!
+//! A block whose checksum does not fit, or a value that can't be decoded, may be met once and not again for weeks. A log line about it is
+//! soon forgotten, and the node reads healthy. So the first one is kept as a file, and status names it as a finding.
+//!
+//! Invariant: damage that was found survives a restart (test `damage_that_a_read_found_stands_after_a_restart`).
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use kho_storage::ids::SiteTime;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::api::Finding;
+
+/// The file in the node's data folder. An operator takes it away, with the node stopped, once the disk was examined.
+pub const FILE: &str = "damage-found.json";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Damage {
+    /// When it was found first (RFC 3339).
+    found_at: String,
+    what: String,
+}
+
+/// What reads of this node's disk found damaged.
+#[derive(Debug)]
+pub struct DamageFound {
+    folder: PathBuf,
+    first: Mutex<Option<Damage>>,
+}
+
+impl DamageFound {
+    /// Reads what is kept in the node's data folder.
+    ///
+    /// # Errors
+    /// When the file can't be read, or holds something else.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let first = match fs::read(folder.join(FILE)) {
+            Ok(bytes) => Some(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { folder: folder.to_owned(), first: Mutex::new(first) })
+    }
+
+    /// Keeps the first damage that is found. What can't be written is known until the node stops.
+    pub fn note(&self, what: &impl std::fmt::Display, now: SiteTime) {
+        let mut first = self.first.lock();
+        if first.is_some() {
+            return;
+        }
+        let damage = Damage { found_at: now.to_rfc3339(), what: what.to_string() };
+        tracing::error!(?damage, "a read found this node's disk damaged; status says so from now on");
+        if let Err(error) = self.write(&damage) {
+            tracing::error!(%error, "the damage that was found could not be kept; it is known until this node stops");
+        }
+        *first = Some(damage);
+    }
+
+    /// What status says of it.
+    pub fn finding(&self) -> Option<Finding> {
+        self.first.lock().clone().map(|Damage { found_at, what }| Finding::DamageFound { found_at, what })
+    }
+
+    fn write(&self, damage: &Damage) -> io::Result<()> {
+        let (place, fresh) = (self.folder.join(FILE), self.folder.join(format!("{FILE}.new")));
+        let mut file = File::create(&fresh)?;
+        file.write_all(&serde_json::to_vec_pretty(damage)?)?;
+        file.sync_all()?;
+        fs::rename(&fresh, &place)?;
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_that_a_read_found_stands_after_a_restart() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let found = DamageFound::open(dir.path()).expect("nothing yet");
+        assert_eq!(found.finding(), None);
+        found.note(&"block checksum mismatch", SiteTime(1_000));
+        found.note(&"another one", SiteTime(9_000));
+        let first = Finding::DamageFound { found_at: "1970-01-01T00:00:01Z".into(), what: "block checksum mismatch".into() };
+        assert_eq!(found.finding().as_ref(), Some(&first), "the first one is told");
+        assert_eq!(first.severity(), crate::api::Severity::Critical, "and the node does not read healthy");
+        assert_eq!(DamageFound::open(dir.path()).expect("readable").finding(), Some(first));
+    }
+}
