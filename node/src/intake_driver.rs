@@ -13,7 +13,7 @@ use kho_replication::{
 };
 use kho_storage::{
     command::{Command, Outcome, Refusal},
-    ids::{OriginId, SiteTime},
+    ids::{OriginId, SiteId, SiteTime},
 };
 use tokio::sync::mpsc;
 
@@ -176,7 +176,8 @@ impl ChildConnection {
                     self.sender.send(&bytes).await.map_err(|e| e.to_string())?;
                 }
                 IntakeAction::ReadCursors { origins, authored } => {
-                    self.start(Box::pin(read_cursors(Arc::clone(&self.node), origins, authored)));
+                    let child = self.connection.peer_node().0;
+                    self.start(Box::pin(read_cursors(Arc::clone(&self.node), child, origins, authored)));
                 }
                 IntakeAction::Propose { id, command } => self.start(Box::pin(propose(Arc::clone(&self.node), id, command))),
                 IntakeAction::Close { reason } => return Ok(Some(reason)),
@@ -243,7 +244,7 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
 }
 
 /// Reads the cursors after a read index, so that nothing acknowledged is asked for again and nothing unsure is claimed.
-async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>, authored: Vec<OriginId>) -> IntakeInput {
+async fn read_cursors(node: Arc<Node>, child: SiteId, origins: Vec<OriginId>, authored: Vec<OriginId>) -> IntakeInput {
     let failure = |error| match error {
         ReadError::NoLeader { retry_after_ms, .. } => {
             ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) }
@@ -264,7 +265,7 @@ async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>, authored: Vec<Ori
             .warehouse
             .transfers()?
             .iter()
-            .filter(|t| origins.contains(&t.start.origin))
+            .filter(|t| t.carrier == child && origins.contains(&t.start.origin))
             .map(kho_storage::warehouse::Transfer::status)
             .collect();
         let mut heads = Vec::with_capacity(authored.len());

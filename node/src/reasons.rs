@@ -44,6 +44,7 @@ pub fn refusal(refusal: &Refusal) -> Reason {
         Refusal::Transfer { origin, why } => vec![("origin", name(origin)), ("error", name(why))],
         Refusal::NoRegister => vec![],
         Refusal::OffPath { origin, site } | Refusal::OnPath { origin, site } => vec![("origin", name(origin)), ("site", name(site))],
+        Refusal::TransferTaken { origin, carrier } => vec![("origin", name(origin)), ("carrier", name(carrier))],
     };
     Reason::new("refusal", refusal.code(), arguments, refusal)
 }
@@ -189,6 +190,7 @@ mod tests {
             Refusal::NoRegister,
             Refusal::OffPath { origin, site: SiteId(4) },
             Refusal::OnPath { origin, site: SiteId(4) },
+            Refusal::TransferTaken { origin, carrier: SiteId(4) },
         ];
         refusals.extend(StopReason::ALL.map(|reason| Refusal::Stopped { origin, seq, reason }));
         refusals

@@ -19,7 +19,7 @@ mod violation;
 use kho_storage::{
     codec,
     command::{ParentCursor, Refusal, TransferPiece, TransferStart, TransferStatus},
-    ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    ids::{Epoch, Generation, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
     register::{REGISTER_BYTES_MAX, SignedRegister},
     stream::{SEGMENT_BYTES_MAX, Segment, SignedHead},
 };
@@ -92,6 +92,8 @@ pub enum ChildFrame {
     Piece {
         id: FrameId,
         origin: OriginId,
+        /// The parent's name for the transfer: what it builds, as its last answer said.
+        generation: Generation,
         piece: Compressed<TransferPiece>,
     },
     Goodbye(Goodbye),

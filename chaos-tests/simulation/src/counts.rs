@@ -138,6 +138,7 @@ counted! {
         WatermarkRaised = "state raises a watermark by an idle head",
         WatermarkHeld = "state ignores the time of a head from the far future",
         TransferBegun = "state begins a transfer",
+        TransferTaken = "state refuses a second carrier's transfer",
         TransferAnew = "state drops a transfer for another",
         PieceTaken = "state takes a piece",
         PieceKnown = "state received another piece than it requested",

@@ -126,6 +126,7 @@ impl Plan {
                 busy_retry_ms: dice.pick(&[50, 500]),
                 evidence_max: 4,
                 set_back_report_ms: 2_000,
+                transfer_silent_ms: 12_000,
             },
             keep_bytes: dice.pick(&[0, 0, 300, 2_000]),
             trim_interval_ms: dice.pick(&[500, 2_000]),

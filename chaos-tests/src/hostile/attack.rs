@@ -60,6 +60,10 @@ pub enum Attack {
     TransferUnneeded,
     /// … with rows in the wrong order
     TransferOutOfOrder,
+    /// Sends pieces into the transfer that another carrier began, for each generation that it may build
+    ContinueOthersTransfer,
+    /// Begins a transfer of its own, from an invented place, while another carrier's is under way
+    ReplaceOthersTransfer,
     /// Begins a transfer of an origin and calls it empty, to stand in the way of the stream
     BlockByTransfer,
     /// Sends a segment that decompresses to more than a gigabyte and declares that it is small
@@ -101,6 +105,8 @@ pub enum Ending {
     Transfer,
     /// A transfer was begun; it stands beside the stream and must not hold it up.
     TransferBegun,
+    /// Another carrier's transfer is under way: the parent says when to ask again.
+    NotItsTurn,
     /// The parent ended the connection, for the protocol was broken.
     Misbehaved,
     /// Anything else. No attack may end so.
@@ -114,6 +120,7 @@ impl Ending {
             Answer::Adopted { moved: false } | Answer::Welcomed => Self::NothingNew,
             Answer::Wants(_) => Self::TransferBegun,
             Answer::Misbehaved(_) => Self::Misbehaved,
+            Answer::Busy => Self::NotItsTurn,
             Answer::Refused(refusal) => match refusal {
                 Refusal::BadChain { .. } => Self::BadChain,
                 Refusal::BadSignature { .. } => Self::BadSignature,
@@ -125,7 +132,7 @@ impl Ending {
                 Refusal::Transfer { .. } => Self::Transfer,
                 _ => Self::Other,
             },
-            Answer::Adopted { moved: true } | Answer::Busy | Answer::Left(_) => Self::Other,
+            Answer::Adopted { moved: true } | Answer::Left(_) => Self::Other,
         }
     }
 }
@@ -171,7 +178,8 @@ impl Attack {
             Self::TransferEditedRow | Self::TransferMissingRow | Self::TransferExtraRow | Self::TransferOtherHistory => {
                 Ending::DigestMismatch
             }
-            Self::TransferUnneeded | Self::TransferOutOfOrder => Ending::Transfer,
+            Self::TransferUnneeded | Self::TransferOutOfOrder | Self::ContinueOthersTransfer => Ending::Transfer,
+            Self::ReplaceOthersTransfer => Ending::NotItsTurn,
             Self::BlockByTransfer => Ending::TransferBegun,
             Self::SendUnrequested
             | Self::LongFrame

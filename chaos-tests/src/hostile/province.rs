@@ -17,7 +17,7 @@ use kho_replication::{
 use kho_storage::{
     codec::Blob,
     command::{TransferPiece, TransferStart, TransferStatus},
-    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, StreamSeq},
+    ids::{Epoch, Generation, Hash32, NodeId, OriginId, SiteId, StreamSeq},
     signature::SigningKey,
     stream::Segment,
 };
@@ -31,6 +31,8 @@ const BOMB_LAYER_BYTES: usize = 60 << 20;
 const BOMB_LAYERS: usize = 20;
 /// Longer than a frame of the transport may be.
 const ENDLESS_FRAME_BYTES: usize = 48 << 20;
+/// A parent has begun fewer transfers of an origin than this in any test.
+const GENERATIONS_GUESSED: u32 = 32;
 /// Pieces and segments of one transfer; no test has more.
 const TRANSFER_STEPS_MAX: usize = 1000;
 
@@ -135,6 +137,22 @@ impl HostileProvince {
             segment.first
         );
         Ok(())
+    }
+
+    /// Begins what an honest carrier of `data` begins: a transfer of the whole origin. Returns where the parent says that it stands, now or
+    /// since an earlier time.
+    ///
+    /// # Errors
+    /// When the parent can't be reached or takes no transfer from this carrier.
+    pub async fn begin_honestly(&self, data: &HonestData, origin: OriginId) -> anyhow::Result<TransferStatus> {
+        let mut link = HostileLink::dial(&self.endpoint, self.parent, self.parent_at).await?;
+        link.greet(self.hello(data.streams()?)).await?;
+        let answer = link.transfer_start(data.transfer_start(origin, link.cursor(origin)?)?).await?;
+        link.leave().await;
+        match answer {
+            Answer::Wants(status) => Ok(status),
+            other => bail!("an honest transfer of origin {origin} was answered with {other:?}"),
+        }
     }
 
     fn hello(&self, streams: Vec<StreamHeld>) -> Hello {
@@ -328,10 +346,27 @@ impl HostileProvince {
                 .await
             }
             Attack::BlockByTransfer => {
-                link.transfer_start(start).await?;
+                let begun = link.transfer_start(start).await?;
+                let Answer::Wants(TransferStatus::WantsPiece { generation, .. }) = begun else { return Ok(begun) };
                 let mut nothing = self.honest_data.piece(origin, &Default::default())?;
                 (nothing.rows, nothing.next) = (vec![], None);
-                link.piece(&nothing).await
+                link.piece(generation, &nothing).await
+            }
+            Attack::ContinueOthersTransfer => {
+                let mut piece = self.honest_data.piece(origin, &Default::default())?;
+                piece.rows.clear();
+                let mut answer = Answer::Busy;
+                for generation in 1..=GENERATIONS_GUESSED {
+                    answer = link.piece(Generation(generation), &piece).await?;
+                    if !matches!(answer, Answer::Refused(_)) {
+                        break;
+                    }
+                }
+                Ok(answer)
+            }
+            Attack::ReplaceOthersTransfer => {
+                (start.kept_after, start.kept_after_chain) = (StreamSeq(1 << 40), Hash32::of(b"invented"));
+                link.transfer_start(start).await
             }
             _ => bail!("{} is no transfer", attack.name()),
         }
@@ -343,10 +378,10 @@ impl HostileProvince {
         let mut answer = link.transfer_start(start).await?;
         for _ in 0..TRANSFER_STEPS_MAX {
             answer = match &answer {
-                Answer::Wants(TransferStatus::WantsPiece { from, .. }) => {
+                Answer::Wants(TransferStatus::WantsPiece { generation, from, .. }) => {
                     let mut piece = self.honest_data.piece(origin, from)?;
                     alter(&mut piece)?;
-                    link.piece(&piece).await?
+                    link.piece(*generation, &piece).await?
                 }
                 Answer::Wants(TransferStatus::WantsBatches { next, .. }) => {
                     link.segment(&self.honest_data.segment_within(origin, *next, usize::MAX)?).await?

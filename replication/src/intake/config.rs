@@ -18,6 +18,9 @@ pub struct IntakeConfig {
     /// A child that answers and stays behind what is held of its own stream for so long is reported. A leader of it that was replaced,
     /// and doesn't know it yet, is gone by then.
     pub set_back_report_ms: u64,
+    /// A carrier whose whole-origin transfer came no further for so long, in site time, gives way to another one. Longer than a piece, or
+    /// a segment, takes over the slowest link.
+    pub transfer_silent_ms: u64,
 }
 
 impl Default for IntakeConfig {
@@ -29,11 +32,17 @@ impl Default for IntakeConfig {
             busy_retry_ms: 500,
             evidence_max: 16,
             set_back_report_ms: 10_000,
+            transfer_silent_ms: 600_000,
         }
     }
 }
 
 impl IntakeConfig {
+    /// How long a carrier waits before it asks again for its turn to transfer an origin.
+    pub(super) fn transfer_retry_ms(&self) -> u32 {
+        u32::try_from(self.transfer_silent_ms / 20).unwrap_or(u32::MAX)
+    }
+
     /// What a child may have unanswered: an honest one never finds the queue full.
     pub(super) fn in_flight_bytes_max(&self) -> u32 {
         let spare = self.queued_bytes_max.saturating_sub(SEGMENT_BYTES_MAX).max(1);

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     codec,
-    command::{WriteOutcome, WriteRequest},
+    command::{TransferPiece, WriteOutcome, WriteRequest},
     db::DbLimits,
     encryption::EncryptionKey,
-    ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteTime, StreamSeq, TableId, Tier},
+    ids::{ColumnId, Epoch, Generation, Hash32, NodeId, OriginId, SiteTime, StreamSeq, TableId, Tier},
     register::{NodeEntry, OriginEntry, Register, SiteEntry},
     row::RowBuilder,
     schema::{PartialDate, Value, population},
@@ -122,7 +122,7 @@ impl Tree {
     }
 
     fn adopt(&self, segment: Segment) -> Command {
-        Command::AdoptSegment { site_time: SiteTime(1_000_000), segment }
+        Command::AdoptSegment { site_time: SiteTime(1_000_000), carrier: Some(SiteId(3)), segment }
     }
 }
 
@@ -131,6 +131,13 @@ impl Node {
         self.applied += 1;
         let mark = AppliedMark { applied: self.applied.to_be_bytes().to_vec().into(), membership: Blob::default() };
         self.warehouse.apply(&mark, Some(command)).expect("a sound disk").expect("an outcome")
+    }
+
+    /// Takes a piece that the district's own site sends for the transfer under way.
+    fn take_piece(&mut self, piece: TransferPiece) -> Outcome {
+        let under_way = self.warehouse.transfers().expect("reads").into_iter().find(|transfer| transfer.start.origin == piece.origin);
+        let generation = under_way.map_or(Generation(0), |transfer| transfer.generation);
+        self.apply(&Command::AdoptPiece { site_time: SiteTime(1), carrier: SiteId(3), generation, piece })
     }
 
     fn state(&self) -> OriginState {

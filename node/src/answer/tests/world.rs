@@ -119,7 +119,7 @@ impl World {
             self.sites[&site].warehouse.segment(head.origin, held, SEGMENT_BYTES_MAX).expect("readable").expect("a head ends it");
         alter(&mut head);
         segment.head = self.sign(site, head);
-        apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, segment })
+        apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, carrier: None, segment })
     }
 
     /// A district signs its head at `time` and commits it.
@@ -157,7 +157,7 @@ impl World {
             site_time: time,
         };
         let segment = Segment { first: StreamSeq(1), batches: vec![], head: self.sign(site, head) };
-        let outcome = apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, segment });
+        let outcome = apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, carrier: None, segment });
         assert!(matches!(outcome, Outcome::Adopted(_)), "{outcome:?}");
     }
 
@@ -170,7 +170,10 @@ impl World {
         apply(warehouse, &Command::RecordParent { parent: SiteId(CENTRE), cursors: vec![cursor] });
         assert_eq!(apply(warehouse, &Command::Trim { keep_bytes: 0 }), Outcome::Trimmed { batches: 1 });
         let start = warehouse.read(|reading| reading.transfer_start(origin)).expect("readable").expect("something was written");
-        let outcome = apply(&self.sites[&CENTRE].warehouse, &Command::BeginTransfer { site_time: NOW, start });
+        let outcome = apply(
+            &self.sites[&CENTRE].warehouse,
+            &Command::BeginTransfer { site_time: NOW, carrier: SiteId(site), silent_ms: 60_000, start },
+        );
         assert!(matches!(outcome, Outcome::Transfer(_)), "{outcome:?}");
     }
 
