@@ -70,6 +70,8 @@ pub enum Attack {
     Bomb,
     /// Sends a segment that declares itself larger than any may be
     BombDeclared,
+    /// Sends a segment of millions of batches that hold nothing: a few kilobytes, and far more in memory than on the wire
+    BombOfNothing,
     /// Sends a frame longer than any may be
     LongFrame,
     /// Announces a frame longer than the transport allows
@@ -171,7 +173,7 @@ impl Attack {
             | Self::RenumberBatches
             | Self::TransferWrongChain => Ending::BadChain,
             Self::ResignAsAuthor | Self::ResignAsSelf | Self::InventBatch | Self::ClaimOtherEpoch => Ending::BadSignature,
-            Self::ReorderBatches | Self::LeaveOutBatch | Self::Bomb | Self::BombDeclared => Ending::Malformed,
+            Self::ReorderBatches | Self::LeaveOutBatch | Self::Bomb | Self::BombDeclared | Self::BombOfNothing => Ending::Malformed,
             Self::SkipBatches => Ending::Gap,
             Self::InventOrigin => Ending::UnknownOrigin,
             Self::TransferOtherEpoch => Ending::OtherEpoch,

@@ -29,6 +29,8 @@ const INVENTED: OriginId = OriginId(4_000_000_000);
 /// One layer of a bomb, and how many are laid upon each other: together far more than a node may take.
 const BOMB_LAYER_BYTES: usize = 60 << 20;
 const BOMB_LAYERS: usize = 20;
+/// Each takes one byte in a segment and 24 in memory.
+const BATCHES_OF_NOTHING: usize = 8 << 20;
 /// Longer than a frame of the transport may be.
 const ENDLESS_FRAME_BYTES: usize = 48 << 20;
 /// A parent has begun fewer transfers of an origin than this in any test.
@@ -228,6 +230,11 @@ impl HostileProvince {
             Attack::BombDeclared => {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
                 link.packed_segment(origin, Compressed::received(2 * SEGMENT_PLAIN_BYTES_MAX as u32, layer.zstd)).await
+            }
+            Attack::BombOfNothing => {
+                let honest = self.honest_data.segment(origin, cursor)?;
+                let segment = Segment { batches: vec![Blob::default(); BATCHES_OF_NOTHING], ..honest };
+                link.segment(&segment).await
             }
             Attack::LongFrame => link.request_raw(&vec![0; CHILD_FRAME_BYTES_MAX + 1]).await,
             Attack::EndlessFrame => link.request_raw(&vec![0; ENDLESS_FRAME_BYTES]).await,

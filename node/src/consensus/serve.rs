@@ -113,24 +113,24 @@ impl Consensus {
     async fn reply(&self, peer: NodeId, subject: Subject, body: Vec<u8>) -> Result<Vec<u8>, PeerRefusal> {
         let malformed = |e: codec::CodecError| PeerRefusal::Malformed(e.to_string());
         let reply = match subject {
-            Subject::AppendEntries => self.append(peer, codec::decode(&body).map_err(malformed)?).await?,
-            Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
-            Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
+            Subject::AppendEntries => self.append(peer, wire::decode_body(&body).map_err(malformed)?).await?,
+            Subject::Vote => self.vote(wire::decode_body(&body).map_err(malformed)?).await?,
+            Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, wire::decode_body(&body).map_err(malformed)?)),
             Subject::Clock => codec::encode(&machine_time()),
             Subject::Hello => {
-                if let Some(greeting) = codec::decode(&body).map_err(malformed)? {
+                if let Some(greeting) = wire::decode_body(&body).map_err(malformed)? {
                     self.peers.newcomers().greeted(greeting)?;
                 }
                 let incarnation = self.peers.local().founding.incarnation();
                 codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh(), incarnation })
             }
             Subject::Join => {
-                let founding = codec::decode(&body).map_err(malformed)?;
+                let founding = wire::decode_body(&body).map_err(malformed)?;
                 codec::encode(&self.join(founding)?)
             }
-            Subject::Confirm => codec::encode(&self.confirm_reply(codec::decode(&body).map_err(malformed)?)),
+            Subject::Confirm => codec::encode(&self.confirm_reply(wire::decode_body(&body).map_err(malformed)?)),
             Subject::Propose => codec::encode(&self.write_for_peer(CommandBytes::from_wire(body)).await),
-            Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),
+            Subject::ChangeMembers => codec::encode(&self.change_here(wire::decode_body(&body).map_err(malformed)?).await),
             Subject::ReadIndex => match self.confirm_here().await {
                 Ok(position) => codec::encode(&position),
                 Err(NotConfirmed::NotLeader(leader)) => return Err(PeerRefusal::NotLeader(leader.map(NodeId))),
