@@ -89,7 +89,10 @@ use self::{
     turned_back::TurnedBack,
     types::Raft,
 };
-use crate::task_watch::{TaskEnded, TaskWatch};
+use crate::{
+    byte_budget::ByteBudget,
+    task_watch::{TaskEnded, TaskWatch},
+};
 
 /// This node's part in its site's consensus.
 pub struct Consensus {
@@ -104,9 +107,9 @@ pub struct Consensus {
     log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,
     limits: ConsensusLimits,
-    proposed_bytes: Semaphore,
+    proposed_bytes: ByteBudget,
     proposed_commands: Semaphore,
-    received_bytes: Semaphore,
+    received_bytes: ByteBudget,
     changing_members: tokio::sync::Mutex<()>,
     leadership: watch::Receiver<Leadership>,
     failed: watch::Receiver<Option<String>>,

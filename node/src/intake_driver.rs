@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kho_replication::{
-    frames::{ChildFrame, FrameId, Goodbye, ParentFrame},
+    frames::{CHILD_FRAME_BYTES_MAX, ChildFrame, FrameId, Goodbye, ParentFrame},
     intake::{
         ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, IntakePhase, ProposeFailure, SiteLeader,
     },
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     api::{AlarmKind, Reason},
+    byte_budget::{ByteBudget, ByteShare},
     clock::machine_time,
     consensus::{ProposeError, ReadError},
     findings::REFUSED_BYTES_FOLDER,
@@ -29,6 +30,9 @@ use crate::{
 const TICK: Duration = Duration::from_millis(500);
 /// Frames read ahead of the intake; small, so that the connection itself holds back a fast child.
 const INCOMING_FRAMES_MAX: usize = 4;
+/// Their bytes: one of the longest, or some ordinary ones. Each connection has its own, so that a child that reads no answers holds up no
+/// other.
+const INCOMING_BYTES_MAX: u32 = CHILD_FRAME_BYTES_MAX as u32;
 /// Refused bytes kept beside the data, in sum; a hostile child must not fill the disk.
 const EVIDENCE_BYTES_MAX: u64 = 256 << 20;
 /// How long a connection stays open after the goodbye, so that the goodbye still reaches the child.
@@ -105,11 +109,11 @@ impl ChildConnection {
         let reason = loop {
             let input = tokio::select! {
                 frame = incoming.recv() => match frame {
-                    Some(Ok(IntakeInput::FrameReceived(ChildFrame::Clock(theirs)))) => {
+                    Some(Ok((IntakeInput::FrameReceived(ChildFrame::Clock(theirs)), _))) => {
                         self.heard_clock(theirs);
                         continue;
                     }
-                    Some(Ok(input)) => input,
+                    Some(Ok((input, _share))) => input,
                     Some(Err(why)) => break why,
                     None => break "the child closed the connection".into(),
                 },
@@ -221,17 +225,22 @@ fn alarm_kind(alarm: &IntakeAlarm) -> Option<AlarmKind> {
     })
 }
 
-async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<IntakeInput, String>>) {
+/// What was read of a child, and its room, until the intake has it.
+type Incoming = (IntakeInput, Option<ByteShare>);
+
+async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<Incoming, String>>) {
+    let budget = ByteBudget::new(INCOMING_BYTES_MAX);
     loop {
         let item = match receiver.recv().await {
-            Ok(Some(bytes)) => Ok(match ChildFrame::decode(&bytes) {
-                Ok(frame) => IntakeInput::FrameReceived(frame),
-                Err(error) => IntakeInput::FrameRefused(error),
-            }),
+            Ok(Some(bytes)) => {
+                let share = budget.take(bytes.len()).await;
+                let input = ChildFrame::decode(&bytes).map_or_else(IntakeInput::FrameRefused, IntakeInput::FrameReceived);
+                Ok((input, Some(share)))
+            }
             Ok(None) => return,
             // The intake decides what follows: an alarm, and a goodbye with the reason.
             Err(FrameIoError::PeerMisbehaved(how)) => {
-                let _ = frames.send(Ok(IntakeInput::TransportMisused(how.to_string()))).await;
+                let _ = frames.send(Ok((IntakeInput::TransportMisused(how.to_string()), None))).await;
                 std::future::pending().await
             }
             Err(error) => Err(error.to_string()),

@@ -98,10 +98,7 @@ impl Consensus {
         }
         let _share = match envelope.body_bytes {
             small if small <= LARGE_BODY_BYTES => None,
-            large => match self.received_bytes.acquire_many(large.min(self.limits.received_bytes_max)).await {
-                Ok(share) => Some(share),
-                Err(_) => return refuse(sender, PeerRefusal::NodeStopped("it is stopping".into())).await,
-            },
+            large => Some(self.received_bytes.take(large as usize).await),
         };
         let body = timeout(BODY_TIMEOUT, wire::receive_body(receiver, envelope.body_bytes)).await.map_err(too_slow(BODY_TIMEOUT))??;
         match self.reply(peer.1, envelope.subject, body).await {

@@ -34,7 +34,7 @@ use super::{
     turned_back::{TurnedBack, note_reports},
     types::{Raft, StoreError, Vote},
 };
-use crate::task_watch::TaskWatch;
+use crate::{byte_budget::ByteBudget, task_watch::TaskWatch};
 
 impl Consensus {
     /// Opens the log, applies what is known to be committed, and takes part.
@@ -107,9 +107,9 @@ impl Consensus {
             contradicted: parking_lot::Mutex::new(None),
             log: parts_log,
             warehouse,
-            proposed_bytes: Semaphore::new(config.limits.proposed_bytes_max as usize),
+            proposed_bytes: ByteBudget::new(config.limits.proposed_bytes_max),
             proposed_commands: Semaphore::new(config.limits.proposed_commands_max as usize),
-            received_bytes: Semaphore::new(config.limits.received_bytes_max as usize),
+            received_bytes: ByteBudget::new(config.limits.received_bytes_max),
             limits: config.limits,
             changing_members: tokio::sync::Mutex::new(()),
             leadership,

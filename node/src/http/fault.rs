@@ -33,6 +33,7 @@ kho_messages::reportable! {
         NoLeader {} = "no_leader",
         LeadershipUnconfirmed { detail: String } = "no_leader" as "leadership_unconfirmed",
         Busy {} = "busy",
+        EntryFull { mib_max: u32 } = "entry_full",
         BatchTooLarge { bytes: usize, bytes_max: usize } = "batch_too_large",
         OutcomeUnknown { detail: String } = "outcome_unknown",
 
@@ -154,7 +155,7 @@ fn status_of(code: &str) -> u16 {
         "batch_too_large" | "bundle_too_large" => 413,
         "batch_refused" => 422,
         "busy" => 429,
-        "disk_full" | "not_ready" | "no_leader" | "no_register" => 503,
+        "disk_full" | "entry_full" | "not_ready" | "no_leader" | "no_register" => 503,
         "outcome_unknown" => 504,
         "no_space" => 507,
         // What is left lies with this node: `local_storage`, `internal`, `node_stopped`, `bundle`, `comparison`, `signing_key`.
