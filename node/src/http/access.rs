@@ -15,6 +15,7 @@ use kho_replication::{
     identity::{PeerIdentity, Role},
     tls::{Revocations, ShownCertificate},
 };
+use kho_storage::ids::SiteId;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -116,17 +117,22 @@ pub fn check(node: &Node, identity: &PeerIdentity, right: Right) -> Result<(), H
     if may(identity.role(), node.site(), right) {
         return Ok(());
     }
+    Err(refusal(identity, node.site(), right))
+}
+
+/// The refusal of `identity`, which lacks `right` at `site`. It is audited here.
+pub(super) fn refusal(identity: &PeerIdentity, site: SiteId, right: Right) -> HttpError {
     tracing::warn!(target: AUDIT, who = %identity, ?right, "refused");
-    let (who, site) = (identity.to_string(), Ordinal(node.site().0.into()));
-    Err(match right {
+    let (who, site) = (identity.to_string(), Ordinal(site.0.into()));
+    match right {
         Right::Enter => RequestFault::ClientWanted { who, site },
         Right::ReadRows => RequestFault::ReaderWanted { who, site },
         Right::ReadIndicators | Right::Operate | Right::Watch => RequestFault::OperatorWanted { who, site },
     }
-    .into())
+    .into()
 }
 
-fn may(role: &Role, site: kho_storage::ids::SiteId, right: Right) -> bool {
+pub(super) fn may(role: &Role, site: SiteId, right: Right) -> bool {
     match (role, right) {
         (Role::Authority, _) => false,
         (_, Right::Watch) => true,
