@@ -32,12 +32,17 @@ use axum_server::{
     Handle,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
-use kho_replication::tls::{ALPN_HTTP, ClientCertificate, server_config};
+use kho_replication::{
+    connection_places::ConnectionPlaces,
+    tls::{ALPN_HTTP, ClientCertificate, server_config},
+};
 
 use crate::node::Node;
 pub use describe::description;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of one certificate at a time, each with one request: a program that sends much at once opens some dozens.
+const CONNECTIONS_EACH_MAX: usize = 256;
 /// Requests under way get this long when the node stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -97,6 +102,7 @@ pub async fn serve(node: Arc<Node>) -> io::Result<()> {
         RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls))).handshake_timeout(HANDSHAKE_TIMEOUT),
         node.config.tree.clone(),
         Arc::clone(node.endpoint.revocations()),
+        ConnectionPlaces::new(CONNECTIONS_EACH_MAX),
     );
     let handle = Handle::new();
     let (stopping, stopped) = (node.stopping.clone(), handle.clone());

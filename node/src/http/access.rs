@@ -12,6 +12,7 @@ use axum::http::Request;
 use axum_server::{accept::Accept, tls_rustls::RustlsAcceptor};
 use kho_messages::Ordinal;
 use kho_replication::{
+    connection_places::ConnectionPlaces,
     identity::{PeerIdentity, Role},
     tls::{Revocations, ShownCertificate},
 };
@@ -28,11 +29,12 @@ pub struct IdentityAcceptor {
     tls: RustlsAcceptor,
     tree: String,
     revocations: Arc<Revocations>,
+    places: Arc<ConnectionPlaces>,
 }
 
 impl IdentityAcceptor {
-    pub fn new(tls: RustlsAcceptor, tree: String, revocations: Arc<Revocations>) -> Self {
-        Self { tls, tree, revocations }
+    pub fn new(tls: RustlsAcceptor, tree: String, revocations: Arc<Revocations>, places: Arc<ConnectionPlaces>) -> Self {
+        Self { tls, tree, revocations, places }
     }
 }
 
@@ -42,7 +44,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for IdentityAcceptor {
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let (tls, tree, revocations) = (self.tls.clone(), self.tree.clone(), Arc::clone(&self.revocations));
+        let (tls, tree, revocations, places) =
+            (self.tls.clone(), self.tree.clone(), Arc::clone(&self.revocations), Arc::clone(&self.places));
         Box::pin(async move {
             let address = stream.peer_addr()?;
             stream.set_nodelay(true)?;
@@ -62,7 +65,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for IdentityAcceptor {
             };
             revocations.check(&shown).map_err(|revoked| not_admitted(address, &revoked.to_string()))?;
             let identity = shown.identity.clone();
-            Ok((RevocableStream::new(stream, shown, revocations), WithIdentity { service, identity }))
+            let place = places.take(&identity).map_err(|too_many| not_admitted(address, &too_many.to_string()))?;
+            Ok((RevocableStream::new(stream, shown, revocations, place), WithIdentity { service, identity }))
         })
     }
 }
@@ -147,9 +151,60 @@ pub(super) fn may(role: &Role, site: SiteId, right: Right) -> bool {
 #[cfg(test)]
 mod tests {
     use kho_replication::identity::ClientRights;
-    use kho_storage::ids::{NodeId, SiteId};
+    use std::net::Ipv4Addr;
+
+    use axum_server::tls_rustls::RustlsConfig;
+    use kho_replication::tls::{
+        ALPN_HTTP, Authority, CertificateClock, CertificateRequest, ClientCertificate, Credentials, NODE_VALIDITY_DAYS, VerifiedRequest,
+        client_config, node_server_name, server_config,
+    };
+    use kho_storage::ids::NodeId;
+    use tokio::{io::AsyncReadExt as _, net::TcpListener};
+    use tokio_rustls::{TlsConnector, client, rustls::pki_types::ServerName};
 
     use super::*;
+
+    fn credentials(root: &Authority, node: u64) -> Credentials {
+        let request = CertificateRequest::for_node(root.tree(), SiteId(1), NodeId(node), &[]).expect("well formed");
+        let verified = VerifiedRequest::from_pem(&request.csr_pem).expect("own request");
+        let issued = root.sign(&verified, crate::clock::machine_time(), NODE_VALIDITY_DAYS).expect("own tree");
+        Credentials::from_pem(root.certificate_pem(), &issued.certificate_pem, &request.key_pem).expect("they fit")
+    }
+
+    /// Dials `listener` and lets it be accepted: both ends, or why it was not let in.
+    async fn dialled(
+        as_whom: &Credentials,
+        listener: &TcpListener,
+        acceptor: &IdentityAcceptor,
+    ) -> (client::TlsStream<TcpStream>, io::Result<RevocableStream>) {
+        let config = client_config(as_whom, &[ALPN_HTTP], CertificateClock::system()).expect("good credentials");
+        let name = ServerName::try_from(node_server_name(SiteId(1), NodeId(1))).expect("a name");
+        let at = listener.local_addr().expect("bound");
+        let (near, far) = tokio::join!(TcpStream::connect(at), listener.accept());
+        let connector = TlsConnector::from(Arc::new(config));
+        let (near, far) = tokio::join!(connector.connect(name, near.expect("open")), acceptor.accept(far.expect("open").0, ()));
+        (near.expect("the handshake is over before the certificate is judged"), far.map(|(stream, _)| stream))
+    }
+
+    #[tokio::test]
+    async fn a_certificate_has_a_bounded_number_of_connections_and_another_one_has_its_own() {
+        let root = Authority::create("vn", crate::clock::machine_time()).expect("well formed");
+        let (server, client) = (credentials(&root, 1), credentials(&root, 2));
+        let tls = server_config(&server, &[ALPN_HTTP], ClientCertificate::Required, CertificateClock::system()).expect("good credentials");
+        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls)));
+        let acceptor = IdentityAcceptor::new(acceptor, "vn".into(), Arc::default(), ConnectionPlaces::new(2));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+
+        let first = dialled(&client, &listener, &acceptor).await;
+        let second = dialled(&client, &listener, &acceptor).await;
+        assert!(first.1.is_ok() && second.1.is_ok());
+        let (mut refused, why) = dialled(&client, &listener, &acceptor).await;
+        assert!(why.is_err_and(|error| error.to_string().contains("2 connections")));
+        assert_eq!(refused.read(&mut [0; 1]).await.map_or(0, |read| read), 0, "it is closed at once");
+        assert!(dialled(&server, &listener, &acceptor).await.1.is_ok(), "another certificate");
+        drop(first);
+        assert!(dialled(&client, &listener, &acceptor).await.1.is_ok(), "a place is free again");
+    }
 
     #[test]
     fn an_operator_sees_no_personal_data_and_a_client_changes_nothing_but_records() {
