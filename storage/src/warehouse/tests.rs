@@ -69,6 +69,11 @@ impl Tree {
 
     /// A register by which the district writes `origins` and sends them to `parent`.
     fn register_version(&self, version: u64, origins: &[OriginId], parent: u32) -> Command {
+        self.register_written_by(3, version, origins, parent)
+    }
+
+    /// The same, but another site writes `origins`.
+    fn register_written_by(&self, author: u32, version: u64, origins: &[OriginId], parent: u32) -> Command {
         let site = |id: u32, tier, parents: &[u32]| SiteEntry {
             site: SiteId(id),
             name: format!("site {id}"),
@@ -87,7 +92,7 @@ impl Tree {
             tree: "test".into(),
             version,
             sites: vec![site(1, Tier::Central, &[]), site(2, Tier::Province, &[1]), site(3, Tier::District, &[parent])],
-            origins: origins.iter().map(|origin| OriginEntry { origin: *origin, author: SiteId(3) }).collect(),
+            origins: origins.iter().map(|origin| OriginEntry { origin: *origin, author: SiteId(author) }).collect(),
             revoked_identities: vec![],
         };
         Command::AdoptRegister { site_time: SiteTime(1), signed: SignedRegister::issue(&register, &self.centre).expect("whole") }

@@ -125,6 +125,14 @@ fn only_an_origin_that_the_register_leads_elsewhere_is_taken_out_and_nothing_of_
     assert_eq!(keys_of_the_district(&province), Vec::<String>::new());
     assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Refused(Refusal::OffPath { .. })));
 
+    // What was once entered here, in an origin that another site writes now.
+    let mut author = tree.node("a", 3);
+    author.write(10, vec![request("one", vec![person("p", 1, 0, "2000")]), request("two", vec![person("q", 1, 0, "2000")])]);
+    author.apply(&tree.register_written_by(1, 2, &[DISTRICT], 2));
+    assert!(keys_of_the_district(&author).iter().any(|key| key.contains("RequestAge")));
+    assert_eq!(author.apply(&discard), Outcome::Recorded);
+    assert_eq!(keys_of_the_district(&author), Vec::<String>::new());
+
     // A register that leads it here again has it adopted from its beginning.
     province.apply(&tree.register_version(3, &[DISTRICT], 2));
     assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));
