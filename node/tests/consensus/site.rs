@@ -23,7 +23,7 @@ use kho_storage::{
     row::RowBuilder,
     schema::{Value, population},
     signature::{SignatureAlgorithm, SigningKey},
-    stream::{Change, Head, RowChange, SignedHead},
+    stream::{Change, RowChange, SignedHead},
     warehouse::{OriginState, Warehouse, WarehouseConfig},
 };
 use tempfile::TempDir;
@@ -122,16 +122,7 @@ impl Site {
     /// Commits a head over everything that `node` holds: a site takes no further batch while too much stands without one.
     pub async fn commit_head(&self, node: &TestNode) {
         let state = node.origin().expect("something was written");
-        let head = Head {
-            origin: ORIGIN,
-            epoch: state.epoch,
-            seq: state.last(),
-            chain: state.chain,
-            digest: state.sum.digest(),
-            rows: state.rows,
-            site_time: state.batch_time,
-        };
-        let signed = SignedHead::sign(head, SITE, SIGNER, &self.centre).expect("signs");
+        let signed = SignedHead::sign(state.head(ORIGIN, state.batch_time), SITE, SIGNER, &self.centre).expect("signs");
         assert_eq!(node.consensus().propose(&Command::CommitHead { signed }).await, Ok(Outcome::HeadCommitted));
     }
 

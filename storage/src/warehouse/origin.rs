@@ -83,6 +83,11 @@ impl OriginState {
         ParentCursor { origin, epoch: self.epoch, next: self.next }
     }
 
+    /// What a head over all that is held says of `origin`, complete up to `site_time`.
+    pub fn head(&self, origin: OriginId, site_time: SiteTime) -> Head {
+        Head { origin, epoch: self.epoch, seq: self.last(), chain: self.chain, digest: self.sum.digest(), rows: self.rows, site_time }
+    }
+
     /// The first invariant that does not hold, if there is one.
     pub(super) fn broken_invariant(&self) -> Option<&'static str> {
         let invariants = [

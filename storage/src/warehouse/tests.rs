@@ -111,16 +111,7 @@ impl Tree {
 
     /// Signs and commits a head over everything the district holds.
     fn head(&self, district: &mut Node, time: i64) -> SignedHead {
-        let state = district.state();
-        let head = Head {
-            origin: DISTRICT,
-            epoch: state.epoch,
-            seq: state.last(),
-            chain: state.chain,
-            digest: state.sum.digest(),
-            rows: state.rows,
-            site_time: SiteTime(time),
-        };
+        let head = district.state().head(DISTRICT, SiteTime(time));
         let signed = SignedHead::sign(head, SiteId(3), NodeId(1), &self.district).expect("signs");
         assert_eq!(district.apply(&Command::CommitHead { signed: signed.clone() }), Outcome::HeadCommitted);
         signed

@@ -126,15 +126,7 @@ impl World {
     pub fn commit_head(&self, site: u32, time: SiteTime) -> Head {
         let (origin, warehouse) = (OriginId(site), &self.sites[&site].warehouse);
         let state = warehouse.origin(origin).expect("readable").expect("something was written");
-        let head = Head {
-            origin,
-            epoch: state.epoch,
-            seq: state.last(),
-            chain: state.chain,
-            digest: state.sum.digest(),
-            rows: state.rows,
-            site_time: time,
-        };
+        let head = state.head(origin, time);
         assert_eq!(apply(warehouse, &Command::CommitHead { signed: self.sign(site, head.clone()) }), Outcome::HeadCommitted);
         head
     }
@@ -147,15 +139,7 @@ impl World {
     pub fn carry_nothing(&self, site: u32, time: SiteTime) {
         let origin = OriginId(site);
         let state = OriginState::empty(origin, Epoch::first("test", origin));
-        let head = Head {
-            origin,
-            epoch: state.epoch,
-            seq: StreamSeq(0),
-            chain: state.chain,
-            digest: state.sum.digest(),
-            rows: 0,
-            site_time: time,
-        };
+        let head = state.head(origin, time);
         let segment = Segment { first: StreamSeq(1), batches: vec![], head: self.sign(site, head) };
         let outcome = apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, carrier: None, segment });
         assert!(matches!(outcome, Outcome::Adopted(_)), "{outcome:?}");
