@@ -23,7 +23,7 @@ use super::{
     },
     read::NotConfirmed,
     snapshot::wire::Reply,
-    types::{AppendRequest, AppendResponse, CommandBytes, DiskId, VoteRequest},
+    types::{AppendRequest, AppendResponse, CommandBytes, DiskId, Vote, VoteRequest},
 };
 use crate::clock::machine_time;
 
@@ -111,7 +111,7 @@ impl Consensus {
         let malformed = |e: codec::CodecError| PeerRefusal::Malformed(e.to_string());
         let reply = match subject {
             Subject::AppendEntries => self.append(peer, wire::decode_body(&body).map_err(malformed)?).await?,
-            Subject::Vote => self.vote(wire::decode_body(&body).map_err(malformed)?).await?,
+            Subject::Vote => self.vote(peer, wire::decode_body(&body).map_err(malformed)?).await?,
             Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, wire::decode_body(&body).map_err(malformed)?)),
             Subject::Clock => codec::encode(&machine_time()),
             Subject::Hello => {
@@ -140,6 +140,7 @@ impl Consensus {
     }
 
     async fn append(&self, leader: NodeId, request: AppendRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+        speaks_for_itself(&request.vote, leader)?;
         self.refuse_contradiction(leader, &request)?;
         let end = end_of(&request);
         let response = self.raft.append_entries(request).await.map_err(|e| PeerRefusal::NodeStopped(e.to_string()))?;
@@ -150,7 +151,8 @@ impl Consensus {
         Ok(codec::encode(&response))
     }
 
-    async fn vote(&self, request: VoteRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+    async fn vote(&self, candidate: NodeId, request: VoteRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+        speaks_for_itself(&request.vote, candidate)?;
         let response = self.raft.vote(request).await.map_err(|e| PeerRefusal::NodeStopped(e.to_string()))?;
         Ok(codec::encode(&response))
     }
@@ -223,6 +225,24 @@ impl Consensus {
     }
 }
 
+/// A leader appends, and a candidate asks for votes, in its own name alone.
+fn speaks_for_itself(vote: &Vote, sender: NodeId) -> Result<(), PeerRefusal> {
+    if vote.leader_id.node_id == sender.0 { Ok(()) } else { Err(PeerRefusal::CertificateMismatch) }
+}
+
 async fn refuse(sender: &mut FrameSender, refusal: PeerRefusal) -> Result<(), WireError> {
     wire::send_message(sender, &Verdict { refused: Some(refusal), body_bytes: 0 }, &[]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_appends_and_asks_for_votes_in_its_own_name_alone() {
+        for vote in [Vote::new(4, 2), Vote::new_committed(4, 2)] {
+            assert_eq!(speaks_for_itself(&vote, NodeId(2)), Ok(()));
+            assert_eq!(speaks_for_itself(&vote, NodeId(3)), Err(PeerRefusal::CertificateMismatch));
+        }
+    }
 }
