@@ -84,7 +84,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     election::ElectionTimer,
     log::{LogTail, StallInjector},
-    peers::Peers,
+    peers::{Peers, refusal_log::RefusalLog},
     snapshot::SnapshotReceiver,
     turned_back::TurnedBack,
     types::Raft,
@@ -103,6 +103,7 @@ pub struct Consensus {
     log_stall_injector: StallInjector,
     snapshots: SnapshotReceiver,
     turned_back: TurnedBack,
+    refusal_log: RefusalLog,
     contradicted: Mutex<Option<(NodeId, Instant)>>,
     log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,

@@ -9,7 +9,7 @@
 //! - A follower that denies what it acknowledged to the same leader is left alone and named ([`acknowledged`]).
 //!
 //! Reading order: `wire.rs` → `connections.rs` → `append_pipeline.rs` → `commit_notices.rs` → `acknowledged.rs` → `admission.rs` →
-//! `newcomers.rs`.
+//! `newcomers.rs` → `refusal_log.rs`.
 //! What a node does with a request stands in `serve.rs`, what openraft sends in `network.rs`.
 
 pub(super) mod acknowledged;
@@ -18,6 +18,7 @@ pub(super) mod append_pipeline;
 pub(super) mod commit_notices;
 mod connections;
 pub(super) mod newcomers;
+pub(super) mod refusal_log;
 pub(super) mod wire;
 
 pub(super) use connections::{LocalNode, PeerTarget, Peers};

@@ -84,7 +84,9 @@ impl Consensus {
             .and_then(|()| self.admit(envelope.subject, peer.1))
             .and_then(|()| self.refuse_turned_back(&envelope));
         if let Err(refusal) = admitted {
-            tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's request was refused");
+            if self.refusal_log.is_due(peer.1, &refusal, Instant::now()) {
+                tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's request was refused; said once a minute");
+            }
             return match envelope.subject {
                 Subject::Snapshot => wire::send_head(sender, &Reply::Refused(refusal)).await,
                 _ => refuse(sender, refusal).await,
