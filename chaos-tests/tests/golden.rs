@@ -29,7 +29,7 @@ use kho_storage::{
     command::{Command, Outcome, Refusal, RowPlace, TransferStart, WriteRequest},
     db::DbLimits,
     encryption::DecryptionKey,
-    ids::{ColumnId, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId, Tier},
+    ids::{ColumnId, Generation, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId, Tier},
     level::{Level, LevelOffer, SUPPORTED},
     log_db::{LogDb, LogMeta},
     register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
@@ -364,7 +364,12 @@ fn frames(district: &District, signed: &SignedRegister, segments: &[Segment], co
         heads: vec![district.head()],
         in_flight_bytes_max: 32 << 20,
     };
-    let transfer = kho_storage::command::TransferStatus::WantsPiece { origin: ORIGIN, epoch: state.epoch, from: RowPlace::default() };
+    let transfer = kho_storage::command::TransferStatus::WantsPiece {
+        origin: ORIGIN,
+        epoch: state.epoch,
+        generation: Generation(1),
+        from: RowPlace::default(),
+    };
     let refusal = Refusal::Gap { origin: ORIGIN, wanted: StreamSeq(2), given: StreamSeq(4) };
     let parent = [
         ParentFrame::Welcome(welcome),

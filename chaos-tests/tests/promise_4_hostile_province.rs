@@ -22,6 +22,8 @@ use kho_storage::ids::{OriginId, StreamSeq, Tier};
 use crate::trees::{BIEN_HOA, CENTRE, District, LONG_KHANH, TAN_PHU, centre, district, id, nodes, plan};
 
 const PROVINCE: u32 = 2;
+/// Another province. An honest transfer comes by it, for the districts might send there too.
+const STAND_IN: u32 = 6;
 /// The centre holds the first of its batches. The province holds the others.
 const PARTLY_DELIVERED: u32 = 3;
 /// The same; the province carries it honestly, batch by batch, beside its attacks.
@@ -43,17 +45,31 @@ const OLD_SECONDS: u64 = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_4_a_hostile_province_is_refused_and_what_it_withholds_shows() {
-    let mut sites = vec![centre(1), PlannedSite::new(PROVINCE, "Tỉnh", Tier::Province, &[CENTRE], 1)];
-    sites.extend(DISTRICTS.iter().map(|(site, unit)| district(*site, unit, &[PROVINCE], 1)));
+    let mut sites = vec![centre(1)];
+    sites.extend([PROVINCE, STAND_IN].map(|site| PlannedSite::new(site, "Tỉnh", Tier::Province, &[CENTRE], 1)));
+    sites.extend(DISTRICTS.iter().map(|(site, unit)| district(*site, unit, &[PROVINCE, STAND_IN], 1)));
     play(plan(sites), async |stage| {
         fill(stage).await?;
         let province = HostileProvince::open(&stage.tree.node_dir(id(PROVINCE), nodes(PROVINCE, 1)[0].1), None)?;
+        let stand_in = HostileProvince::open(&stage.tree.node_dir(id(STAND_IN), nodes(STAND_IN, 1)[0].1), None)?;
         let mut centre = Centre::read(stage).await?;
         let memory = peak_memory_kib(stage)?;
 
         for attack in Attack::value_variants() {
             let origin = if needs_nothing_held(*attack) { UNDELIVERED } else { PARTLY_DELIVERED };
+            let begun = match attack {
+                Attack::ContinueOthersTransfer => {
+                    give_up_transfer_of(stage, &province, OriginId(origin)).await?;
+                    Some(stand_in.begin_honestly(province.honest_data(), OriginId(origin)).await?)
+                }
+                Attack::ReplaceOthersTransfer => Some(stand_in.begin_honestly(province.honest_data(), OriginId(origin)).await?),
+                _ => None,
+            };
             centre.withstands(stage, &province, *attack, origin).await.with_context(|| format!("the attack {}", attack.name()))?;
+            if let Some(begun) = begun {
+                let stands = stand_in.begin_honestly(province.honest_data(), OriginId(origin)).await?;
+                ensure!(stands == begun, "{} moved the transfer of another carrier from {begun:?} to {stands:?}", attack.name());
+            }
         }
         let grown = peak_memory_kib(stage)?.saturating_sub(memory);
         ensure!(grown < MEMORY_GROWTH_MAX_KIB, "the attacks made the centre take {} MiB more", grown >> 10);
@@ -67,6 +83,14 @@ async fn promise_4_a_hostile_province_is_refused_and_what_it_withholds_shows() {
     .await;
 }
 
+/// What the province began and left would hold up another carrier for ten minutes; an operator ends it.
+async fn give_up_transfer_of(stage: &Stage, province: &HostileProvince, origin: OriginId) -> anyhow::Result<()> {
+    // Only its own carrier may begin: so there is one, and it is the province's.
+    province.begin_honestly(province.honest_data(), origin).await?;
+    let urls = stage.tree.urls(id(CENTRE));
+    stage.run_kho("operator", &["origin", "abandon-transfer", &origin.to_string()], &urls).await.map(drop)
+}
+
 /// These attack an origin of which the centre holds nothing: its first whole transfer.
 fn needs_nothing_held(attack: Attack) -> bool {
     matches!(
@@ -76,6 +100,8 @@ fn needs_nothing_held(attack: Attack) -> bool {
             | Attack::TransferExtraRow
             | Attack::TransferWrongChain
             | Attack::TransferOutOfOrder
+            | Attack::ContinueOthersTransfer
+            | Attack::ReplaceOthersTransfer
     )
 }
 
@@ -86,6 +112,9 @@ fn people((site, unit): &(u32, District)) -> People {
 /// Fills the tree: the centre first holds some of two districts, then is away while more is entered; then the province stops.
 async fn fill(stage: &mut Stage) -> anyhow::Result<()> {
     stage.tree.start().await?;
+    let stand_in = nodes(STAND_IN, 1)[0];
+    until("the stand-in has the register", async || Ok((stage.status(stand_in).await?.register_version > 0).then_some(()))).await?;
+    stage.tree.process(stand_in.0, stand_in.1).context("it runs")?.stop()?;
     let (top, province) = (nodes(CENTRE, 1)[0], nodes(PROVINCE, 1)[0]);
     for delivered in &DISTRICTS[..2] {
         enter(stage, delivered, 0..DELIVERED).await?;

@@ -102,13 +102,16 @@ use self::{
     divergence::OwnDivergence,
     election::ElectionTimer,
     log::{LogTail, StallInjector},
-    peers::Peers,
+    peers::{Peers, refusal_log::RefusalLog},
     snapshot::SnapshotReceiver,
     summaries::Summaries,
     turned_back::TurnedBack,
     types::Raft,
 };
-use crate::task_watch::{TaskEnded, TaskWatch};
+use crate::{
+    byte_budget::ByteBudget,
+    task_watch::{TaskEnded, TaskWatch},
+};
 
 /// This node's part in its site's consensus.
 pub struct Consensus {
@@ -119,6 +122,7 @@ pub struct Consensus {
     log_stall_injector: StallInjector,
     snapshots: SnapshotReceiver,
     turned_back: TurnedBack,
+    refusal_log: RefusalLog,
     contradicted: Mutex<Option<(NodeId, Instant)>>,
     /// The newest place of each own origin on which a majority agreed: idle heads repeat it.
     agreed_heads: Mutex<BTreeMap<OriginId, (Epoch, StreamSeq, Hash32)>>,
@@ -128,9 +132,9 @@ pub struct Consensus {
     log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,
     limits: ConsensusLimits,
-    proposed_bytes: Semaphore,
+    proposed_bytes: ByteBudget,
     proposed_commands: Semaphore,
-    received_bytes: Semaphore,
+    received_bytes: ByteBudget,
     changing_members: tokio::sync::Mutex<()>,
     parent_level: Mutex<Option<Level>>,
     leadership: watch::Receiver<Leadership>,

@@ -7,7 +7,7 @@ use kho_storage::{
     error::StorageError,
     ids::{OriginId, SiteTime},
     signature::SigningKey,
-    stream::{Head, SignedHead},
+    stream::SignedHead,
     warehouse::OriginState,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -78,17 +78,9 @@ async fn commit_due_head(node: &Node, key: &SigningKey, origin: OriginId) -> Res
     if state.head_seq == Some(state.last()) && node.warehouse.set_back(origin)?.is_some() {
         return Ok(());
     }
-    let head = Head {
-        origin,
-        epoch: state.epoch,
-        seq: state.last(),
-        chain: state.chain,
-        digest: state.sum.digest(),
-        rows: state.rows,
-        // Batches may be on their way while this is signed: only an idle stream is said to be complete up to now.
-        site_time: if state.head_seq == Some(state.last()) { now.max(state.batch_time) } else { state.batch_time }.max(state.watermark),
-    };
-    let signed = SignedHead::sign(head, node.site(), node.config.node, key)?;
+    // Batches may be on their way while this is signed: only an idle stream is said to be complete up to now.
+    let site_time = if state.head_seq == Some(state.last()) { now.max(state.batch_time) } else { state.batch_time }.max(state.watermark);
+    let signed = SignedHead::sign(state.head(origin, site_time), node.site(), node.config.node, key)?;
     match node.consensus.propose(&Command::CommitHead { signed }).await? {
         Outcome::HeadCommitted => Ok(()),
         other => Err(HeadError::Refused(other)),

@@ -15,6 +15,7 @@ mod fault;
 mod proof;
 mod reply;
 mod revocable;
+mod room;
 mod set_back;
 mod site;
 mod status;
@@ -25,25 +26,36 @@ use std::{io, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    middleware::from_fn,
-    routing::{delete, get, post},
+    middleware::{from_fn, from_fn_with_state},
+    routing::{MethodRouter, delete, get, post},
 };
 use axum_server::{
     Handle,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
-use kho_replication::tls::{ALPN_HTTP, ClientCertificate, server_config};
-use kho_storage::register::REGISTER_BYTES_MAX;
+use kho_replication::{
+    connection_places::ConnectionPlaces,
+    tls::{ALPN_HTTP, ClientCertificate, server_config},
+};
 
 use crate::node::Node;
 pub use describe::description;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of one certificate at a time, each with one request: a program that sends much at once opens some dozens.
+const CONNECTIONS_EACH_MAX: usize = 256;
 /// Requests under way get this long when the node stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// The longest body of an order that carries no register.
+const ORDER_BYTES_MAX: usize = 64 << 10;
+
 /// The routes of a node.
 pub fn router(node: Arc<Node>) -> Router {
+    let room = room::RegisterRoom::new(node.site());
+    let with_register = |orders: MethodRouter<Arc<Node>>| {
+        orders.layer(DefaultBodyLimit::max(room::REGISTER_JSON_BYTES_MAX)).layer(from_fn_with_state(room.clone(), room::take_room))
+    };
     Router::new()
         .route("/v1/batches", post(entry::enter_batch))
         .route("/v1/indicators", get(answers::list))
@@ -63,8 +75,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/evidence", get(proof::evidence))
         .route("/v1/set-backs", get(set_back::set_backs))
         .route("/v1/origins/{origin}/branch-rows", get(set_back::branch_rows))
-        .route("/v1/register", get(site::register).post(site::adopt_register))
-        .route("/v1/site/init", post(site::init))
+        .route("/v1/register", with_register(get(site::register).post(site::adopt_register)))
+        .route("/v1/site/init", with_register(post(site::init)))
         .route("/v1/site/confirm-time", post(site::confirm_time))
         .route("/v1/site/nodes", post(site::add_node))
         .route("/v1/site/nodes/{node}", delete(site::remove_node))
@@ -77,7 +89,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))
-        .layer(DefaultBodyLimit::max(REGISTER_BYTES_MAX * 3))
+        .layer(DefaultBodyLimit::max(ORDER_BYTES_MAX))
         .layer(from_fn(reply::in_language))
         .layer(from_fn(audit::log_orders))
         .with_state(node)
@@ -94,6 +106,7 @@ pub async fn serve(node: Arc<Node>) -> io::Result<()> {
         RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls))).handshake_timeout(HANDSHAKE_TIMEOUT),
         node.config.tree.clone(),
         Arc::clone(node.endpoint.revocations()),
+        ConnectionPlaces::new(CONNECTIONS_EACH_MAX),
     );
     let handle = Handle::new();
     let (stopping, stopped) = (node.stopping.clone(), handle.clone());

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kho_replication::{
-    frames::{ChildFrame, FrameId, Goodbye, ParentFrame},
+    frames::{CHILD_FRAME_BYTES_MAX, ChildFrame, FrameId, Goodbye, ParentFrame},
     intake::{
         ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, IntakePhase, ProposeFailure, SiteLeader,
     },
@@ -13,13 +13,14 @@ use kho_replication::{
 };
 use kho_storage::{
     command::{Command, Outcome, Refusal},
-    ids::{OriginId, SiteTime},
+    ids::{OriginId, SiteId, SiteTime},
     level::LevelOffer,
 };
 use tokio::sync::mpsc;
 
 use crate::{
-    api::AlarmKind,
+    api::{AlarmKind, Reason},
+    byte_budget::{ByteBudget, ByteShare},
     clock::machine_time,
     consensus::{ProposeError, ReadError},
     findings::REFUSED_BYTES_FOLDER,
@@ -30,6 +31,9 @@ use crate::{
 const TICK: Duration = Duration::from_millis(500);
 /// Frames read ahead of the intake; small, so that the connection itself holds back a fast child.
 const INCOMING_FRAMES_MAX: usize = 4;
+/// Their bytes: one of the longest, or some ordinary ones. Each connection has its own, so that a child that reads no answers holds up no
+/// other.
+const INCOMING_BYTES_MAX: u32 = CHILD_FRAME_BYTES_MAX as u32;
 /// Refused bytes kept beside the data, in sum; a hostile child must not fill the disk.
 const EVIDENCE_BYTES_MAX: u64 = 256 << 20;
 /// How long a connection stays open after the goodbye, so that the goodbye still reaches the child.
@@ -111,11 +115,11 @@ impl ChildConnection {
         let reason = loop {
             let input = tokio::select! {
                 frame = incoming.recv() => match frame {
-                    Some(Ok(IntakeInput::FrameReceived(ChildFrame::Clock(theirs)))) => {
+                    Some(Ok((IntakeInput::FrameReceived(ChildFrame::Clock(theirs)), _))) => {
                         self.heard_clock(theirs);
                         continue;
                     }
-                    Some(Ok(input)) => input,
+                    Some(Ok((input, _share))) => input,
                     Some(Err(why)) => break why,
                     None => break "the child closed the connection".into(),
                 },
@@ -193,7 +197,8 @@ impl ChildConnection {
                     self.sender.send(&bytes).await.map_err(|e| e.to_string())?;
                 }
                 IntakeAction::ReadCursors { origins, authored } => {
-                    self.start(Box::pin(read_cursors(Arc::clone(&self.node), origins, authored)));
+                    let child = self.connection.peer_node().0;
+                    self.start(Box::pin(read_cursors(Arc::clone(&self.node), child, origins, authored)));
                 }
                 IntakeAction::Propose { id, command } => self.start(Box::pin(propose(Arc::clone(&self.node), id, command))),
                 IntakeAction::Close { reason } => return Ok(Some(reason)),
@@ -237,17 +242,22 @@ fn alarm_kind(alarm: &IntakeAlarm) -> Option<AlarmKind> {
     })
 }
 
-async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<IntakeInput, String>>) {
+/// What was read of a child, and its room, until the intake has it.
+type Incoming = (IntakeInput, Option<ByteShare>);
+
+async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<Incoming, String>>) {
+    let budget = ByteBudget::new(INCOMING_BYTES_MAX);
     loop {
         let item = match receiver.recv().await {
-            Ok(Some(bytes)) => Ok(match ChildFrame::decode(&bytes) {
-                Ok(frame) => IntakeInput::FrameReceived(frame),
-                Err(error) => IntakeInput::FrameRefused(error),
-            }),
+            Ok(Some(bytes)) => {
+                let share = budget.take(bytes.len()).await;
+                let input = ChildFrame::decode(&bytes).map_or_else(IntakeInput::FrameRefused, IntakeInput::FrameReceived);
+                Ok((input, Some(share)))
+            }
             Ok(None) => return,
             // The intake decides what follows: an alarm, and a goodbye with the reason.
             Err(FrameIoError::PeerMisbehaved(how)) => {
-                let _ = frames.send(Ok(IntakeInput::TransportMisused(how.to_string()))).await;
+                let _ = frames.send(Ok((IntakeInput::TransportMisused(how.to_string()), None))).await;
                 std::future::pending().await
             }
             Err(error) => Err(error.to_string()),
@@ -260,7 +270,7 @@ async fn read_frames(mut receiver: FrameReceiver, frames: mpsc::Sender<Result<In
 }
 
 /// Reads the cursors after a read index, so that nothing acknowledged is asked for again and nothing unsure is claimed.
-async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>, authored: Vec<OriginId>) -> IntakeInput {
+async fn read_cursors(node: Arc<Node>, child: SiteId, origins: Vec<OriginId>, authored: Vec<OriginId>) -> IntakeInput {
     let failure = |error| match error {
         ReadError::NoLeader { retry_after_ms, .. } | ReadError::LeaderUnreachable { retry_after_ms, .. } => {
             ProposeFailure::Busy { retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX) }
@@ -281,7 +291,7 @@ async fn read_cursors(node: Arc<Node>, origins: Vec<OriginId>, authored: Vec<Ori
             .warehouse
             .transfers()?
             .iter()
-            .filter(|t| origins.contains(&t.start.origin))
+            .filter(|t| t.carrier == child && origins.contains(&t.start.origin))
             .map(kho_storage::warehouse::Transfer::status)
             .collect();
         let mut heads = Vec::with_capacity(authored.len());

@@ -4,13 +4,14 @@
 //! Reading order: [`config`], [`daemon`] (puts a node together), [`node`] (what is shared), then one record's way: [`http`] →
 //! [`entry`] → [`writer`] → [`consensus`] → the warehouse → [`heads`] → [`uplink_driver`] → the parent's [`intake_driver`]; and back as
 //! an answer: [`answer`]. Beside it [`health`] with [`findings`], [`alarms`] (reports,
-//! never decided by), [`audit`] (who saw what), [`metering`], [`maintenance`] with [`disk_room`], and [`founding`] (asks before a site is
+//! never decided by), [`audit`] (who saw what), [`metering`], [`maintenance`] with [`disk_room`], [`byte_budget`] (bounds in bytes), and [`founding`] (asks before a site is
 //! founded).
 
 pub mod alarms;
 pub mod answer;
 pub mod api;
 pub mod audit;
+mod byte_budget;
 mod clock;
 mod comparison;
 pub mod config;

@@ -45,6 +45,7 @@ pub fn refusal(refusal: &Refusal) -> Reason {
         Refusal::NoRegister => vec![],
         Refusal::AboveLevel { command, site } => vec![("command", name(command)), ("site", name(site))],
         Refusal::OffPath { origin, site } | Refusal::OnPath { origin, site } => vec![("origin", name(origin)), ("site", name(site))],
+        Refusal::TransferTaken { origin, carrier } => vec![("origin", name(origin)), ("carrier", name(carrier))],
     };
     Reason::new("refusal", refusal.code(), arguments, refusal)
 }
@@ -220,6 +221,7 @@ mod tests {
             Refusal::OffPath { origin, site: SiteId(4) },
             Refusal::AboveLevel { command: Level::TEST, site: Level::FOUNDING },
             Refusal::OnPath { origin, site: SiteId(4) },
+            Refusal::TransferTaken { origin, carrier: SiteId(4) },
         ];
         refusals.extend(StopReason::ALL.map(|reason| Refusal::Stopped { origin, seq, reason }));
         refusals

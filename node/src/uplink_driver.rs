@@ -1,6 +1,7 @@
 //! The child's side at work: carries out what [`Uplink`] decides. It decides nothing itself.
 
 mod compare_head;
+mod inputs;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -26,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::compare_head::compare_head;
+use self::inputs::{Arriving, Inputs};
 use crate::{
     api::AlarmKind,
     clock::machine_time,
@@ -41,12 +43,9 @@ const TICK: Duration = Duration::from_millis(200);
 const DIAL_STAGGER: Duration = Duration::from_millis(300);
 /// Frames that wait for the connection; the uplink's own window keeps their number small.
 const OUTGOING_FRAMES_MAX: usize = 1024;
-/// Inputs that wait for the uplink. Who brings one more waits too, so a parent that sends much is held back by its connection.
-const INPUTS_MAX: usize = 256;
 /// Records of cursors that wait for the site. One more is given back as failed, and the uplink records again later.
 const RECORDS_MAX: usize = 64;
 
-type Inputs = mpsc::Sender<UplinkInput>;
 type Records = mpsc::Sender<(SiteId, Vec<ParentCursor>)>;
 
 /// A connection to a parent, also while it is being dialled.
@@ -57,14 +56,14 @@ struct ParentConnection {
 
 /// Starts the uplink, which runs until the node stops. `events` brings what the warehouse has just applied.
 pub fn run_uplink(node: Arc<Node>, events: Arc<WarehouseEvents>, tasks: &TaskWatch) {
-    let (inputs, arriving) = mpsc::channel(INPUTS_MAX);
+    let (inputs, arriving) = Inputs::channel();
     let (records, to_record) = mpsc::channel(RECORDS_MAX);
     // Waiting for a record to be committed ends with the consensus, after the stop.
     tasks.watch("records the parent's cursors", tokio::spawn(record_in_order(Arc::clone(&node), to_record, inputs.clone())));
     tasks.spawn("uplink", drive(node, events, inputs, arriving, records));
 }
 
-async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mut arriving: mpsc::Receiver<UplinkInput>, records: Records) {
+async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mut arriving: mpsc::Receiver<Arriving>, records: Records) {
     let mut uplink = Uplink::new(
         UplinkConfig { levels: node.warehouse.level_offer(), ..UplinkConfig::default() },
         node.site(),
@@ -78,7 +77,7 @@ async fn drive(node: Arc<Node>, events: Arc<WarehouseEvents>, inputs: Inputs, mu
     notify_register(&node, &mut uplink);
     loop {
         tokio::select! {
-            Some(input) = arriving.recv() => uplink.handle(input, node.clock.link_time()),
+            Some((input, _share)) = arriving.recv() => uplink.handle(input, node.clock.link_time()),
             changes = events.take() => {
                 if leads {
                     notify_moved(&node, &mut uplink, &changes);
@@ -237,8 +236,7 @@ async fn record_in_order(node: Arc<Node>, mut records: mpsc::Receiver<(SiteId, V
     while let Some((parent, cursors)) = records.recv().await {
         let command = Command::RecordParent { parent, cursors: cursors.clone() };
         if !matches!(node.consensus.propose_as_leader(&command).await, Ok(Outcome::Recorded)) {
-            // The receiver is gone only when the node stops.
-            let _ = inputs.send(UplinkInput::RecordFailed { parent, cursors }).await;
+            inputs.send(UplinkInput::RecordFailed { parent, cursors }).await;
         }
     }
 }
@@ -272,14 +270,12 @@ impl Driver {
             },
             UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
                 tokio::task::spawn_blocking(move || {
-                    // The receiver is gone only when the node stops.
-                    let _ = inputs.blocking_send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) });
+                    inputs.blocking_send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) });
                 });
             }
             UplinkAction::LoadTransferStart { load, origin } => {
                 tokio::task::spawn_blocking(move || {
-                    // The receiver is gone only when the node stops.
-                    let _ = inputs.blocking_send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) });
+                    inputs.blocking_send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) });
                 });
             }
             UplinkAction::LoadPiece { load, origin, epoch, from, bytes_max } => self.load_piece(load, origin, epoch, from, bytes_max),
@@ -302,7 +298,7 @@ impl Driver {
                         }
                         Err(_) => false,
                     };
-                    let _ = inputs.send(UplinkInput::ProbeAnswered { site, reachable }).await;
+                    inputs.send(UplinkInput::ProbeAnswered { site, reachable }).await;
                 });
             }
             UplinkAction::RaiseAlarm(alarm) => match alarm_kind(&alarm) {
@@ -327,8 +323,7 @@ impl Driver {
     fn load_piece(&self, load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
         tokio::task::spawn_blocking(move || {
-            // The receiver is gone only when the node stops.
-            let _ = inputs.blocking_send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) });
+            inputs.blocking_send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) });
         });
     }
 
@@ -344,7 +339,7 @@ impl Driver {
                         node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed: signed.clone() }).await
                     {
                         tracing::warn!(%error, "a newer register was not adopted now; it is offered to the site again");
-                        let _ = inputs.send(UplinkInput::RegisterFailed(signed)).await;
+                        inputs.send(UplinkInput::RegisterFailed(signed)).await;
                     }
                 });
             }
@@ -404,7 +399,7 @@ async fn hold_connection(
         }
         Err(failure) => failure,
     };
-    let _ = inputs.send(UplinkInput::LinkLost { link, failure }).await;
+    inputs.send(UplinkInput::LinkLost { link, failure }).await;
 }
 
 async fn move_frames(
@@ -419,7 +414,7 @@ async fn move_frames(
         Ok(stream) => stream,
         Err(error) => return error.to_string(),
     };
-    let _ = inputs.send(UplinkInput::LinkOpened { link }).await;
+    inputs.send(UplinkInput::LinkOpened { link }).await;
     let send = async {
         while let Some(frame) = outgoing.recv().await {
             if let Err(error) = sender.send(&frame).await {
@@ -442,7 +437,7 @@ async fn move_frames(
                         Ok(frame) => UplinkInput::FrameReceived { link, frame },
                         Err(error) => UplinkInput::FrameRefused { link, error },
                     };
-                    let _ = inputs.send(input).await;
+                    inputs.send_frame(input, bytes.len()).await;
                 }
                 Ok(None) => return "the parent closed the connection".to_string(),
                 Err(error) => return error.to_string(),

@@ -5,7 +5,7 @@
 //!  request ─┼─► queue ─► one Command::Write ───┤
 //!  request ─┘            (≤ BATCH_*_MAX)       └─► …
 //! ```
-//! Bounds: requests waiting, bytes under way, and bytes since the newest head, so that every segment stays bounded.
+//! Bounds: requests waiting and their bytes, bytes under way, and bytes since the newest head, so that every segment stays bounded.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +18,7 @@ use kho_storage::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
+    byte_budget::{ByteBudget, ByteShare},
     clock::NodeClock,
     consensus::{Consensus, ProposeError},
     task_watch::TaskWatch,
@@ -27,7 +28,9 @@ use crate::{
 /// arrive and share the next one, and with it its sync.
 const GROUPS_UNDER_WAY_MAX: usize = 3;
 /// Bytes of groups under way at a time; one group may pass it.
-const UNDER_WAY_BYTES_MAX: usize = 3 << 20;
+const UNDER_WAY_BYTES_MAX: u32 = 3 << 20;
+/// Memory of all entry requests from their first byte to their answer: a dozen of the largest, hundreds of ordinary ones.
+const ENTRY_BYTES_MAX: u32 = 128 << 20;
 /// A group of requests closes here, so that its batch stays within its bound with what encoding adds.
 const GROUP_BYTES_MAX: usize = BATCH_BYTES_MAX - (64 << 10);
 /// How long a request waits for a head before the client must come back.
@@ -42,12 +45,28 @@ struct Waiting {
     request: WriteRequest,
     bytes: usize,
     reply: Reply,
+    /// Given back with the answer.
+    share: ByteShare,
+}
+
+/// A request on its way through the site's log.
+struct Answering {
+    reply: Reply,
+    _share: ByteShare,
+}
+
+impl Answering {
+    fn answer(self, outcome: Result<WriteOutcome, ProposeError>) {
+        // A client that went away asks again with its request key.
+        let _ = self.reply.send(outcome);
+    }
 }
 
 /// Where entry hands its requests in.
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Waiting>,
+    budget: ByteBudget,
 }
 
 impl Writer {
@@ -61,26 +80,30 @@ impl Writer {
     ) -> Self {
         let (queue, waiting) = mpsc::channel(requests_max);
         tasks.watch("commits entries", tokio::spawn(commit_groups(waiting, consensus, warehouse, clock)));
-        Self { queue }
+        Self { queue, budget: ByteBudget::new(ENTRY_BYTES_MAX) }
     }
 
-    /// Commits one request; returns when it is on the disks of a majority, or refused.
+    /// What entry requests may take in memory, those among them that are still being read.
+    pub fn budget(&self) -> &ByteBudget {
+        &self.budget
+    }
+
+    /// Commits one request, of whose memory `share` is the room; returns when it is on the disks of a majority, or refused.
     ///
     /// # Errors
     /// [`ProposeError`]: busy or without a leader means that nothing changed; unknown means try again with the same request key.
-    pub async fn write(&self, origin: OriginId, request: WriteRequest) -> Result<WriteOutcome, ProposeError> {
+    pub async fn write(&self, origin: OriginId, request: WriteRequest, share: ByteShare) -> Result<WriteOutcome, ProposeError> {
         let bytes = request.bytes();
         let (reply, outcome) = oneshot::channel();
         self.queue
-            .try_send(Waiting { origin, request, bytes, reply })
+            .try_send(Waiting { origin, request, bytes, reply, share })
             .map_err(|_| ProposeError::Busy { retry_after_ms: QUEUE_RETRY_MS })?;
         outcome.await.unwrap_or_else(|_| Err(ProposeError::Unknown { why: "the node is stopping".into() }))
     }
 }
 
 async fn commit_groups(mut waiting: mpsc::Receiver<Waiting>, consensus: Arc<Consensus>, warehouse: Arc<Warehouse>, clock: Arc<NodeClock>) {
-    let (groups_under_way, bytes_under_way) =
-        (Arc::new(Semaphore::new(GROUPS_UNDER_WAY_MAX)), Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX)));
+    let (groups_under_way, bytes_under_way) = (Arc::new(Semaphore::new(GROUPS_UNDER_WAY_MAX)), ByteBudget::new(UNDER_WAY_BYTES_MAX));
     let mut held_back: Option<Waiting> = None;
     loop {
         let first = match held_back.take() {
@@ -94,10 +117,7 @@ async fn commit_groups(mut waiting: mpsc::Receiver<Waiting>, consensus: Arc<Cons
         let Ok(place) = Arc::clone(&groups_under_way).acquire_owned().await else { return };
         let mut group = vec![first];
         held_back = fill(&mut group, &mut waiting);
-        let group_bytes = group.iter().map(|waiting| waiting.bytes).sum::<usize>().clamp(1, UNDER_WAY_BYTES_MAX);
-        let Ok(room) = Arc::clone(&bytes_under_way).acquire_many_owned(u32::try_from(group_bytes).unwrap_or(u32::MAX)).await else {
-            return;
-        };
+        let room = bytes_under_way.take(group.iter().map(|waiting| waiting.bytes).sum()).await;
         let (consensus, warehouse, clock) = (Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock));
         tokio::spawn(async move {
             commit(group, &consensus, &warehouse, &clock).await;
@@ -123,22 +143,22 @@ fn fill(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>) -> Opti
 
 async fn commit(group: Vec<Waiting>, consensus: &Consensus, warehouse: &Warehouse, clock: &NodeClock) {
     let origin = group[0].origin;
-    let (requests, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|waiting| (waiting.request, waiting.reply)).unzip();
+    let (requests, replies): (Vec<_>, Vec<_>) =
+        group.into_iter().map(|waiting| (waiting.request, Answering { reply: waiting.reply, _share: waiting.share })).unzip();
     let result = match head_is_near(warehouse, origin).await {
         Ok(()) => consensus.propose(&Command::Write { site_time: clock.now(), origin, requests }).await,
         Err(error) => Err(error),
     };
     match result {
         Ok(Outcome::Written(outcomes)) if outcomes.len() == replies.len() => {
-            for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                // A client that went away asks again with its request key.
-                let _ = reply.send(Ok(outcome));
+            for (answering, outcome) in replies.into_iter().zip(outcomes) {
+                answering.answer(Ok(outcome));
             }
         }
         other => {
             let error = other.err().unwrap_or_else(|| ProposeError::Fatal { why: "a write came to something else".into() });
-            for reply in replies {
-                let _ = reply.send(Err(error.clone()));
+            for answering in replies {
+                answering.answer(Err(error.clone()));
             }
         }
     }

@@ -8,7 +8,8 @@
 //! instead of misreading it. Each kind of frame exists from one level on; [`Hello`] and [`Welcome`] settle the level at which both ends
 //! work, and no frame above it is sent.
 //!
-//! Invariant: any bytes decode or are refused, never panic (test `any_bytes_are_a_frame_or_refused_without_a_panic`).
+//! Invariants: any bytes decode or are refused, never panic (test `any_bytes_are_a_frame_or_refused_without_a_panic`); no frame takes
+//! memory out of proportion to what an honest one holds (test `promise_4_a_frame_of_endless_lists_is_refused_before_it_fills_the_memory`).
 
 mod compressed;
 mod error;
@@ -20,7 +21,7 @@ mod violation;
 use kho_storage::{
     codec,
     command::{ParentCursor, Refusal, TransferPiece, TransferStart, TransferStatus},
-    ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    ids::{Epoch, Generation, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
     level::{Level, LevelOffer},
     register::{REGISTER_BYTES_MAX, SignedRegister},
     stream::{SEGMENT_BYTES_MAX, Segment, SignedHead},
@@ -46,6 +47,8 @@ pub const SEGMENT_PLAIN_BYTES_MAX: usize = SEGMENT_BYTES_MAX + (1 << 20);
 pub const PIECE_BYTES_MAX: usize = 4 << 20;
 /// An encoded piece: its rows and what encoding adds to them.
 pub const PIECE_PLAIN_BYTES_MAX: usize = 2 * PIECE_BYTES_MAX;
+/// What the lists of a frame take in memory at most, beside the bytes that the frame carries as they came.
+const LISTS_MEMORY_BYTES_MAX: usize = 8 << 20;
 /// The most streams that one Hello names; a tree has some 11,000 sites.
 pub const STREAMS_MAX: usize = 65_536;
 /// The most heads that a parent shows a child of the child's own origins; a site authors one, or a few that it inherited.
@@ -92,6 +95,8 @@ pub enum ChildFrame {
     Piece {
         id: FrameId,
         origin: OriginId,
+        /// The parent's name for the transfer: what it builds, as its last answer said.
+        generation: Generation,
         piece: Compressed<TransferPiece>,
     },
     Goodbye(Goodbye),
@@ -179,7 +184,7 @@ impl ChildFrame {
     /// [`FrameCodecError`]; the child is at fault.
     pub fn decode(body: &[u8]) -> Result<Self, FrameCodecError> {
         check_length(body.len(), CHILD_FRAME_BYTES_MAX)?;
-        let frame = codec::decode(body)?;
+        let frame = codec::decode_within(body, body.len() + LISTS_MEMORY_BYTES_MAX)?;
         match &frame {
             Self::Hello(Hello { streams, .. }) | Self::Streams(streams) => check_number("streams", streams.len(), STREAMS_MAX)?,
             _ => {}
@@ -231,7 +236,7 @@ impl ParentFrame {
     /// [`FrameCodecError`]; the parent is at fault.
     pub fn decode(body: &[u8]) -> Result<Self, FrameCodecError> {
         check_length(body.len(), PARENT_FRAME_BYTES_MAX)?;
-        let frame = codec::decode(body)?;
+        let frame = codec::decode_within(body, body.len() + LISTS_MEMORY_BYTES_MAX)?;
         match &frame {
             Self::Welcome(Welcome { cursors, transfers, heads, .. }) | Self::Cursors { cursors, transfers, heads } => {
                 check_number("streams", cursors.len().max(transfers.len()), STREAMS_MAX)?;

@@ -201,7 +201,9 @@ impl Intake {
             (State::Open(_), ChildFrame::Streams(streams)) => self.streams_received(&streams),
             (State::Open(_), ChildFrame::Segment { id, origin, segment }) => self.segment_received(id, origin, &segment, clock),
             (State::Open(_), ChildFrame::TransferStart { id, start }) => self.transfer_start_received(id, start, clock),
-            (State::Open(_), ChildFrame::Piece { id, origin, piece }) => self.piece_received(id, origin, &piece),
+            (State::Open(_), ChildFrame::Piece { id, origin, generation, piece }) => {
+                self.piece_received(id, origin, generation, &piece, clock);
+            }
             (_, frame) => self.peer_misbehaved(ProtocolViolation::FrameOutOfTurn { frame: frame.kind() }),
         }
     }

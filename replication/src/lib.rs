@@ -3,9 +3,10 @@
 //!
 //! Reading order: the words of the protocol ([`frames`]) and what a site believes of them ([`verified`]); the child's side
 //! ([`uplink`]) and the parent's side ([`intake`]), both without clock and I/O; then how two nodes know each other ([`identity`],
-//! [`tls`]), which time they believe ([`site_clock`]) and how they are connected ([`quic`]); last, segments in a file instead of over a link ([`bundle`]). How both sides work together
+//! [`tls`]), which time they believe ([`site_clock`]) and how they are connected ([`quic`], with [`connection_places`]); last, segments in a file instead of over a link ([`bundle`]). How both sides work together
 //! is shown by the traces in `protocol_tests`.
 pub mod bundle;
+pub mod connection_places;
 pub mod frames;
 #[doc(hidden)]
 pub mod fuzzing;

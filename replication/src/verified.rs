@@ -131,7 +131,7 @@ fn check_numbers(segment: &Segment) -> Result<(), Refusal> {
 fn check_batch(segment: &Segment, seq: StreamSeq, bytes: &[u8]) -> Result<(), Refusal> {
     let head = &segment.head.head;
     let refused = |why: String| Refusal::Malformed { origin: head.origin, seq, why };
-    let batch = Batch::decode(bytes).map_err(|e| refused(e.to_string()))?;
+    let batch = Batch::decode_received(bytes).map_err(|e| refused(e.to_string()))?;
     if (batch.origin, batch.epoch, batch.seq) != (head.origin, head.epoch, seq) {
         return Err(refused(format!("it calls itself batch {} of origin {} in epoch {}", batch.seq, batch.origin, batch.epoch)));
     }

@@ -1,10 +1,17 @@
 //! The one place that turns values into bytes and back: bincode with a size limit, behind a version byte.
 //!
-//! Invariant: bytes from a disk or a network never panic and never allocate more than the limit
-//! (test `any_bytes_decode_or_are_refused_without_a_panic`).
+//! Invariants: bytes from a disk or a network never panic (test `any_bytes_decode_or_are_refused_without_a_panic`), and bytes from a
+//! network never take more memory than such a value may (test `promise_4_a_list_of_next_to_nothing_is_refused_before_it_fills_the_memory`).
 
-use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+mod counted;
+
+use bincode::{
+    config::{Configuration, Limit, LittleEndian, Varint},
+    error::DecodeError,
+};
 use serde::{Serialize, de::DeserializeOwned};
+
+use self::counted::{Room, Within};
 
 /// The largest value that is ever encoded or decoded. 64 MiB: four times the largest segment.
 pub const VALUE_BYTES_MAX: usize = 64 << 20;
@@ -126,7 +133,24 @@ pub fn behind_format(bytes: &[u8]) -> Result<&[u8], CodecError> {
 /// Any [`CodecError`] but `Unwritable`; the bytes' author is at fault.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let body = behind_format(bytes)?;
-    let (value, read) = bincode::serde::decode_from_slice(body, configuration()).map_err(|e| CodecError::Malformed(e.to_string()))?;
+    let decoded = bincode::serde::decode_from_slice(body, configuration());
+    whole(body, decoded)
+}
+
+/// As [`decode`], for bytes that others sent, before anything is decided by them: what is counted depends on the build, so no command is
+/// applied or refused by it. The value may take `memory_bytes_max` bytes of memory, what its lists reserve left out.
+///
+/// # Errors
+/// Any [`CodecError`] but `Unwritable`; the bytes' author is at fault.
+pub fn decode_within<T: DeserializeOwned>(bytes: &[u8], memory_bytes_max: usize) -> Result<T, CodecError> {
+    let body = behind_format(bytes)?;
+    let room = Room::of(memory_bytes_max);
+    let decoded = bincode::serde::seed_decode_from_slice(Within::<T>::new(&room), body, configuration());
+    whole(body, decoded)
+}
+
+fn whole<T>(body: &[u8], decoded: Result<(T, usize), DecodeError>) -> Result<T, CodecError> {
+    let (value, read) = decoded.map_err(|e| CodecError::Malformed(e.to_string()))?;
     match body.len() - read {
         0 => Ok(value),
         trailing => Err(CodecError::Trailing(trailing)),
@@ -187,7 +211,10 @@ mod tests {
 
         #[test]
         fn a_value_survives_its_bytes(value in any::<Vec<(String, u64, Option<i32>)>>()) {
-            prop_assert_eq!(decode::<Vec<(String, u64, Option<i32>)>>(&encode(&value).unwrap()), Ok(value));
+            let bytes = encode(&value).unwrap();
+            let within = decode_within::<Vec<(String, u64, Option<i32>)>>(&bytes, VALUE_BYTES_MAX);
+            prop_assert_eq!(within.as_ref(), Ok(&value));
+            prop_assert_eq!(decode::<Vec<(String, u64, Option<i32>)>>(&bytes), Ok(value));
         }
 
         #[test]
@@ -206,6 +233,27 @@ mod tests {
         let mut bytes = vec![FORMAT, 253];
         bytes.extend(u64::MAX.to_le_bytes());
         assert!(matches!(decode::<Vec<u8>>(&bytes), Err(CodecError::Malformed(_))));
+    }
+
+    #[test]
+    fn promise_4_a_list_of_next_to_nothing_is_refused_before_it_fills_the_memory() {
+        let elements = 1 << 20;
+        let bytes = encode(&vec![Blob::default(); elements]).expect("encodes");
+        assert!(bytes.len() < elements + 16, "one byte each");
+        let memory_bytes = elements * size_of::<Blob>();
+        assert!(decode_within::<Vec<Blob>>(&bytes, memory_bytes).is_ok());
+        assert!(matches!(decode_within::<Vec<Blob>>(&bytes, memory_bytes - 1), Err(CodecError::Malformed(_))));
+
+        // Wherever the list stands, whatever it holds.
+        type Nested = Option<(u8, Result<Vec<(u16, String)>, Vec<u32>>)>;
+        let nested: Nested = Some((1, Ok(vec![(7, "abc".into()); 10])));
+        let (bytes, memory_bytes) = (encode(&nested).expect("encodes"), 10 * (size_of::<(u16, String)>() + 3));
+        assert_eq!(decode_within(&bytes, memory_bytes), Ok(nested));
+        assert!(decode_within::<Nested>(&bytes, memory_bytes - 1).is_err());
+        let map: std::collections::BTreeMap<u8, u64> = (0..100).map(|key| (key, 1)).collect();
+        let bytes = encode(&map).expect("encodes");
+        assert_eq!(decode_within(&bytes, 900), Ok(map));
+        assert!(decode_within::<std::collections::BTreeMap<u8, u64>>(&bytes, 899).is_err());
     }
 
     #[test]

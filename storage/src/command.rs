@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::Blob,
-    ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
+    ids::{ColumnId, Epoch, Generation, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     level::Level,
     register::SignedRegister,
     stream::{Change, Segment, SignedHead},
@@ -19,18 +19,19 @@ pub enum Command {
     Write { site_time: SiteTime, origin: OriginId, requests: Vec<WriteRequest> },
     /// A head over own applied state, signed by one of the site's nodes.
     CommitHead { signed: SignedHead },
-    /// A verified segment from a child (or a file), to be adopted.
-    AdoptSegment { site_time: SiteTime, segment: Segment },
+    /// A verified segment to be adopted, from the child that carried it; from a file without one.
+    AdoptSegment { site_time: SiteTime, carrier: Option<SiteId>, segment: Segment },
     /// A newer register.
     AdoptRegister { site_time: SiteTime, signed: SignedRegister },
     /// What a parent has acknowledged.
     RecordParent { parent: SiteId, cursors: Vec<ParentCursor> },
     /// Forget batches that the parent holds, save the newest `keep_bytes` of each stream.
     Trim { keep_bytes: u64 },
-    /// Start a whole-origin transfer: build a new generation.
-    BeginTransfer { site_time: SiteTime, start: TransferStart },
-    /// A key range of the origin's rows.
-    AdoptPiece { piece: TransferPiece },
+    /// Start a whole-origin transfer: build a new generation from what `carrier` sends. While another carrier's is under way it is
+    /// refused, until that one took no step for `silent_ms` of site time.
+    BeginTransfer { site_time: SiteTime, carrier: SiteId, silent_ms: u64, start: TransferStart },
+    /// A key range of the origin's rows, for the `generation` that the transfer of `carrier` builds.
+    AdoptPiece { site_time: SiteTime, carrier: SiteId, generation: Generation, piece: TransferPiece },
     /// Give up a transfer under way; its generation is removed.
     AbandonTransfer { origin: OriginId },
     /// Adopt an origin again that was stopped; an operator looked at the evidence, which stays.
@@ -103,7 +104,7 @@ impl Command {
         let variable = match self {
             Self::Write { requests, .. } => requests.iter().map(WriteRequest::bytes).sum(),
             Self::AdoptSegment { segment, .. } => segment.batches.iter().map(|batch| batch.len() + 8).sum(),
-            Self::AdoptPiece { piece } => piece.rows.iter().map(|row| row.key.len() + row.cells.len() + 24).sum(),
+            Self::AdoptPiece { piece, .. } => piece.rows.iter().map(|row| row.key.len() + row.cells.len() + 24).sum(),
             Self::NoteTest { note } => note.len(),
             _ => 0,
         };
@@ -293,6 +294,8 @@ pub enum Refusal {
         "the command exists from level {command} on and the site works at level {site}: see `kho upgrade status`, raise the level with `kho upgrade raise`"
     )]
     AboveLevel { command: Level, site: Level },
+    #[error("site {carrier} transfers origin {origin} already; another carrier's turn comes when that has ended or fallen silent")]
+    TransferTaken { origin: OriginId, carrier: SiteId },
 }
 
 impl Refusal {
@@ -314,6 +317,7 @@ impl Refusal {
             Self::OffPath { .. } => "off_path",
             Self::OnPath { .. } => "on_path",
             Self::AboveLevel { .. } => "above_level",
+            Self::TransferTaken { .. } => "transfer_taken",
         }
     }
 }
@@ -340,8 +344,8 @@ impl StopReason {
 /// Progress of a whole-origin transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferStatus {
-    /// The next range wanted.
-    WantsPiece { origin: OriginId, epoch: Epoch, from: RowPlace },
+    /// The next range wanted, for the generation that the transfer builds.
+    WantsPiece { origin: OriginId, epoch: Epoch, generation: Generation, from: RowPlace },
     /// All ranges are here; batches from here on are wanted, up to a head not before `until`.
     WantsBatches { origin: OriginId, epoch: Epoch, next: StreamSeq, until: StreamSeq },
 }

@@ -41,12 +41,15 @@ impl From<CodecError> for CommandFault {
     }
 }
 
+/// What the lists of a command may take in memory beyond its bytes: changes are at most [`BATCH_CHANGES_MAX`].
+const LISTS_MEMORY_BYTES_MAX: usize = 32 << 20;
+
 /// Reads a command that came from elsewhere.
 ///
 /// # Errors
 /// [`CommandFault::Unreadable`].
 pub fn read_command(bytes: &[u8]) -> Result<Command, CommandFault> {
-    Ok(codec::decode(bytes)?)
+    Ok(codec::decode_within(bytes, bytes.len() + LISTS_MEMORY_BYTES_MAX)?)
 }
 
 /// Checks the form of a command, without any state.
@@ -57,7 +60,7 @@ pub fn check_form(command: &Command) -> Result<(), CommandFault> {
     match command {
         Command::Write { requests, .. } => check_write(requests),
         Command::AdoptSegment { segment, .. } => check_segment(segment),
-        Command::AdoptPiece { piece } => {
+        Command::AdoptPiece { piece, .. } => {
             check_seq(piece.read_at, "the state of the piece")?;
             checks::check_piece(piece).map_err(CommandFault::Malformed)
         }
@@ -150,7 +153,7 @@ mod tests {
 
     fn segment(first: u64, batches: usize, head_at: u64) -> Command {
         let segment = Segment { first: StreamSeq(first), batches: vec![Blob(vec![1]); batches], head: head(head_at) };
-        Command::AdoptSegment { site_time: SiteTime(1), segment }
+        Command::AdoptSegment { site_time: SiteTime(1), carrier: None, segment }
     }
 
     #[test]
@@ -176,7 +179,7 @@ mod tests {
             segment(3, 2, 7),
             segment(u64::MAX, 2, 0),
             Command::CommitHead { signed: head(u64::MAX) },
-            Command::BeginTransfer { site_time: SiteTime(1), start },
+            Command::BeginTransfer { site_time: SiteTime(1), carrier: SiteId(7), silent_ms: 1, start },
             Command::RecordParent { parent: SiteId(1), cursors: vec![ParentCursor { origin: ORIGIN, epoch, next: StreamSeq(u64::MAX) }] },
         ];
         for command in refused {

@@ -228,8 +228,8 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
         Meta::Transfer(origin) => {
             let transfer: Transfer = read(value)?;
             Ok(format!(
-                "transfer origin={origin} generation={} rows={} next={} until={} wanted={:?}",
-                transfer.generation, transfer.rows, transfer.next, transfer.until, transfer.wanted
+                "transfer origin={origin} carrier={} generation={} rows={} next={} until={} wanted={:?}",
+                transfer.carrier, transfer.generation, transfer.rows, transfer.next, transfer.until, transfer.wanted
             ))
         }
         Meta::TurnedBack(node, disk) => {

@@ -22,6 +22,8 @@ use crate::{
 pub const BATCH_CHANGES_MAX: usize = 20_000;
 /// The longest encoded batch. An entry request is refused, and a group commit closed, before it is passed.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// What a decoded batch takes in memory at most: its bytes, and its changes and request marks.
+const BATCH_MEMORY_BYTES_MAX: usize = 5 * BATCH_BYTES_MAX;
 /// A leader signs a head at the latest after so many bytes of batches.
 pub const HEAD_DISTANCE_BYTES_MAX: usize = 4 << 20;
 /// A site takes no further batch while so much stands without a head; with the batch under way it still fits a segment.
@@ -142,8 +144,20 @@ impl<C: Serialize + Borrow<Change>> Batch<C> {
 }
 
 impl Batch {
+    /// Reads a batch that this site holds, or is about to apply: every build of every node reads it alike.
+    ///
+    /// # Errors
+    /// [`CodecError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode(bytes)
+    }
+
+    /// Reads a batch that somebody sent, before it is proposed.
+    ///
+    /// # Errors
+    /// [`CodecError`], also for one that would take more memory than any batch does.
+    pub fn decode_received(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode_within(bytes, BATCH_MEMORY_BYTES_MAX)
     }
 }
 
@@ -244,6 +258,20 @@ impl Segment {
 mod tests {
     use super::*;
     use crate::signature::SignatureAlgorithm;
+
+    #[test]
+    fn promise_4_a_batch_of_endless_small_changes_is_refused_before_it_fills_the_memory() {
+        let batch = |changes: usize| {
+            let nothing = Change { table: TableId(1), key: Blob::default(), row: RowChange::Removed };
+            let body = BatchBody::Rows { requests: vec![], changes: vec![nothing; changes] };
+            let (origin, epoch) = (OriginId(3), Epoch::first("test", OriginId(3)));
+            Batch { origin, epoch, seq: StreamSeq(1), site_time: SiteTime(1), body }.encode().expect("encodes")
+        };
+        assert!(Batch::decode_received(&batch(BATCH_CHANGES_MAX)).is_ok());
+        let endless = batch(BATCH_BYTES_MAX / 8);
+        assert!(endless.len() < BATCH_BYTES_MAX, "it has no more bytes than any batch may have");
+        assert!(Batch::decode_received(&endless).is_err());
+    }
 
     fn head() -> Head {
         Head {

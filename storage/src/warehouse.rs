@@ -269,12 +269,16 @@ impl Warehouse {
                 return self.write_requests(db, *site_time, *origin, requests, set).map(Outcome::Written);
             }
             Command::CommitHead { signed } => self.commit_head(db, signed, set)?,
-            Command::AdoptSegment { site_time, segment } => self.adopt_segment(db, *site_time, segment, set)?,
+            Command::AdoptSegment { site_time, carrier, segment } => self.adopt_segment(db, *site_time, *carrier, segment, set)?,
             Command::AdoptRegister { site_time, signed } => self.adopt_register(*site_time, signed, set)?,
             Command::RecordParent { parent, cursors } => self.record_parent(*parent, cursors, set)?,
             Command::Trim { keep_bytes } => self.trim(db, *keep_bytes, set)?,
-            Command::BeginTransfer { start, .. } => self.begin_transfer(db, start, set)?,
-            Command::AdoptPiece { piece } => self.adopt_piece(db, piece, set)?,
+            Command::BeginTransfer { site_time, carrier, silent_ms, start } => {
+                self.begin_transfer(db, *site_time, *carrier, *silent_ms, start, set)?
+            }
+            Command::AdoptPiece { site_time, carrier, generation, piece } => {
+                self.adopt_piece(db, *site_time, *carrier, *generation, piece, set)?
+            }
             Command::AbandonTransfer { origin } => self.abandon_transfer(db, *origin, set)?,
             Command::ResumeOrigin { origin } => self.resume_origin(db, *origin, set)?,
             Command::DiscardOrigin { origin } => self.discard_origin(db, *origin, set)?,

@@ -142,6 +142,7 @@ counted! {
         WatermarkHeld = "state ignores the time of a head from the far future",
         DamagedStopped = "a node with damaged rows stops instead of deciding",
         TransferBegun = "state begins a transfer",
+        TransferTaken = "state refuses a second carrier's transfer",
         TransferAnew = "state drops a transfer for another",
         PieceTaken = "state takes a piece",
         PieceKnown = "state received another piece than it requested",

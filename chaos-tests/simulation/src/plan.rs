@@ -135,6 +135,7 @@ impl Plan {
                 evidence_max: 4,
                 set_back_report_ms: 2_000,
                 levels: LevelOffer::default(),
+                transfer_silent_ms: 12_000,
             },
             keep_bytes: dice.pick(&[0, 0, 300, 2_000]),
             trim_interval_ms: dice.pick(&[500, 2_000]),

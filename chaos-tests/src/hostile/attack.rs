@@ -60,12 +60,18 @@ pub enum Attack {
     TransferUnneeded,
     /// … with rows in the wrong order
     TransferOutOfOrder,
+    /// Sends pieces into the transfer that another carrier began, for each generation that it may build
+    ContinueOthersTransfer,
+    /// Begins a transfer of its own, from an invented place, while another carrier's is under way
+    ReplaceOthersTransfer,
     /// Begins a transfer of an origin and calls it empty, to stand in the way of the stream
     BlockByTransfer,
     /// Sends a segment that decompresses to more than a gigabyte and declares that it is small
     Bomb,
     /// Sends a segment that declares itself larger than any may be
     BombDeclared,
+    /// Sends a segment of millions of batches that hold nothing: a few kilobytes, and far more in memory than on the wire
+    BombOfNothing,
     /// Sends a frame longer than any may be
     LongFrame,
     /// Announces a frame longer than the transport allows
@@ -103,6 +109,8 @@ pub enum Ending {
     Transfer,
     /// A transfer was begun; it stands beside the stream and must not hold it up.
     TransferBegun,
+    /// Another carrier's transfer is under way: the parent says when to ask again.
+    NotItsTurn,
     /// The parent ended the connection, for the protocol was broken.
     Misbehaved,
     /// Anything else. No attack may end so.
@@ -116,6 +124,7 @@ impl Ending {
             Answer::Adopted { moved: false } | Answer::Welcomed => Self::NothingNew,
             Answer::Wants(_) => Self::TransferBegun,
             Answer::Misbehaved(_) => Self::Misbehaved,
+            Answer::Busy => Self::NotItsTurn,
             Answer::Refused(refusal) => match refusal {
                 Refusal::BadChain { .. } => Self::BadChain,
                 Refusal::BadSignature { .. } => Self::BadSignature,
@@ -127,7 +136,7 @@ impl Ending {
                 Refusal::Transfer { .. } => Self::Transfer,
                 _ => Self::Other,
             },
-            Answer::Adopted { moved: true } | Answer::Busy | Answer::Left(_) => Self::Other,
+            Answer::Adopted { moved: true } | Answer::Left(_) => Self::Other,
         }
     }
 }
@@ -166,14 +175,15 @@ impl Attack {
             | Self::RenumberBatches
             | Self::TransferWrongChain => Ending::BadChain,
             Self::ResignAsAuthor | Self::ResignAsSelf | Self::InventBatch | Self::ClaimOtherEpoch => Ending::BadSignature,
-            Self::ReorderBatches | Self::LeaveOutBatch | Self::Bomb | Self::BombDeclared => Ending::Malformed,
+            Self::ReorderBatches | Self::LeaveOutBatch | Self::Bomb | Self::BombDeclared | Self::BombOfNothing => Ending::Malformed,
             Self::SkipBatches => Ending::Gap,
             Self::InventOrigin => Ending::UnknownOrigin,
             Self::TransferOtherEpoch => Ending::OtherEpoch,
             Self::TransferEditedRow | Self::TransferMissingRow | Self::TransferExtraRow | Self::TransferOtherHistory => {
                 Ending::DigestMismatch
             }
-            Self::TransferUnneeded | Self::TransferOutOfOrder => Ending::Transfer,
+            Self::TransferUnneeded | Self::TransferOutOfOrder | Self::ContinueOthersTransfer => Ending::Transfer,
+            Self::ReplaceOthersTransfer => Ending::NotItsTurn,
             Self::BlockByTransfer => Ending::TransferBegun,
             Self::SendUnrequested
             | Self::LongFrame

@@ -10,7 +10,7 @@ use kho_replication::{
 };
 use kho_storage::{
     command::{Refusal, TransferPiece, TransferStart, TransferStatus},
-    ids::{OriginId, SiteId},
+    ids::{Generation, OriginId, SiteId},
     stream::Segment,
 };
 
@@ -115,13 +115,14 @@ impl HostileLink {
         self.request(&ChildFrame::TransferStart { id, start }).await
     }
 
-    /// Sends a piece of a transfer.
+    /// Sends a piece for the generation that a transfer builds.
     ///
     /// # Errors
     /// When the link is lost without a reason.
-    pub async fn piece(&mut self, piece: &TransferPiece) -> anyhow::Result<Answer> {
-        let id = self.next_id();
-        self.request(&ChildFrame::Piece { id, origin: piece.origin, piece: Compressed::pack(piece, PIECE_PLAIN_BYTES_MAX)? }).await
+    pub async fn piece(&mut self, generation: Generation, piece: &TransferPiece) -> anyhow::Result<Answer> {
+        let (id, origin) = (self.next_id(), piece.origin);
+        let piece = Compressed::pack(piece, PIECE_PLAIN_BYTES_MAX)?;
+        self.request(&ChildFrame::Piece { id, origin, generation, piece }).await
     }
 
     /// Sends a frame and waits for the answer to it, or for the end of the link.

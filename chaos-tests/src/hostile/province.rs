@@ -15,7 +15,7 @@ use kho_replication::{
 use kho_storage::{
     codec::Blob,
     command::{TransferPiece, TransferStart, TransferStatus},
-    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, StreamSeq},
+    ids::{Epoch, Generation, Hash32, NodeId, OriginId, SiteId, StreamSeq},
     level::LevelOffer,
     signature::SigningKey,
     stream::Segment,
@@ -28,8 +28,12 @@ const INVENTED: OriginId = OriginId(4_000_000_000);
 /// One layer of a bomb, and how many are laid upon each other: together far more than a node may take.
 const BOMB_LAYER_BYTES: usize = 60 << 20;
 const BOMB_LAYERS: usize = 20;
+/// Each takes one byte in a segment and 24 in memory.
+const BATCHES_OF_NOTHING: usize = 8 << 20;
 /// Longer than a frame of the transport may be.
 const ENDLESS_FRAME_BYTES: usize = 48 << 20;
+/// A parent has begun fewer transfers of an origin than this in any test.
+const GENERATIONS_GUESSED: u32 = 32;
 /// Pieces and segments of one transfer; no test has more.
 const TRANSFER_STEPS_MAX: usize = 1000;
 
@@ -136,6 +140,22 @@ impl HostileProvince {
         Ok(())
     }
 
+    /// Begins what an honest carrier of `data` begins: a transfer of the whole origin. Returns where the parent says that it stands, now or
+    /// since an earlier time.
+    ///
+    /// # Errors
+    /// When the parent can't be reached or takes no transfer from this carrier.
+    pub async fn begin_honestly(&self, data: &HonestData, origin: OriginId) -> anyhow::Result<TransferStatus> {
+        let mut link = HostileLink::dial(&self.endpoint, self.parent, self.parent_at).await?;
+        link.greet(self.hello(data.streams()?)).await?;
+        let answer = link.transfer_start(data.transfer_start(origin, link.cursor(origin)?)?).await?;
+        link.leave().await;
+        match answer {
+            Answer::Wants(status) => Ok(status),
+            other => bail!("an honest transfer of origin {origin} was answered with {other:?}"),
+        }
+    }
+
     fn hello(&self, streams: Vec<StreamHeld>) -> Hello {
         Hello {
             levels: LevelOffer::default(),
@@ -210,6 +230,11 @@ impl HostileProvince {
             Attack::BombDeclared => {
                 let layer = Compressed::<Blob>::pack(&Blob(vec![0; BOMB_LAYER_BYTES]), usize::MAX)?;
                 link.packed_segment(origin, Compressed::received(2 * SEGMENT_PLAIN_BYTES_MAX as u32, layer.zstd)).await
+            }
+            Attack::BombOfNothing => {
+                let honest = self.honest_data.segment(origin, cursor)?;
+                let segment = Segment { batches: vec![Blob::default(); BATCHES_OF_NOTHING], ..honest };
+                link.segment(&segment).await
             }
             Attack::LongFrame => link.request_raw(&vec![0; CHILD_FRAME_BYTES_MAX + 1]).await,
             Attack::EndlessFrame => link.request_raw(&vec![0; ENDLESS_FRAME_BYTES]).await,
@@ -328,10 +353,27 @@ impl HostileProvince {
                 .await
             }
             Attack::BlockByTransfer => {
-                link.transfer_start(start).await?;
+                let begun = link.transfer_start(start).await?;
+                let Answer::Wants(TransferStatus::WantsPiece { generation, .. }) = begun else { return Ok(begun) };
                 let mut nothing = self.honest_data.piece(origin, &Default::default())?;
                 (nothing.rows, nothing.next) = (vec![], None);
-                link.piece(&nothing).await
+                link.piece(generation, &nothing).await
+            }
+            Attack::ContinueOthersTransfer => {
+                let mut piece = self.honest_data.piece(origin, &Default::default())?;
+                piece.rows.clear();
+                let mut answer = Answer::Busy;
+                for generation in 1..=GENERATIONS_GUESSED {
+                    answer = link.piece(Generation(generation), &piece).await?;
+                    if !matches!(answer, Answer::Refused(_)) {
+                        break;
+                    }
+                }
+                Ok(answer)
+            }
+            Attack::ReplaceOthersTransfer => {
+                (start.kept_after, start.kept_after_chain) = (StreamSeq(1 << 40), Hash32::of(b"invented"));
+                link.transfer_start(start).await
             }
             _ => bail!("{} is no transfer", attack.name()),
         }
@@ -343,10 +385,10 @@ impl HostileProvince {
         let mut answer = link.transfer_start(start).await?;
         for _ in 0..TRANSFER_STEPS_MAX {
             answer = match &answer {
-                Answer::Wants(TransferStatus::WantsPiece { from, .. }) => {
+                Answer::Wants(TransferStatus::WantsPiece { generation, from, .. }) => {
                     let mut piece = self.honest_data.piece(origin, from)?;
                     alter(&mut piece)?;
-                    link.piece(&piece).await?
+                    link.piece(*generation, &piece).await?
                 }
                 Answer::Wants(TransferStatus::WantsBatches { next, .. }) => {
                     link.segment(&self.honest_data.segment_within(origin, *next, usize::MAX)?).await?

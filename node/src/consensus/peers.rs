@@ -10,7 +10,7 @@
 //! - A peer is looked for at every address that is known of it, and taken for what its certificate and its disk say ([`address_book`]).
 //!
 //! Reading order: `wire.rs` → `address_book.rs` → `reachability.rs` → `connections.rs` → `append_pipeline.rs` → `commit_notices.rs` → `acknowledged.rs` → `admission.rs` →
-//! `newcomers.rs`.
+//! `newcomers.rs` → `refusal_log.rs`.
 //! What a node does with a request stands in `serve.rs`, what openraft sends in `network.rs`.
 
 pub(super) mod acknowledged;
@@ -21,6 +21,7 @@ pub(super) mod commit_notices;
 mod connections;
 pub(super) mod newcomers;
 pub(super) mod reachability;
+pub(super) mod refusal_log;
 pub(super) mod wire;
 
 pub(super) use connections::{LocalNode, PeerTarget, Peers};

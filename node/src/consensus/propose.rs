@@ -28,6 +28,7 @@ use super::{
     status::HEARTBEAT_AGE_MAX,
     types::CommandBytes,
 };
+use crate::byte_budget::ByteShare;
 
 /// The retry delay for a caller when too much is under way: about as long as a few entries take.
 const BUSY_RETRY_MS: u64 = 200;
@@ -106,11 +107,12 @@ impl Consensus {
     }
 
     /// Room for a command among those under way, in bytes and in number; given back when dropped.
-    fn room_for(&self, bytes: usize) -> Result<[SemaphorePermit<'_>; 2], ProposeError> {
-        let busy = |_| ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS };
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let bytes = self.proposed_bytes.try_acquire_many(bytes).map_err(busy)?;
-        Ok([bytes, self.proposed_commands.try_acquire().map_err(busy)?])
+    fn room_for(&self, bytes: usize) -> Result<(ByteShare, SemaphorePermit<'_>), ProposeError> {
+        let busy = ProposeError::Busy { retry_after_ms: BUSY_RETRY_MS };
+        match (self.proposed_bytes.try_take(bytes), self.proposed_commands.try_acquire()) {
+            (Some(bytes), Ok(place)) => Ok((bytes, place)),
+            _ => Err(busy),
+        }
     }
 
     async fn attempt(&self, command: &Command, bytes: &CommandBytes) -> Attempt {

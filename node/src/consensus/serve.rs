@@ -23,7 +23,7 @@ use super::{
     },
     read::NotConfirmed,
     snapshot::wire::Reply,
-    types::{AppendRequest, AppendResponse, CommandBytes, DiskId, VoteRequest},
+    types::{AppendRequest, AppendResponse, CommandBytes, DiskId, Vote, VoteRequest},
 };
 use crate::clock::machine_time;
 
@@ -85,7 +85,9 @@ impl Consensus {
             .and_then(|()| self.admit(envelope.subject, peer.1))
             .and_then(|()| self.refuse_turned_back(&envelope));
         if let Err(refusal) = admitted {
-            tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's request was refused");
+            if self.refusal_log.is_due(peer.1, &refusal, Instant::now()) {
+                tracing::warn!(node = %peer.1, %refusal, subject = ?envelope.subject, "a peer's request was refused; said once a minute");
+            }
             return match envelope.subject {
                 Subject::Snapshot => wire::send_head(sender, &Reply::Refused(refusal)).await,
                 _ => refuse(sender, refusal).await,
@@ -99,10 +101,7 @@ impl Consensus {
         }
         let _share = match envelope.body_bytes {
             small if small <= LARGE_BODY_BYTES => None,
-            large => match self.received_bytes.acquire_many(large.min(self.limits.received_bytes_max)).await {
-                Ok(share) => Some(share),
-                Err(_) => return refuse(sender, PeerRefusal::NodeStopped("it is stopping".into())).await,
-            },
+            large => Some(self.received_bytes.take(large as usize).await),
         };
         let body = timeout(BODY_TIMEOUT, wire::receive_body(receiver, envelope.body_bytes)).await.map_err(too_slow(BODY_TIMEOUT))??;
         match self.reply(peer.1, envelope.subject, body).await {
@@ -114,12 +113,12 @@ impl Consensus {
     async fn reply(&self, peer: NodeId, subject: Subject, body: Vec<u8>) -> Result<Vec<u8>, PeerRefusal> {
         let malformed = |e: codec::CodecError| PeerRefusal::Malformed(e.to_string());
         let reply = match subject {
-            Subject::AppendEntries => self.append(peer, codec::decode(&body).map_err(malformed)?).await?,
-            Subject::Vote => self.vote(codec::decode(&body).map_err(malformed)?).await?,
-            Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, codec::decode(&body).map_err(malformed)?)),
+            Subject::AppendEntries => self.append(peer, wire::decode_body(&body).map_err(malformed)?).await?,
+            Subject::Vote => self.vote(peer, wire::decode_body(&body).map_err(malformed)?).await?,
+            Subject::PreVoteRequest => codec::encode(&self.pre_vote(peer.0, wire::decode_body(&body).map_err(malformed)?)),
             Subject::Clock => codec::encode(&machine_time()),
             Subject::Hello => {
-                if let Some(greeting) = codec::decode(&body).map_err(malformed)? {
+                if let Some(greeting) = wire::decode_body(&body).map_err(malformed)? {
                     self.peers.newcomers().greeted(greeting)?;
                 }
                 let local = self.peers.local();
@@ -127,17 +126,17 @@ impl Consensus {
                 codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh(), incarnation, levels })
             }
             Subject::Join => {
-                let founding = codec::decode(&body).map_err(malformed)?;
+                let founding = wire::decode_body(&body).map_err(malformed)?;
                 codec::encode(&self.join(founding)?)
             }
             Subject::Announce => {
-                self.peers.addresses().note(peer, codec::decode(&body).map_err(malformed)?)?;
+                self.peers.addresses().note(peer, wire::decode_body(&body).map_err(malformed)?)?;
                 codec::encode(&())
             }
-            Subject::Confirm => codec::encode(&self.confirm_reply(codec::decode(&body).map_err(malformed)?)),
+            Subject::Confirm => codec::encode(&self.confirm_reply(wire::decode_body(&body).map_err(malformed)?)),
             Subject::Propose => codec::encode(&self.write_for_peer(peer, CommandBytes::from_wire(body)).await),
-            Subject::Compare => codec::encode(&self.computed_here(&codec::decode(&body).map_err(malformed)?).await),
-            Subject::ChangeMembers => codec::encode(&self.change_here(codec::decode(&body).map_err(malformed)?).await),
+            Subject::Compare => codec::encode(&self.computed_here(&wire::decode_body(&body).map_err(malformed)?).await),
+            Subject::ChangeMembers => codec::encode(&self.change_here(wire::decode_body(&body).map_err(malformed)?).await),
             Subject::ReadIndex => match self.confirm_here().await {
                 Ok(position) => codec::encode(&position),
                 Err(NotConfirmed::NotLeader(leader)) => return Err(PeerRefusal::NotLeader(leader.map(NodeId))),
@@ -150,6 +149,7 @@ impl Consensus {
     }
 
     async fn append(&self, leader: NodeId, request: AppendRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+        speaks_for_itself(&request.vote, leader)?;
         self.refuse_contradiction(leader, &request)?;
         let end = end_of(&request);
         let response = self.raft.append_entries(request).await.map_err(|e| PeerRefusal::NodeStopped(e.to_string()))?;
@@ -160,7 +160,8 @@ impl Consensus {
         Ok(codec::encode(&response))
     }
 
-    async fn vote(&self, request: VoteRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+    async fn vote(&self, candidate: NodeId, request: VoteRequest) -> Result<Result<Vec<u8>, codec::CodecError>, PeerRefusal> {
+        speaks_for_itself(&request.vote, candidate)?;
         let response = self.raft.vote(request).await.map_err(|e| PeerRefusal::NodeStopped(e.to_string()))?;
         Ok(codec::encode(&response))
     }
@@ -233,6 +234,24 @@ impl Consensus {
     }
 }
 
+/// A leader appends, and a candidate asks for votes, in its own name alone.
+fn speaks_for_itself(vote: &Vote, sender: NodeId) -> Result<(), PeerRefusal> {
+    if vote.leader_id.node_id == sender.0 { Ok(()) } else { Err(PeerRefusal::CertificateMismatch) }
+}
+
 async fn refuse(sender: &mut FrameSender, refusal: PeerRefusal) -> Result<(), WireError> {
     wire::send_message(sender, &Verdict { refused: Some(refusal), body_bytes: 0 }, &[]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_appends_and_asks_for_votes_in_its_own_name_alone() {
+        for vote in [Vote::new(4, 2), Vote::new_committed(4, 2)] {
+            assert_eq!(speaks_for_itself(&vote, NodeId(2)), Ok(()));
+            assert_eq!(speaks_for_itself(&vote, NodeId(3)), Err(PeerRefusal::CertificateMismatch));
+        }
+    }
 }

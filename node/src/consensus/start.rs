@@ -29,7 +29,7 @@ use super::{
     log::{InstallGate, LogStore, PersistedPosition},
     log_keeper::LogKeeper,
     network::Network,
-    peers::{LocalNode, Peers},
+    peers::{LocalNode, Peers, refusal_log::RefusalLog},
     snapshot::{SnapshotReceiver, SnapshotStore},
     state_machine::StateMachine,
     state_position::position_of,
@@ -38,7 +38,7 @@ use super::{
     turned_back::{TurnedBack, note_reports},
     types::{Raft, StoreError, Vote},
 };
-use crate::task_watch::TaskWatch;
+use crate::{byte_budget::ByteBudget, task_watch::TaskWatch};
 
 impl Consensus {
     /// Opens the log, applies what is known to be committed, and takes part.
@@ -130,6 +130,7 @@ impl Consensus {
             log_tail,
             log_stall_injector,
             turned_back,
+            refusal_log: RefusalLog::default(),
             contradicted: parking_lot::Mutex::new(None),
             agreed_heads: parking_lot::Mutex::default(),
             disputes: parking_lot::Mutex::default(),
@@ -137,9 +138,9 @@ impl Consensus {
             own_divergence,
             log: parts_log,
             warehouse,
-            proposed_bytes: Semaphore::new(config.limits.proposed_bytes_max as usize),
+            proposed_bytes: ByteBudget::new(config.limits.proposed_bytes_max),
             proposed_commands: Semaphore::new(config.limits.proposed_commands_max as usize),
-            received_bytes: Semaphore::new(config.limits.received_bytes_max as usize),
+            received_bytes: ByteBudget::new(config.limits.received_bytes_max),
             limits: config.limits,
             changing_members: tokio::sync::Mutex::new(()),
             parent_level: parking_lot::Mutex::new(None),

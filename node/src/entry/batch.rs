@@ -24,6 +24,9 @@ use super::{
 };
 use crate::api::LeftOut;
 
+/// What a row takes in memory beside its bytes: the change, its place, and its key among those that were met.
+const ROW_MEMORY_BYTES: usize = 256;
+
 /// A whole body, checked: what a write request is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedBatch {
@@ -88,6 +91,11 @@ impl BatchDraft {
     /// Rows met so far, good or not.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Roughly what was gathered takes in memory, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes + self.keys.len() * ROW_MEMORY_BYTES
     }
 
     /// Everything that was gathered; `body_hash` is the body's.

@@ -20,6 +20,9 @@ use super::{
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// What a reader takes before it has read a row: a line, and the window of gzip.
+const READER_BYTES: usize = 128 << 10;
+
 /// Reads one body. Holds one line, the changes so far, and the findings so far.
 pub struct EntryReader {
     /// `None` for a body that is not compressed.
@@ -95,6 +98,11 @@ impl EntryReader {
             self.stopped = true;
         }
         if self.stopped { Err(self.body.batch.log.refusal()) } else { Ok(()) }
+    }
+
+    /// Roughly what was read so far takes in memory, in bytes. It never shrinks.
+    pub fn memory_bytes(&self) -> usize {
+        READER_BYTES + self.body.batch.memory_bytes()
     }
 
     /// The body ended.

@@ -12,9 +12,11 @@ use axum::http::Request;
 use axum_server::{accept::Accept, tls_rustls::RustlsAcceptor};
 use kho_messages::Ordinal;
 use kho_replication::{
+    connection_places::ConnectionPlaces,
     identity::{PeerIdentity, Role},
     tls::{Revocations, ShownCertificate},
 };
+use kho_storage::ids::SiteId;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -27,11 +29,12 @@ pub struct IdentityAcceptor {
     tls: RustlsAcceptor,
     tree: String,
     revocations: Arc<Revocations>,
+    places: Arc<ConnectionPlaces>,
 }
 
 impl IdentityAcceptor {
-    pub fn new(tls: RustlsAcceptor, tree: String, revocations: Arc<Revocations>) -> Self {
-        Self { tls, tree, revocations }
+    pub fn new(tls: RustlsAcceptor, tree: String, revocations: Arc<Revocations>, places: Arc<ConnectionPlaces>) -> Self {
+        Self { tls, tree, revocations, places }
     }
 }
 
@@ -41,7 +44,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for IdentityAcceptor {
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let (tls, tree, revocations) = (self.tls.clone(), self.tree.clone(), Arc::clone(&self.revocations));
+        let (tls, tree, revocations, places) =
+            (self.tls.clone(), self.tree.clone(), Arc::clone(&self.revocations), Arc::clone(&self.places));
         Box::pin(async move {
             let address = stream.peer_addr()?;
             stream.set_nodelay(true)?;
@@ -61,7 +65,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for IdentityAcceptor {
             };
             revocations.check(&shown).map_err(|revoked| not_admitted(address, &revoked.to_string()))?;
             let identity = shown.identity.clone();
-            Ok((RevocableStream::new(stream, shown, revocations), WithIdentity { service, identity }))
+            let place = places.take(&identity).map_err(|too_many| not_admitted(address, &too_many.to_string()))?;
+            Ok((RevocableStream::new(stream, shown, revocations, place), WithIdentity { service, identity }))
         })
     }
 }
@@ -116,17 +121,22 @@ pub fn check(node: &Node, identity: &PeerIdentity, right: Right) -> Result<(), H
     if may(identity.role(), node.site(), right) {
         return Ok(());
     }
+    Err(refusal(identity, node.site(), right))
+}
+
+/// The refusal of `identity`, which lacks `right` at `site`. It is audited here.
+pub(super) fn refusal(identity: &PeerIdentity, site: SiteId, right: Right) -> HttpError {
     tracing::warn!(target: AUDIT, who = %identity, ?right, "refused");
-    let (who, site) = (identity.to_string(), Ordinal(node.site().0.into()));
-    Err(match right {
+    let (who, site) = (identity.to_string(), Ordinal(site.0.into()));
+    match right {
         Right::Enter => RequestFault::ClientWanted { who, site },
         Right::ReadRows => RequestFault::ReaderWanted { who, site },
         Right::ReadIndicators | Right::Operate | Right::Watch => RequestFault::OperatorWanted { who, site },
     }
-    .into())
+    .into()
 }
 
-fn may(role: &Role, site: kho_storage::ids::SiteId, right: Right) -> bool {
+pub(super) fn may(role: &Role, site: SiteId, right: Right) -> bool {
     match (role, right) {
         (Role::Authority, _) => false,
         (_, Right::Watch) => true,
@@ -141,9 +151,60 @@ fn may(role: &Role, site: kho_storage::ids::SiteId, right: Right) -> bool {
 #[cfg(test)]
 mod tests {
     use kho_replication::identity::ClientRights;
-    use kho_storage::ids::{NodeId, SiteId};
+    use std::net::Ipv4Addr;
+
+    use axum_server::tls_rustls::RustlsConfig;
+    use kho_replication::tls::{
+        ALPN_HTTP, Authority, CertificateClock, CertificateRequest, ClientCertificate, Credentials, NODE_VALIDITY_DAYS, VerifiedRequest,
+        client_config, node_server_name, server_config,
+    };
+    use kho_storage::ids::NodeId;
+    use tokio::{io::AsyncReadExt as _, net::TcpListener};
+    use tokio_rustls::{TlsConnector, client, rustls::pki_types::ServerName};
 
     use super::*;
+
+    fn credentials(root: &Authority, node: u64) -> Credentials {
+        let request = CertificateRequest::for_node(root.tree(), SiteId(1), NodeId(node), &[]).expect("well formed");
+        let verified = VerifiedRequest::from_pem(&request.csr_pem).expect("own request");
+        let issued = root.sign(&verified, crate::clock::machine_time(), NODE_VALIDITY_DAYS).expect("own tree");
+        Credentials::from_pem(root.certificate_pem(), &issued.certificate_pem, &request.key_pem).expect("they fit")
+    }
+
+    /// Dials `listener` and lets it be accepted: both ends, or why it was not let in.
+    async fn dialled(
+        as_whom: &Credentials,
+        listener: &TcpListener,
+        acceptor: &IdentityAcceptor,
+    ) -> (client::TlsStream<TcpStream>, io::Result<RevocableStream>) {
+        let config = client_config(as_whom, &[ALPN_HTTP], CertificateClock::system()).expect("good credentials");
+        let name = ServerName::try_from(node_server_name(SiteId(1), NodeId(1))).expect("a name");
+        let at = listener.local_addr().expect("bound");
+        let (near, far) = tokio::join!(TcpStream::connect(at), listener.accept());
+        let connector = TlsConnector::from(Arc::new(config));
+        let (near, far) = tokio::join!(connector.connect(name, near.expect("open")), acceptor.accept(far.expect("open").0, ()));
+        (near.expect("the handshake is over before the certificate is judged"), far.map(|(stream, _)| stream))
+    }
+
+    #[tokio::test]
+    async fn a_certificate_has_a_bounded_number_of_connections_and_another_one_has_its_own() {
+        let root = Authority::create("vn", crate::clock::machine_time()).expect("well formed");
+        let (server, client) = (credentials(&root, 1), credentials(&root, 2));
+        let tls = server_config(&server, &[ALPN_HTTP], ClientCertificate::Required, CertificateClock::system()).expect("good credentials");
+        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls)));
+        let acceptor = IdentityAcceptor::new(acceptor, "vn".into(), Arc::default(), ConnectionPlaces::new(2));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+
+        let first = dialled(&client, &listener, &acceptor).await;
+        let second = dialled(&client, &listener, &acceptor).await;
+        assert!(first.1.is_ok() && second.1.is_ok());
+        let (mut refused, why) = dialled(&client, &listener, &acceptor).await;
+        assert!(why.is_err_and(|error| error.to_string().contains("2 connections")));
+        assert_eq!(refused.read(&mut [0; 1]).await.map_or(0, |read| read), 0, "it is closed at once");
+        assert!(dialled(&server, &listener, &acceptor).await.1.is_ok(), "another certificate");
+        drop(first);
+        assert!(dialled(&client, &listener, &acceptor).await.1.is_ok(), "a place is free again");
+    }
 
     #[test]
     fn an_operator_sees_no_personal_data_and_a_client_changes_nothing_but_records() {

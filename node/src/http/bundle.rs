@@ -207,7 +207,7 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
         };
         let head = segment.head.head.clone();
         let held = node.warehouse.origin(segment.origin())?.map_or(1, |state| state.next.0);
-        match node.consensus.propose(&Command::AdoptSegment { site_time: node.clock.now(), segment }).await? {
+        match node.consensus.propose(&Command::AdoptSegment { site_time: node.clock.now(), carrier: None, segment }).await? {
             Outcome::Adopted(cursor) => {
                 node.watch_clock_of(&head);
                 imported.batches += cursor.next.0.saturating_sub(held);

@@ -1,6 +1,6 @@
 //! Entry: a batch is taken whole or refused whole.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -21,6 +21,7 @@ use kho_storage::{
     stream::REQUEST_KEY_BYTES_MAX,
 };
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::{
     access::{Right, check},
@@ -29,10 +30,18 @@ use super::{
 };
 use crate::{
     api::{BatchAccepted, LeftOut, Problem, REQUEST_KEY_HEADER},
+    byte_budget::{ByteBudget, ByteShare},
     entry::{BodyPlace, CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryScope, UnnamedColumns, unmet},
     maintenance,
     node::Node,
 };
+
+/// A body is read in pieces so small that what one of them unfolds to, at most a thousand times as much, is little beside the budget.
+const PIECE_BYTES: usize = 2 << 10;
+/// A client that sends nothing for so long does not keep its room.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client should wait when all room is taken: a few commits.
+const FULL_RETRY_MS: u64 = 1_000;
 
 /// Query of an entry request.
 #[derive(Debug, Deserialize)]
@@ -68,8 +77,9 @@ pub async fn enter_batch(
     let encoding = EntryEncoding::of_content_encoding(header(CONTENT_ENCODING))?;
     let limits = EntryLimits { body_bytes_max: node.config.limits.entry_body_mib << 20, ..EntryLimits::default() };
     let reader = EntryReader::new(Arc::clone(&node.entry_schema), scope, format, encoding, query.unnamed, limits)?;
-    let CheckedBatch { changes, needs, places, left_out, body_hash, rows } = read_body(reader, body).await?;
-    let outcome = node.writer.write(origin, WriteRequest { key: request_key.clone(), body_hash, changes, needs }).await?;
+    let (batch, share) = read_body(reader, body, node.writer.budget(), CHUNK_TIMEOUT).await?;
+    let CheckedBatch { changes, needs, places, left_out, body_hash, rows } = batch;
+    let outcome = node.writer.write(origin, WriteRequest { key: request_key.clone(), body_hash, changes, needs }, share).await?;
     metrics::counter!("kho_entry_rows_total").increment(u64::from(rows));
     answer(&node, origin, Answered { request_key, places, left_out }, outcome)
 }
@@ -95,14 +105,29 @@ fn disk_full(node: &Node) -> HttpError {
     HttpError::from(fault).retry_after(maintenance::INTERVAL_MS)
 }
 
-async fn read_body(mut reader: EntryReader, body: Body) -> Result<CheckedBatch, HttpError> {
+/// Reads a body, and takes room for it while it grows.
+async fn read_body(
+    mut reader: EntryReader,
+    body: Body,
+    budget: &ByteBudget,
+    silent_for_max: Duration,
+) -> Result<(CheckedBatch, ByteShare), HttpError> {
+    let full = || HttpError::from(RequestFault::EntryFull { mib_max: budget.bytes_max() >> 20 }).retry_after(FULL_RETRY_MS);
+    let mut share = budget.try_take(reader.memory_bytes()).ok_or_else(full)?;
     let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| RequestFault::BodyCutShort { detail: error.to_string() })?;
-        reader.feed(&chunk)?;
+    let cut_short = |detail: String| RequestFault::BodyCutShort { detail };
+    let silent = |_| cut_short(format!("no byte came for {} ms", silent_for_max.as_millis()));
+    while let Some(chunk) = timeout(silent_for_max, chunks.next()).await.map_err(silent)? {
+        let chunk = chunk.map_err(|error| cut_short(error.to_string()))?;
+        for piece in chunk.chunks(PIECE_BYTES) {
+            reader.feed(piece)?;
+            if !share.try_grow_to(reader.memory_bytes()) {
+                return Err(full());
+            }
+        }
         tokio::task::consume_budget().await;
     }
-    Ok(reader.finish()?)
+    Ok((reader.finish()?, share))
 }
 
 /// What the answer to a batch says beside the outcome.
@@ -149,5 +174,65 @@ fn scope(node: &Node) -> Result<(OriginId, EntryScope), HttpError> {
     match register.origins_of(node.site()).next() {
         Some(origin) => Ok((origin, EntryScope { areas })),
         None => Err(RequestFault::NoOriginToWrite { site: Ordinal(node.site().0.into()) }.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{http::header::RETRY_AFTER, response::IntoResponse as _};
+    use kho_messages::Lang;
+    use kho_storage::schema::population;
+
+    use super::*;
+    use crate::entry::EntrySchema;
+
+    fn reader(encoding: EntryEncoding) -> EntryReader {
+        let (schema, scope) = (Arc::new(EntrySchema::compile(population())), EntryScope { areas: vec![] });
+        EntryReader::new(schema, scope, EntryFormat::Ndjson, encoding, UnnamedColumns::Stay, EntryLimits::default())
+            .expect("a known format")
+    }
+
+    fn removals(rows: usize) -> String {
+        (0..rows).map(|row| format!("{{\"table\":\"person\",\"delete\":\"P{row}\"}}\n")).collect()
+    }
+
+    #[tokio::test]
+    async fn an_entry_for_which_there_is_no_room_is_refused_with_a_time_to_come_back_and_keeps_none() {
+        let budget = ByteBudget::new(1 << 20);
+        let read = async |rows| read_body(reader(EntryEncoding::Identity), Body::from(removals(rows)), &budget, CHUNK_TIMEOUT).await;
+        let (batch, held) = read(1_000).await.expect("there is room");
+        assert_eq!(batch.rows, 1_000);
+        let refused = read(2_000).await.map(drop).expect_err("the first one is not answered yet");
+        assert_eq!(refused.problem(Lang::En).code, "entry_full");
+        let response = refused.into_response();
+        assert_eq!((response.status().as_u16(), response.headers()[RETRY_AFTER].to_str().ok()), (503, Some("1")));
+        drop(held);
+        assert!(read(2_000).await.is_ok());
+        assert!(budget.try_take(1 << 20).is_some(), "all of it was given back");
+    }
+
+    #[tokio::test]
+    async fn what_a_small_body_unfolds_to_takes_room_too() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packed, removals(10_000).as_bytes()).expect("in memory");
+        let packed = packed.finish().expect("in memory");
+        assert!(packed.len() < 128 << 10, "{} bytes", packed.len());
+        let budget = ByteBudget::new(1 << 20);
+        let refused = read_body(reader(EntryEncoding::Gzip), Body::from(packed), &budget, CHUNK_TIMEOUT)
+            .await
+            .map(drop)
+            .expect_err("it takes 2.5 MiB");
+        assert_eq!(refused.problem(Lang::En).code, "entry_full");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_falls_silent_does_not_keep_its_room() {
+        let budget = ByteBudget::new(1 << 20);
+        let body = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let silent_for_max = Duration::from_millis(20);
+        let refused =
+            read_body(reader(EntryEncoding::Identity), body, &budget, silent_for_max).await.map(drop).expect_err("no byte ever comes");
+        assert_eq!(refused.problem(Lang::En).code, "body_cut_short");
+        assert!(budget.try_take(1 << 20).is_some());
     }
 }

@@ -35,6 +35,7 @@ kho_messages::reportable! {
         /// The leader reaches this node, but this node does not reach the leader.
         LeaderUnreachable { leader: Ordinal, detail: String } = "leader_unreachable",
         Busy {} = "busy",
+        EntryFull { mib_max: u32 } = "entry_full",
         BatchTooLarge { bytes: usize, bytes_max: usize } = "batch_too_large",
         CommandRefused { detail: String } = "command_refused",
         OutcomeUnknown { detail: String } = "outcome_unknown",
@@ -172,7 +173,7 @@ fn status_of(code: &str) -> u16 {
         "batch_too_large" | "bundle_too_large" => 413,
         "batch_refused" => 422,
         "busy" => 429,
-        "disk_full" | "not_ready" | "no_leader" | "leader_unreachable" | "no_register" => 503,
+        "disk_full" | "entry_full" | "not_ready" | "no_leader" | "leader_unreachable" | "no_register" => 503,
         "outcome_unknown" => 504,
         "no_space" => 507,
         // What is left lies with this node: `local_storage`, `internal`, `node_stopped`, `bundle`, `comparison`, `signing_key`.

@@ -68,9 +68,9 @@ impl HttpError {
         Self(Box::new(Refused { status, fault, retry_after_ms: None, rows: vec![], more: 0 }))
     }
 
-    /// Nothing changed; the client may come back after `retry_after_ms`.
-    pub fn retry_after(mut self, retry_after_ms: u64) -> Self {
-        self.0.retry_after_ms = Some(retry_after_ms);
+    /// Nothing changed; the client may come back after `retry_after_ms`, if there is such a time.
+    pub fn retry_after(mut self, retry_after_ms: impl Into<Option<u64>>) -> Self {
+        self.0.retry_after_ms = retry_after_ms.into();
         self
     }
 
@@ -208,7 +208,7 @@ impl From<ProposeError> for HttpError {
             | ProposeError::LeaderUnreachable { retry_after_ms, .. } => Some(*retry_after_ms),
             _ => None,
         };
-        with_retry(RequestFault::from(error), retry)
+        Self::from(RequestFault::from(error)).retry_after(retry)
     }
 }
 
@@ -218,21 +218,15 @@ impl From<ReadError> for HttpError {
             ReadError::NoLeader { retry_after_ms, .. } | ReadError::LeaderUnreachable { retry_after_ms, .. } => Some(*retry_after_ms),
             ReadError::Fatal { .. } => None,
         };
-        with_retry(RequestFault::from(error), retry)
+        Self::from(RequestFault::from(error)).retry_after(retry)
     }
 }
 
 impl From<MembersError> for HttpError {
     fn from(error: MembersError) -> Self {
         let retry = if let MembersError::NoLeader { retry_after_ms, .. } = &error { Some(*retry_after_ms) } else { None };
-        with_retry(RequestFault::from(error), retry)
+        Self::from(RequestFault::from(error)).retry_after(retry)
     }
-}
-
-fn with_retry(fault: RequestFault, retry_after_ms: Option<u64>) -> HttpError {
-    let mut error = HttpError::from(fault);
-    error.0.retry_after_ms = retry_after_ms;
-    error
 }
 
 /// A task that was to answer is gone.

@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use kho_replication::tls::{Revocations, ShownCertificate};
+use kho_replication::{
+    connection_places::ConnectionPlace,
+    tls::{Revocations, ShownCertificate},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -19,15 +22,17 @@ pub struct RevocableStream {
     stream: TlsStream<TcpStream>,
     revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
     is_cut: bool,
+    /// Its certificate's, given back when the stream is dropped.
+    _place: ConnectionPlace,
 }
 
 impl RevocableStream {
-    pub fn new(stream: TlsStream<TcpStream>, shown: ShownCertificate, revocations: Arc<Revocations>) -> Self {
+    pub fn new(stream: TlsStream<TcpStream>, shown: ShownCertificate, revocations: Arc<Revocations>, place: ConnectionPlace) -> Self {
         let revoked = Box::pin(async move {
             revocations.until_revoked(&shown).await;
             tracing::warn!(who = %shown.identity, "a connection was cut: the register revoked its certificate");
         });
-        Self { stream, revoked, is_cut: false }
+        Self { stream, revoked, is_cut: false, _place: place }
     }
 
     /// An error once the certificate is revoked. The task that reads or writes is woken when it is.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::inputs::Inputs;
+use crate::node::Node;
 use kho_replication::uplink::UplinkInput;
 use kho_storage::{
     command::{Command, Outcome, ShownBy},
@@ -9,13 +11,10 @@ use kho_storage::{
     stream::SignedHead,
     warehouse::HeadPosition,
 };
-use tokio::sync::mpsc;
-
-use crate::node::Node;
 
 /// Compares a head of this site's own with what the site holds, and notes in the site when it was set back. A head that lies in the
 /// history that is held is no proposal.
-pub(super) async fn compare_head(node: Arc<Node>, parent: SiteId, head: SignedHead, inputs: mpsc::Sender<UplinkInput>) {
+pub(super) async fn compare_head(node: Arc<Node>, parent: SiteId, head: SignedHead, inputs: Inputs) {
     let noted = match node.warehouse.head_position(&head) {
         Ok(HeadPosition::Within | HeadPosition::Unknown) => return,
         Ok(HeadPosition::Further | HeadPosition::Elsewhere) => {
@@ -32,7 +31,7 @@ pub(super) async fn compare_head(node: Arc<Node>, parent: SiteId, head: SignedHe
         Ok(other) => tracing::warn!(%parent, ?other, "the parent showed a head of this site's own that is not by a node of it"),
         Err(error) => {
             tracing::warn!(%error, "whether this site was set back could not be noted now; it is compared again");
-            let _ = inputs.send(UplinkInput::HeadNotCompared { parent, head }).await;
+            inputs.send(UplinkInput::HeadNotCompared { parent, head }).await;
         }
     }
 }

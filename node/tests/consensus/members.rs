@@ -63,15 +63,21 @@ async fn a_node_that_never_was_a_member_can_not_be_removed_and_a_removed_one_onl
     assert_eq!(nodes[leader].consensus().remove(gone).await, Err(MembersError::NotAMember(gone)));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_that_was_away_carries_the_site_on_with_one_that_was_added_meanwhile() {
-    let site = Site::new();
+/// Three nodes, of which the third went away before a fourth was added. Returns the place of the leader among the first two.
+async fn one_away_and_one_added(site: &Site) -> (Vec<TestNode>, usize) {
     let mut nodes = site.create(3).await;
     write_until_committed(&nodes[0], "before").await;
     until_equal(&nodes).await;
     nodes[2].stop().await;
     let leader = leader_of(&nodes[..2]).await;
-    nodes.push(added(&site, &nodes[leader], 4).await);
+    nodes.push(added(site, &nodes[leader], 4).await);
+    (nodes, leader)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_that_was_away_carries_the_site_on_with_one_that_was_added_meanwhile() {
+    let site = Site::new();
+    let (mut nodes, leader) = one_away_and_one_added(&site).await;
     let gone = 1 - leader;
     nodes[leader].consensus().remove(nodes[gone].id).await.expect("three of four are there");
     nodes[gone].stop().await;
@@ -94,12 +100,7 @@ async fn a_node_that_was_away_carries_the_site_on_with_one_that_was_added_meanwh
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_member_to_confirm_it_a_newcomer_is_refused_and_named_until_an_operator_confirms_it() {
     let site = Site::new();
-    let mut nodes = site.create(3).await;
-    write_until_committed(&nodes[0], "before").await;
-    until_equal(&nodes).await;
-    nodes[2].stop().await;
-    let leader = leader_of(&nodes[..2]).await;
-    nodes.push(added(&site, &nodes[leader], 4).await);
+    let (mut nodes, leader) = one_away_and_one_added(&site).await;
     let gone = nodes[1 - leader].id;
     nodes[leader].consensus().remove(gone).await.expect("three of four are there");
     write_until_committed(&nodes[leader], "with node 4").await;

@@ -24,7 +24,7 @@ use kho_storage::{
     row::RowBuilder,
     schema::{Value, population},
     signature::{SignatureAlgorithm, SigningKey},
-    stream::{Change, Head, RowChange, SignedHead},
+    stream::{Change, RowChange, SignedHead},
     warehouse::{OriginState, Warehouse, WarehouseConfig},
 };
 use tempfile::TempDir;
@@ -134,15 +134,7 @@ impl Site {
     /// A head over everything that `node` holds, altered before it is signed.
     pub fn signed_head(&self, node: &TestNode, alter: impl FnOnce(&mut Head)) -> SignedHead {
         let state = node.origin().expect("something was written");
-        let mut head = Head {
-            origin: ORIGIN,
-            epoch: state.epoch,
-            seq: state.last(),
-            chain: state.chain,
-            digest: state.sum.digest(),
-            rows: state.rows,
-            site_time: state.batch_time,
-        };
+        let mut head = state.head(ORIGIN, state.batch_time);
         alter(&mut head);
         SignedHead::sign(head, SITE, SIGNER, &self.centre).expect("signs")
     }

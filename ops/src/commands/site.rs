@@ -34,11 +34,11 @@ pub enum NodeCommand {
     Add(AddArgs),
     /// Remove a node, running or lost. Its id is never used again.
     #[command(after_help = "Example:\n  kho node remove 3 --node https://10.0.0.5:7443")]
-    Remove(RemoveArgs),
+    Remove(NodeArgs),
     /// Tell a node that was away to listen to one that was added meanwhile. Needed only when the members that it knows are gone: its
     /// status says so.
     #[command(after_help = "Example, at the node that was away:\n  kho node confirm 4 --node https://10.0.0.7:7443")]
-    Confirm(ConfirmArgs),
+    Confirm(NodeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -81,21 +81,10 @@ pub struct AddArgs {
     connection: ConnectionArgs,
 }
 
+/// A node, for orders that need no more of it.
 #[derive(Debug, Args)]
-pub struct RemoveArgs {
+pub struct NodeArgs {
     /// The node's id
-    #[arg(value_name = "ID")]
-    id: NodeId,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct ConfirmArgs {
-    /// The id of the node that was added
     #[arg(value_name = "ID")]
     id: NodeId,
     /// Print JSON

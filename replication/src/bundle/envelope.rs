@@ -85,7 +85,7 @@ pub(super) fn unseal<R: Read + Seek>(file: &mut R, file_bytes: u64, by: BundleOp
     }
     let mut header = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     file.read_exact(&mut header)?;
-    let envelope: Envelope = codec::decode(&header)?;
+    let envelope: Envelope = codec::decode_within(&header, 4 * HEADER_BYTES_MAX as usize)?;
     if envelope.tree != by.tree {
         return Err(BundleError::OtherTree { given: envelope.tree.chars().take(64).collect(), wanted: by.tree.into() });
     }

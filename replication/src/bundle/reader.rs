@@ -17,6 +17,8 @@ use crate::{
     verified::ReceivedSegment,
 };
 
+/// A trailer's list of streams takes no more than a few times its bytes.
+const TRAILER_MEMORY_BYTES_MAX: usize = 8 * TRAILER_BYTES_MAX as usize;
 const HASH_BUFFER_BYTES: usize = 64 << 10;
 
 /// The content of a bundle that was found whole and signed by a node of the register. It comes from a [`super::DecryptingReader`]. Only [`BundleReader::open`] makes one.
@@ -38,7 +40,7 @@ impl<R: Read + Seek> BundleReader<R> {
         let file_bytes = file.seek(SeekFrom::End(0))?;
         check_header(&mut file, file_bytes)?;
         let signed = read_trailer(&mut file, file_bytes)?;
-        let trailer: BundleTrailer = codec::decode(&signed.trailer)?;
+        let trailer: BundleTrailer = codec::decode_within(&signed.trailer, TRAILER_MEMORY_BYTES_MAX)?;
         check_signer(&trailer, &signed, register)?;
         if trailer.reader != reader {
             return Err(BundleError::ForOtherSite { given: trailer.reader, wanted: reader });
@@ -121,7 +123,7 @@ fn read_trailer<R: Read + Seek>(file: &mut R, file_bytes: u64) -> Result<SignedT
     file.seek(SeekFrom::Start(trailer_at))?;
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     file.read_exact(&mut bytes)?;
-    Ok(codec::decode(&bytes)?)
+    Ok(codec::decode_within(&bytes, TRAILER_MEMORY_BYTES_MAX)?)
 }
 
 /// The signer must be a node that the register pins and that is not revoked for anything: another node can export as well.

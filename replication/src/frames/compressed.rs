@@ -1,7 +1,8 @@
 //! A value on the wire as zstd. Its plain size is declared, and bounded whatever was declared.
 //!
-//! Invariant: unpacking allocates in step with what really comes out of the decoder and stops one byte past the bound, so
-//! that a few kilobytes can't be made to fill a memory (test `promise_4_a_bomb_is_refused_before_it_unfolds`).
+//! Invariant: unpacking allocates in step with what really comes out of the decoder and stops one byte past the bound, and decoding
+//! stops where the value would take out of proportion more memory than bytes, so that a few kilobytes can't be made to fill a memory
+//! (tests `promise_4_a_bomb_is_refused_before_it_unfolds`, `promise_4_a_frame_of_endless_lists_is_refused_before_it_fills_the_memory`).
 
 use std::{
     io::{Read, Write},
@@ -17,6 +18,8 @@ use super::error::FrameCodecError;
 const ZSTD_LEVEL: i32 = 3;
 /// Largest window a decoder sets aside, as a power of two: 8 MiB. What this build packs needs 2 MiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// How much more memory than plain bytes a value may take. Rows of a piece are the smallest honest things: three times as much.
+const MEMORY_FACTOR_MAX: usize = 4;
 /// What is set aside for the plain bytes before the first of them is seen.
 const PLAIN_BYTES_START_MAX: usize = 64 << 10;
 
@@ -93,7 +96,7 @@ impl<T: DeserializeOwned> Compressed<T> {
         if plain.len() != declared {
             return Err(FrameCodecError::PlainLength { declared: self.plain_bytes, found_longer: plain.len() > declared });
         }
-        Ok(codec::decode(&plain)?)
+        Ok(codec::decode_within(&plain, plain_bytes_max.saturating_mul(MEMORY_FACTOR_MAX))?)
     }
 }
 

@@ -27,6 +27,7 @@ pub fn refusal_fault(refusal: &Refusal) -> Fault {
         | Refusal::OnPath { .. }
         | Refusal::AboveLevel { .. }
         | Refusal::Stopped { .. }
+        | Refusal::TransferTaken { .. }
         | Refusal::Register(_)
         | Refusal::NoRegister => Fault::Refuser,
     }

@@ -48,6 +48,23 @@ fn promise_4_a_bomb_is_refused_before_it_unfolds() {
 }
 
 #[test]
+fn promise_4_a_frame_of_endless_lists_is_refused_before_it_fills_the_memory() {
+    // A batch of no bytes takes one byte on the wire, and less once it is packed.
+    let endless = Compressed::pack(&segment(vec![Blob::default(); 4 << 20]), SEGMENT_PLAIN_BYTES_MAX).expect("it is short enough");
+    assert!(endless.zstd.len() < 4 << 10, "{endless:?}");
+    assert!(matches!(endless.unpack(5 << 20), Err(FrameCodecError::Codec(_))));
+
+    let held = StreamHeld { origin: OriginId(1), epoch: Epoch { number: 1, id: 1 }, next: StreamSeq(1), oldest_kept: StreamSeq(1) };
+    let streams = |number| codec::encode(&ChildFrame::Streams(vec![held; number])).expect("encodes");
+    assert!(ChildFrame::decode(&streams(STREAMS_MAX)).is_ok());
+    assert!(matches!(ChildFrame::decode(&streams(STREAMS_MAX + 1)), Err(FrameCodecError::TooMany { .. })));
+    assert!(matches!(ChildFrame::decode(&streams(1 << 20)), Err(FrameCodecError::Codec(_))), "not even read to its end");
+    let cursor = ParentCursor { origin: OriginId(1), epoch: held.epoch, next: StreamSeq(1) };
+    let cursors = ParentFrame::Cursors { cursors: vec![cursor; 1 << 20], transfers: vec![], heads: vec![] };
+    assert!(matches!(ParentFrame::decode(&codec::encode(&cursors).expect("encodes")), Err(FrameCodecError::Codec(_))));
+}
+
+#[test]
 fn a_wide_window_is_refused() {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).expect("in memory");
     encoder.window_log(27).expect("allowed");

@@ -20,6 +20,9 @@ pub struct IntakeConfig {
     pub set_back_report_ms: u64,
     /// What this site says of its level.
     pub levels: LevelOffer,
+    /// A carrier whose whole-origin transfer came no further for so long, in site time, gives way to another one. Longer than a piece, or
+    /// a segment, takes over the slowest link.
+    pub transfer_silent_ms: u64,
 }
 
 impl Default for IntakeConfig {
@@ -32,11 +35,17 @@ impl Default for IntakeConfig {
             evidence_max: 16,
             set_back_report_ms: 10_000,
             levels: LevelOffer::default(),
+            transfer_silent_ms: 600_000,
         }
     }
 }
 
 impl IntakeConfig {
+    /// How long a carrier waits before it asks again for its turn to transfer an origin.
+    pub(super) fn transfer_retry_ms(&self) -> u32 {
+        u32::try_from(self.transfer_silent_ms / 20).unwrap_or(u32::MAX)
+    }
+
     /// What a child may have unanswered: an honest one never finds the queue full.
     pub(super) fn in_flight_bytes_max(&self) -> u32 {
         let spare = self.queued_bytes_max.saturating_sub(SEGMENT_BYTES_MAX).max(1);

@@ -1,7 +1,7 @@
 //! What this site decided, and how the child is notified.
 
 use kho_storage::{
-    command::{Outcome, ParentCursor},
+    command::{Outcome, ParentCursor, Refusal},
     planted::{Bug, planted},
 };
 
@@ -24,6 +24,8 @@ impl Intake {
                 open.transfer_moved(&status);
                 self.actions.push_back(IntakeAction::SendFrame(ParentFrame::TransferWants { id, status }));
             }
+            // Its turn comes: the child begins again until it does.
+            Ok(Outcome::Refused(Refusal::TransferTaken { .. })) => self.busy(id, origin, self.config.transfer_retry_ms()),
             Ok(Outcome::Refused(refusal)) => self.refuse(id, origin, refusal),
             Ok(_) => {
                 // The child's frame is safe to send again, whatever this was.

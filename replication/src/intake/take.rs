@@ -4,7 +4,7 @@ use kho_storage::{
     checks::check_path,
     codec::Blob,
     command::{Command, Refusal, TransferPiece, TransferStart},
-    ids::{OriginId, SiteTime},
+    ids::{Generation, OriginId, SiteTime},
     stream::Segment,
 };
 
@@ -26,7 +26,9 @@ impl Intake {
                 if let Some(lane) = self.open().and_then(|open| open.lanes.get_mut(&origin)) {
                     lane.proposed_up_to(end);
                 }
-                self.propose(id, origin, bytes, Some(end), Command::AdoptSegment { site_time: clock, segment: verified.into_segment() });
+                let carrier = Some(self.child.site);
+                let command = Command::AdoptSegment { site_time: clock, carrier, segment: verified.into_segment() };
+                self.propose(id, origin, bytes, Some(end), command);
             }
         }
     }
@@ -48,24 +50,33 @@ impl Intake {
         let origin = start.origin;
         let Some(lane) = self.admit(id, origin, 0) else { return };
         let refused = |why: &str| Err(Refusal::Transfer { origin, why: why.into() });
-        let led = check_path(origin, self.site, &self.register);
+        let (carrier, silent_ms) = (self.child.site, self.config.transfer_silent_ms);
+        // A stream is judged by its author alone, but a transfer costs this site as much as the origin is large: who may carry it counts.
+        let led = [self.site, carrier].into_iter().try_for_each(|site| check_path(origin, site, &self.register));
         let judged = match &start {
             _ if led.is_err() => led,
             _ if start.kept_after > STREAM_SEQ_MAX => refused("it starts beyond any stream"),
             _ if (Cursor { epoch: start.epoch, ..lane.adopted() }).forks_from(&lane.adopted()) => {
                 Err(Refusal::OtherEpoch { origin, ours: lane.adopted().epoch, theirs: start.epoch })
             }
-            // A transfer costs this site as much as the origin is large; nobody may start one without need.
+            // Nobody may start one without need.
             _ if lane.adopted().next > start.kept_after => refused("the batches that are kept go on from what this site holds"),
             _ => Ok(()),
         };
         match judged {
             Err(refusal) => self.refuse(id, origin, refusal),
-            Ok(()) => self.propose(id, origin, 0, None, Command::BeginTransfer { site_time: clock, start }),
+            Ok(()) => self.propose(id, origin, 0, None, Command::BeginTransfer { site_time: clock, carrier, silent_ms, start }),
         }
     }
 
-    pub(super) fn piece_received(&mut self, id: FrameId, origin: OriginId, packed: &Compressed<TransferPiece>) {
+    pub(super) fn piece_received(
+        &mut self,
+        id: FrameId,
+        origin: OriginId,
+        generation: Generation,
+        packed: &Compressed<TransferPiece>,
+        clock: SiteTime,
+    ) {
         if self.admit(id, origin, packed.plain_bytes).is_none() {
             return;
         }
@@ -73,7 +84,9 @@ impl Intake {
             Err(refusal) => self.refuse_bytes(id, origin, refusal, &packed.zstd),
             Ok(verified) => {
                 let bytes = usize::try_from(packed.plain_bytes).unwrap_or(PIECE_PLAIN_BYTES_MAX);
-                self.propose(id, origin, bytes, None, Command::AdoptPiece { piece: verified.into_piece() });
+                let carrier = self.child.site;
+                let command = Command::AdoptPiece { site_time: clock, carrier, generation, piece: verified.into_piece() };
+                self.propose(id, origin, bytes, None, command);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kho_storage::{
+    command::{Refusal, TransferStart},
     ids::{NodeId, OriginId, SiteId, SiteTime, StreamSeq},
     level::LevelOffer,
     register::Register,
@@ -13,8 +14,8 @@ use super::{
     world::{Step, World},
 };
 use crate::{
-    frames::{ChildFrame, FrameId, Goodbye, Hello, ParentFrame},
-    intake::{ChildIdentity, Intake, IntakeAction, IntakeConfig, IntakeInput, SiteLeader},
+    frames::{ChildFrame, FrameId, Goodbye, Hello, ParentFrame, StreamHeld},
+    intake::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeConfig, IntakeInput, SiteLeader},
     link_time::LinkTime,
     uplink::{LinkStatus, UplinkConfig, UplinkInput},
 };
@@ -177,6 +178,22 @@ fn a_transfer_nobody_needs_is_refused() {
     world.notify_intake(PROVINCE, IntakeInput::FrameReceived(ChildFrame::TransferStart { id: FrameId(50), start }));
     let trace = world.trace();
     assert!(trace.contains("Refused #50 3: the transfer of origin 3 does not fit"), "{trace}");
+}
+
+#[test]
+fn promise_4_a_child_starts_no_transfer_of_an_origin_that_the_register_leads_past_it() {
+    let mut tree = Tree::new();
+    tree.register.sites.iter_mut().find(|site| site.site == COMMUNE).expect("there").parents = vec![PROVINCE];
+    let epoch = kho_storage::ids::Epoch::first("test", ADOPTED);
+    let streams = vec![StreamHeld { origin: ADOPTED, epoch, next: StreamSeq(9), oldest_kept: StreamSeq(9) }];
+    let mut open = intake(&tree, PROVINCE, DISTRICT);
+    let hello = Hello { levels: LevelOffer::default(), site: DISTRICT, node: NODE, register_version: 1, streams };
+    answer(&mut open, IntakeInput::FrameReceived(ChildFrame::Hello(hello)));
+    answer(&mut open, IntakeInput::CursorsRead(Ok(CursorsHeld { cursors: vec![], transfers: vec![], heads: vec![] })));
+    let start = TransferStart { origin: ADOPTED, epoch, kept_after: StreamSeq(8), kept_after_chain: kho_storage::ids::Hash32::ZERO };
+    let actions = answer(&mut open, IntakeInput::FrameReceived(ChildFrame::TransferStart { id: FrameId(1), start }));
+    let refusal = Refusal::OffPath { origin: ADOPTED, site: DISTRICT };
+    assert_eq!(actions, [IntakeAction::SendFrame(ParentFrame::Refused { id: Some(FrameId(1)), origin: ADOPTED, refusal })]);
 }
 
 #[test]

@@ -7,7 +7,8 @@ use kho_storage::{
 
 use super::{
     compare::assert_trace,
-    tree::{ADOPTED, OWN, PROVINCE},
+    site::ModelSite,
+    tree::{ADOPTED, OWN, PROVINCE, REGION},
     world::{Step, World},
 };
 use crate::{
@@ -175,6 +176,29 @@ fn promise_7_a_transfer_goes_on_where_it_was_after_a_cut_and_a_restart() {
     let trace = world.trace();
     assert!(trace.contains("Welcome 3@1/1, 3 wants rows from key"), "{trace}");
     assert!(!trace.contains("TransferStart"), "{trace}");
+    assert_eq!(world.is_equal_at(PROVINCE), Ok(()));
+}
+
+#[test]
+fn promise_7_a_carrier_whose_turn_to_transfer_has_not_come_waits_and_is_not_refused() {
+    let mut world = linked();
+    world.grow(OWN, 9);
+    world.author(OWN).oldest_kept = StreamSeq(11);
+    world.restore(PROVINCE, ModelSite::default());
+    world.parent(PROVINCE).store.taken_by = Some(REGION);
+    world.trace();
+    world.pass(1_000);
+    world.settle();
+    for _ in 0..2 {
+        world.pass(31_000);
+        world.settle();
+    }
+    let trace = world.trace();
+    assert_eq!(trace.matches("send Busy").count(), 3, "once in half a minute: {trace}");
+    assert!(!trace.contains("Refused"), "{trace}");
+    world.parent(PROVINCE).store.taken_by = None;
+    world.pass(31_000);
+    world.settle();
     assert_eq!(world.is_equal_at(PROVINCE), Ok(()));
 }
 

@@ -5,17 +5,22 @@ use std::collections::BTreeMap;
 use kho_storage::{
     codec::Blob,
     command::{Command, Outcome, ParentCursor, Refusal, RowPlace, TransferPiece, TransferStart, TransferStatus},
-    ids::{Epoch, Hash32, OriginId, SiteTime, StreamSeq},
+    ids::{Epoch, Generation, Hash32, OriginId, SiteId, SiteTime, StreamSeq},
     stream::{Batch, Segment, SignedHead, chain_next, chain_start},
 };
 
 use super::author::{Rows, digest, replay};
 use crate::intake::CursorsHeld;
 
+/// The model builds one generation at a time and calls each the same.
+const BUILT: Generation = Generation(2);
+
 #[derive(Clone, Default)]
 pub(crate) struct ModelSite {
     pub replicas: BTreeMap<OriginId, Replica>,
     transfers: BTreeMap<OriginId, Transfer>,
+    /// Another carrier, whose transfer of every origin is under way.
+    pub taken_by: Option<SiteId>,
 }
 
 #[derive(Clone)]
@@ -110,7 +115,7 @@ impl ModelSite {
         match command {
             Command::AdoptSegment { segment, .. } => self.adopt(&segment),
             Command::BeginTransfer { start, .. } => self.begin(&start),
-            Command::AdoptPiece { piece } => self.adopt_piece(piece),
+            Command::AdoptPiece { piece, .. } => self.adopt_piece(piece),
             other => panic!("an intake never proposes {other:?}"),
         }
     }
@@ -166,7 +171,10 @@ impl ModelSite {
     }
 
     fn begin(&mut self, start: &TransferStart) -> Outcome {
-        let wants = TransferStatus::WantsPiece { origin: start.origin, epoch: start.epoch, from: RowPlace::default() };
+        if let Some(carrier) = self.taken_by {
+            return Outcome::Refused(Refusal::TransferTaken { origin: start.origin, carrier });
+        }
+        let wants = TransferStatus::WantsPiece { origin: start.origin, epoch: start.epoch, generation: BUILT, from: RowPlace::default() };
         let building = Replica {
             epoch: start.epoch,
             first: start.kept_after.next(),
@@ -195,7 +203,7 @@ impl ModelSite {
             transfer.building.rows.insert(RowPlace { table: row.table, key: row.key.clone() }, row);
         }
         transfer.wants = match piece.next {
-            Some(from) => TransferStatus::WantsPiece { origin, epoch: piece.epoch, from },
+            Some(from) => TransferStatus::WantsPiece { origin, epoch: piece.epoch, generation: BUILT, from },
             None => TransferStatus::WantsBatches { origin, epoch: piece.epoch, next: transfer.building.next(), until: transfer.until },
         };
         Outcome::Transfer(transfer.wants.clone())

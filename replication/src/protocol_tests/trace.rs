@@ -60,7 +60,7 @@ pub(super) fn child_frame(frame: &ChildFrame) -> String {
         ChildFrame::Streams(held) => format!("Streams{}", streams(held)),
         ChildFrame::Segment { id, segment, .. } => format!("Segment {id} {}", packed(segment)),
         ChildFrame::TransferStart { id, start } => format!("TransferStart {id} {} kept after {}", start.origin, start.kept_after),
-        ChildFrame::Piece { id, origin, piece } => {
+        ChildFrame::Piece { id, origin, piece, .. } => {
             let piece = piece.unpack(SEGMENT_PLAIN_BYTES_MAX).expect("own piece");
             let then = piece.next.as_ref().map_or("the end".into(), |next| key(&next.key));
             format!("Piece {id} {origin} {} rows from {} to {then}", piece.rows.len(), key(&piece.from.key))
@@ -131,7 +131,7 @@ fn command(command: &Command) -> String {
     match command {
         Command::AdoptSegment { segment: adopted, .. } => segment(adopted),
         Command::BeginTransfer { start, .. } => format!("transfer of {}", start.origin),
-        Command::AdoptPiece { piece } => format!("{} rows of {}", piece.rows.len(), piece.origin),
+        Command::AdoptPiece { piece, .. } => format!("{} rows of {}", piece.rows.len(), piece.origin),
         other => format!("{other:?}"),
     }
 }

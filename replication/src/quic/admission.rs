@@ -4,7 +4,7 @@
 //! incoming ─► room? ─ no ─► refused, or has to prove its address first
 //!               │ yes
 //!               ▼
-//!            TLS handshake ─► one kho:// name, a node's, of our tree ─► word of welcome ─► accept queue
+//!            TLS handshake ─► one kho:// name, a node's, of our tree, with a place left ─► word of welcome ─► accept queue
 //! ```
 //!
 //! Each newcomer has a task of its own, so a slow one holds up nobody; their number and time are bounded. A refusal is
@@ -25,6 +25,7 @@ use super::{
     error::{CloseCode, ConnectionLost},
 };
 use crate::{
+    connection_places::{ConnectionPlace, ConnectionPlaces, TooManyConnections},
     identity::IdentityError,
     tls::{CertificateRevoked, Revocations, ShownCertificate},
 };
@@ -48,6 +49,8 @@ pub(super) enum NotAdmitted {
     NoCertificate,
     #[error(transparent)]
     Revoked(#[from] CertificateRevoked),
+    #[error(transparent)]
+    TooMany(#[from] TooManyConnections),
 }
 
 /// Why a newcomer did not become a connection.
@@ -69,6 +72,8 @@ pub(super) struct Gate {
     pub(super) tree: Arc<str>,
     pub(super) frame_bytes_max: u32,
     pub(super) revocations: Arc<Revocations>,
+    /// Of those who dialled.
+    pub(super) places: Arc<ConnectionPlaces>,
 }
 
 impl Gate {
@@ -76,12 +81,15 @@ impl Gate {
     pub(super) async fn let_in(&self, connecting: quinn::Connecting) -> Result<Connection, HandshakeFailure> {
         let quinn = connecting.await.map_err(ConnectionLost::from)?;
         let peer = self.admit_or_close(&quinn)?;
+        let place = self.places.take(&peer.shown.identity).map_err(NotAdmitted::from).inspect_err(|refusal| {
+            quinn.close(CloseCode::TOO_MANY_CONNECTIONS.to_wire(), refusal.to_string().as_bytes());
+        })?;
         let mut welcome = quinn.open_uni().await.map_err(ConnectionLost::from)?;
         // A failed write shows as a lost connection at its first use.
         if welcome.write_all(WELCOME).await.is_ok() {
             let _ = welcome.finish();
         }
-        Ok(self.connection(quinn, peer))
+        Ok(self.connection(quinn, peer, Some(place)))
     }
 
     /// The dialling end: completes the handshake, checks the peer, and waits until it is confirmed.
@@ -90,7 +98,7 @@ impl Gate {
         let peer = self.admit_or_close(&quinn)?;
         let mut welcome = quinn.accept_uni().await.map_err(ConnectionLost::from)?;
         match welcome.read_to_end(WELCOME.len()).await {
-            Ok(word) if word == WELCOME => Ok(self.connection(quinn, peer)),
+            Ok(word) if word == WELCOME => Ok(self.connection(quinn, peer, None)),
             Err(quinn::ReadToEndError::Read(quinn::ReadError::ConnectionLost(lost))) => Err(ConnectionLost::from(lost).into()),
             Ok(_) | Err(_) => {
                 quinn.close(CloseCode::MISBEHAVED.to_wire(), b"no word of welcome");
@@ -99,8 +107,8 @@ impl Gate {
         }
     }
 
-    fn connection(&self, quinn: quinn::Connection, peer: AdmittedPeer) -> Connection {
-        Connection::new(quinn, peer, self.frame_bytes_max, &self.revocations)
+    fn connection(&self, quinn: quinn::Connection, peer: AdmittedPeer, place: Option<ConnectionPlace>) -> Connection {
+        Connection::new(quinn, peer, self.frame_bytes_max, &self.revocations, place)
     }
 
     fn admit_or_close(&self, quinn: &quinn::Connection) -> Result<AdmittedPeer, NotAdmitted> {

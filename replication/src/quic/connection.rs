@@ -12,6 +12,7 @@ use super::{
     frames::{FrameReceiver, FrameSender},
 };
 use crate::{
+    connection_places::ConnectionPlace,
     identity::PeerIdentity,
     tls::{Revocations, ShownCertificate},
 };
@@ -40,9 +41,20 @@ pub(super) struct AdmittedPeer {
 
 impl Connection {
     /// A connection to an admitted peer. It is cut when the register revokes the certificate that the peer showed.
-    pub(super) fn new(quinn: quinn::Connection, peer: AdmittedPeer, frame_bytes_max: u32, revocations: &Arc<Revocations>) -> Self {
+    /// `place` is given back when it ends.
+    pub(super) fn new(
+        quinn: quinn::Connection,
+        peer: AdmittedPeer,
+        frame_bytes_max: u32,
+        revocations: &Arc<Revocations>,
+        place: Option<ConnectionPlace>,
+    ) -> Self {
         let (in_use, unused) = oneshot::channel();
-        tokio::spawn(cut_when_revoked(quinn.clone(), peer.shown.clone(), Arc::clone(revocations), unused));
+        let watch = cut_when_revoked(quinn.clone(), peer.shown.clone(), Arc::clone(revocations), unused);
+        tokio::spawn(async move {
+            watch.await;
+            drop(place);
+        });
         Self { quinn, peer: Arc::new(peer), frame_bytes_max, in_use: Arc::new(in_use) }
     }
 

@@ -18,7 +18,10 @@ use super::{
     error::{BindError, CloseCode, ConnectError},
     socket::bind_udp,
 };
-use crate::tls::{self, ClientCertificate, Credentials, Revocations};
+use crate::{
+    connection_places::ConnectionPlaces,
+    tls::{self, ClientCertificate, Credentials, Revocations},
+};
 
 /// Bytes kept of a newcomer's packets before it is received or refused; that happens at once.
 const NEWCOMER_BYTES_MAX: u64 = 64 * 1024;
@@ -86,8 +89,12 @@ impl Endpoint {
         let socket = bind_udp(addr, limits.socket_buffer_bytes_wanted)?;
         let quinn = quinn::Endpoint::new(lasting_endpoint_config(credentials), Some(server), socket, Arc::new(quinn::TokioRuntime))
             .map_err(|source| BindError::Socket { addr, source })?;
-        let gate =
-            Gate { tree: credentials.identity().tree().into(), frame_bytes_max: limits.frame_bytes_max, revocations: Arc::default() };
+        let gate = Gate {
+            tree: credentials.identity().tree().into(),
+            frame_bytes_max: limits.frame_bytes_max,
+            revocations: Arc::default(),
+            places: ConnectionPlaces::new(limits.connections_each_max),
+        };
         let (admitted, accepted) = mpsc::channel(limits.accept_queue_max);
         let reception = tokio::spawn(receive_incoming(quinn.clone(), gate.clone(), limits.clone(), admitted)).abort_handle();
         let inner = Inner { quinn, dialling, gate, limits, clock, accepted: Mutex::new(accepted), reception };

@@ -23,6 +23,8 @@ impl CloseCode {
     pub const CANCELLED: Self = Self(2);
     /// What was received broke the protocol.
     pub const MISBEHAVED: Self = Self(3);
+    /// The certificate has as many connections here as one may have.
+    pub const TOO_MANY_CONNECTIONS: Self = Self(4);
     /// First code free for the protocols above.
     pub const FIRST_OF_USERS: Self = Self(16);
 
@@ -184,6 +186,7 @@ impl ConnectError {
                 Self::PeerMisbehaved { addr, reason: format!("{reason} (certificates are judged here at {clock})") }
             }
             ConnectionLost::RefusedByPeer { reason } if reason == BUSY => Self::PeerUnreachable { addr, reason },
+            ConnectionLost::ClosedByPeer { code: CloseCode::TOO_MANY_CONNECTIONS, reason } => Self::PeerUnreachable { addr, reason },
             ConnectionLost::ClosedByPeer { reason, .. } | ConnectionLost::RefusedByPeer { reason } => Self::RefusedByPeer { addr, reason },
             ConnectionLost::TimedOut | ConnectionLost::PeerRestarted => Self::PeerUnreachable { addr, reason: lost.to_string() },
             ConnectionLost::ClosedHere => Self::Local { addr, reason: lost.to_string() },

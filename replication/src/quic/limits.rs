@@ -25,6 +25,8 @@ pub struct TransportLimits {
     pub bidi_streams_max: u32,
     /// Handshakes under way at once; beyond it newcomers are refused and try again.
     pub handshakes_max: usize,
+    /// Connections of one certificate at a time. An honest node has one or two, and some that it left and that are not known to be lost yet.
+    pub connections_each_max: usize,
     /// Admitted connections that wait to be accepted.
     pub accept_queue_max: usize,
     /// Time for dialling and for being admitted.
@@ -47,6 +49,7 @@ impl Default for TransportLimits {
             send_window_bytes_max: 16 * MIB,
             bidi_streams_max: 256,
             handshakes_max: 256,
+            connections_each_max: 16,
             accept_queue_max: 64,
             handshake_timeout: Duration::from_secs(10),
             keep_alive_interval: Duration::from_secs(5),
@@ -66,8 +69,10 @@ impl TransportLimits {
         if self.keep_alive_interval >= self.idle_timeout {
             return Err(BindError::Limits("keep_alive_interval must be shorter than idle_timeout"));
         }
-        if self.handshakes_max == 0 || self.accept_queue_max == 0 || self.bidi_streams_max == 0 {
-            return Err(BindError::Limits("handshakes_max, accept_queue_max and bidi_streams_max must be at least 1"));
+        if [self.handshakes_max, self.connections_each_max, self.accept_queue_max, self.bidi_streams_max as usize].contains(&0) {
+            return Err(BindError::Limits(
+                "handshakes_max, connections_each_max, accept_queue_max and bidi_streams_max must be at least 1",
+            ));
         }
         let mut config = TransportConfig::default();
         config

@@ -10,6 +10,7 @@ use kho_storage::{
 use super::{
     LoadFailure, LoadId, StreamPosition, Uplink, UplinkAction,
     link::{LinkState, Load, Sent, Unanswered},
+    progress::{Progress, Step},
     stream::{Stream, Want},
 };
 use crate::{
@@ -142,7 +143,8 @@ impl Uplink {
     }
 
     pub(super) fn piece_loaded(&mut self, load: LoadId, result: Result<TransferPiece, LoadFailure>, now: LinkTime) {
-        let Some((load, _)) = self.load_ended(load) else { return };
+        let Some((load, stream)) = self.load_ended(load) else { return };
+        let Progress::Transferring(Step::PieceUnderWay { generation, .. }) = stream.progress else { return };
         let packed = result.and_then(|piece| {
             let packed = Compressed::pack(&piece, PIECE_PLAIN_BYTES_MAX).map_err(|error| LoadFailure::LocalStorage(error.to_string()))?;
             Ok((piece.from, packed))
@@ -150,7 +152,8 @@ impl Uplink {
         match packed {
             Ok((from, piece)) => {
                 let bytes = usize::try_from(piece.plain_bytes).unwrap_or(PIECE_PLAIN_BYTES_MAX);
-                self.send(&load, Sent::Piece { from }, bytes, now, |id| ChildFrame::Piece { id, origin: load.origin, piece });
+                let what = Sent::Piece { generation, from };
+                self.send(&load, what, bytes, now, |id| ChildFrame::Piece { id, origin: load.origin, generation, piece });
             }
             Err(failure) => self.load_failed(load.origin, failure, now),
         }

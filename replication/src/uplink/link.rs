@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use kho_storage::{
     command::RowPlace,
-    ids::{OriginId, SiteId, SiteTime},
+    ids::{Generation, OriginId, SiteId, SiteTime},
     level::LevelOffer,
 };
 
@@ -94,7 +94,7 @@ pub(super) struct Unanswered {
 pub(super) enum Sent {
     Segment { from: Cursor, end: Cursor, head_time: SiteTime },
     TransferStart,
-    Piece { from: RowPlace },
+    Piece { generation: Generation, from: RowPlace },
 }
 
 /// A read under way.

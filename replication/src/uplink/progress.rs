@@ -1,6 +1,9 @@
 //! How far a stream has come with the current parent: one variant for each state, with its own fields.
 
-use kho_storage::{command::RowPlace, ids::SiteTime};
+use kho_storage::{
+    command::RowPlace,
+    ids::{Generation, SiteTime},
+};
 
 use super::{input::StreamPosition, park::ParkReason};
 use crate::{frames::Cursor, link_time::LinkTime};
@@ -53,8 +56,15 @@ pub(super) struct SendWindow {
 pub(super) enum Step {
     Start,
     StartUnderWay,
-    Piece { from: RowPlace },
-    PieceUnderWay { from: RowPlace },
+    /// A piece of the generation that the parent builds.
+    Piece {
+        generation: Generation,
+        from: RowPlace,
+    },
+    PieceUnderWay {
+        generation: Generation,
+        from: RowPlace,
+    },
 }
 
 impl Progress {

@@ -162,6 +162,8 @@ fn state(stream: &Stream) -> StreamState {
         Progress::Parked { reason, retry_at, .. } => StreamState::Parked { reason: reason.clone(), retry_at: *retry_at },
         Progress::Ahead { cursor, .. } => StreamState::ParentAhead { cursor: *cursor },
         Progress::Transferring(Step::Start | Step::StartUnderWay) => StreamState::Transferring { from: RowPlace::default() },
-        Progress::Transferring(Step::Piece { from } | Step::PieceUnderWay { from }) => StreamState::Transferring { from: from.clone() },
+        Progress::Transferring(Step::Piece { from, .. } | Step::PieceUnderWay { from, .. }) => {
+            StreamState::Transferring { from: from.clone() }
+        }
     }
 }

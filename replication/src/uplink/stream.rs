@@ -180,7 +180,7 @@ impl Stream {
                 Some(Want::Segment { from: self.held.cursor() })
             }
             Progress::Transferring(Step::Start) => Some(Want::TransferStart),
-            Progress::Transferring(Step::Piece { from }) => Some(Want::Piece { epoch: self.held.epoch, from: from.clone() }),
+            Progress::Transferring(Step::Piece { from, .. }) => Some(Want::Piece { epoch: self.held.epoch, from: from.clone() }),
             _ => None,
         }
     }
@@ -194,7 +194,11 @@ impl Stream {
             (Progress::Sending(window), Want::Segment { .. }) => window.loading = true,
             (Progress::Ahead { .. }, Want::Segment { from }) => self.compared = Some(*from),
             (Progress::Transferring(step), Want::TransferStart) => *step = Step::StartUnderWay,
-            (Progress::Transferring(step), Want::Piece { from, .. }) => *step = Step::PieceUnderWay { from: from.clone() },
+            (Progress::Transferring(step), Want::Piece { .. }) => {
+                if let Step::Piece { generation, from } = step {
+                    *step = Step::PieceUnderWay { generation: *generation, from: from.clone() };
+                }
+            }
             _ => {}
         }
     }
@@ -253,7 +257,9 @@ impl Stream {
             return None;
         }
         let moved_on = match (&frame.what, status) {
-            (Sent::Piece { from: sent }, TransferStatus::WantsPiece { from, .. }) => from > sent,
+            (Sent::Piece { generation: sent_for, from: sent }, TransferStatus::WantsPiece { generation, from, .. }) => {
+                generation == sent_for && from > sent
+            }
             (Sent::Segment { end, .. }, TransferStatus::WantsBatches { next, .. }) => *next == end.next,
             (Sent::TransferStart, _) | (Sent::Piece { .. }, TransferStatus::WantsBatches { .. }) => true,
             (Sent::Segment { .. }, TransferStatus::WantsPiece { .. }) => false,
@@ -290,7 +296,7 @@ impl Stream {
             }
             (Sent::Segment { from, .. }, _) => Progress::sending(*from, self.acknowledged().unwrap_or_default()),
             (Sent::TransferStart, _) => Progress::Transferring(Step::Start),
-            (Sent::Piece { from }, _) => Progress::Transferring(Step::Piece { from: from.clone() }),
+            (Sent::Piece { generation, from }, _) => Progress::Transferring(Step::Piece { generation: *generation, from: from.clone() }),
         };
         self.start_anew(Progress::Waiting { until, then: Box::new(then) });
     }
@@ -366,8 +372,8 @@ impl Stream {
 
     fn after_transfer_status(&self, status: &TransferStatus) -> Progress {
         match status {
-            TransferStatus::WantsPiece { epoch, from, .. } if *epoch == self.held.epoch && from.key.len() <= KEY_BYTES_MAX => {
-                Progress::Transferring(Step::Piece { from: from.clone() })
+            TransferStatus::WantsPiece { epoch, generation, from, .. } if *epoch == self.held.epoch && from.key.len() <= KEY_BYTES_MAX => {
+                Progress::Transferring(Step::Piece { generation: *generation, from: from.clone() })
             }
             TransferStatus::WantsBatches { epoch, next, .. } if *epoch == self.held.epoch && *next > self.held.next => {
                 // A replica that is being built has nothing to compare yet.

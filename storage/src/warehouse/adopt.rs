@@ -15,14 +15,21 @@ use crate::{
     command::{Outcome, Refusal, StopReason},
     db::{Db, WriteSet},
     error::StorageError,
-    ids::{Hash32, OriginId, SiteTime, StreamSeq},
+    ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
     planted::{Bug, planted},
     stream::{Batch, BatchBody, Segment, SignedHead, chain_next},
 };
 
 impl Warehouse {
-    pub(super) fn adopt_segment(&self, db: &Db, site_time: SiteTime, segment: &Segment, set: &mut WriteSet) -> Decided {
+    pub(super) fn adopt_segment(
+        &self,
+        db: &Db,
+        site_time: SiteTime,
+        carrier: Option<SiteId>,
+        segment: &Segment,
+        set: &mut WriteSet,
+    ) -> Decided {
         let origin = segment.origin();
         let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
         let checked = checks::check_path(origin, self.site(), &register).and_then(|()| checks::check_author(&segment.head, &register));
@@ -38,6 +45,7 @@ impl Warehouse {
         }
         let transfer: Option<Transfer> = read_meta(db, &Meta::Transfer(origin))?;
         if let Some(transfer) = &transfer
+            && carrier == Some(transfer.carrier)
             && segment.first > state.next
         {
             return self.replay_segment(db, site_time, state, transfer.clone(), segment, set);

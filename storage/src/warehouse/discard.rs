@@ -39,19 +39,22 @@ impl Warehouse {
             let end = keys::successor(&prefix);
             set.delete_range(Space::Meta, prefix, end);
         }
-        for meta in acknowledged_of(db, origin)?.into_iter().chain([Meta::Transfer(origin), Meta::SetBack(origin), Meta::Origin(origin)]) {
+        let by_other_keys = metas_of(db, MetaKind::Parent, |meta| matches!(meta, Meta::Parent(_, of) if *of == origin))?
+            .into_iter()
+            .chain(metas_of(db, MetaKind::RequestAge, |meta| matches!(meta, Meta::RequestAge(_, of, _) if *of == origin))?);
+        for meta in by_other_keys.chain([Meta::Transfer(origin), Meta::SetBack(origin), Meta::Origin(origin)]) {
             set.delete(Space::Meta, meta.encode());
         }
         Ok(Ok(Outcome::Recorded))
     }
 }
 
-/// What is recorded of parents that acknowledged the origin.
-fn acknowledged_of(db: &Db, origin: OriginId) -> Result<Vec<Meta>, StorageError> {
-    let (from, to) = MetaKind::Parent.range();
+/// Keys of a kind that do not begin with the origin: what parents acknowledged of it, and how old the names of its requests are.
+fn metas_of(db: &Db, kind: MetaKind, is_wanted: impl Fn(&Meta) -> bool) -> Result<Vec<Meta>, StorageError> {
+    let (from, to) = kind.range();
     let mut found = Vec::new();
     db.view().scan(Space::Meta, &from, &to, |key, _| {
-        found.extend(Meta::decode(key).filter(|meta| matches!(meta, Meta::Parent(_, of) if *of == origin)));
+        found.extend(Meta::decode(key).filter(&is_wanted));
         Ok(true)
     })?;
     Ok(found)

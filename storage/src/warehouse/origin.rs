@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     command::{ParentCursor, RowPlace, StopReason, TransferStart, TransferStatus},
     digest::DigestSum,
-    ids::{Epoch, Generation, Hash32, OriginId, SiteTime, StreamSeq},
+    ids::{Epoch, Generation, Hash32, OriginId, SiteId, SiteTime, StreamSeq},
+    register::VerifiedRegister,
     stream::{Head, chain_start},
 };
 
@@ -82,6 +83,11 @@ impl OriginState {
         ParentCursor { origin, epoch: self.epoch, next: self.next }
     }
 
+    /// What a head over all that is held says of `origin`, complete up to `site_time`.
+    pub fn head(&self, origin: OriginId, site_time: SiteTime) -> Head {
+        Head { origin, epoch: self.epoch, seq: self.last(), chain: self.chain, digest: self.sum.digest(), rows: self.rows, site_time }
+    }
+
     /// The first invariant that does not hold, if there is one.
     pub(super) fn broken_invariant(&self) -> Option<&'static str> {
         let invariants = [
@@ -116,11 +122,16 @@ pub struct RequestRecord {
     pub changes: u32,
 }
 
-/// A whole-origin transfer under way.
+/// A whole-origin transfer under way. Its carrier and the generation that it builds name it: nothing of another carrier, and nothing
+/// that was sent for another generation, continues it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
     pub start: TransferStart,
+    /// The child that sends it.
+    pub carrier: SiteId,
     pub generation: Generation,
+    /// Site time at which it last came further.
+    pub last_step: SiteTime,
     pub sum: DigestSum,
     pub rows: u64,
     /// Start of the next range wanted; `None` when all are here.
@@ -146,10 +157,16 @@ impl Transfer {
         seq > head.seq && time < head.site_time
     }
 
+    /// Whether another carrier has to wait for this one: the register still leads the origin through it, and it came further within
+    /// `silent_ms` of site time. A site time that was taken back counts like one that went on, so that no clock holds a transfer.
+    pub fn is_held(&self, site_time: SiteTime, silent_ms: u64, register: &VerifiedRegister) -> bool {
+        register.leads_through(self.start.origin, self.carrier) && self.last_step.0.abs_diff(site_time.0) < silent_ms
+    }
+
     pub fn status(&self) -> TransferStatus {
-        let (origin, epoch) = (self.start.origin, self.start.epoch);
+        let (origin, epoch, generation) = (self.start.origin, self.start.epoch, self.generation);
         match &self.wanted {
-            Some(from) => TransferStatus::WantsPiece { origin, epoch, from: from.clone() },
+            Some(from) => TransferStatus::WantsPiece { origin, epoch, generation, from: from.clone() },
             None => TransferStatus::WantsBatches { origin, epoch, next: self.next, until: self.until },
         }
     }

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     codec,
-    command::{WriteOutcome, WriteRequest},
+    command::{TransferPiece, WriteOutcome, WriteRequest},
     db::DbLimits,
     encryption::EncryptionKey,
-    ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteTime, StreamSeq, TableId, Tier},
+    ids::{ColumnId, Epoch, Generation, Hash32, NodeId, OriginId, SiteTime, StreamSeq, TableId, Tier},
     level::SUPPORTED,
     register::{NodeEntry, OriginEntry, Register, SiteEntry},
     row::RowBuilder,
@@ -74,6 +74,11 @@ impl Tree {
 
     /// A register by which the district writes `origins` and sends them to `parent`.
     fn register_version(&self, version: u64, origins: &[OriginId], parent: u32) -> Command {
+        self.register_written_by(3, version, origins, parent)
+    }
+
+    /// The same, but another site writes `origins`.
+    fn register_written_by(&self, author: u32, version: u64, origins: &[OriginId], parent: u32) -> Command {
         let site = |id: u32, tier, parents: &[u32]| SiteEntry {
             site: SiteId(id),
             name: format!("site {id}"),
@@ -92,7 +97,7 @@ impl Tree {
             tree: "test".into(),
             version,
             sites: vec![site(1, Tier::Central, &[]), site(2, Tier::Province, &[1]), site(3, Tier::District, &[parent])],
-            origins: origins.iter().map(|origin| OriginEntry { origin: *origin, author: SiteId(3) }).collect(),
+            origins: origins.iter().map(|origin| OriginEntry { origin: *origin, author: SiteId(author) }).collect(),
             revoked_identities: vec![],
         };
         Command::AdoptRegister { site_time: SiteTime(1), signed: SignedRegister::issue(&register, &self.centre).expect("whole") }
@@ -111,23 +116,14 @@ impl Tree {
 
     /// Signs and commits a head over everything the district holds.
     fn head(&self, district: &mut Node, time: i64) -> SignedHead {
-        let state = district.state();
-        let head = Head {
-            origin: DISTRICT,
-            epoch: state.epoch,
-            seq: state.last(),
-            chain: state.chain,
-            digest: state.sum.digest(),
-            rows: state.rows,
-            site_time: SiteTime(time),
-        };
+        let head = district.state().head(DISTRICT, SiteTime(time));
         let signed = SignedHead::sign(head, SiteId(3), NodeId(1), &self.district).expect("signs");
         assert_eq!(district.apply(&Command::CommitHead { signed: signed.clone() }), Outcome::HeadCommitted);
         signed
     }
 
     fn adopt(&self, segment: Segment) -> Command {
-        Command::AdoptSegment { site_time: SiteTime(1_000_000), segment }
+        Command::AdoptSegment { site_time: SiteTime(1_000_000), carrier: Some(SiteId(3)), segment }
     }
 }
 
@@ -136,6 +132,13 @@ impl Node {
         self.applied += 1;
         let mark = AppliedMark { applied: self.applied.to_be_bytes().to_vec().into(), membership: Blob::default() };
         self.warehouse.apply(&mark, Some(command)).expect("a sound disk").expect("an outcome")
+    }
+
+    /// Takes a piece that the district's own site sends for the transfer under way.
+    fn take_piece(&mut self, piece: TransferPiece) -> Outcome {
+        let under_way = self.warehouse.transfers().expect("reads").into_iter().find(|transfer| transfer.start.origin == piece.origin);
+        let generation = under_way.map_or(Generation(0), |transfer| transfer.generation);
+        self.apply(&Command::AdoptPiece { site_time: SiteTime(1), carrier: SiteId(3), generation, piece })
     }
 
     fn state(&self) -> OriginState {

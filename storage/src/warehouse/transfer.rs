@@ -8,7 +8,11 @@
 //! ```
 //! Replay may start before the first piece's state: every batch after it follows, so deletes are repeated too.
 //!
-//! Invariant: another history never replaces the one that is read (test
+//! A transfer is bound to the carrier that began it and to the generation that it builds. A second carrier waits until the first has
+//! ended, has been silent for a time that the command names, or is left out by a newer register; then it begins anew.
+//!
+//! Invariants: only its own carrier continues or replaces a transfer (test
+//! `promise_4_a_transfer_is_continued_and_replaced_by_its_own_carrier_alone`); another history never replaces the one that is read (test
 //! `promise_6_a_transfer_of_another_history_is_refused_and_kept_as_evidence`). Batches can't be compared, for the sender keeps none
 //! that are held here; so rows are: one that was last written by a batch held here must be held here alike. Limit: where the other
 //! history has since changed or taken away every row in which the two differ, nothing is left to tell them apart.
@@ -27,19 +31,29 @@ use crate::{
     db::{Db, WriteSet},
     digest::DigestSum,
     error::StorageError,
-    ids::{Generation, OriginId, SiteTime, StreamSeq},
+    ids::{Generation, OriginId, SiteId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
     planted::{Bug, planted},
     stream::{BatchBody, Segment, chain_next},
 };
 
 impl Warehouse {
-    /// Starts building a new generation, or answers where the one under way stands.
-    pub(super) fn begin_transfer(&self, db: &Db, start: &TransferStart, set: &mut WriteSet) -> Decided {
+    /// Starts building a new generation from what `carrier` sends, or answers where its transfer under way stands.
+    pub(super) fn begin_transfer(
+        &self,
+        db: &Db,
+        site_time: SiteTime,
+        carrier: SiteId,
+        silent_ms: u64,
+        start: &TransferStart,
+        set: &mut WriteSet,
+    ) -> Decided {
         let origin = start.origin;
         let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
-        if let Err(refusal) = checks::check_path(origin, self.site(), &register) {
-            return Ok(Err(refusal));
+        for on_its_way in [self.site(), carrier] {
+            if let Err(refusal) = checks::check_path(origin, on_its_way, &register) {
+                return Ok(Err(refusal));
+            }
         }
         let mut state = read_origin(db, origin)?.unwrap_or_else(|| OriginState::empty(origin, register.first_epoch(origin)));
         if state.epoch != start.epoch {
@@ -50,14 +64,19 @@ impl Warehouse {
         }
         let under_way: Option<Transfer> = read_meta(db, &Meta::Transfer(origin))?;
         if let Some(transfer) = &under_way {
-            if transfer.start == *start {
+            if transfer.carrier == carrier && transfer.start == *start {
                 return Ok(Ok(Outcome::Transfer(transfer.status())));
+            }
+            if transfer.carrier != carrier && transfer.is_held(site_time, silent_ms, &register) {
+                return Ok(Err(Refusal::TransferTaken { origin, carrier: transfer.carrier }));
             }
             self.drop_transfer(transfer, transfer.start.kept_after.next(), set);
         }
         let transfer = Transfer {
             start: start.clone(),
+            carrier,
             generation: state.next_generation,
+            last_step: site_time,
             sum: DigestSum::default(),
             rows: 0,
             wanted: Some(RowPlace::default()),
@@ -74,16 +93,32 @@ impl Warehouse {
         Ok(Ok(Outcome::Transfer(transfer.status())))
     }
 
-    /// Adopts the range that is wanted; any other is answered with what is wanted.
-    pub(super) fn adopt_piece(&self, db: &Db, piece: &TransferPiece, set: &mut WriteSet) -> Decided {
+    /// Adopts the range that is wanted; any other of the same carrier is answered with what is wanted.
+    pub(super) fn adopt_piece(
+        &self,
+        db: &Db,
+        site_time: SiteTime,
+        carrier: SiteId,
+        generation: Generation,
+        piece: &TransferPiece,
+        set: &mut WriteSet,
+    ) -> Decided {
         let origin = piece.origin;
+        let Some(register) = self.register() else { return Ok(Err(Refusal::NoRegister)) };
+        if let Err(refusal) = checks::check_path(origin, carrier, &register) {
+            return Ok(Err(refusal));
+        }
         let Some(mut transfer) = read_meta::<Transfer>(db, &Meta::Transfer(origin))? else {
             return Ok(Err(Refusal::Transfer { origin, why: "none is under way".into() }));
         };
+        if transfer.carrier != carrier {
+            // BEFORE anything is answered of it: its carrier alone learns where it stands.
+            return Ok(Err(Refusal::Transfer { origin, why: "the one under way is another carrier's".into() }));
+        }
         if transfer.start.epoch != piece.epoch {
             return Ok(Err(Refusal::OtherEpoch { origin, ours: transfer.start.epoch, theirs: piece.epoch }));
         }
-        if transfer.wanted.as_ref() != Some(&piece.from) {
+        if transfer.generation != generation || transfer.wanted.as_ref() != Some(&piece.from) {
             return Ok(Ok(Outcome::Transfer(transfer.status())));
         }
         if piece.read_at < transfer.start.kept_after {
@@ -104,6 +139,7 @@ impl Warehouse {
         (transfer.sum, transfer.rows) = rows.finish(set);
         transfer.wanted = piece.next.clone();
         transfer.until = transfer.until.max(piece.read_at);
+        transfer.last_step = site_time;
         transfer.newest = piece.rows.iter().map(|row| (row.seq, row.time)).fold(transfer.newest, Ord::max);
         put_meta(set, &Meta::Transfer(origin), &transfer)?;
         Ok(Ok(Outcome::Transfer(transfer.status())))
@@ -199,6 +235,7 @@ impl Warehouse {
         *set = replayed;
         rows.finish(set);
         (transfer.sum, transfer.rows, transfer.next, transfer.chain) = (sum, count, at.next, at.chain);
+        transfer.last_step = site_time;
         if decides {
             return self.switch_generation(site_time, state, at, transfer, segment, set);
         }

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use kho_replication::verified::{ReceivedPiece, ReceivedSegment};
 use kho_storage::{
     codec::{self, Blob},
-    command::{Command, Outcome, PieceRow, Refusal, RowPlace, TransferPiece, TransferStart},
+    command::{Command, Outcome, PieceRow, Refusal, RowPlace, TransferPiece, TransferStart, TransferStatus},
     db::{Db, MemoryImage},
     ids::{Hash32, SiteTime, StreamSeq},
     inspect::format_entry,
@@ -46,12 +46,12 @@ pub fn adoption(bytes: &[u8]) {
         return;
     }
     let province = empty_province();
-    let refused = apply(&province, &Command::AdoptSegment { site_time: CLOCK, segment: guessed });
+    let refused = apply(&province, &Command::AdoptSegment { site_time: CLOCK, carrier: None, segment: guessed });
     assert!(matches!(refused, Outcome::Refused(Refusal::DigestMismatch { .. })), "a wrong digest is refused, not {refused:?}");
     let true_segment = segment(&batch, computed_digest(&province), rows);
 
     let province = empty_province();
-    let adopt = Command::AdoptSegment { site_time: CLOCK, segment: true_segment.clone() };
+    let adopt = Command::AdoptSegment { site_time: CLOCK, carrier: None, segment: true_segment.clone() };
     let adopted = apply(&province, &adopt);
     assert!(matches!(adopted, Outcome::Adopted(cursor) if cursor.next == StreamSeq(2)), "a good batch is adopted, not {adopted:?}");
     let proof = proven(&province);
@@ -74,10 +74,12 @@ pub fn transfer(bytes: &[u8]) {
     let start = TransferStart { origin: ORIGIN, epoch: WORLD.epoch(), kept_after: StreamSeq(1), kept_after_chain: Hash32::ZERO };
     // A piece that was read before the batches that follow it ends the transfer by itself.
     let ends_it = read_at < start.kept_after;
-    assert!(matches!(apply(&province, &Command::BeginTransfer { site_time: CLOCK, start }), Outcome::Transfer(_)));
+    let carrier = WORLD.register.author(ORIGIN).expect("it has one");
+    let begun = apply(&province, &Command::BeginTransfer { site_time: CLOCK, carrier, silent_ms: 60_000, start });
+    let Outcome::Transfer(TransferStatus::WantsPiece { generation, .. }) = begun else { panic!("a transfer begins, not {begun:?}") };
     let piece = TransferPiece { origin: ORIGIN, epoch: WORLD.epoch(), from: RowPlace::default(), next: None, read_at, rows };
     let Ok(verified) = ReceivedPiece::new(piece).verify(&WORLD.register, PROVINCE) else { return };
-    apply(&province, &Command::AdoptPiece { piece: verified.into_piece() });
+    apply(&province, &Command::AdoptPiece { site_time: CLOCK, carrier, generation, piece: verified.into_piece() });
     is_shown(&province.image().expect("it is in memory"));
     match apply(&province, &Command::AbandonTransfer { origin: ORIGIN }) {
         Outcome::Recorded => assert!(!ends_it),

@@ -10,7 +10,7 @@ use kho_storage::{
     ids::{Hash32, OriginId, SiteId, StreamSeq},
     level::Level,
     stream::{Batch, Segment},
-    warehouse::OriginState,
+    warehouse::{OriginState, Transfer},
 };
 
 use super::replicas::replay;
@@ -79,6 +79,36 @@ fn stays_on_its_path(world: &World, applied: &AppliedEntry<'_>) -> Result<(), St
         Some(origin) => Err(format!("promise 4: it takes origin {origin}, which the register does not lead through it")),
         None => Ok(()),
     }
+}
+
+/// Promise 4: nothing of another carrier continues a transfer, and none replaces one whose carrier is at work.
+pub fn transfer_is_bound(
+    world: &World,
+    site: SiteId,
+    command: &Command,
+    before: Option<&Transfer>,
+    after: Option<&Transfer>,
+) -> Result<(), String> {
+    let Some(before) = before else { return Ok(()) };
+    let carrier = match command {
+        Command::BeginTransfer { carrier, .. } | Command::AdoptPiece { carrier, .. } => Some(*carrier),
+        Command::AdoptSegment { carrier, .. } => *carrier,
+        _ => return Ok(()),
+    };
+    if carrier == Some(before.carrier) || after == Some(before) {
+        return Ok(());
+    }
+    let gives_way = match command {
+        Command::BeginTransfer { site_time, silent_ms, start, .. } => {
+            let register = world.sites()[site.0 as usize - 1].disk.warehouse.register();
+            let is_left_out = register.is_some_and(|register| !register.leads_through(start.origin, before.carrier));
+            is_left_out || before.last_step.0.abs_diff(site_time.0) >= *silent_ms
+        }
+        // The stream itself has passed it.
+        Command::AdoptSegment { .. } => after.is_none(),
+        _ => false,
+    };
+    if gives_way { Ok(()) } else { Err(format!("promise 4: {carrier:?} moves a transfer that {} carries", tree::name(before.carrier))) }
 }
 
 /// Promise 2: once a site knows that it stood further, or elsewhere, it acknowledges nothing but what lies in that history.
@@ -169,7 +199,7 @@ fn keeps_time(applied: &AppliedEntry<'_>, origin: OriginId, before: Option<&Orig
     if after.watermark.0 < earlier {
         return Err(format!("the watermark of origin {origin} went back by {} ms", earlier - after.watermark.0));
     }
-    if let Command::AdoptSegment { site_time, segment } = applied.command
+    if let Command::AdoptSegment { site_time, segment, .. } = applied.command
         && after.watermark.0 > earlier
     {
         let head = &segment.head.head;

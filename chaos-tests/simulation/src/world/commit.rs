@@ -72,6 +72,10 @@ impl World {
         self.judge_damaged(id, decided_damaged, &outcome);
         let after = states(self);
         let transfer_after = self.transfer_under_way(id, command);
+        if let Err(why) = oracle::entry::transfer_is_bound(self, id, command, transfer_before.as_ref(), transfer_after.as_ref()) {
+            self.violated(format!("{}: {why}", tree::name(id)));
+        }
+        let [transfer_before, transfer_after] = [transfer_before, transfer_after].map(|of| of.as_ref().map(Transfer::status));
         self.counts.moved("transfer", moves::transfer(transfer_before.as_ref()), moves::transfer(transfer_after.as_ref()));
         self.note(|| format!("{}: = {} → {}", tree::name(id), describe::command(command), describe::outcome(&outcome)));
         let applied = AppliedEntry { site: id, command, outcome: &outcome, before: &before, after: &after, register_before };
@@ -101,7 +105,7 @@ impl World {
             Command::CommitHead { signed } | Command::NoteSetBack { signed, .. } => vec![signed.head.origin],
             Command::AdoptSegment { segment, .. } => vec![segment.origin()],
             Command::BeginTransfer { start, .. } => vec![start.origin],
-            Command::AdoptPiece { piece } => vec![piece.origin],
+            Command::AdoptPiece { piece, .. } => vec![piece.origin],
             Command::Trim { .. } | Command::ConfirmTime { .. } => self.site(id).origins(),
             Command::AdoptRegister { .. }
             | Command::RecordParent { .. }
@@ -112,20 +116,20 @@ impl World {
         }
     }
 
-    /// Where a transfer stands that the command bears on.
-    fn transfer_under_way(&mut self, id: SiteId, command: &Command) -> Option<TransferStatus> {
+    /// The transfer that the command bears on.
+    fn transfer_under_way(&mut self, id: SiteId, command: &Command) -> Option<Transfer> {
         let origin = match command {
             Command::AdoptSegment { segment, .. } => segment.origin(),
             Command::BeginTransfer { start, .. } => start.origin,
-            Command::AdoptPiece { piece } => piece.origin,
+            Command::AdoptPiece { piece, .. } => piece.origin,
             _ => return None,
         };
         self.transfer_of(id, origin)
     }
 
-    fn transfer_of(&mut self, id: SiteId, origin: OriginId) -> Option<TransferStatus> {
+    fn transfer_of(&mut self, id: SiteId, origin: OriginId) -> Option<Transfer> {
         let transfers = self.site(id).disk.warehouse.transfers().expect("a memory does not fail");
-        transfers.iter().find(|transfer| transfer.start.origin == origin).map(Transfer::status)
+        transfers.into_iter().find(|transfer| transfer.start.origin == origin)
     }
 
     fn count_applied(&mut self, applied: &AppliedEntry<'_>, transfer_before: Option<TransferStatus>) {
@@ -152,7 +156,7 @@ impl World {
             (Command::BeginTransfer { .. }, _) => {
                 self.counts.step(if transfer_before.is_some() { Step::TransferAnew } else { Step::TransferBegun });
             }
-            (Command::AdoptPiece { piece }, Outcome::Transfer(_)) => {
+            (Command::AdoptPiece { piece, .. }, Outcome::Transfer(_)) => {
                 let wanted = matches!(transfer_before, Some(TransferStatus::WantsPiece { from, .. }) if from == piece.from);
                 self.counts.step(if wanted { Step::PieceTaken } else { Step::PieceKnown });
             }
@@ -213,6 +217,7 @@ impl World {
             }
             Refusal::Gap { .. } => self.counts.step(Step::GapRefused),
             Refusal::Transfer { .. } => self.counts.step(Step::TransferRefused),
+            Refusal::TransferTaken { .. } => self.counts.step(Step::TransferTaken),
             Refusal::OtherEpoch { .. } => self.counts.step(Step::EpochRefused),
             Refusal::AboveLevel { .. } => self.counts.step(Step::AboveLevelRefused),
             // Who sent it had not the newest register yet, or a hand brought it.

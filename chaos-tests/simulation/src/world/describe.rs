@@ -98,8 +98,13 @@ pub fn command(command: &Command) -> String {
         Command::AdoptRegister { .. } => "a register".into(),
         Command::RecordParent { parent, cursors } => format!("record: {} holds {}", tree::name(*parent), cursors_of(cursors)),
         Command::Trim { keep_bytes } => format!("forget all but {keep_bytes} bytes"),
-        Command::BeginTransfer { start, .. } => format!("transfer of {} kept after {}", start.origin, start.kept_after),
-        Command::AdoptPiece { piece } => format!("{} rows of {} from {}", piece.rows.len(), piece.origin, place(&piece.from)),
+        Command::BeginTransfer { carrier, start, .. } => {
+            format!("transfer of {} by {} kept after {}", start.origin, tree::name(*carrier), start.kept_after)
+        }
+        Command::AdoptPiece { carrier, generation, piece, .. } => {
+            let (rows, from, by) = (piece.rows.len(), place(&piece.from), tree::name(*carrier));
+            format!("{rows} rows of {} from {from} by {by} for generation {generation}", piece.origin)
+        }
         Command::DiscardOrigin { origin } => format!("take {origin} out"),
         Command::AbandonTransfer { origin } => format!("abandon the transfer of {origin}"),
         Command::ResumeOrigin { origin } => format!("resume {origin}"),

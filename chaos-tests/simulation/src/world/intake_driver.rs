@@ -124,7 +124,7 @@ impl World {
 
     /// The cursors after a read index. Only a site with a leader knows where it stands.
     pub(super) fn cursors_read(&mut self, number: LinkNo, origins: &[OriginId], authored: &[OriginId]) {
-        let Some(parent) = self.links.get(&number).map(|link| link.parent) else { return };
+        let Some((child, parent)) = self.links.get(&number).map(|link| (link.child, link.parent)) else { return };
         let busy = self.comes_once_in(self.plan.loss_one_in);
         let result = if self.stops(parent) {
             Err(ProposeFailure::Stopping)
@@ -134,7 +134,8 @@ impl World {
             let site = self.site(parent);
             let cursors = origins.iter().filter_map(|origin| Some(site.disk.origin(*origin)?.cursor(*origin))).collect();
             let transfers = site.disk.warehouse.transfers().expect("a memory does not fail");
-            let transfers = transfers.iter().filter(|transfer| origins.contains(&transfer.start.origin)).map(Transfer::status).collect();
+            let is_own = |transfer: &&Transfer| transfer.carrier == child && origins.contains(&transfer.start.origin);
+            let transfers = transfers.iter().filter(is_own).map(Transfer::status).collect();
             let heads = authored.iter().filter_map(|origin| site.furthest_head(*origin)).collect();
             Ok(CursorsHeld { cursors, transfers, heads })
         };

@@ -127,13 +127,5 @@ fn due_head(origin: OriginId, state: &OriginState, now: SiteTime, idle_ms: u64) 
     }
     // Batches may be on their way while this is signed: only the head of an idle stream states that the stream is complete up to now.
     let site_time = if is_idle { now.max(state.batch_time) } else { state.batch_time }.max(state.watermark);
-    Some(Head {
-        origin,
-        epoch: state.epoch,
-        seq: state.last(),
-        chain: state.chain,
-        digest: state.sum.digest(),
-        rows: state.rows,
-        site_time,
-    })
+    Some(state.head(origin, site_time))
 }

@@ -29,7 +29,7 @@ impl World {
         }
         self.counts.fault(Fault::OffPath);
         self.note(|| format!("-- {}: a segment of {} is brought here", tree::name(site), tree::name(author)));
-        let command = Command::AdoptSegment { site_time: self.clock(site), segment };
+        let command = Command::AdoptSegment { site_time: self.clock(site), carrier: None, segment };
         self.commit_now(site, &command);
         self.take_out_off_path();
     }

@@ -70,7 +70,7 @@ impl World {
             }
         }
         for segment in segments {
-            let command = Command::AdoptSegment { site_time: self.clock(id), segment };
+            let command = Command::AdoptSegment { site_time: self.clock(id), carrier: None, segment };
             self.propose(id, Proposer::Maintenance, &command);
         }
     }

@@ -120,22 +120,14 @@ impl World {
             self.sites[&site].warehouse.segment(head.origin, held, SEGMENT_BYTES_MAX).expect("readable").expect("a head ends it");
         alter(&mut head);
         segment.head = self.sign(site, head);
-        apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, segment })
+        apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, carrier: None, segment })
     }
 
     /// A district signs its head at `time` and commits it.
     pub fn commit_head(&self, site: u32, time: SiteTime) -> Head {
         let (origin, warehouse) = (OriginId(site), &self.sites[&site].warehouse);
         let state = warehouse.origin(origin).expect("readable").expect("something was written");
-        let head = Head {
-            origin,
-            epoch: state.epoch,
-            seq: state.last(),
-            chain: state.chain,
-            digest: state.sum.digest(),
-            rows: state.rows,
-            site_time: time,
-        };
+        let head = state.head(origin, time);
         assert_eq!(apply(warehouse, &Command::CommitHead { signed: self.sign(site, head.clone()) }), Outcome::HeadCommitted);
         head
     }
@@ -148,17 +140,9 @@ impl World {
     pub fn carry_nothing(&self, site: u32, time: SiteTime) {
         let origin = OriginId(site);
         let state = OriginState::empty(origin, Epoch::first("test", origin));
-        let head = Head {
-            origin,
-            epoch: state.epoch,
-            seq: StreamSeq(0),
-            chain: state.chain,
-            digest: state.sum.digest(),
-            rows: 0,
-            site_time: time,
-        };
+        let head = state.head(origin, time);
         let segment = Segment { first: StreamSeq(1), batches: vec![], head: self.sign(site, head) };
-        let outcome = apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, segment });
+        let outcome = apply(&self.sites[&CENTRE].warehouse, &Command::AdoptSegment { site_time: NOW, carrier: None, segment });
         assert!(matches!(outcome, Outcome::Adopted(_)), "{outcome:?}");
     }
 
@@ -171,7 +155,10 @@ impl World {
         apply(warehouse, &Command::RecordParent { parent: SiteId(CENTRE), cursors: vec![cursor] });
         assert_eq!(apply(warehouse, &Command::Trim { keep_bytes: 0 }), Outcome::Trimmed { batches: 1 });
         let start = warehouse.read(|reading| reading.transfer_start(origin)).expect("readable").expect("something was written");
-        let outcome = apply(&self.sites[&CENTRE].warehouse, &Command::BeginTransfer { site_time: NOW, start });
+        let outcome = apply(
+            &self.sites[&CENTRE].warehouse,
+            &Command::BeginTransfer { site_time: NOW, carrier: SiteId(site), silent_ms: 60_000, start },
+        );
         assert!(matches!(outcome, Outcome::Transfer(_)), "{outcome:?}");
     }
 

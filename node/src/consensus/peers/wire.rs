@@ -26,6 +26,8 @@ use crate::consensus::{
 pub const BODY_BYTES_MAX: usize = SEGMENT_BYTES_MAX + BATCH_BYTES_MAX + (1 << 20);
 /// Largest command: a body carries it with a little around it.
 pub const COMMAND_BYTES_MAX: usize = BODY_BYTES_MAX - (64 << 10);
+/// What a decoded body takes in memory at most: entries are little more than their commands.
+const BODY_MEMORY_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
 /// Bodies are cut into frames of this size.
 pub const PIECE_BYTES: usize = 1 << 20;
 /// Largest envelope or verdict.
@@ -148,6 +150,14 @@ pub async fn receive_head<H: serde::de::DeserializeOwned>(receiver: &mut FrameRe
         return Err(WireError::OtherLength);
     }
     Ok(codec::decode(&frame)?)
+}
+
+/// Decodes a body that a peer sent.
+///
+/// # Errors
+/// [`CodecError`], also when it would take out of proportion more memory than bytes.
+pub fn decode_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, CodecError> {
+    codec::decode_within(body, BODY_MEMORY_BYTES_MAX)
 }
 
 /// Receives a body of the announced size, to the end of the stream.

@@ -34,6 +34,8 @@ pub const FILE_PIECE_BYTES: usize = 1 << 20;
 pub const FILES_MAX: usize = 20_000;
 /// Largest list: an offer or a holding.
 const LIST_BYTES_MAX: usize = 4 << 20;
+/// What a list takes in memory at most.
+const MEMORY_BYTES_MAX: usize = 4 * LIST_BYTES_MAX;
 /// A piece, or the offer, is waited for this long.
 pub const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The other end may have to hash all it holds, or to install it.
@@ -98,5 +100,5 @@ pub async fn receive<T: DeserializeOwned>(receiver: &mut FrameReceiver, timeout_
     if frame.len() > LIST_BYTES_MAX {
         return Err(WireError::TooLarge { bytes: frame.len() });
     }
-    Ok(codec::decode(&frame)?)
+    Ok(codec::decode_within(&frame, MEMORY_BYTES_MAX)?)
 }

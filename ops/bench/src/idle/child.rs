@@ -63,6 +63,9 @@ pub struct Child {
     pub view: Arc<ChildView>,
 }
 
+/// Inputs that wait for a child. Its link is not read further meanwhile.
+const INPUTS_MAX: usize = 256;
+
 /// An open link: frames to be sent.
 struct OpenLink {
     link: LinkId,
@@ -78,7 +81,7 @@ impl Child {
         let started = Instant::now();
         let now = || LinkTime(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
         let mut uplink = Uplink::new(UplinkConfig::default(), self.site, self.node, u64::from(self.site.0));
-        let (inputs, mut arriving) = mpsc::unbounded_channel();
+        let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
         let (mut open, mut tick, mut headed) = (None, tokio::time::interval(TICK), Instant::now());
         uplink.handle(UplinkInput::RegisterChanged(Arc::clone(&self.register)), now());
         uplink.handle(UplinkInput::BecameLeader { streams: vec![self.stream.position()], recorded: vec![] }, now());
@@ -109,7 +112,7 @@ impl Child {
         &self,
         action: UplinkAction,
         open: &mut Option<OpenLink>,
-        inputs: &mpsc::UnboundedSender<UplinkInput>,
+        inputs: &mpsc::Sender<UplinkInput>,
     ) -> anyhow::Result<Option<UplinkInput>> {
         match action {
             UplinkAction::Dial { link, site, addresses } => {
@@ -155,7 +158,7 @@ struct LinkTask {
     site: SiteId,
     addresses: Vec<String>,
     link: LinkId,
-    inputs: mpsc::UnboundedSender<UplinkInput>,
+    inputs: mpsc::Sender<UplinkInput>,
     view: Arc<ChildView>,
 }
 
@@ -164,7 +167,7 @@ impl LinkTask {
     async fn hold(self, outgoing: mpsc::Receiver<Vec<u8>>) {
         if let Err(error) = self.move_frames(outgoing).await {
             let failure = LinkFailure::ConnectionLost { detail: format!("{error:#}") };
-            self.notify(UplinkInput::LinkLost { link: self.link, failure });
+            self.notify(UplinkInput::LinkLost { link: self.link, failure }).await;
         }
     }
 
@@ -173,7 +176,7 @@ impl LinkTask {
         let connection = self.endpoint.connect(address.parse()?, &site_server_name(self.site), Alpn::Link).await?;
         let (mut sender, mut receiver) = connection.open_bi().await?;
         *self.view.connection.lock() = Some(connection.clone());
-        self.notify(UplinkInput::LinkOpened { link: self.link });
+        self.notify(UplinkInput::LinkOpened { link: self.link }).await;
         loop {
             tokio::select! {
                 frame = outgoing.recv() => match frame {
@@ -181,19 +184,22 @@ impl LinkTask {
                     None => return Ok(()),
                 },
                 received = receiver.recv() => match received? {
-                    Some(bytes) => self.notify(match ParentFrame::decode(&bytes) {
-                        Ok(frame) => UplinkInput::FrameReceived { link: self.link, frame },
-                        Err(error) => UplinkInput::FrameRefused { link: self.link, error },
-                    }),
+                    Some(bytes) => {
+                        let input = match ParentFrame::decode(&bytes) {
+                            Ok(frame) => UplinkInput::FrameReceived { link: self.link, frame },
+                            Err(error) => UplinkInput::FrameRefused { link: self.link, error },
+                        };
+                        self.notify(input).await;
+                    }
                     None => bail!("the parent closed the link"),
                 },
             }
         }
     }
 
-    fn notify(&self, input: UplinkInput) {
+    async fn notify(&self, input: UplinkInput) {
         // The receiver is gone only when the measurement is over.
-        let _ = self.inputs.send(input);
+        let _ = self.inputs.send(input).await;
     }
 }
 

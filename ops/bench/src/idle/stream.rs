@@ -184,7 +184,7 @@ mod tests {
         let mut stream = IdleStream::begin("bench", SITE, NODE, key, SiteTime(1_000)).expect("begins");
         let adopt = |segment: Segment| {
             warehouse
-                .apply(&AppliedMark::default(), Some(&Command::AdoptSegment { site_time: SiteTime(9_000), segment }))
+                .apply(&AppliedMark::default(), Some(&Command::AdoptSegment { site_time: SiteTime(9_000), carrier: None, segment }))
                 .expect("a sound disk")
         };
         for (next, batches, time) in [(FIRST, 1, 1_000), (FIRST.next(), 0, 2_000), (FIRST.next(), 0, 3_000)] {

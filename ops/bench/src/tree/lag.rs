@@ -67,7 +67,7 @@ pub async fn measure_lag<T: Tree>(tree: &T, sight: &mut T::Sight, load: LagLoad)
         entries.push(tree.entry().await?);
     }
     let prober = tree.entry().await?;
-    let (probed, mut to_see) = mpsc::unbounded_channel::<(String, Instant)>();
+    let (probed, mut to_see) = mpsc::channel::<(String, Instant)>(load.probes.len().max(1));
     let begun = Instant::now();
     let next = Arc::new(AtomicUsize::new(0));
     let mut sessions = JoinSet::new();
@@ -144,7 +144,7 @@ async fn enter_in_time(
 async fn probe(
     mut entry: impl Entry,
     probes: Vec<PersonBatch>,
-    probed: mpsc::UnboundedSender<(String, Instant)>,
+    probed: mpsc::Sender<(String, Instant)>,
     end: Instant,
 ) -> anyhow::Result<()> {
     let mut interval = tokio::time::interval(Duration::from_secs(1) / u32::try_from(PROBES_PER_SECOND)?);
@@ -156,7 +156,7 @@ async fn probe(
             break;
         }
         // The receiver is gone only when the measurement has failed.
-        let _ = probed.send((record.last_key.clone(), begun));
+        let _ = probed.send((record.last_key.clone(), begun)).await;
         entry.enter(&record).await?;
     }
     Ok(())
@@ -185,18 +185,18 @@ mod tests {
         assert_eq!(rate(100, 10.0, 20.0), 10.0);
     }
 
-    struct Noted(mpsc::UnboundedSender<Instant>);
+    struct Noted(mpsc::Sender<Instant>);
 
     impl Entry for Noted {
         async fn enter(&mut self, _: &PersonBatch) -> anyhow::Result<()> {
-            self.0.send(Instant::now())?;
+            self.0.send(Instant::now()).await?;
             Ok(())
         }
     }
 
     #[tokio::test]
     async fn batches_are_entered_when_those_before_should_have_been() {
-        let (noted, mut times) = mpsc::unbounded_channel();
+        let (noted, mut times) = mpsc::channel(8);
         let load = load(500.0);
         let begun = Instant::now();
         let rows =

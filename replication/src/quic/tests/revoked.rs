@@ -51,6 +51,29 @@ async fn a_connection_that_stands_is_cut_when_its_certificate_is_revoked_also_wh
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_has_a_bounded_number_of_connections_and_the_refusal_says_so() {
+    let root = root();
+    let (here, other) = (bind(&credentials(&root, 1, 1)), bind(&credentials(&root, 1, 3)));
+    let there = bind_with(&credentials(&root, 1, 2), 0, TransportLimits { connections_each_max: 2, ..TransportLimits::default() });
+    let first = joined(&here, &there, &name(1, 2), Alpn::Site).await;
+    let _second = joined(&here, &there, &name(1, 2), Alpn::Link).await;
+    let at = there.local_addr().expect("bound");
+    let refused = here.connect(at, &name(1, 2), Alpn::Site).await.expect_err("both places are taken");
+    assert!(matches!(&refused, ConnectError::PeerUnreachable { reason, .. } if reason.contains("2 connections")), "{refused}");
+    let _others = joined(&other, &there, &name(1, 2), Alpn::Site).await;
+    first.0.close(CloseCode::SHUTDOWN, "done");
+    tokio::time::timeout(CUT_WITHIN, first.1.closed()).await.expect("it ended");
+    // The place is given back a moment after the connection has ended.
+    for _ in 0..50 {
+        if let Ok(_third) = here.connect(at, &name(1, 2), Alpn::Site).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the place of a connection that ended is never free again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_nobody_uses_any_more_ends_although_it_is_watched() {
     let root = root();
     let (here, there) = (bind(&credentials(&root, 1, 1)), bind(&credentials(&root, 1, 2)));

@@ -1,9 +1,12 @@
 //! What a carrier alters is told from what an author did: no author is taken for a forger, and no forgery takes the room of what
 //! an author signed.
 
-use super::*;
+use super::{
+    transfers::{SILENT_MS, one, piece_of, start_of, trimmed_district},
+    *,
+};
 use crate::{
-    command::TransferStart,
+    command::{RowPlace, TransferStart, TransferStatus},
     keys::{self, Meta, Space},
     stream::{Batch, BatchBody},
 };
@@ -67,7 +70,9 @@ fn promise_4_a_stream_is_adopted_only_by_its_author_and_the_sites_above_it() {
     assert_eq!(beside.apply(&tree.adopt(district.segment(1))), refused, "batches");
     let state = district.state();
     let start = TransferStart { origin: DISTRICT, epoch: state.epoch, kept_after: StreamSeq(2), kept_after_chain: state.chain };
-    assert_eq!(beside.apply(&Command::BeginTransfer { site_time: SiteTime(1_000), start }), refused, "a whole origin");
+    let begins = |carrier| Command::BeginTransfer { site_time: SiteTime(1_000), carrier, silent_ms: 60_000, start: start.clone() };
+    assert_eq!(beside.apply(&begins(SiteId(3))), refused, "a whole origin");
+    assert_eq!(tree.node("led", 2).apply(&begins(SiteId(9))), refused, "a whole origin, by a carrier beside its path");
     assert_eq!((beside.evidence(), beside.warehouse.origins().expect("reads").len()), (0, 0), "nothing of it is kept");
     for (name, site) in [("province", 2), ("centre", 1)] {
         let mut above = tree.node(name, site);
@@ -120,9 +125,99 @@ fn only_an_origin_that_the_register_leads_elsewhere_is_taken_out_and_nothing_of_
     assert_eq!(keys_of_the_district(&province), Vec::<String>::new());
     assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Refused(Refusal::OffPath { .. })));
 
+    // What was once entered here, in an origin that another site writes now.
+    let mut author = tree.node("a", 3);
+    author.write(10, vec![request("one", vec![person("p", 1, 0, "2000")]), request("two", vec![person("q", 1, 0, "2000")])]);
+    author.apply(&tree.register_written_by(1, 2, &[DISTRICT], 2));
+    assert!(keys_of_the_district(&author).iter().any(|key| key.contains("RequestAge")));
+    assert_eq!(author.apply(&discard), Outcome::Recorded);
+    assert_eq!(keys_of_the_district(&author), Vec::<String>::new());
+
     // A register that leads it here again has it adopted from its beginning.
     province.apply(&tree.register_version(3, &[DISTRICT], 2));
     assert!(matches!(province.apply(&tree.adopt(district.segment(1))), Outcome::Adopted(_)));
     assert_eq!(province.replica(), district.replica());
     province.prove();
+}
+
+/// The centre, to which the district's stream comes by two carriers: the province (2) and the district's own site (3).
+fn begins_by(carrier: u32, time: i64, start: &TransferStart) -> Command {
+    Command::BeginTransfer { site_time: SiteTime(time), carrier: SiteId(carrier), silent_ms: SILENT_MS, start: start.clone() }
+}
+
+fn piece_by(carrier: u32, generation: Generation, time: i64, piece: &TransferPiece) -> Command {
+    Command::AdoptPiece { site_time: SiteTime(time), carrier: SiteId(carrier), generation, piece: piece.clone() }
+}
+
+fn generation_of(begun: &Outcome) -> Generation {
+    let Outcome::Transfer(TransferStatus::WantsPiece { generation, .. }) = begun else { panic!("{begun:?}") };
+    *generation
+}
+
+fn under_way(node: &Node) -> Vec<Transfer> {
+    node.warehouse.transfers().expect("reads")
+}
+
+#[test]
+fn promise_4_a_transfer_is_continued_and_replaced_by_its_own_carrier_alone() {
+    let tree = Tree::new();
+    let (district, mut centre) = (trimmed_district(&tree), tree.node("c", 1));
+    let start = start_of(&district);
+    let begun = centre.apply(&begins_by(2, 0, &start));
+    let generation = generation_of(&begun);
+    let before = under_way(&centre);
+
+    // A piece of another carrier, or for another transfer, and a second beginning.
+    let piece = piece_of(&district, &RowPlace::default(), usize::MAX);
+    assert!(matches!(centre.apply(&piece_by(3, generation, 1, &piece)), Outcome::Refused(Refusal::Transfer { .. })));
+    assert_eq!(centre.apply(&piece_by(2, Generation(generation.0 + 1), 1, &piece)), begun, "it is told what is wanted");
+    let other = TransferStart { kept_after: StreamSeq(1 << 20), kept_after_chain: Hash32::of(b"invented"), ..start.clone() };
+    for start in [&start, &other] {
+        let taken = Outcome::Refused(Refusal::TransferTaken { origin: DISTRICT, carrier: SiteId(2) });
+        assert_eq!(centre.apply(&begins_by(3, 1, start)), taken);
+    }
+    assert_eq!(under_way(&centre), before);
+
+    // Nor do the batches of another carrier, or of a file, continue it.
+    let wants = centre.apply(&piece_by(2, generation, 2, &piece));
+    assert!(matches!(wants, Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(6), .. })), "{wants:?}");
+    let before = under_way(&centre);
+    for carrier in [Some(SiteId(3)), None] {
+        let adopt = Command::AdoptSegment { site_time: SiteTime(3), carrier, segment: one(&district, 6) };
+        let gap = Refusal::Gap { origin: DISTRICT, wanted: StreamSeq(1), given: StreamSeq(6) };
+        assert_eq!(centre.apply(&adopt), Outcome::Refused(gap), "{carrier:?}");
+    }
+    assert_eq!(under_way(&centre), before);
+    let adopt = Command::AdoptSegment { site_time: SiteTime(1_000_000), carrier: Some(SiteId(2)), segment: district.segment(6) };
+    assert!(matches!(centre.apply(&adopt), Outcome::Adopted(_)));
+    assert_eq!(centre.replica(), district.replica());
+}
+
+#[test]
+fn promise_7_a_carrier_that_fell_silent_or_was_left_out_gives_way_to_another() {
+    let tree = Tree::new();
+    let (district, mut centre) = (trimmed_district(&tree), tree.node("c", 1));
+    let (start, silent_ms) = (start_of(&district), SILENT_MS as i64);
+    let first = generation_of(&centre.apply(&begins_by(2, 0, &start)));
+    let piece = piece_of(&district, &RowPlace::default(), 400);
+    centre.apply(&piece_by(2, first, 30_000, &piece));
+
+    // It came further at 30 s, and holds the transfer for one minute from then on. Beginning again is no step.
+    centre.apply(&begins_by(2, 80_000, &start));
+    let taken = Outcome::Refused(Refusal::TransferTaken { origin: DISTRICT, carrier: SiteId(2) });
+    assert_eq!(centre.apply(&begins_by(3, 30_000 + silent_ms - 1, &start)), taken);
+    let second = generation_of(&centre.apply(&begins_by(3, 30_000 + silent_ms, &start)));
+    assert_ne!(first, second);
+    assert!(matches!(centre.apply(&piece_by(2, first, 90_001, &piece)), Outcome::Refused(Refusal::Transfer { .. })), "its turn is over");
+
+    // A clock that was years ahead and is right again holds nothing.
+    let third = generation_of(&centre.apply(&begins_by(2, 90_000 - silent_ms, &start)));
+    assert_ne!(second, third);
+
+    // A register that leads the stream past the province.
+    centre.apply(&tree.register_version(2, &[DISTRICT], 1));
+    assert!(matches!(centre.apply(&piece_by(2, third, 30_001, &piece)), Outcome::Refused(Refusal::OffPath { site: SiteId(2), .. })));
+    assert!(matches!(centre.apply(&begins_by(2, 30_001, &start)), Outcome::Refused(Refusal::OffPath { site: SiteId(2), .. })));
+    let last = generation_of(&centre.apply(&begins_by(3, 30_001, &start)));
+    assert_ne!(third, last);
 }

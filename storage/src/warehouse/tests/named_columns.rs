@@ -97,7 +97,7 @@ fn promise_5_a_parent_merges_columns_as_the_author_does_batch_by_batch_and_by_a_
             assert!(is_committed(&district.write(110, vec![request("gone", vec![gone("p3"), gone("p1")])])));
             assert!(is_committed(&district.write(111, vec![request("anew", vec![moved("p3", 2, Some("003"), &[])])])));
         }
-        status = late.apply(&Command::AdoptPiece { piece: piece_of(&district, &from, 120) });
+        status = late.take_piece(piece_of(&district, &from, 120));
     }
     assert!(round > 2, "several pieces were needed");
     let Outcome::Transfer(TransferStatus::WantsBatches { next, .. }) = status else { panic!("{status:?}") };

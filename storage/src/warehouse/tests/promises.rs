@@ -141,7 +141,7 @@ fn promise_9_a_head_of_the_far_future_is_adopted_but_makes_nobody_complete() {
     }
     assert_eq!(province.replica(), district.replica(), "every row is held");
     // Kept back and shown again later, the head of the future is still not believed.
-    let later = |segment| Command::AdoptSegment { site_time: SiteTime(ours + 1), segment };
+    let later = |segment| Command::AdoptSegment { site_time: SiteTime(ours + 1), carrier: Some(SiteId(3)), segment };
     let mut fresh = tree.node("q", 2);
     for command in [tree.adopt(district.segment(1)), tree.adopt(district.segment(1))] {
         fresh.apply(&command);
@@ -167,7 +167,7 @@ fn promise_9_what_was_stamped_in_the_future_is_taken_back_when_an_operator_confi
     assert_eq!(province.state().watermark, SiteTime(now), "an idle head over the same batches is enough");
     district.write(now + 5, vec![request("2", vec![person("b", 1, 0, "2000")])]);
     tree.head(&mut district, now + 6);
-    let later = Command::AdoptSegment { site_time: SiteTime(now + 10), segment: district.segment(2) };
+    let later = Command::AdoptSegment { site_time: SiteTime(now + 10), carrier: Some(SiteId(3)), segment: district.segment(2) };
     assert!(matches!(province.apply(&later), Outcome::Adopted(_)));
     assert_eq!((province.state().watermark, province.replica()), (SiteTime(now + 6), district.replica()));
     assert_eq!(province.evidence(), 0);

@@ -6,8 +6,11 @@ use crate::{
     ids::Generation,
 };
 
+/// A carrier that was silent for so long gives way.
+pub(super) const SILENT_MS: u64 = 60_000;
+
 /// A district that holds eight batches with heads but keeps only those after the fifth. Whatever it is called, they are the same.
-fn trimmed_district(tree: &Tree) -> Node {
+pub(super) fn trimmed_district(tree: &Tree) -> Node {
     trimmed_district_called("d", tree)
 }
 
@@ -33,7 +36,7 @@ pub(super) fn trim_all(district: &mut Node, next: u64) {
     district.apply(&Command::Trim { keep_bytes: 0 });
 }
 
-fn start_of(district: &Node) -> TransferStart {
+pub(super) fn start_of(district: &Node) -> TransferStart {
     district.warehouse.read(|r| r.transfer_start(DISTRICT)).expect("reads").expect("held")
 }
 
@@ -41,12 +44,17 @@ pub(super) fn piece_of(district: &Node, from: &RowPlace, bytes_max: usize) -> Tr
     district.warehouse.read(|r| r.piece(DISTRICT, from, bytes_max)).expect("reads").expect("held")
 }
 
+/// The author's own site carries it.
+fn begins_with(start: TransferStart) -> Command {
+    Command::BeginTransfer { site_time: SiteTime(1), carrier: SiteId(3), silent_ms: SILENT_MS, start }
+}
+
 pub(super) fn begin(province: &mut Node, district: &Node) -> Outcome {
-    province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start: start_of(district) })
+    province.apply(&begins_with(start_of(district)))
 }
 
 /// Batch `seq` alone, under the head that covers it.
-fn one(district: &Node, seq: u64) -> Segment {
+pub(super) fn one(district: &Node, seq: u64) -> Segment {
     district.warehouse.segment(DISTRICT, StreamSeq(seq), 1).expect("reads").expect("a head ends it")
 }
 
@@ -69,8 +77,8 @@ fn a_whole_origin_transfer_with_writes_under_way_ends_equal_and_forwards_what_th
             district.write(150, vec![request("del", vec![gone("p74"), gone("p01"), gone("new1")])]);
         }
         let piece = piece_of(&district, &from, 400);
-        province.apply(&Command::AdoptPiece { piece: piece.clone() });
-        status = province.apply(&Command::AdoptPiece { piece });
+        province.take_piece(piece.clone());
+        status = province.take_piece(piece);
     }
     assert!(round > 3, "several pieces were needed");
     let Outcome::Transfer(TransferStatus::WantsBatches { next, .. }) = status else { panic!("{status:?}") };
@@ -93,10 +101,10 @@ fn a_transfer_with_a_forged_row_is_abandoned_and_the_old_generation_stays() {
     }
     trim_all(&mut district, 4);
     let start = district.warehouse.read(|r| r.transfer_start(DISTRICT)).expect("reads").expect("held");
-    province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start });
+    province.apply(&begins_with(start));
     let mut piece = piece_of(&district, &RowPlace::default(), usize::MAX);
     piece.rows[1].cells = person("x", 2, 1, "1950").cells().expect("a row").clone();
-    province.apply(&Command::AdoptPiece { piece });
+    province.take_piece(piece);
     let segment = district.segment(4);
     assert!(matches!(province.apply(&tree.adopt(segment)), Outcome::Refused(Refusal::DigestMismatch { .. })));
     assert_eq!(province.state().rows, 0);
@@ -111,7 +119,7 @@ fn promise_3_a_redelivery_during_and_after_a_transfer_neither_ends_it_nor_stops_
     begin(&mut province, &district);
     let piece = piece_of(&district, &RowPlace::default(), usize::MAX);
     assert_eq!(piece.read_at, StreamSeq(8), "a head before batch 8 can't decide");
-    province.apply(&Command::AdoptPiece { piece });
+    province.take_piece(piece);
     for seq in [6, 7] {
         assert!(matches!(province.apply(&tree.adopt(one(&district, seq))), Outcome::Transfer(TransferStatus::WantsBatches { .. })));
     }
@@ -152,7 +160,7 @@ fn promise_7_a_transfer_that_nobody_needs_never_blocks_the_stream() {
         kept_after: StreamSeq(1 << 61),
         kept_after_chain: Hash32::of(b"invented"),
     };
-    assert!(matches!(province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start: invented }), Outcome::Transfer(_)));
+    assert!(matches!(province.apply(&begins_with(invented)), Outcome::Transfer(_)));
     assert!(matches!(province.apply(&tree.adopt(one(&district, 2))), Outcome::Adopted(_)), "the stream goes on");
     assert!(province.warehouse.transfers().expect("reads").is_empty(), "and a transfer would have to start anew");
 
@@ -162,7 +170,7 @@ fn promise_7_a_transfer_that_nobody_needs_never_blocks_the_stream() {
         kept_after: StreamSeq(3),
         kept_after_chain: Hash32::of(b"x"),
     };
-    province.apply(&Command::BeginTransfer { site_time: SiteTime(1), start: overtaken });
+    province.apply(&begins_with(overtaken));
     district.write(50, vec![request("later", vec![gone("p0")])]);
     tree.head(&mut district, 60);
     assert!(matches!(province.apply(&tree.adopt(district.segment(3))), Outcome::Adopted(_)));
@@ -181,7 +189,7 @@ fn a_piece_read_before_the_batches_that_follow_it_start_is_refused() {
     let mut piece = piece_of(&district, &RowPlace::default(), 1);
     piece.read_at = StreamSeq(4);
     piece.rows.clear();
-    assert!(matches!(province.apply(&Command::AdoptPiece { piece }), Outcome::Refused(Refusal::Transfer { .. })));
+    assert!(matches!(province.take_piece(piece), Outcome::Refused(Refusal::Transfer { .. })));
 }
 
 #[test]
@@ -191,7 +199,7 @@ fn promise_7_a_transfer_of_what_its_author_has_lost_since_gives_way_to_a_new_one
     whole.write(50, vec![request("lost", vec![person("lost", 1, 0, "1980")])]);
     tree.head(&mut whole, 51);
     begin(&mut province, &whole);
-    province.apply(&Command::AdoptPiece { piece: piece_of(&whole, &RowPlace::default(), usize::MAX) });
+    province.take_piece(piece_of(&whole, &RowPlace::default(), usize::MAX));
     let waits = province.apply(&tree.adopt(set_back.segment(6)));
     assert!(
         matches!(waits, Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(9), until: StreamSeq(9), .. })),
@@ -211,7 +219,7 @@ fn promise_6_a_transfer_under_way_shows_its_author_how_far_it_stood() {
     let tree = Tree::new();
     let (district, mut province) = (trimmed_district(&tree), tree.node("p", 2));
     begin(&mut province, &district);
-    province.apply(&Command::AdoptPiece { piece: piece_of(&district, &RowPlace::default(), usize::MAX) });
+    province.take_piece(piece_of(&district, &RowPlace::default(), usize::MAX));
     let outcome = province.apply(&tree.adopt(one(&district, 6)));
     assert!(matches!(outcome, Outcome::Transfer(TransferStatus::WantsBatches { next: StreamSeq(7), .. })), "{outcome:?}");
     let state = province.state();
@@ -248,7 +256,7 @@ fn born(names: &[(&str, &str)]) -> Vec<Change> {
 fn transfer_whole(tree: &Tree, district: &Node, province: &mut Node) -> Outcome {
     let mut status = begin(province, district);
     while let Outcome::Transfer(TransferStatus::WantsPiece { from, .. }) = status {
-        status = province.apply(&Command::AdoptPiece { piece: piece_of(district, &from, 400) });
+        status = province.take_piece(piece_of(district, &from, 400));
     }
     let Outcome::Transfer(TransferStatus::WantsBatches { next, .. }) = status else { panic!("{status:?}") };
     province.apply(&tree.adopt(district.segment(next.0)))
@@ -272,7 +280,7 @@ fn promise_7_a_batch_that_changes_a_row_more_than_once_is_replayed_over_a_transf
         );
         tree.head(&mut district, 60);
         let piece = if pieces_read_after_the_batch { piece_of(&district, &RowPlace::default(), usize::MAX) } else { before };
-        province.apply(&Command::AdoptPiece { piece });
+        province.take_piece(piece);
         let ended = province.apply(&tree.adopt(district.segment(6)));
         assert!(matches!(ended, Outcome::Adopted(_)), "pieces read after the batch: {pieces_read_after_the_batch}; {ended:?}");
         assert_eq!(province.replica(), district.replica());
@@ -321,7 +329,7 @@ fn promise_6_a_transfer_is_not_kept_over_a_stream_that_moved_on_in_another_histo
     trim_all(&mut second, 4);
     province.apply(&tree.adopt(one(&first, 1)));
     begin(&mut province, &second);
-    province.apply(&Command::AdoptPiece { piece: piece_of(&second, &RowPlace::default(), usize::MAX) });
+    province.take_piece(piece_of(&second, &RowPlace::default(), usize::MAX));
     assert!(matches!(province.apply(&tree.adopt(one(&first, 2))), Outcome::Adopted(_)), "the stream moves on beside it");
     let held = province.replica();
     assert!(
