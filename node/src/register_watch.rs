@@ -77,7 +77,14 @@ mod tests {
         let may = |nodes: Vec<NodeEntry>| {
             let entry =
                 SiteEntry { site, name: "one".into(), tier: Tier::Central, parents: vec![], areas: vec![], addresses: vec![], nodes };
-            let register = Register { tree: "vn".into(), version: 1, sites: vec![entry], origins: vec![], revoked_identities: vec![] };
+            let register = Register {
+                tree: "vn".into(),
+                version: 1,
+                requires: vec![],
+                sites: vec![entry],
+                origins: vec![],
+                revoked_identities: vec![],
+            };
             let verified = SignedRegister::issue(&register, &centre).expect("whole").verify(&centre.public_key(), "vn").expect("good");
             may_lead(Some(&verified), site, NodeId(2), &own)
         };

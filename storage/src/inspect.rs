@@ -15,7 +15,7 @@ use crate::{
     db,
     ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     keys::{self, Meta, Space},
-    register::{Register, SignedRegister},
+    register::SignedRegister,
     row::RowCells,
     schema::{Cube, DimensionSource, PartialDate, Schema, Table},
     stream::{Batch, BatchBody, RowChange, SignedHead},
@@ -175,14 +175,15 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
         }
         Meta::Register => {
             let signed: SignedRegister = read(value)?;
-            let register: Register = read(&signed.bytes)?;
+            let register = signed.unverified().map_err(unreadable)?;
             Ok(format!(
-                "register tree={:?} version={} sites={} origins={} bytes={}",
+                "register tree={:?} version={} sites={} origins={} bytes={} signatures={}",
                 register.tree,
                 register.version,
                 register.sites.len(),
                 register.origins.len(),
-                signed.bytes.len()
+                signed.text.len(),
+                signed.signatures.len()
             ))
         }
         Meta::Origin(origin) => Ok(origin_line(origin, &read(value)?)),

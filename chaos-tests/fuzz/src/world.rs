@@ -52,6 +52,7 @@ impl World {
         let register = Register {
             tree: TREE.into(),
             version: 7,
+            requires: vec![],
             sites: vec![
                 site(CENTRE, Tier::Central, &[]),
                 site(PROVINCE, Tier::Province, &[CENTRE]),

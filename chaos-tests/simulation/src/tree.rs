@@ -176,6 +176,7 @@ impl Parents {
         let register = Register {
             tree: TREE.into(),
             version: self.version,
+            requires: vec![],
             sites: sites().map(|site| self.entry(site)).collect(),
             origins: AUTHORS.into_iter().map(|author| OriginEntry { origin: OriginId(author.0), author }).collect(),
             revoked_identities: vec![],

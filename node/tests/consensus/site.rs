@@ -154,6 +154,7 @@ impl Site {
         let register = Register {
             tree: TREE.into(),
             version: 1,
+            requires: vec![],
             sites: vec![site],
             origins: vec![OriginEntry { origin: ORIGIN, author: SITE }],
             revoked_identities: vec![],

@@ -5,7 +5,7 @@
 //! new ─► register.toml ◄─ add-node node.json, revoke   draft.rs reads it, skeleton.toml is how it starts
 //!             │ the operator edits, and raises `version`
 //!             ▼
-//!           issue (register key, at the centre) ─► register.signed.json ─► apply ─► a node of the centre ─► downward
+//!           issue (register key, at the centre) ─► register.signed.toml ─► apply ─► a node of the centre ─► downward
 //! ```
 //! Invariants: what is signed was checked whole (`Register::check`); adding a node changes nothing else of the draft, comments
 //! included (test `adding_a_node_keeps_every_other_line_and_changes_nothing_else`), and so does revoking

@@ -334,7 +334,7 @@ fn a_newer_register_is_not_forgotten_because_an_older_one_was_not_taken_either()
     let mut world = linked();
     let newer = world.tree.signed();
     let mut older = newer.clone();
-    older.bytes.0.push(0);
+    older.text.push('#');
     world.notify_uplink(UplinkInput::RegisterFailed(newer));
     world.notify_uplink(UplinkInput::RegisterFailed(older));
     world.pass(UplinkConfig::default().register_retry_ms);

@@ -48,6 +48,7 @@ impl Tree {
         let register = Register {
             tree: "test".into(),
             version: 1,
+            requires: vec![],
             sites: vec![
                 site(SiteId(1), Tier::Central, &[]),
                 site(REGION, Tier::Region, &[SiteId(1)]),

@@ -86,6 +86,7 @@ impl Tree {
         let register = Register {
             tree: "test".into(),
             version,
+            requires: vec![],
             sites: vec![site(1, Tier::Central, &[]), site(2, Tier::Province, &[1]), site(3, Tier::District, &[parent])],
             origins: origins.iter().map(|origin| OriginEntry { origin: *origin, author: SiteId(3) }).collect(),
             revoked_identities: vec![],

@@ -70,6 +70,7 @@ impl World {
         let register = Register {
             tree: "test".into(),
             version: 1,
+            requires: vec![],
             sites: ids.iter().map(|id| entry(*id)).collect(),
             origins,
             revoked_identities: vec![],

@@ -140,6 +140,7 @@ mod tests {
         let register = Register {
             tree: "bench".into(),
             version: 1,
+            requires: vec![],
             sites: vec![
                 site(1, Tier::Central, &[], vec![]),
                 site(

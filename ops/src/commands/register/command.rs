@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use kho_replication::identity::PeerIdentity;
 use kho_storage::{
     ids::SiteTime,
-    register::{Register, SignedRegister},
+    register::{REGISTER_BYTES_MAX, Register, SignedRegister, unknown_fields},
     signature::{PublicKey, SignatureAlgorithm},
 };
 use serde_json::json;
@@ -14,7 +14,8 @@ use serde_json::json;
 use super::{
     draft,
     revoke::{self, LastGood, Revoking},
-    show, sign,
+    show,
+    sign::{self, UnknownFields},
 };
 use crate::{
     client::ConnectionArgs,
@@ -26,8 +27,8 @@ use crate::{
     pki::{NodeCard, now},
 };
 
-/// The longest text of a register: 11,000 sites with comments.
-const DRAFT_BYTES_MAX: u64 = 64 << 20;
+/// The longest text of a register.
+const DRAFT_BYTES_MAX: u64 = REGISTER_BYTES_MAX as u64;
 const CARD_BYTES_MAX: u64 = 64 << 10;
 
 /// The tree's sites, tiers, origins, parents and pinned keys, signed by the centre.
@@ -51,15 +52,20 @@ pub enum RegisterCommand {
     )]
     Revoke(RevokeArgs),
     /// Check a register and sign it. Raise `version` before: nodes take only a higher one.
-    #[command(after_help = "Example:\n  kho register issue register.toml --key /srv/kho-ca/register.key --out register.signed.json")]
+    #[command(after_help = "Example:\n  kho register issue register.toml --key /srv/kho-ca/register.key --out register.signed.toml")]
     Issue(IssueArgs),
     /// Show a register: its text, its signed file, or the one a node has adopted.
     #[command(
-        after_help = "Examples:\n  kho register show register.toml\n  kho register show register.signed.json --register-key 04ab…\n  kho register show --node https://10.0.0.5:7443"
+        after_help = "Examples:\n  kho register show register.toml\n  kho register show register.signed.toml --register-key 04ab…\n  kho register show --node https://10.0.0.5:7443\n  kho register show --node https://10.0.0.5:7443 --text > register.signed.toml"
     )]
     Show(ShowArgs),
+    /// Check a signed register: that it is whole, that this version understands it, and that its signatures are good.
+    #[command(
+        after_help = "Example:\n  kho register verify register.signed.toml --register-key 04ab…\nWithout --register-key it is said who signed, and not whether that is the centre."
+    )]
+    Verify(VerifyArgs),
     /// Give a signed register to a node: of the centre, from where it travels downward, or of a new site.
-    #[command(after_help = "Example:\n  kho register apply register.signed.json --node https://10.0.0.5:7443")]
+    #[command(after_help = "Example:\n  kho register apply register.signed.toml --node https://10.0.0.5:7443")]
     Apply(ApplyArgs),
 }
 
@@ -130,6 +136,21 @@ pub struct IssueArgs {
     /// Signed file to write; an earlier issue there is replaced
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Sign also what this version does not know: fields for nodes of a later version
+    #[arg(long)]
+    allow_unknown_fields: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// File that `kho register issue` wrote
+    file: PathBuf,
+    /// A public key by which it must be signed, in hexadecimal
+    #[arg(long, value_name = "HEX", value_parser = sign::public_key)]
+    register_key: Option<PublicKey>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -142,6 +163,9 @@ pub struct ShowArgs {
     /// Check the signature with this public key, in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = sign::public_key)]
     register_key: Option<PublicKey>,
+    /// Print the text as it was signed, with its signatures below it
+    #[arg(long, conflicts_with = "json")]
+    text: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -168,6 +192,7 @@ pub async fn run(command: RegisterCommand) -> Result<Verdict, Failure> {
         RegisterCommand::Revoke(args) => revoke_identity(args),
         RegisterCommand::Issue(args) => issue(&args),
         RegisterCommand::Show(args) => show_register(args).await,
+        RegisterCommand::Verify(args) => verify(&args),
         RegisterCommand::Apply(args) => apply(args).await,
     }?;
     Ok(Verdict::Good)
@@ -240,14 +265,16 @@ fn revoke_identity(args: RevokeArgs) -> Result<(), Failure> {
 }
 
 fn issue(args: &IssueArgs) -> Result<(), Failure> {
-    let register = draft::read(&read_text(&args.register, DRAFT_BYTES_MAX)?)?;
+    let text = read_text(&args.register, DRAFT_BYTES_MAX)?;
+    draft::read(&text)?;
     let key = sign::load_key(&args.key)?;
-    let signed = sign::issue(&register, &key, &args.out)?;
+    let unknown = if args.allow_unknown_fields { UnknownFields::Allow } else { UnknownFields::Refuse };
+    let (signed, register) = sign::issue(&text, &key, &args.out, unknown)?;
     let bare: Vec<String> = register.sites.iter().filter(|site| site.nodes.is_empty()).map(|site| site.site.to_string()).collect();
     if args.json {
         let public = key.public_key().to_hex();
         return print::json(
-            &json!({ "file": args.out, "tree": register.tree, "version": register.version, "sites": register.sites.len(), "origins": register.origins.len(), "bytes": signed.bytes.len(), "public_key": public, "sites_without_nodes": bare }),
+            &json!({ "file": args.out, "tree": register.tree, "version": register.version, "sites": register.sites.len(), "origins": register.origins.len(), "bytes": signed.text.len(), "public_key": public, "sites_without_nodes": bare }),
         );
     }
     print::line(format!(
@@ -265,20 +292,44 @@ fn issue(args: &IssueArgs) -> Result<(), Failure> {
 }
 
 async fn show_register(args: ShowArgs) -> Result<(), Failure> {
-    let (register, signature) = match &args.file {
-        Some(file) if !sign::is_signed_form(file) => (draft::read(&read_text(file, DRAFT_BYTES_MAX)?)?, "not signed yet"),
-        Some(file) => opened(&sign::load_signed(file)?, args.register_key.as_ref())?,
-        None => opened(&args.connection.open()?.register().await?, args.register_key.as_ref())?,
+    let signed = match &args.file {
+        Some(file) => {
+            let text = sign::read_file(file)?;
+            if !SignedRegister::is_in(&text) {
+                return show_draft(&args, &text);
+            }
+            sign::signed_in(file, &text)?
+        }
+        None => args.connection.open()?.register().await?,
     };
+    let (register, signature) = opened(&signed, args.register_key.as_ref())?;
+    if args.text {
+        return print::line(signed.to_file().trim_end());
+    }
     if args.json {
         return print::json(&register);
     }
-    print::line(format!("{}\n{signature}", show::text(&register)))
+    print::line(format!("{}{}\n{signature}", show::text(&register), ignored(&signed.text)?))
+}
+
+fn show_draft(args: &ShowArgs, text: &str) -> Result<(), Failure> {
+    let register = draft::read(text)?;
+    match (args.text, args.json) {
+        (true, _) => print::line(text.trim_end()),
+        (_, true) => print::json(&register),
+        _ => print::line(format!("{}\nnot signed yet", show::text(&register))),
+    }
+}
+
+/// A line about the fields that this version does not know.
+fn ignored(text: &str) -> Result<String, Failure> {
+    let fields = unknown_fields(text).map_err(|error| Failure::refused(error.to_string(), ""))?;
+    Ok(if fields.is_empty() { String::new() } else { format!("\nof a later version, ignored by this one: {}", fields.join(", ")) })
 }
 
 /// The register inside, and what is known of its signature.
 fn opened(signed: &SignedRegister, key: Option<&PublicKey>) -> Result<(Register, &'static str), Failure> {
-    let register = sign::unverified(signed)?;
+    let register = signed.unverified().map_err(|error| Failure::refused(error.to_string(), ""))?;
     match key {
         None => Ok((register, "signature not checked; give --register-key")),
         Some(key) => {
@@ -288,6 +339,33 @@ fn opened(signed: &SignedRegister, key: Option<&PublicKey>) -> Result<(Register,
             Ok((register, "signature good"))
         }
     }
+}
+
+fn verify(args: &VerifyArgs) -> Result<(), Failure> {
+    let signed = sign::load_signed(&args.file)?;
+    let (register, _) = opened(&signed, args.register_key.as_ref())?;
+    register.check().map_err(|error| Failure::refused(error.to_string(), ""))?;
+    let signers: Vec<String> = signed.good_keys().map(PublicKey::to_hex).collect();
+    if signers.len() < signed.signatures.len() || signers.is_empty() {
+        return Err(Failure::refused(
+            format!("{} of its {} signatures are good", signers.len(), signed.signatures.len()),
+            "the file was changed after it was signed, if only by a line break; fetch it again, or sign it with `kho register issue`",
+        ));
+    }
+    let fields = unknown_fields(&signed.text).map_err(|error| Failure::refused(error.to_string(), ""))?;
+    if args.json {
+        return print::json(
+            &json!({ "tree": register.tree, "version": register.version, "hash": signed.hash(), "signed_by": signers, "unknown_fields": fields }),
+        );
+    }
+    print::line(format!(
+        "version {} of tree {}, hash {}: whole and understood{}\nsigned by {}",
+        register.version,
+        register.tree,
+        signed.hash(),
+        ignored(&signed.text)?,
+        signers.join("\nand by ")
+    ))
 }
 
 async fn apply(args: ApplyArgs) -> Result<(), Failure> {
