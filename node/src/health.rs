@@ -21,7 +21,7 @@ use crate::{
         StatusReport, StreamReport, StreamState, UplinkReport, UplinkState,
     },
     consensus::{NodeRole, QUORUM_ACK_AGE_MS_MAX, RaftStatus},
-    findings::findings,
+    findings::{findings, pinned_key},
     node::Node,
     reasons,
 };
@@ -42,7 +42,8 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
     let consensus = consensus(&status);
     let members = status.members.iter().map(|member| (member.node, member.disk.0)).collect();
     let (streams, findings) = node.warehouse.read(|reading| {
-        let findings = findings(reading, &members, &node.failed_proofs, &node.config.data_dir, now)?;
+        let mut findings = findings(reading, &members, &node.failed_proofs, &node.config.data_dir, now)?;
+        findings.extend(pinned_key(&node.warehouse));
         Ok::<_, StorageError>((streams(node, reading, now)?, findings))
     })?;
     let uplink = uplink(node, register);

@@ -41,6 +41,7 @@ pub fn refusal(refusal: &Refusal) -> Reason {
         }
         Refusal::Malformed { origin, seq, why } => vec![("origin", name(origin)), ("seq", name(seq)), ("error", name(why))],
         Refusal::Register(why) => vec![("error", name(why))],
+        Refusal::RegisterDoubled { version, held, given } => vec![("version", name(version)), ("held", name(held)), ("given", name(given))],
         Refusal::Transfer { origin, why } => vec![("origin", name(origin)), ("error", name(why))],
         Refusal::NoRegister => vec![],
         Refusal::OffPath { origin, site } | Refusal::OnPath { origin, site } => vec![("origin", name(origin)), ("site", name(site))],
@@ -165,7 +166,7 @@ mod tests {
         frames::{Cursor, FrameId, FrameKind, PROTOCOL_VERSIONS, ViolationDetail},
         uplink::{DialFailure, LinkWait},
     };
-    use kho_storage::ids::{Epoch, NodeId, SiteId};
+    use kho_storage::ids::{Epoch, Hash32, NodeId, SiteId};
 
     use super::*;
 
@@ -185,6 +186,7 @@ mod tests {
             Refusal::DigestMismatch { origin, seq },
             Refusal::Malformed { origin, seq, why: why() },
             Refusal::Register(why()),
+            Refusal::RegisterDoubled { version: 7, held: Hash32([1; 32]), given: Hash32([2; 32]) },
             Refusal::Transfer { origin, why: why() },
             Refusal::NoRegister,
             Refusal::OffPath { origin, site: SiteId(4) },

@@ -19,7 +19,7 @@ mod violation;
 use kho_storage::{
     codec,
     command::{ParentCursor, Refusal, TransferPiece, TransferStart, TransferStatus},
-    ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
     register::{REGISTER_BYTES_MAX, SignedRegister},
     stream::{SEGMENT_BYTES_MAX, Segment, SignedHead},
 };
@@ -71,6 +71,8 @@ pub struct Hello {
     pub node: NodeId,
     /// 0 when the child has no register yet.
     pub register_version: u64,
+    /// The hash of that register's text; zero without one. A parent that holds another of the same version sends its own.
+    pub register_hash: Hash32,
     pub streams: Vec<StreamHeld>,
 }
 
@@ -147,7 +149,8 @@ pub enum ParentFrame {
 pub struct Welcome {
     pub version: u16,
     pub site: SiteId,
-    /// Set when the child's is older.
+    /// Set when the child's is older: the first that it lacks, of those that changed who signs registers and the newest. The rest follow as
+    /// [`ParentFrame::Register`], in order.
     pub register: Option<SignedRegister>,
     /// Where the parent's site stands with each stream of the Hello that its register knows.
     pub cursors: Vec<ParentCursor>,

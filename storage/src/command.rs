@@ -8,6 +8,7 @@ use crate::{
     codec::Blob,
     ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     register::SignedRegister,
+    signature::PublicKey,
     stream::{Change, Segment, SignedHead},
 };
 
@@ -20,8 +21,8 @@ pub enum Command {
     CommitHead { signed: SignedHead },
     /// A verified segment from a child (or a file), to be adopted.
     AdoptSegment { site_time: SiteTime, segment: Segment },
-    /// A newer register.
-    AdoptRegister { site_time: SiteTime, signed: SignedRegister },
+    /// A newer register. `pinned` is the key of the proposer's configuration: a site that has no register yet believes it.
+    AdoptRegister { site_time: SiteTime, pinned: PublicKey, signed: SignedRegister },
     /// What a parent has acknowledged.
     RecordParent { parent: SiteId, cursors: Vec<ParentCursor> },
     /// Forget batches that the parent holds, save the newest `keep_bytes` of each stream.
@@ -237,6 +238,8 @@ pub enum Refusal {
     Malformed { origin: OriginId, seq: StreamSeq, why: String },
     #[error("the register was refused: {0}")]
     Register(String),
+    #[error("another register of version {version} stands: it has the hash {held}, the one given {given}")]
+    RegisterDoubled { version: u64, held: Hash32, given: Hash32 },
     #[error("the transfer of origin {origin} does not fit: {why}")]
     Transfer { origin: OriginId, why: String },
     #[error("this site has no register yet; give it one with `kho register apply`")]
@@ -261,6 +264,7 @@ impl Refusal {
             Self::Stopped { .. } => "stopped",
             Self::Malformed { .. } => "malformed",
             Self::Register(_) => "register",
+            Self::RegisterDoubled { .. } => "register_doubled",
             Self::Transfer { .. } => "transfer",
             Self::NoRegister => "no_register",
             Self::OffPath { .. } => "off_path",

@@ -54,10 +54,12 @@ pub enum MetaKind {
     Cubes = 0x0b,
     SetBack = 0x0c,
     TurnedBack = 0x0d,
+    TrustedRoots = 0x14,
+    RootChange = 0x15,
 }
 
 impl MetaKind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Applied,
         Self::Identity,
         Self::Register,
@@ -71,6 +73,8 @@ impl MetaKind {
         Self::Cubes,
         Self::SetBack,
         Self::TurnedBack,
+        Self::TrustedRoots,
+        Self::RootChange,
     ];
 
     /// The byte with which every key of this kind starts.
@@ -118,6 +122,10 @@ pub enum Meta {
     SetBack(OriginId),
     /// node · disk: a node of this site whose disk lost what it had acknowledged.
     TurnedBack(NodeId, u64),
+    /// Whom the site believes about registers.
+    TrustedRoots,
+    /// version: a register that changed whom the site believes, for sites that were away meanwhile.
+    RootChange(u64),
 }
 
 impl Meta {
@@ -136,6 +144,8 @@ impl Meta {
             Self::Cubes => MetaKind::Cubes,
             Self::SetBack(_) => MetaKind::SetBack,
             Self::TurnedBack(..) => MetaKind::TurnedBack,
+            Self::TrustedRoots => MetaKind::TrustedRoots,
+            Self::RootChange(_) => MetaKind::RootChange,
         }
     }
 
@@ -143,7 +153,8 @@ impl Meta {
         let mut key = Vec::with_capacity(24);
         key.push(self.kind().byte());
         match self {
-            Self::Applied | Self::Identity | Self::Register | Self::Cubes => {}
+            Self::Applied | Self::Identity | Self::Register | Self::Cubes | Self::TrustedRoots => {}
+            Self::RootChange(version) => key.extend(version.to_be_bytes()),
             Self::Origin(origin) | Self::Transfer(origin) | Self::SetBack(origin) => key.extend(origin.0.to_be_bytes()),
             Self::Head(origin, epoch, seq) => key.extend(stream(*origin, *epoch, *seq)),
             Self::Request(origin, request) => {
@@ -190,6 +201,8 @@ impl Meta {
             MetaKind::Cubes => Self::Cubes,
             MetaKind::SetBack => Self::SetBack(OriginId(rest.u32()?)),
             MetaKind::TurnedBack => Self::TurnedBack(NodeId(rest.u64()?), rest.u64()?),
+            MetaKind::TrustedRoots => Self::TrustedRoots,
+            MetaKind::RootChange => Self::RootChange(rest.u64()?),
         };
         rest.0.is_empty().then_some(meta)
     }
@@ -345,6 +358,8 @@ mod tests {
             (Meta::Cubes, "0b"),
             (Meta::SetBack(origin), "0c00000102"),
             (Meta::TurnedBack(NodeId(3), 4), "0d00000000000000030000000000000004"),
+            (Meta::TrustedRoots, "14"),
+            (Meta::RootChange(5), "150000000000000005"),
         ];
         for (meta, golden) in metas {
             assert_eq!(hex(&meta.encode()), golden, "{meta:?}");

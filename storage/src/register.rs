@@ -4,10 +4,12 @@
 //! byte. What must be understood stands under `requires`.
 //!
 //! A certificate alone proves nothing: what a site may carry, who may sign for an origin and with which key stands here.
-//! Invariant: a register is only replaced by one of a higher version under the same key
-//! (test `a_register_of_another_key_or_an_older_version_is_refused`).
+//! Invariant: a register is only replaced by one of a higher version, signed by whom the one that stands names
+//! (tests `a_register_of_another_key_or_an_older_version_is_refused`, `a_register_needs_the_roots_that_the_one_before_it_named`).
 
+mod chain;
 mod revoked;
+mod roots;
 mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,9 @@ use crate::{
     signature::PublicKey,
 };
 
+pub use chain::RegisterChain;
 pub use revoked::RevokedIdentity;
+pub use roots::{ROOT_KEYS_MAX, ROOT_SETS_MAX, RootSet, Roots};
 pub use signed::{FEATURES, RegisterError, RootSignature, SIGNATURES_MAX, SignedRegister, unknown_fields};
 
 /// The longest text of a register: 11,000 sites of three nodes fit twice.
@@ -36,6 +40,9 @@ pub struct Register {
     /// What a node must know by name to understand the register; one that does not know all of it refuses the register.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
+    /// Who signs the registers after this one. None are named: whoever did before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<RootSet>,
     #[serde(default)]
     pub sites: Vec<SiteEntry>,
     #[serde(default)]
@@ -99,7 +106,7 @@ pub struct AreaScope {
     pub code: String,
 }
 
-/// A register whose signature was checked against the pinned key. Only [`SignedRegister::verify`] makes one.
+/// A register whose signatures were checked. Only [`SignedRegister::verify_under`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedRegister {
     register: Register,
@@ -113,6 +120,7 @@ impl Register {
     pub fn check(&self) -> Result<(), RegisterError> {
         let refused = |what: String| Err(RegisterError::NotWhole(what));
         revoked::check(self)?;
+        roots::check(&self.roots).map_err(RegisterError::NotWhole)?;
         let mut sites = BTreeMap::new();
         for entry in &self.sites {
             if sites.insert(entry.site, entry.tier).is_some() {
@@ -157,6 +165,11 @@ impl VerifiedRegister {
     /// The hash of the text: two registers of one version are the same only when it is.
     pub fn hash(&self) -> Hash32 {
         self.hash
+    }
+
+    /// Who signs the registers after this one; `None` when it leaves that as it was.
+    pub fn named_roots(&self) -> Option<Roots> {
+        (!self.register.roots.is_empty()).then(|| Roots(self.register.roots.clone()))
     }
 
     pub fn register(&self) -> &Register {
@@ -282,6 +295,7 @@ mod tests {
             tree: "test".into(),
             version: 1,
             requires: vec![],
+            roots: vec![],
             sites: vec![
                 site(1, Tier::Central, &[], node_key),
                 site(2, Tier::Province, &[1], node_key),
@@ -297,7 +311,7 @@ mod tests {
         let (centre, other) = (key(), key());
         let signed = SignedRegister::issue(&register(&key()), &centre).expect("whole");
         assert!(signed.verify(&centre.public_key(), "test").is_ok());
-        assert!(matches!(signed.verify(&other.public_key(), "test"), Err(RegisterError::Signature(_))));
+        assert!(matches!(signed.verify(&other.public_key(), "test"), Err(RegisterError::Untrusted { .. })));
         assert!(matches!(signed.verify(&centre.public_key(), "vn"), Err(RegisterError::OtherTree { .. })));
         let mut altered = signed.clone();
         altered.text = altered.text.replace("site 3", "site 9");

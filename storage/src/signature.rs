@@ -29,6 +29,14 @@ impl SignatureAlgorithm {
         }
     }
 
+    /// How long its public keys are, in bytes.
+    pub fn public_key_bytes(self) -> usize {
+        match self {
+            Self::EcdsaP256Sha256 => 65,
+            Self::Ed25519 => 32,
+        }
+    }
+
     /// The algorithm of this [`Self::name`].
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)

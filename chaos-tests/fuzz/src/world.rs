@@ -53,6 +53,7 @@ impl World {
             tree: TREE.into(),
             version: 7,
             requires: vec![],
+            roots: vec![],
             sites: vec![
                 site(CENTRE, Tier::Central, &[]),
                 site(PROVINCE, Tier::Province, &[CENTRE]),

@@ -42,6 +42,9 @@ pub enum Finding {
     /// The time up to which an origin is said to be complete has not come yet: a clock is behind, or one was ahead once. Ends when that
     /// time has come, or with `kho site confirm-time`.
     WatermarkAhead { origin: u32, up_to: String },
+    /// The key that this node's configuration pins signs registers no more. What the site believes is not changed by it. Ends when the
+    /// configuration names one that does.
+    PinnedKeyRetired { pinned: String, trusted: String },
 }
 
 impl Finding {
@@ -50,7 +53,9 @@ impl Finding {
             Self::OriginStopped { .. } | Self::SiteSetBack { .. } | Self::NodeTurnedBack { .. } | Self::ProofFailed { .. } => {
                 Severity::Critical
             }
-            Self::EvidenceKept { .. } | Self::RefusedBytesKept { .. } | Self::WatermarkAhead { .. } => Severity::Warning,
+            Self::EvidenceKept { .. } | Self::RefusedBytesKept { .. } | Self::WatermarkAhead { .. } | Self::PinnedKeyRetired { .. } => {
+                Severity::Warning
+            }
         }
     }
 }
@@ -69,6 +74,7 @@ impl Reportable for Finding {
             Self::EvidenceKept { .. } => "evidence_kept",
             Self::RefusedBytesKept { .. } => "refused_bytes_kept",
             Self::WatermarkAhead { .. } => "watermark_ahead",
+            Self::PinnedKeyRetired { .. } => "pinned_key_retired",
         }
     }
 
@@ -99,6 +105,7 @@ impl Reportable for Finding {
             Self::RefusedBytesKept { folder, files, bytes } => {
                 vec![("folder", Argument::name(folder)), ("files", (*files).into()), ("bytes", (*bytes).into())]
             }
+            Self::PinnedKeyRetired { pinned, trusted } => vec![("pinned", Argument::name(pinned)), ("trusted", Argument::name(trusted))],
             Self::WatermarkAhead { origin, up_to } => vec![("origin", Argument::name(origin)), ("up_to", Argument::name(up_to))],
         }
     }

@@ -97,6 +97,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         finding,
         Finding::RefusedBytesKept { folder: folder.clone(), files: 1, bytes: 10 },
         Finding::WatermarkAhead { origin: 3, up_to: "2029-04-01T00:00:00Z".into() },
+        Finding::PinnedKeyRetired { pinned: "04ab".into(), trusted: "04cd".into() },
     ]);
     check([
         MissingReason::FirstTransfer { origin: 3, rows: 5 },
@@ -135,6 +136,8 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         AlarmKind::StreamUnreadable { origin: 3, error: error.clone() },
         AlarmKind::FrameNotSent { error: error.clone() },
         AlarmKind::RegisterRefused { error },
+        AlarmKind::RegisterDoubled { version: 7, held: text(), given: text() },
+        AlarmKind::ChildRegisterDiffers { child: 4, version: 7, held: text(), here: text() },
     ]);
 }
 

@@ -114,7 +114,7 @@ impl Site {
 
     async fn initialize(&self, nodes: Vec<TestNode>, members: BTreeMap<NodeId, NodeAddress>) -> Vec<TestNode> {
         nodes[0].consensus().initialize(&members).await.expect("all are fresh");
-        let adopt = Command::AdoptRegister { site_time: self.clock.now(), signed: self.register() };
+        let adopt = Command::AdoptRegister { site_time: self.clock.now(), pinned: self.centre.public_key(), signed: self.register() };
         assert!(matches!(nodes[0].consensus().propose(&adopt).await, Ok(Outcome::RegisterAdopted { .. })));
         nodes
     }
@@ -155,6 +155,7 @@ impl Site {
             tree: TREE.into(),
             version: 1,
             requires: vec![],
+            roots: vec![],
             sites: vec![site],
             origins: vec![OriginEntry { origin: ORIGIN, author: SITE }],
             revoked_identities: vec![],

@@ -74,7 +74,15 @@ impl LocalTree {
             .collect();
         let sites = self.plan.sites.iter().map(entry).collect();
         self.sign_register(
-            &Register { tree: self.plan.tree.clone(), version, requires: vec![], sites, origins, revoked_identities: vec![] },
+            &Register {
+                tree: self.plan.tree.clone(),
+                version,
+                requires: vec![],
+                roots: vec![],
+                sites,
+                origins,
+                revoked_identities: vec![],
+            },
             key,
         )
     }

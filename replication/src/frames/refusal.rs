@@ -27,6 +27,7 @@ pub fn refusal_fault(refusal: &Refusal) -> Fault {
         | Refusal::OnPath { .. }
         | Refusal::Stopped { .. }
         | Refusal::Register(_)
+        | Refusal::RegisterDoubled { .. }
         | Refusal::NoRegister => Fault::Refuser,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kho_storage::{
     command::{Outcome, ParentCursor, TransferStatus},
-    register::{SignedRegister, VerifiedRegister},
+    register::{RegisterChain, VerifiedRegister},
     stream::SignedHead,
 };
 
@@ -61,7 +61,7 @@ pub enum IntakeInput {
     },
     RegisterChanged {
         register: Arc<VerifiedRegister>,
-        signed: Arc<SignedRegister>,
+        chain: Arc<RegisterChain>,
     },
     LeaderChanged(SiteLeader),
     Tick,

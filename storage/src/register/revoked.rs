@@ -81,6 +81,7 @@ mod tests {
             tree: "vn".into(),
             version: 2,
             requires: vec![],
+            roots: vec![],
             sites: vec![],
             origins: vec![],
             revoked_identities: identities.iter().map(entry).collect(),

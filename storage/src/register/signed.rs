@@ -13,18 +13,18 @@
 //! Invariant: nobody writes the text anew, so that what this build does not know reaches every site
 //! (test `fields_that_this_build_does_not_know_are_ignored_and_kept`).
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{REGISTER_BYTES_MAX, Register, VerifiedRegister};
+use super::{REGISTER_BYTES_MAX, Register, Roots, VerifiedRegister};
 use crate::{
     ids::Hash32,
     signature::{PublicKey, Signature, SignatureAlgorithm, SignatureError, SigningKey},
 };
 
 /// What a register may ask for under `requires`: the names that this build understands.
-pub const FEATURES: &[&str] = &["revoked_identities"];
+pub const FEATURES: &[&str] = &["revoked_identities", "roots"];
 
 /// Signatures below a register at most.
 pub const SIGNATURES_MAX: usize = 32;
@@ -50,8 +50,12 @@ pub struct RootSignature {
 /// Why a register was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
-    #[error("the register's signature was refused ({0}); compare `register.key` in the configuration with the centre's key")]
+    #[error("the register can't be signed: {0}")]
     Signature(#[from] SignatureError),
+    #[error(
+        "the register lacks {missing} good signature(s) by the keys that are trusted here ({trusted}). Have their holders sign it with `kho register sign`; where the keys were changed, give the registers that changed them first, the oldest first, with `kho register apply`"
+    )]
+    Untrusted { missing: usize, trusted: String },
     #[error("the register can't be read: {0}")]
     Malformed(String),
     #[error("the register is not whole: {0}; correct it and issue it again with `kho register issue`")]
@@ -62,6 +66,10 @@ pub enum RegisterError {
         "the register requires {features}, which this version of Kho does not know: upgrade this node, then give it the register again"
     )]
     Requires { features: String },
+    #[error(
+        "another register of version {version} stands: it has the hash {held}, this one {given}. Two were signed under one version: find out by whom, then raise `version` and issue it again"
+    )]
+    Doubled { version: u64, held: Hash32, given: Hash32 },
 }
 
 fn signed_bytes(text: &str) -> Vec<u8> {
@@ -106,16 +114,41 @@ impl SignedRegister {
         Ok(())
     }
 
-    /// Checks signature, tree and wholeness.
+    /// Checks signature, tree and wholeness, under one key that signs alone.
+    ///
+    /// # Errors
+    /// As [`Self::verify_under`].
+    pub fn verify(&self, pinned: &PublicKey, tree: &str) -> Result<VerifiedRegister, RegisterError> {
+        self.verify_under(&Roots::of(pinned), tree)
+    }
+
+    /// Checks signatures, tree and wholeness.
     ///
     /// # Errors
     /// [`RegisterError`]; whoever sent the register is at fault.
-    pub fn verify(&self, pinned: &PublicKey, tree: &str) -> Result<VerifiedRegister, RegisterError> {
+    pub fn verify_under(&self, roots: &Roots, tree: &str) -> Result<VerifiedRegister, RegisterError> {
         self.check_size()?;
-        if !self.good_keys().any(|key| key == pinned) {
-            return Err(SignatureError::Refused(pinned.to_hex()).into());
+        let missing = roots.missing(&self.good_keys_of(roots));
+        if missing > 0 {
+            let trusted: Vec<String> = roots.keys().map(|key| key.to_hex().chars().take(16).chain(['…']).collect()).collect();
+            return Err(RegisterError::Untrusted { missing, trusted: trusted.join(", ") });
         }
         self.whole(tree)
+    }
+
+    /// The keys of `roots` whose signatures below the text are good.
+    pub fn good_keys_of(&self, roots: &Roots) -> BTreeSet<&PublicKey> {
+        let message = signed_bytes(&self.text);
+        let of_roots = self.signatures.iter().filter(|made| roots.names(&made.key));
+        of_roots.filter(|made| made.key.verify(&message, &made.signature).is_ok()).map(|made| &made.key).collect()
+    }
+
+    /// The version that a quick look at the text finds; nothing is verified, and `None` says nothing.
+    pub(crate) fn claimed_version(&self) -> Option<u64> {
+        let before_tables = self.text.lines().take_while(|line| !line.trim_start().starts_with('['));
+        let mut fields = before_tables.filter_map(|line| line.split_once('='));
+        let (_, value) = fields.find(|(name, _)| name.trim() == "version")?;
+        value.split('#').next()?.trim().parse().ok()
     }
 
     /// The register inside, when it is whole and of `tree`; its signatures are not checked.
@@ -318,7 +351,7 @@ mod tests {
             [TEXT.replace("red", "blue"), TEXT.replace("# The tree.", "# A tree."), TEXT.replace("\n\n", "\n"), format!("{TEXT}\n")]
         {
             let altered = SignedRegister { text: altered, ..signed.clone() };
-            assert!(matches!(altered.verify(&key.public_key(), "test"), Err(RegisterError::Signature(_))));
+            assert!(matches!(altered.verify(&key.public_key(), "test"), Err(RegisterError::Untrusted { .. })));
         }
     }
 

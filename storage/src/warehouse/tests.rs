@@ -5,6 +5,7 @@ mod carriers;
 mod cubes;
 mod named_columns;
 mod promises;
+mod registers;
 mod request_keys;
 mod set_back;
 mod transfers;
@@ -18,7 +19,7 @@ use crate::{
     db::DbLimits,
     encryption::EncryptionKey,
     ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteTime, StreamSeq, TableId, Tier},
-    register::{NodeEntry, OriginEntry, Register, SiteEntry},
+    register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     row::RowBuilder,
     schema::{PartialDate, Value, population},
     signature::{SignatureAlgorithm, SigningKey},
@@ -87,11 +88,13 @@ impl Tree {
             tree: "test".into(),
             version,
             requires: vec![],
+            roots: vec![],
             sites: vec![site(1, Tier::Central, &[]), site(2, Tier::Province, &[1]), site(3, Tier::District, &[parent])],
             origins: origins.iter().map(|origin| OriginEntry { origin: *origin, author: SiteId(3) }).collect(),
             revoked_identities: vec![],
         };
-        Command::AdoptRegister { site_time: SiteTime(1), signed: SignedRegister::issue(&register, &self.centre).expect("whole") }
+        let signed = SignedRegister::issue(&register, &self.centre).expect("whole");
+        Command::AdoptRegister { site_time: SiteTime(1), pinned: self.centre.public_key(), signed }
     }
 
     fn node(&self, name: &str, site: u32) -> Node {

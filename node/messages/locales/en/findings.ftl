@@ -18,3 +18,4 @@ finding-refused_bytes_kept =
        *[other] are
     } kept in { $folder }; review the files and take them away
 finding-watermark_ahead = origin { $origin } is said to be complete up to { $up_to }, which has not come yet: this machine's clock is behind, or a clock of this site was ahead once. Set the clock; if it is right, run `kho site confirm-time`
+finding-pinned_key_retired = the key that this node's configuration pins ({ $pinned }) signs registers no more. The site goes by its register, which names { $trusted }: write one of these as `key` under `[register]` and restart the node

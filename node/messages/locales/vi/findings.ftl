@@ -7,3 +7,4 @@ finding-proof_failed = bản ghi của nguồn { $origin } trên đĩa của nú
 finding-evidence_kept = đang lưu { $pieces } chứng cứ về nguồn { $origin }, chứng cứ đầu tiên ở lô { $first_seq }; hãy xem bằng lệnh `kho fork list`
 finding-refused_bytes_kept = { $files } đoạn bị từ chối ({ $bytes } byte) đang được lưu trong { $folder }; hãy xem xét các tệp này rồi chuyển đi nơi khác
 finding-watermark_ahead = mốc đầy đủ của nguồn { $origin } là { $up_to }, thời điểm này chưa đến: đồng hồ của máy này chậm, hoặc trước đây một đồng hồ của điểm kho đã chạy nhanh. Hãy chỉnh lại đồng hồ; nếu đồng hồ đã đúng, hãy chạy `kho site confirm-time`
+finding-pinned_key_retired = khóa ghi trong cấu hình của nút này ({ $pinned }) không còn dùng để ký sổ đăng ký. Điểm kho làm theo sổ đăng ký của mình, trong đó nêu { $trusted }: hãy ghi một trong các khóa này vào `key` của mục `[register]` rồi khởi động lại nút
