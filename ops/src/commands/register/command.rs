@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use kho_replication::identity::PeerIdentity;
 use kho_storage::{
     ids::SiteTime,
-    register::{REGISTER_BYTES_MAX, Register, SignedRegister, unknown_fields},
+    register::{REGISTER_BYTES_MAX, SignedRegister},
     signature::{PublicKey, SignatureAlgorithm},
 };
 use serde_json::json;
@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{
     draft,
     revoke::{self, LastGood, Revoking},
+    root_keys::{self, RotateKeyArgs, SignArgs, VerifyArgs, ignored, opened},
     show,
     sign::{self, UnknownFields},
 };
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// The longest text of a register.
-const DRAFT_BYTES_MAX: u64 = REGISTER_BYTES_MAX as u64;
+pub(super) const DRAFT_BYTES_MAX: u64 = REGISTER_BYTES_MAX as u64;
 const CARD_BYTES_MAX: u64 = 64 << 10;
 
 /// The tree's sites, tiers, origins, parents and pinned keys, signed by the centre.
@@ -56,12 +57,23 @@ pub enum RegisterCommand {
     Issue(IssueArgs),
     /// Show a register: its text, its signed file, or the one a node has adopted.
     #[command(
-        after_help = "Examples:\n  kho register show register.toml\n  kho register show register.signed.toml --register-key 04ab…\n  kho register show --node https://10.0.0.5:7443\n  kho register show --node https://10.0.0.5:7443 --text > register.signed.toml"
+        after_help = "Examples:\n  kho register show register.toml\n  kho register show register.signed.toml --register-key 04ab…\n  kho register show --node https://10.0.0.5:7443\n  kho register show --node https://10.0.0.5:7443 --text  (the file as it was signed)"
     )]
     Show(ShowArgs),
+    /// Add signatures to a signed register, where several keys have to sign it.
+    #[command(
+        after_help = "Example, each holder on his own machine:\n  kho register sign register.signed.toml --key b.key\nOn one machine: kho register sign register.signed.toml --key a.key --key b.key"
+    )]
+    Sign(SignArgs),
+    /// Name other keys in the register's text that sign registers from then on. It takes two registers: one by which the old and the new
+    /// keys may sign, and, when every site has it, one by which the new ones alone may.
+    #[command(
+        after_help = "Examples, a planned change:\n  kho register key --out new.key\n  kho register rotate-key register.toml --old-key 04ab… --new-key 04cd…\n  kho register issue register.toml --key old.key --out register.signed.toml\n  kho register rotate-key register.toml --finish\n  kho register issue register.toml --key new.key --out register.signed.toml\nTwo of three keys: kho register rotate-key register.toml --new-key 04a… --new-key 04b… --new-key 04c… --threshold 2\nA lost key of three: name the two that are left and a fresh one, and have the two sign."
+    )]
+    RotateKey(RotateKeyArgs),
     /// Check a signed register: that it is whole, that this version understands it, and that its signatures are good.
     #[command(
-        after_help = "Example:\n  kho register verify register.signed.toml --register-key 04ab…\nWithout --register-key it is said who signed, and not whether that is the centre."
+        after_help = "Example:\n  kho register verify register.signed.toml --register-key 04ab…\n  kho register verify register.signed.toml --after earlier.signed.toml\nWithout either it is said who signed, and not whether that is the centre."
     )]
     Verify(VerifyArgs),
     /// Give a signed register to a node: of the centre, from where it travels downward, or of a new site.
@@ -130,27 +142,15 @@ fn time(text: &str) -> Result<SiteTime, String> {
 pub struct IssueArgs {
     /// The register's text
     register: PathBuf,
-    /// The private key that `kho register key` made
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    /// A private key that `kho register key` made; may be repeated
+    #[arg(long = "key", value_name = "FILE", required = true)]
+    keys: Vec<PathBuf>,
     /// Signed file to write; an earlier issue there is replaced
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Sign also what this version does not know: fields for nodes of a later version
     #[arg(long)]
     allow_unknown_fields: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// File that `kho register issue` wrote
-    file: PathBuf,
-    /// A public key by which it must be signed, in hexadecimal
-    #[arg(long, value_name = "HEX", value_parser = sign::public_key)]
-    register_key: Option<PublicKey>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -192,7 +192,9 @@ pub async fn run(command: RegisterCommand) -> Result<Verdict, Failure> {
         RegisterCommand::Revoke(args) => revoke_identity(args),
         RegisterCommand::Issue(args) => issue(&args),
         RegisterCommand::Show(args) => show_register(args).await,
-        RegisterCommand::Verify(args) => verify(&args),
+        RegisterCommand::Verify(args) => root_keys::verify(&args),
+        RegisterCommand::Sign(args) => root_keys::sign(&args),
+        RegisterCommand::RotateKey(args) => root_keys::rotate_key(&args),
         RegisterCommand::Apply(args) => apply(args).await,
     }?;
     Ok(Verdict::Good)
@@ -267,14 +269,14 @@ fn revoke_identity(args: RevokeArgs) -> Result<(), Failure> {
 fn issue(args: &IssueArgs) -> Result<(), Failure> {
     let text = read_text(&args.register, DRAFT_BYTES_MAX)?;
     draft::read(&text)?;
-    let key = sign::load_key(&args.key)?;
+    let keys = args.keys.iter().map(|file| sign::load_key(file)).collect::<Result<Vec<_>, _>>()?;
     let unknown = if args.allow_unknown_fields { UnknownFields::Allow } else { UnknownFields::Refuse };
-    let (signed, register) = sign::issue(&text, &key, &args.out, unknown)?;
+    let (signed, register) = sign::issue(&text, &keys, &args.out, unknown)?;
     let bare: Vec<String> = register.sites.iter().filter(|site| site.nodes.is_empty()).map(|site| site.site.to_string()).collect();
     if args.json {
-        let public = key.public_key().to_hex();
+        let public: Vec<String> = keys.iter().map(|key| key.public_key().to_hex()).collect();
         return print::json(
-            &json!({ "file": args.out, "tree": register.tree, "version": register.version, "sites": register.sites.len(), "origins": register.origins.len(), "bytes": signed.text.len(), "public_key": public, "sites_without_nodes": bare }),
+            &json!({ "file": args.out, "tree": register.tree, "version": register.version, "sites": register.sites.len(), "origins": register.origins.len(), "bytes": signed.text.len(), "public_keys": public, "sites_without_nodes": bare }),
         );
     }
     print::line(format!(
@@ -302,7 +304,8 @@ async fn show_register(args: ShowArgs) -> Result<(), Failure> {
         }
         None => args.connection.open()?.register().await?,
     };
-    let (register, signature) = opened(&signed, args.register_key.as_ref())?;
+    let register = opened(&signed, args.register_key.as_ref())?;
+    let signature = if args.register_key.is_some() { "signature good" } else { "signature not checked; give --register-key" };
     if args.text {
         return print::line(signed.to_file().trim_end());
     }
@@ -319,53 +322,6 @@ fn show_draft(args: &ShowArgs, text: &str) -> Result<(), Failure> {
         (_, true) => print::json(&register),
         _ => print::line(format!("{}\nnot signed yet", show::text(&register))),
     }
-}
-
-/// A line about the fields that this version does not know.
-fn ignored(text: &str) -> Result<String, Failure> {
-    let fields = unknown_fields(text).map_err(|error| Failure::refused(error.to_string(), ""))?;
-    Ok(if fields.is_empty() { String::new() } else { format!("\nof a later version, ignored by this one: {}", fields.join(", ")) })
-}
-
-/// The register inside, and what is known of its signature.
-fn opened(signed: &SignedRegister, key: Option<&PublicKey>) -> Result<(Register, &'static str), Failure> {
-    let register = signed.unverified().map_err(|error| Failure::refused(error.to_string(), ""))?;
-    match key {
-        None => Ok((register, "signature not checked; give --register-key")),
-        Some(key) => {
-            signed
-                .verify(key, &register.tree)
-                .map_err(|error| Failure::refused(error.to_string(), "compare the key with what `kho register key` printed"))?;
-            Ok((register, "signature good"))
-        }
-    }
-}
-
-fn verify(args: &VerifyArgs) -> Result<(), Failure> {
-    let signed = sign::load_signed(&args.file)?;
-    let (register, _) = opened(&signed, args.register_key.as_ref())?;
-    register.check().map_err(|error| Failure::refused(error.to_string(), ""))?;
-    let signers: Vec<String> = signed.good_keys().map(PublicKey::to_hex).collect();
-    if signers.len() < signed.signatures.len() || signers.is_empty() {
-        return Err(Failure::refused(
-            format!("{} of its {} signatures are good", signers.len(), signed.signatures.len()),
-            "the file was changed after it was signed, if only by a line break; fetch it again, or sign it with `kho register issue`",
-        ));
-    }
-    let fields = unknown_fields(&signed.text).map_err(|error| Failure::refused(error.to_string(), ""))?;
-    if args.json {
-        return print::json(
-            &json!({ "tree": register.tree, "version": register.version, "hash": signed.hash(), "signed_by": signers, "unknown_fields": fields }),
-        );
-    }
-    print::line(format!(
-        "version {} of tree {}, hash {}: whole and understood{}\nsigned by {}",
-        register.version,
-        register.tree,
-        signed.hash(),
-        ignored(&signed.text)?,
-        signers.join("\nand by ")
-    ))
 }
 
 async fn apply(args: ApplyArgs) -> Result<(), Failure> {

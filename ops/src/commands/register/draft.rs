@@ -134,6 +134,8 @@ mod tests {
             "tree",
             "version",
             "requires",
+            "threshold",
+            "keys",
             "site",
             "name",
             "tier",
@@ -166,6 +168,7 @@ mod tests {
         let register = read(&shown.replace("04…", &key).replace("5f…", &card.encryption_public_key.to_hex())).expect("reads");
         assert_eq!((register.sites.len(), register.sites[0].nodes.len(), register.origins.len()), (2, 1, 1));
         assert_eq!((register.sites[0].nodes[0].revoked.len(), register.revoked_identities.len()), (1, 1));
+        assert_eq!(register.roots.len(), 1);
     }
 
     #[test]

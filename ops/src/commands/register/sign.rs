@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use kho_storage::{
     ids::{NodeId, SiteId},
-    register::{NodeEntry, REGISTER_BYTES_MAX, Register, RegisterError, SignedRegister, SiteEntry, unknown_fields},
+    register::{NodeEntry, REGISTER_BYTES_MAX, Register, RegisterError, Roots, SignedRegister, SiteEntry, unknown_fields},
     signature::{PublicKey, SignatureAlgorithm, SigningKey},
 };
 use zeroize::Zeroizing;
@@ -32,13 +32,14 @@ pub fn load_key(path: &Path) -> Result<SigningKey, Failure> {
     })
 }
 
-/// Signs a register's text, as it stands, into `out`. An earlier issue there is replaced by a higher version under the same key only.
+/// Signs a register's text, as it stands, into `out`. An earlier issue there is replaced by a higher version alone, by keys that it names
+/// or that signed it.
 ///
 /// # Errors
 /// When the register is not whole, or the text has fields that this build does not know and `unknown` does not allow them.
-pub fn issue(text: &str, key: &SigningKey, out: &Path, unknown: UnknownFields) -> Result<(SignedRegister, Register), Failure> {
+pub fn issue(text: &str, keys: &[SigningKey], out: &Path, unknown: UnknownFields) -> Result<(SignedRegister, Register), Failure> {
     let refused = |error: RegisterError| Failure::refused(error.to_string(), "");
-    let signed = SignedRegister::sign(text.into(), &[key]).map_err(refused)?;
+    let signed = SignedRegister::sign(text.into(), &keys.iter().collect::<Vec<_>>()).map_err(refused)?;
     let register = &signed.unverified().map_err(refused)?;
     let fields = unknown_fields(&signed.text).map_err(refused)?;
     if unknown == UnknownFields::Refuse && !fields.is_empty() {
@@ -48,21 +49,27 @@ pub fn issue(text: &str, key: &SigningKey, out: &Path, unknown: UnknownFields) -
         ));
     }
     if out.exists() {
-        let earlier = load_signed(out)?.verify(&key.public_key(), &register.tree).map_err(|error| {
-            Failure::refused(
-                format!("{} is there and no earlier issue of this register: {error}", out.display()),
-                "name another file with --out, or the key that signed it with --key",
-            )
-        })?;
-        if earlier.version() >= register.version {
+        let before = load_signed(out)?;
+        let earlier = &before.unverified().map_err(refused)?;
+        let may_sign = |key: &PublicKey| match earlier.roots.as_slice() {
+            [] => before.good_keys().any(|signer| signer == key),
+            roots => Roots(roots.to_vec()).names(key),
+        };
+        if earlier.tree != register.tree || !keys.iter().all(|key| may_sign(&key.public_key())) {
             return Err(Failure::refused(
-                format!("version {} was issued already and this is version {}", earlier.version(), register.version),
-                format!("write version = {} into the register: nodes take only a higher version than they have", earlier.version() + 1),
+                format!("{} is there and no earlier issue of this register: it is of another tree, or names other keys", out.display()),
+                "name another file with --out, or a key that it names with --key",
             ));
         }
-        if let Some((site, node)) = missing_node(earlier.register(), register) {
+        if earlier.version >= register.version {
             return Err(Failure::refused(
-                format!("node {node} of site {site} stood in version {} and is missing now, or has another key", earlier.version()),
+                format!("version {} was issued already and this is version {}", earlier.version, register.version),
+                format!("write version = {} into the register: nodes take only a higher version than they have", earlier.version + 1),
+            ));
+        }
+        if let Some((site, node)) = missing_node(earlier, register) {
+            return Err(Failure::refused(
+                format!("node {node} of site {site} stood in version {} and is missing now, or has another key", earlier.version),
                 "leave the block of a replaced node in the register: the heads that it signed stay valid by it. To revoke it, use `kho register revoke`",
             ));
         }
@@ -123,9 +130,17 @@ mod tests {
     use super::*;
     use crate::commands::register::draft;
 
+    fn key() -> SigningKey {
+        SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness")
+    }
+
+    fn again(key: &SigningKey) -> SigningKey {
+        SigningKey::from_pkcs8_pem(&key.to_pkcs8_pem()).expect("own form")
+    }
+
     fn issue(register: &Register, key: &SigningKey, out: &Path) -> Result<SignedRegister, Failure> {
         let text = toml::to_string(register).expect("a register is TOML");
-        super::issue(&text, key, out, UnknownFields::Refuse).map(|(signed, _)| signed)
+        super::issue(&text, &[again(key)], out, UnknownFields::Refuse).map(|(signed, _)| signed)
     }
 
     #[test]
@@ -192,7 +207,7 @@ mod tests {
     fn the_text_is_signed_as_it_stands_and_a_mistyped_field_is_refused_unless_it_is_meant() {
         let dir = tempfile::tempdir().expect("a folder");
         let out = dir.path().join("register.signed.toml");
-        let key = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
+        let key = [key()];
         let text = draft::skeleton("vn").replace("version = 1", "version = 1\nverison = 2");
         let refused = super::issue(&text, &key, &out, UnknownFields::Refuse).expect_err("a typing error");
         assert!(refused.message.contains("verison") && !out.exists(), "{refused}");
