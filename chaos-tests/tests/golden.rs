@@ -201,7 +201,7 @@ fn generate_the_golden_files_of_this_level() {
     assert_eq!(first_start(&data.join("consensus"), &group(), NODE).expect("an empty folder"), FirstStart::Taken);
     let district =
         District { warehouse: Warehouse::open(&data.join("warehouse"), config(centre.public_key())).expect("a fresh folder"), key: node };
-    let commands = district.lives(&signed);
+    let commands = district.lives(centre.public_key(), &signed);
     let segments: Vec<Segment> = (1..=BATCHES).map(|seq| district.segment(seq)).collect();
     write_log(&data, &commands);
 
@@ -249,6 +249,8 @@ fn register(centre: &SigningKey, node: &SigningKey, reader: &DecryptionKey) -> S
     let register = Register {
         tree: TREE.into(),
         version: 1,
+        requires: vec![],
+        roots: vec![],
         sites: vec![
             site(CENTRE, "Trung ương", Tier::Central, &[]),
             site(PROVINCE, "Tỉnh", Tier::Province, &[CENTRE]),
@@ -268,8 +270,8 @@ struct District {
 
 impl District {
     /// Takes a register, and enters a few batches with a head after each. What it applied, in order.
-    fn lives(&self, signed: &SignedRegister) -> Vec<Command> {
-        let mut commands = vec![Command::AdoptRegister { site_time: SiteTime(NOW), signed: signed.clone() }];
+    fn lives(&self, pinned: PublicKey, signed: &SignedRegister) -> Vec<Command> {
+        let mut commands = vec![Command::AdoptRegister { site_time: SiteTime(NOW), pinned, signed: signed.clone() }];
         self.apply(&commands);
         for batch in 1..=BATCHES {
             commands.push(Self::write(batch));
@@ -346,7 +348,14 @@ fn frames(district: &District, signed: &SignedRegister, segments: &[Segment], co
     let segment = Compressed::pack(&segments[0], SEGMENT_PLAIN_BYTES_MAX).expect("short");
     let levels = LevelOffer::default();
     let child = [
-        ChildFrame::Hello(Hello { levels, site: DISTRICT, node: NODE, register_version: 1, streams: held.clone() }),
+        ChildFrame::Hello(Hello {
+            levels,
+            site: DISTRICT,
+            node: NODE,
+            register_version: 1,
+            register_hash: signed.hash(),
+            streams: held.clone(),
+        }),
         ChildFrame::Streams(held),
         ChildFrame::Segment { id: FrameId(1), origin: ORIGIN, segment },
         ChildFrame::TransferStart { id: FrameId(2), start },

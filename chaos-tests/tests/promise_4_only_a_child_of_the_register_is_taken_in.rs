@@ -74,7 +74,9 @@ async fn greet(stage: &Stage, bearer: Place, parent: Place, claimed: Place) -> a
         oldest_kept: StreamSeq(1),
     };
     let (SiteId(site), NodeId(node)) = claimed;
-    let hello = Hello { levels: LevelOffer::default(), site: SiteId(site), node: NodeId(node), register_version: 1, streams: vec![stream] };
+    let (register_version, register_hash) = (1, stage.tree.register()?.hash());
+    let levels = LevelOffer::default();
+    let hello = Hello { levels, site: SiteId(site), node: NodeId(node), register_version, register_hash, streams: vec![stream] };
     sender.send(&ChildFrame::Hello(hello).encode()?).await?;
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, receiver.recv()).await.context("no answer came")??;
     Ok(ParentFrame::decode(&answer.context("the link was closed without an answer")?)?)

@@ -166,6 +166,8 @@ mod tests {
         let register = Register {
             tree: "test".into(),
             version: 1,
+            requires: vec![],
+            roots: vec![],
             sites: vec![site(CENTRE, Tier::Central, &[]), site(DISTRICT, Tier::District, &[1]), site(BESIDE, Tier::District, &[1])],
             origins: [(ORIGIN, DISTRICT.0), (OTHER, BESIDE.0)].map(|(origin, author)| OriginEntry { origin, author }).into(),
             revoked_identities: vec![],

@@ -7,8 +7,9 @@ use std::{collections::BTreeSet, path::Path};
 use kho_storage::{
     error::StorageError,
     ids::{NodeId, SiteTime},
+    signature::PublicKey,
     stream::HEAD_AHEAD_MS_MAX,
-    warehouse::ReadView,
+    warehouse::{ReadView, Warehouse},
 };
 
 use crate::{
@@ -70,6 +71,13 @@ pub fn findings(
     findings.extend(evidence.into_iter().map(|(origin, pieces, first_seq)| Finding::EvidenceKept { origin, pieces, first_seq }));
     findings.extend(refused_bytes(data_dir));
     Ok(findings)
+}
+
+/// Whether the key that the configuration pins still signs registers. Nothing rests on it but the founding of an empty site.
+pub fn pinned_key(warehouse: &Warehouse) -> Option<Finding> {
+    let (pinned, trusted) = (warehouse.register_key(), warehouse.trusted_roots()?);
+    let keys: Vec<String> = trusted.next.keys().map(PublicKey::to_hex).collect();
+    (!trusted.next.names(pinned)).then(|| Finding::PinnedKeyRetired { pinned: pinned.to_hex(), trusted: keys.join(", ") })
 }
 
 fn refused_bytes(data_dir: &Path) -> Option<Finding> {

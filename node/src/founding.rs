@@ -91,6 +91,7 @@ async fn greet(node: &Node, register: &VerifiedRegister, connection: &Connection
         site: node.site(),
         node: node.config.node,
         register_version: register.version(),
+        register_hash: register.hash(),
         streams: vec![],
     };
     let frame = ChildFrame::Hello(hello).encode().map_err(|error| error.to_string())?;

@@ -21,7 +21,7 @@ use crate::{
         StatusReport, StreamReport, StreamState, UplinkReport, UplinkState,
     },
     consensus::{NodeRole, QUORUM_ACK_AGE_MS_MAX, RaftStatus},
-    findings::{findings, still_children, two_voters},
+    findings::{findings, pinned_key, still_children, two_voters},
     node::Node,
     reasons,
 };
@@ -46,6 +46,7 @@ pub fn report(node: &Node) -> Result<StatusReport, StorageError> {
         let last_heard = |child| node.children.lock().get(&child).map(|seen| seen.last_heard);
         findings.extend(still_children(reading, node.site(), last_heard, node.config.limits.child_silent_seconds, now)?);
         findings.extend(two_voters(&status.members));
+        findings.extend(pinned_key(&node.warehouse));
         Ok::<_, StorageError>((streams(node, reading, now)?, findings))
     })?;
     findings.extend(node.damage_found.finding());

@@ -44,7 +44,7 @@ type Undecided = Pin<Box<dyn Future<Output = IntakeInput> + Send>>;
 /// Serves one connection of a child until it ends.
 pub async fn serve_child(node: Arc<Node>, connection: Connection) {
     let (site, child_node) = connection.peer_node();
-    let Some((register, signed)) = register(&node) else {
+    let Some((register, chain)) = register(&node) else {
         connection.close(CloseCode::NOT_ADMITTED, "this site has no register yet");
         return;
     };
@@ -57,7 +57,7 @@ pub async fn serve_child(node: Arc<Node>, connection: Connection) {
     note_child(&node, &connection);
     let child = ChildIdentity { site, node: child_node };
     let config = IntakeConfig { levels: node.warehouse.level_offer(), ..IntakeConfig::default() };
-    let intake = Intake::new(config, node.site(), child, register, signed, leader(&node), node.clock.link_time());
+    let intake = Intake::new(config, node.site(), child, register, chain, leader(&node), node.clock.link_time());
     let reason =
         ChildConnection { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }
             .run(receiver)
@@ -76,12 +76,10 @@ fn note_child(node: &Node, connection: &Connection) {
     }
 }
 
-type Registers = (Arc<kho_storage::register::VerifiedRegister>, Arc<kho_storage::register::SignedRegister>);
+type Registers = (Arc<kho_storage::register::VerifiedRegister>, Arc<kho_storage::register::RegisterChain>);
 
 fn register(node: &Node) -> Option<Registers> {
-    let verified = node.warehouse.register()?;
-    let signed = node.warehouse.signed_register().ok().flatten()?;
-    Some((verified, Arc::new(signed)))
+    Some((node.warehouse.register()?, node.warehouse.register_chain()?))
 }
 
 fn leader(node: &Node) -> SiteLeader {
@@ -135,7 +133,7 @@ impl ChildConnection {
                     Err(why) => break why,
                 },
                 Ok(()) = registers.changed() => match register(&self.node) {
-                    Some((register, signed)) => IntakeInput::RegisterChanged { register, signed },
+                    Some((register, chain)) => IntakeInput::RegisterChanged { register, chain },
                     None => continue,
                 },
                 () = self.node.stopping.cancelled() => break "the node stops".into(),
@@ -237,6 +235,9 @@ fn alarm_kind(alarm: &IntakeAlarm) -> Option<AlarmKind> {
         }
         IntakeAlarm::ChildSetBack { child, origin, held, here } => {
             AlarmKind::ChildSetBack { child: child.0, origin: origin.0, held: held.to_string(), here: here.to_string() }
+        }
+        IntakeAlarm::RegisterDiffers { child, version, held, here } => {
+            AlarmKind::ChildRegisterDiffers { child: child.0, version: *version, held: held.to_hex(), here: here.to_hex() }
         }
         IntakeAlarm::OutcomeOutOfPlace { carrier, id } => AlarmKind::OutcomeOutOfPlace { child: carrier.0, frame: id.to_string() },
     })

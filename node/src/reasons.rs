@@ -41,6 +41,7 @@ pub fn refusal(refusal: &Refusal) -> Reason {
         }
         Refusal::Malformed { origin, seq, why } => vec![("origin", name(origin)), ("seq", name(seq)), ("error", name(why))],
         Refusal::Register(why) => vec![("error", name(why))],
+        Refusal::RegisterDoubled { version, held, given } => vec![("version", name(version)), ("held", name(held)), ("given", name(given))],
         Refusal::Transfer { origin, why } => vec![("origin", name(origin)), ("error", name(why))],
         Refusal::NoRegister => vec![],
         Refusal::AboveLevel { command, site } => vec![("command", name(command)), ("site", name(site))],
@@ -194,7 +195,7 @@ mod tests {
         uplink::{DialFailure, LinkWait},
     };
     use kho_storage::{
-        ids::{Epoch, NodeId, SiteId},
+        ids::{Epoch, Hash32, NodeId, SiteId},
         level::{Level, LevelOffer, SUPPORTED_IN_TESTS},
     };
 
@@ -216,6 +217,7 @@ mod tests {
             Refusal::DigestMismatch { origin, seq },
             Refusal::Malformed { origin, seq, why: why() },
             Refusal::Register(why()),
+            Refusal::RegisterDoubled { version: 7, held: Hash32([1; 32]), given: Hash32([2; 32]) },
             Refusal::Transfer { origin, why: why() },
             Refusal::NoRegister,
             Refusal::OffPath { origin, site: SiteId(4) },

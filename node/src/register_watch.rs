@@ -11,7 +11,7 @@ use kho_storage::{
     signature::PublicKey,
 };
 
-use crate::node::Node;
+use crate::{api::AlarmKind, node::Node};
 
 /// Runs until the node stops.
 pub async fn watch_register(node: Arc<Node>) {
@@ -32,6 +32,11 @@ pub fn take_effect(node: &Node) {
     let adopted = node.warehouse.register();
     if let Some(register) = &adopted {
         node.endpoint.revocations().replace(register);
+        let newest = register.version();
+        node.alarms.end(|kind| match kind {
+            AlarmKind::RegisterDoubled { version, .. } | AlarmKind::ChildRegisterDiffers { version, .. } => *version < newest,
+            _ => false,
+        });
     }
     let offered = node.offered_register.lock().clone();
     let newest = adopted.into_iter().chain(offered).max_by_key(|register| register.version());
@@ -77,7 +82,15 @@ mod tests {
         let may = |nodes: Vec<NodeEntry>| {
             let entry =
                 SiteEntry { site, name: "one".into(), tier: Tier::Central, parents: vec![], areas: vec![], addresses: vec![], nodes };
-            let register = Register { tree: "vn".into(), version: 1, sites: vec![entry], origins: vec![], revoked_identities: vec![] };
+            let register = Register {
+                tree: "vn".into(),
+                version: 1,
+                requires: vec![],
+                roots: vec![],
+                sites: vec![entry],
+                origins: vec![],
+                revoked_identities: vec![],
+            };
             let verified = SignedRegister::issue(&register, &centre).expect("whole").verify(&centre.public_key(), "vn").expect("good");
             may_lead(Some(&verified), site, NodeId(2), &own)
         };

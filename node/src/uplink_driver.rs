@@ -2,6 +2,7 @@
 
 mod compare_head;
 mod inputs;
+mod offer_register;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -26,8 +27,11 @@ use kho_storage::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::compare_head::compare_head;
-use self::inputs::{Arriving, Inputs};
+use self::{
+    compare_head::compare_head,
+    inputs::{Arriving, Inputs},
+    offer_register::offer_register,
+};
 use crate::{
     api::AlarmKind,
     clock::machine_time,
@@ -329,23 +333,17 @@ impl Driver {
 
     /// Judged BEFORE it is proposed: nothing unsigned takes a place in the site's log.
     fn adopt_register(&self, signed: SignedRegister) {
-        let node = Arc::clone(&self.node);
-        let held = node.warehouse.register().map_or(0, |register| register.version());
-        match signed.verify(node.warehouse.register_key(), node.warehouse.tree()) {
-            Ok(verified) if verified.version() > held => {
-                let inputs = self.inputs.clone();
-                tokio::spawn(async move {
-                    if let Err(error) =
-                        node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed: signed.clone() }).await
-                    {
-                        tracing::warn!(%error, "a newer register was not adopted now; it is offered to the site again");
-                        inputs.send(UplinkInput::RegisterFailed(signed)).await;
-                    }
-                });
-            }
-            Ok(_) => {}
-            Err(error) => node.alarms.raise(AlarmKind::RegisterRefused { error: error.to_string() }, node.clock.now()),
-        }
+        let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
+        tokio::spawn(async move {
+            let input = match offer_register(&node, &signed).await {
+                Ok(()) => UplinkInput::RegisterSettled(signed),
+                Err(error) => {
+                    tracing::warn!(%error, "a newer register was not adopted now; it is offered to the site again");
+                    UplinkInput::RegisterFailed(signed)
+                }
+            };
+            inputs.send(input).await;
+        });
     }
 }
 

@@ -149,6 +149,9 @@ fn the_example_of_a_register_is_whole_and_explains_every_field_where_it_first_st
     for name in [
         "tree",
         "version",
+        "requires",
+        "roots.threshold",
+        "roots.keys",
         "sites.site",
         "sites.parents",
         "sites.areas",

@@ -15,7 +15,8 @@ pub fn check<P: Parser>(name: &str) -> usize {
     collect_examples(&command, name, &mut examples);
     for arguments in &examples {
         // A key in an example is shortened for the eye.
-        let arguments = arguments.replace("04ab…", &format!("04{}", "ab".repeat(64)));
+        let whole = |digits: &str| format!("04{}", digits.repeat(64));
+        let arguments = arguments.replace("04ab…", &whole("ab")).replace("04cd…", &whole("cd"));
         let refused = P::try_parse_from([name].into_iter().chain(arguments.split_whitespace())).err();
         assert!(
             refused.is_none(),

@@ -21,7 +21,7 @@ mod violation;
 use kho_storage::{
     codec,
     command::{ParentCursor, Refusal, TransferPiece, TransferStart, TransferStatus},
-    ids::{Epoch, Generation, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
+    ids::{Epoch, Generation, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
     level::{Level, LevelOffer},
     register::{REGISTER_BYTES_MAX, SignedRegister},
     stream::{SEGMENT_BYTES_MAX, Segment, SignedHead},
@@ -74,6 +74,8 @@ pub struct Hello {
     pub node: NodeId,
     /// 0 when the child has no register yet.
     pub register_version: u64,
+    /// The hash of that register's text; zero without one. A parent that holds another of the same version sends its own.
+    pub register_hash: Hash32,
     pub streams: Vec<StreamHeld>,
 }
 
@@ -156,7 +158,8 @@ pub struct Welcome {
     /// The level at which both ends work on this link.
     pub level: Level,
     pub site: SiteId,
-    /// Set when the child's is older.
+    /// Set when the child's is older: the first that it lacks, of those that changed who signs registers and the newest. The rest follow as
+    /// [`ParentFrame::Register`], in order.
     pub register: Option<SignedRegister>,
     /// Where the parent's site stands with each stream of the Hello that its register knows.
     pub cursors: Vec<ParentCursor>,

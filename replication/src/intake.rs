@@ -34,9 +34,9 @@ use std::{
 
 use kho_storage::{
     command::Refusal,
-    ids::{NodeId, OriginId, SiteId, SiteTime},
+    ids::{Hash32, NodeId, OriginId, SiteId, SiteTime},
     level::Level,
-    register::{SignedRegister, VerifiedRegister},
+    register::{RegisterChain, VerifiedRegister},
 };
 
 pub use self::{
@@ -73,7 +73,7 @@ pub struct Intake {
     site: SiteId,
     child: ChildIdentity,
     register: Arc<VerifiedRegister>,
-    signed_register: Arc<SignedRegister>,
+    registers: Arc<RegisterChain>,
     leader: SiteLeader,
     state: State,
     /// The last reason per origin that raised an alarm, so that a retry does not raise it again.
@@ -87,7 +87,7 @@ pub struct Intake {
 #[derive(Debug)]
 enum State {
     AwaitingHello { until: LinkTime },
-    ReadingCursors { level: Level, register_version: u64, streams: Vec<StreamHeld> },
+    ReadingCursors { level: Level, register: (u64, Hash32), streams: Vec<StreamHeld> },
     Open(Open),
     Closed,
 }
@@ -117,7 +117,7 @@ impl Intake {
         site: SiteId,
         child: ChildIdentity,
         register: Arc<VerifiedRegister>,
-        signed_register: Arc<SignedRegister>,
+        registers: Arc<RegisterChain>,
         leader: SiteLeader,
         now: LinkTime,
     ) -> Self {
@@ -126,7 +126,7 @@ impl Intake {
             site,
             child,
             register,
-            signed_register,
+            registers,
             leader,
             state: State::AwaitingHello { until: now.after_ms(config.hello_timeout_ms) },
             alarmed: BTreeMap::new(),
@@ -151,7 +151,7 @@ impl Intake {
             }
             IntakeInput::CursorsRead(result) => self.cursors_read(result),
             IntakeInput::Proposed { id, result } => self.proposed(id, result),
-            IntakeInput::RegisterChanged { register, signed } => self.register_changed(register, signed),
+            IntakeInput::RegisterChanged { register, chain } => self.register_changed(register, chain),
             IntakeInput::LeaderChanged(leader) => self.leader_changed(leader),
             IntakeInput::LevelRaised(level) => self.close(Goodbye::LevelRaised { level }),
             IntakeInput::Tick => self.ticked(now),
@@ -208,17 +208,18 @@ impl Intake {
         }
     }
 
-    fn register_changed(&mut self, register: Arc<VerifiedRegister>, signed: Arc<SignedRegister>) {
+    fn register_changed(&mut self, register: Arc<VerifiedRegister>, chain: Arc<RegisterChain>) {
         self.register = register;
-        self.signed_register = signed;
+        self.registers = chain;
         if !self.register.is_parent_of(self.site, self.child.site) {
             return self.close(self.not_parent());
         }
         if let State::Open(open) = &mut self.state
             && open.register_version < self.register.version()
         {
-            open.register_version = self.register.version();
-            self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Register((*self.signed_register).clone())));
+            let held = std::mem::replace(&mut open.register_version, self.register.version());
+            let newer = self.registers.newer_than(held).cloned().map(|signed| IntakeAction::SendFrame(ParentFrame::Register(signed)));
+            self.actions.extend(newer);
         }
     }
 

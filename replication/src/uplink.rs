@@ -34,6 +34,7 @@ mod parent_probe;
 mod parents;
 mod park;
 mod progress;
+mod registers;
 mod status;
 mod stream;
 
@@ -55,6 +56,7 @@ use self::{
     link::LinkState,
     parent_probe::ParentProbe,
     parents::{Jitter, Parents},
+    registers::RegisterQueue,
     stream::Stream,
 };
 pub use self::{
@@ -69,9 +71,6 @@ use crate::{
     frames::{Cursor, Goodbye, HEADS_MAX},
     link_time::LinkTime,
 };
-
-/// Registers that wait to be offered again at most. A tree issues them by hand, so two at once are rare already.
-const REGISTER_RETRIES_MAX: usize = 4;
 
 /// Heads that wait to be compared again at most: one of each origin of this site's own, of which there are a few.
 const HEAD_RETRIES_MAX: usize = HEADS_MAX;
@@ -92,9 +91,7 @@ pub struct Uplink {
     /// When time alone moves a stream on.
     timers: BTreeSet<(LinkTime, OriginId)>,
     recorder: AckRecorder,
-    /// Registers that this site did not take, and when they are offered again. Which is the newest is not known before they are
-    /// judged, so one never takes another's place.
-    register_retries: VecDeque<(LinkTime, SignedRegister)>,
+    registers: RegisterQueue,
     /// Heads of this site's own that it could not compare with what it holds, and when it tries again.
     head_retries: VecDeque<(LinkTime, SiteId, SignedHead)>,
     probe: ParentProbe,
@@ -122,7 +119,7 @@ impl Uplink {
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
             recorder: AckRecorder::new(config.record_interval_ms),
-            register_retries: VecDeque::new(),
+            registers: RegisterQueue::default(),
             head_retries: VecDeque::new(),
             probe: ParentProbe::new(config.probe_interval_ms),
             unreachable_alarmed: false,
@@ -153,7 +150,11 @@ impl Uplink {
             UplinkInput::PieceLoaded { load, result } => self.piece_loaded(load, result, now),
             UplinkInput::RecordFailed { parent, cursors } => self.record_failed(parent, &cursors, now),
             UplinkInput::RegisterFailed(_) if planted(Bug::RegisterNotOfferedAgain) => {}
-            UplinkInput::RegisterFailed(register) => self.register_failed(register, now),
+            UplinkInput::RegisterFailed(register) => self.registers.failed(&register, now.after_ms(self.config.register_retry_ms)),
+            UplinkInput::RegisterSettled(register) => {
+                let next = self.registers.settled(&register);
+                self.offer_register(next);
+            }
             UplinkInput::HeadNotCompared { parent, head } => self.head_not_compared(parent, head, now),
             UplinkInput::ProbeAnswered { site, reachable } => self.probe_answered(site, reachable, now),
             UplinkInput::Tick => self.ticked(now),
@@ -189,7 +190,7 @@ impl Uplink {
         self.link = LinkState::Standby;
         self.forget_link();
         self.recorder.clear();
-        self.register_retries.clear();
+        self.registers.clear();
         self.head_retries.clear();
         self.streams.clear();
     }
@@ -224,11 +225,8 @@ impl Uplink {
         self.check_link(now);
         let due = self.recorder.poll(now);
         self.propose_record(due);
-        while self.register_retries.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, register)) = self.register_retries.pop_front() {
-                self.register_received(register);
-            }
-        }
+        let register = self.registers.due(now);
+        self.offer_register(register);
         while self.head_retries.front().is_some_and(|(at, _, _)| *at <= now) {
             if let Some((_, parent, head)) = self.head_retries.pop_front() {
                 self.actions.push_back(UplinkAction::CompareHead { parent, head });
@@ -247,14 +245,8 @@ impl Uplink {
         self.head_retries.push_back((now.after_ms(self.config.register_retry_ms), parent, head));
     }
 
-    fn register_failed(&mut self, register: SignedRegister, now: LinkTime) {
-        if self.register_retries.iter().any(|(_, waiting)| *waiting == register) {
-            return;
-        }
-        if self.register_retries.len() >= REGISTER_RETRIES_MAX {
-            self.register_retries.pop_front();
-        }
-        self.register_retries.push_back((now.after_ms(self.config.register_retry_ms), register));
+    fn offer_register(&mut self, register: Option<SignedRegister>) {
+        self.actions.extend(register.map(UplinkAction::AdoptRegister));
     }
 
     /// Notes what a parent acknowledged; it is recorded in this site before long.

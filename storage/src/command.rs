@@ -9,6 +9,7 @@ use crate::{
     ids::{ColumnId, Epoch, Generation, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     level::Level,
     register::SignedRegister,
+    signature::PublicKey,
     stream::{Change, Segment, SignedHead},
 };
 
@@ -21,8 +22,8 @@ pub enum Command {
     CommitHead { signed: SignedHead },
     /// A verified segment to be adopted, from the child that carried it; from a file without one.
     AdoptSegment { site_time: SiteTime, carrier: Option<SiteId>, segment: Segment },
-    /// A newer register.
-    AdoptRegister { site_time: SiteTime, signed: SignedRegister },
+    /// A newer register. `pinned` is the key of the proposer's configuration: a site that has no register yet believes it.
+    AdoptRegister { site_time: SiteTime, pinned: PublicKey, signed: SignedRegister },
     /// What a parent has acknowledged.
     RecordParent { parent: SiteId, cursors: Vec<ParentCursor> },
     /// Forget batches that the parent holds, save the newest `keep_bytes` of each stream.
@@ -282,6 +283,8 @@ pub enum Refusal {
     Malformed { origin: OriginId, seq: StreamSeq, why: String },
     #[error("the register was refused: {0}")]
     Register(String),
+    #[error("another register of version {version} stands: it has the hash {held}, the one given {given}")]
+    RegisterDoubled { version: u64, held: Hash32, given: Hash32 },
     #[error("the transfer of origin {origin} does not fit: {why}")]
     Transfer { origin: OriginId, why: String },
     #[error("this site has no register yet; give it one with `kho register apply`")]
@@ -312,6 +315,7 @@ impl Refusal {
             Self::Stopped { .. } => "stopped",
             Self::Malformed { .. } => "malformed",
             Self::Register(_) => "register",
+            Self::RegisterDoubled { .. } => "register_doubled",
             Self::Transfer { .. } => "transfer",
             Self::NoRegister => "no_register",
             Self::OffPath { .. } => "off_path",

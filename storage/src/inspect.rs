@@ -16,11 +16,11 @@ use crate::{
     ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     keys::{self, Meta, Space},
     level::Level,
-    register::{Register, SignedRegister},
+    register::SignedRegister,
     row::RowCells,
     schema::{Cube, DimensionSource, PartialDate, Schema, Table},
     stream::{Batch, BatchBody, RowChange, SignedHead},
-    warehouse::{AppliedMark, OriginState, RequestRecord, SetBack, StoredEvidence, Transfer},
+    warehouse::{AppliedMark, OriginState, RequestRecord, SetBack, StoredEvidence, Transfer, TrustedRoots},
 };
 
 /// Bytes of an unreadable value that are shown.
@@ -163,6 +163,19 @@ fn code_of(schema: &Schema, cube: &Cube, column: &str, number: u32) -> Option<St
     schema.code_list(list)?.code(number).map(|code| code.code.clone())
 }
 
+fn register_line(what: &str, signed: &SignedRegister) -> Result<String, Unreadable> {
+    let register = signed.unverified().map_err(unreadable)?;
+    Ok(format!(
+        "{what} tree={:?} version={} sites={} origins={} bytes={} signatures={}",
+        register.tree,
+        register.version,
+        register.sites.len(),
+        register.origins.len(),
+        signed.text.len(),
+        signed.signatures.len()
+    ))
+}
+
 fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
     let meta = Meta::decode(key).ok_or_else(|| unreadable("not a key of this space"))?;
     match meta {
@@ -174,17 +187,11 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
             let (tree, site): (String, SiteId) = read(value)?;
             Ok(format!("identity tree={tree:?} site={site}"))
         }
-        Meta::Register => {
-            let signed: SignedRegister = read(value)?;
-            let register: Register = read(&signed.bytes)?;
-            Ok(format!(
-                "register tree={:?} version={} sites={} origins={} bytes={}",
-                register.tree,
-                register.version,
-                register.sites.len(),
-                register.origins.len(),
-                signed.bytes.len()
-            ))
+        Meta::Register => register_line("register", &read(value)?),
+        Meta::RootChange(_) => register_line("root change", &read(value)?),
+        Meta::TrustedRoots => {
+            let TrustedRoots { next, held } = read(value)?;
+            Ok(format!("trusted roots next={:?} held={:?}", next.0, held.0))
         }
         Meta::Origin(origin) => Ok(origin_line(origin, &read(value)?)),
         Meta::Head(origin, epoch, seq) => {

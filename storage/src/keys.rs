@@ -55,12 +55,14 @@ pub enum MetaKind {
     SetBack = 0x0c,
     TurnedBack = 0x0d,
     Diverged = 0x14,
+    TrustedRoots = 0x15,
+    RootChange = 0x16,
     Level = 0x20,
     TestNote = 0x21,
 }
 
 impl MetaKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Applied,
         Self::Identity,
         Self::Register,
@@ -77,6 +79,8 @@ impl MetaKind {
         Self::Level,
         Self::TestNote,
         Self::Diverged,
+        Self::TrustedRoots,
+        Self::RootChange,
     ];
 
     /// The byte with which every key of this kind starts.
@@ -130,6 +134,10 @@ pub enum Meta {
     TestNote,
     /// node · disk: a node of this site whose data are not those that a majority computed.
     Diverged(NodeId, u64),
+    /// Whom the site believes about registers.
+    TrustedRoots,
+    /// version: a register that changed whom the site believes, for sites that were away meanwhile.
+    RootChange(u64),
 }
 
 impl Meta {
@@ -151,6 +159,8 @@ impl Meta {
             Self::Level => MetaKind::Level,
             Self::TestNote => MetaKind::TestNote,
             Self::Diverged(..) => MetaKind::Diverged,
+            Self::TrustedRoots => MetaKind::TrustedRoots,
+            Self::RootChange(_) => MetaKind::RootChange,
         }
     }
 
@@ -158,7 +168,8 @@ impl Meta {
         let mut key = Vec::with_capacity(24);
         key.push(self.kind().byte());
         match self {
-            Self::Applied | Self::Identity | Self::Register | Self::Cubes | Self::Level | Self::TestNote => {}
+            Self::Applied | Self::Identity | Self::Register | Self::Cubes | Self::TrustedRoots | Self::Level | Self::TestNote => {}
+            Self::RootChange(version) => key.extend(version.to_be_bytes()),
             Self::Origin(origin) | Self::Transfer(origin) | Self::SetBack(origin) => key.extend(origin.0.to_be_bytes()),
             Self::Head(origin, epoch, seq) => key.extend(stream(*origin, *epoch, *seq)),
             Self::Request(origin, request) => {
@@ -208,6 +219,8 @@ impl Meta {
             MetaKind::Level => Self::Level,
             MetaKind::TestNote => Self::TestNote,
             MetaKind::Diverged => Self::Diverged(NodeId(rest.u64()?), rest.u64()?),
+            MetaKind::TrustedRoots => Self::TrustedRoots,
+            MetaKind::RootChange => Self::RootChange(rest.u64()?),
         };
         rest.0.is_empty().then_some(meta)
     }
@@ -366,6 +379,8 @@ mod tests {
             (Meta::Level, "20"),
             (Meta::TestNote, "21"),
             (Meta::Diverged(NodeId(3), 4), "1400000000000000030000000000000004"),
+            (Meta::TrustedRoots, "15"),
+            (Meta::RootChange(5), "160000000000000005"),
         ];
         for (meta, golden) in metas {
             assert_eq!(hex(&meta.encode()), golden, "{meta:?}");

@@ -1,36 +1,51 @@
 //! The register: the tree's sites, tiers, origins, parents and pinned keys, signed by the centre, replicated downward.
 //!
+//! It is a text that people read ([`SignedRegister`]). What a build does not know in it is ignored and kept: the text is passed on byte by
+//! byte. What must be understood stands under `requires`.
+//!
 //! A certificate alone proves nothing: what a site may carry, who may sign for an origin and with which key stands here.
-//! Invariant: a register is only replaced by one of a higher version under the same key
-//! (test `a_register_of_another_key_or_an_older_version_is_refused`).
+//! Invariant: a register is only replaced by one of a higher version, signed by whom the one that stands names
+//! (tests `a_register_of_another_key_or_an_older_version_is_refused`, `a_register_needs_the_roots_that_the_one_before_it_named`).
 
+mod chain;
 mod revoked;
+mod roots;
+mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    codec::{self, Blob},
     encryption::EncryptionKey,
-    ids::{Epoch, NodeId, OriginId, SiteId, SiteTime, StreamSeq, Tier},
-    signature::{PublicKey, Signature, SignatureError, SigningKey},
+    ids::{Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, Tier},
+    signature::PublicKey,
 };
 
+pub use chain::RegisterChain;
 pub use revoked::RevokedIdentity;
+pub use roots::{ROOT_KEYS_MAX, ROOT_SETS_MAX, RootSet, Roots};
+pub use signed::{FEATURES, RegisterError, RootSignature, SIGNATURES_MAX, SignedRegister, unknown_fields};
 
-/// The longest encoded register: 11,000 sites fit many times over.
+/// The longest text of a register: 11,000 sites of three nodes fit twice.
 pub const REGISTER_BYTES_MAX: usize = 32 << 20;
 
 /// The tree as the centre says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Register {
     /// Name of the tree; certificates of another tree are refused.
     pub tree: String,
     /// Grows by one with every issue.
     pub version: u64,
+    /// What a node must know by name to understand the register; one that does not know all of it refuses the register.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
+    /// Who signs the registers after this one. None are named: whoever did before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<RootSet>,
+    #[serde(default)]
     pub sites: Vec<SiteEntry>,
+    #[serde(default)]
     pub origins: Vec<OriginEntry>,
     /// Certificates that count no more, of nodes, operators and clients.
     #[serde(default)]
@@ -39,7 +54,6 @@ pub struct Register {
 
 /// A site of the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SiteEntry {
     pub site: SiteId,
     pub name: String,
@@ -53,12 +67,12 @@ pub struct SiteEntry {
     /// QUIC addresses (`host:port`) at which the site's nodes answer.
     #[serde(default)]
     pub addresses: Vec<String>,
+    #[serde(default)]
     pub nodes: Vec<NodeEntry>,
 }
 
 /// A node, the key that signs heads for it, and the key by which something is written for it alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct NodeEntry {
     pub node: NodeId,
     pub signing_key: PublicKey,
@@ -72,7 +86,6 @@ pub struct NodeEntry {
 
 /// What a revoked key signed up to here stays good; nothing after it is adopted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Revocation {
     pub origin: OriginId,
     pub last_good_epoch: u32,
@@ -81,7 +94,6 @@ pub struct Revocation {
 
 /// An origin and the one site that may write its stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct OriginEntry {
     pub origin: OriginId,
     pub author: SiteId,
@@ -89,74 +101,18 @@ pub struct OriginEntry {
 
 /// A unit of a catalogue, at any level: a province (2 digits), a district (3), a commune (5), or `*` for all of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct AreaScope {
     pub catalogue: String,
     pub code: String,
 }
 
-/// A register and the centre's signature over its exact bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedRegister {
-    pub bytes: Blob,
-    pub signature: Signature,
-}
-
-/// A register whose signature was checked against the pinned key. Only [`SignedRegister::verify`] makes one.
+/// A register whose signatures were checked. Only [`SignedRegister::verify_under`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedRegister {
     register: Register,
+    hash: Hash32,
     sites: BTreeMap<SiteId, usize>,
     origins: BTreeMap<OriginId, SiteId>,
-}
-
-/// Why a register was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RegisterError {
-    #[error("the register's signature was refused ({0}); compare `register_key` in the configuration with the centre's key")]
-    Signature(#[from] SignatureError),
-    #[error("the register can't be read: {0}")]
-    Malformed(String),
-    #[error("the register is not whole: {0}; correct it and issue it again with `kho register issue`")]
-    NotWhole(String),
-    #[error("the register is of tree `{given}`, this node is of `{wanted}`")]
-    OtherTree { given: String, wanted: String },
-}
-
-fn signed_bytes(bytes: &[u8]) -> Vec<u8> {
-    [b"kho register 1\0".as_slice(), bytes].concat()
-}
-
-impl SignedRegister {
-    /// Checks that `register` is whole and signs it with the centre's key.
-    ///
-    /// # Errors
-    /// [`RegisterError`] names the first thing that is wrong.
-    pub fn issue(register: &Register, key: &SigningKey) -> Result<Self, RegisterError> {
-        register.check()?;
-        let bytes = Blob(codec::encode(register).map_err(|e| RegisterError::Malformed(e.to_string()))?);
-        let signature = key.sign(&signed_bytes(&bytes))?;
-        Ok(Self { bytes, signature })
-    }
-
-    /// Checks signature, tree and wholeness.
-    ///
-    /// # Errors
-    /// [`RegisterError`]; whoever sent the register is at fault.
-    pub fn verify(&self, pinned: &PublicKey, tree: &str) -> Result<VerifiedRegister, RegisterError> {
-        if self.bytes.len() > REGISTER_BYTES_MAX {
-            return Err(RegisterError::Malformed(format!("{} bytes, at most {REGISTER_BYTES_MAX} are read", self.bytes.len())));
-        }
-        pinned.verify(&signed_bytes(&self.bytes), &self.signature)?;
-        let register: Register = codec::decode(&self.bytes).map_err(|e| RegisterError::Malformed(e.to_string()))?;
-        if register.tree != tree {
-            return Err(RegisterError::OtherTree { given: register.tree, wanted: tree.into() });
-        }
-        register.check()?;
-        let sites = register.sites.iter().enumerate().map(|(place, entry)| (entry.site, place)).collect();
-        let origins = register.origins.iter().map(|entry| (entry.origin, entry.author)).collect();
-        Ok(VerifiedRegister { register, sites, origins })
-    }
 }
 
 impl Register {
@@ -164,6 +120,7 @@ impl Register {
     pub fn check(&self) -> Result<(), RegisterError> {
         let refused = |what: String| Err(RegisterError::NotWhole(what));
         revoked::check(self)?;
+        roots::check(&self.roots).map_err(RegisterError::NotWhole)?;
         let mut sites = BTreeMap::new();
         for entry in &self.sites {
             if sites.insert(entry.site, entry.tier).is_some() {
@@ -199,6 +156,22 @@ impl Register {
 }
 
 impl VerifiedRegister {
+    fn new(register: Register, hash: Hash32) -> Self {
+        let sites = register.sites.iter().enumerate().map(|(place, entry)| (entry.site, place)).collect();
+        let origins = register.origins.iter().map(|entry| (entry.origin, entry.author)).collect();
+        Self { register, hash, sites, origins }
+    }
+
+    /// The hash of the text: two registers of one version are the same only when it is.
+    pub fn hash(&self) -> Hash32 {
+        self.hash
+    }
+
+    /// Who signs the registers after this one; `None` when it leaves that as it was.
+    pub fn named_roots(&self) -> Option<Roots> {
+        (!self.register.roots.is_empty()).then(|| Roots(self.register.roots.clone()))
+    }
+
     pub fn register(&self) -> &Register {
         &self.register
     }
@@ -294,7 +267,7 @@ impl VerifiedRegister {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::SignatureAlgorithm;
+    use crate::signature::{SignatureAlgorithm, SigningKey};
 
     fn key() -> SigningKey {
         SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness")
@@ -321,6 +294,8 @@ mod tests {
         Register {
             tree: "test".into(),
             version: 1,
+            requires: vec![],
+            roots: vec![],
             sites: vec![
                 site(1, Tier::Central, &[], node_key),
                 site(2, Tier::Province, &[1], node_key),
@@ -336,10 +311,10 @@ mod tests {
         let (centre, other) = (key(), key());
         let signed = SignedRegister::issue(&register(&key()), &centre).expect("whole");
         assert!(signed.verify(&centre.public_key(), "test").is_ok());
-        assert!(matches!(signed.verify(&other.public_key(), "test"), Err(RegisterError::Signature(_))));
+        assert!(matches!(signed.verify(&other.public_key(), "test"), Err(RegisterError::Untrusted { .. })));
         assert!(matches!(signed.verify(&centre.public_key(), "vn"), Err(RegisterError::OtherTree { .. })));
         let mut altered = signed.clone();
-        altered.bytes.0[10] ^= 1;
+        altered.text = altered.text.replace("site 3", "site 9");
         assert!(altered.verify(&centre.public_key(), "test").is_err());
     }
 

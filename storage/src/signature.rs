@@ -18,6 +18,31 @@ pub enum SignatureAlgorithm {
     Ed25519,
 }
 
+impl SignatureAlgorithm {
+    pub const ALL: [Self; 2] = [Self::EcdsaP256Sha256, Self::Ed25519];
+
+    /// The name in texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EcdsaP256Sha256 => "ecdsa_p256_sha256",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+
+    /// How long its public keys are, in bytes.
+    pub fn public_key_bytes(self) -> usize {
+        match self {
+            Self::EcdsaP256Sha256 => 65,
+            Self::Ed25519 => 32,
+        }
+    }
+
+    /// The algorithm of this [`Self::name`].
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
 /// Why a key or a signature was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {

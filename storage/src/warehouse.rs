@@ -5,9 +5,10 @@
 //!                     ├─ write.rs     clients' requests → own batch
 //!                     ├─ adopt.rs     a verified segment of another origin
 //!                     ├─ transfer.rs  a whole origin, piece by piece, beside the replica that is read
+//!                     ├─ registers.rs the register, and whom the site believes about the next
 //!                     ├─ set_back.rs  the site's own stream stood further before its disks came back older
 //!                     ├─ level.rs     the level at which the site works
-//!                     ├─ maintenance.rs    heads, register, parents' cursors, trimming
+//!                     ├─ maintenance.rs    heads, parents' cursors, trimming
 //!                     └─ divergence.rs     nodes that computed something else; what nodes compare
 //!                  ──► one atomic write: rows, cubes, digest, cursor, batch, applied mark
 //! ```
@@ -28,6 +29,7 @@ mod needs;
 mod origin;
 mod read;
 mod recompute;
+mod registers;
 mod rows;
 mod set_back;
 mod state_dir;
@@ -41,6 +43,7 @@ pub use evidence::{EvidenceReason, StoredEvidence};
 pub use origin::{OriginState, RequestRecord, StoppedOrigin, StreamRecord, Transfer};
 pub use read::{CubeCell, ReadView, Row};
 pub use recompute::{ComparedRow, ComparisonKey, CubeDifference, KeyBucket, OriginProof, RecomputeProgress};
+pub use registers::{JudgedRegister, ROOT_CHANGES_BYTES_MAX, ROOT_CHANGES_MAX, TrustedRoots};
 pub use set_back::{BranchRow, HeadPosition, SetBack};
 pub use state_dir::state_place;
 pub use value::StoredRow;
@@ -60,6 +63,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     event::{DamageListener, Listener},
     meta::{decode_meta, put_meta, read_meta},
+    registers::HeldRegister,
     rows::CompiledSchema,
     state_dir::{current_state, next_state, point_to, remove_other_states, sync_dir},
 };
@@ -91,7 +95,8 @@ pub struct AppliedMark {
 pub struct WarehouseConfig {
     pub tree: String,
     pub site: SiteId,
-    /// The centre's key, under which registers are signed.
+    /// The key that signs the first register of a site without one, as this node's configuration pins it. What a command comes to does not
+    /// depend on it.
     pub register_key: PublicKey,
     pub schema: Arc<Schema>,
     pub limits: DbLimits,
@@ -105,11 +110,11 @@ pub struct Warehouse {
     compiled: CompiledSchema,
     dir: PathBuf,
     db: ArcSwap<Db>,
-    register: ArcSwapOption<VerifiedRegister>,
     /// The level in the state.
     level: AtomicU16,
     /// A level that the site works at and this build does not support.
     unsupported_level: OnceLock<Level>,
+    held_register: ArcSwapOption<HeldRegister>,
     /// One command at a time.
     applying: parking_lot::Mutex<()>,
     /// A lower bound of the site times of all request keys, in milliseconds: while it is young enough no write looks for old keys.
@@ -157,9 +162,9 @@ impl Warehouse {
             compiled: CompiledSchema::new(&config.schema),
             dir: dir.into(),
             db: ArcSwap::from_pointee(db),
-            register: ArcSwapOption::empty(),
             level: AtomicU16::new(Level::FOUNDING.0),
             unsupported_level: OnceLock::new(),
+            held_register: ArcSwapOption::empty(),
             applying: parking_lot::Mutex::new(()),
             oldest_request: AtomicI64::new(i64::MIN),
             written_bytes: AtomicU64::new(0),
@@ -188,13 +193,9 @@ impl Warehouse {
         &self.config.tree
     }
 
+    /// The key that this node's configuration pins. Whom the site believes is [`Self::trusted_roots`].
     pub fn register_key(&self) -> &PublicKey {
         &self.config.register_key
-    }
-
-    /// The adopted register, if the site has one.
-    pub fn register(&self) -> Option<Arc<VerifiedRegister>> {
-        self.register.load_full()
     }
 
     /// How far the log is applied, in memory.
@@ -270,7 +271,7 @@ impl Warehouse {
             }
             Command::CommitHead { signed } => self.commit_head(db, signed, set)?,
             Command::AdoptSegment { site_time, carrier, segment } => self.adopt_segment(db, *site_time, *carrier, segment, set)?,
-            Command::AdoptRegister { site_time, signed } => self.adopt_register(*site_time, signed, set)?,
+            Command::AdoptRegister { pinned, signed, .. } => self.adopt_register(pinned, signed, set)?,
             Command::RecordParent { parent, cursors } => self.record_parent(*parent, cursors, set)?,
             Command::Trim { keep_bytes } => self.trim(db, *keep_bytes, set)?,
             Command::BeginTransfer { site_time, carrier, silent_ms, start } => {
@@ -386,15 +387,6 @@ impl Warehouse {
         let mut set = WriteSet::default();
         put_meta(&mut set, &Meta::Cubes, &declared)?;
         db.write(set)
-    }
-
-    fn load_register(&self) -> Result<(), StorageError> {
-        let stored: Option<SignedRegister> = read_meta(&self.db.load(), &Meta::Register)?;
-        let verified = stored
-            .map(|signed| signed.verify(&self.config.register_key, &self.config.tree).map_err(|e| StorageError::damaged("register", e)))
-            .transpose()?;
-        self.register.store(verified.map(Arc::new));
-        Ok(())
     }
 }
 

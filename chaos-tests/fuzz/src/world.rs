@@ -53,6 +53,8 @@ impl World {
         let register = Register {
             tree: TREE.into(),
             version: 7,
+            requires: vec![],
+            roots: vec![],
             sites: vec![
                 site(CENTRE, Tier::Central, &[]),
                 site(PROVINCE, Tier::Province, &[CENTRE]),

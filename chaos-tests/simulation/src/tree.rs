@@ -17,7 +17,7 @@ use kho_storage::{
     encryption::EncryptionKey,
     ids::{NodeId, OriginId, SiteId, Tier},
     level::SUPPORTED_IN_TESTS,
-    register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
+    register::{NodeEntry, OriginEntry, Register, RootSet, SignedRegister, SiteEntry},
     schema::{Schema, population},
     signature::{PublicKey, SigningKey},
     warehouse::WarehouseConfig,
@@ -48,16 +48,14 @@ pub const ADOPTERS: [SiteId; 3] = [CENTRE, REGION, Q];
 
 /// Keys and schema are the same in every run: they are made once.
 struct Made {
-    centre: SigningKey,
     nodes: Vec<SigningKey>,
     schema: Arc<Schema>,
     centre_public: PublicKey,
 }
 
 static MADE: LazyLock<Made> = LazyLock::new(|| {
-    let centre = key(0);
     let nodes = (0..u64::from(SITES) * NODE_IDS).map(|place| key(place + 1)).collect();
-    Made { centre_public: centre.public_key(), centre, nodes, schema: Arc::new(population().clone()) }
+    Made { centre_public: key(0).public_key(), nodes, schema: Arc::new(population().clone()) }
 });
 
 /// An Ed25519 key from its number: the only algorithm here whose signatures are the same each time.
@@ -71,6 +69,11 @@ fn key(number: u64) -> SigningKey {
     der.extend([0xa1, 0x23, 0x03, 0x21, 0x00]);
     der.extend(public.public_key().as_ref());
     SigningKey::from_pkcs8_der(&der).expect("the document was just made")
+}
+
+/// The root of this number: the key by which registers are signed. The first is the one that every configuration pins.
+fn root_key(number: u64) -> SigningKey {
+    key(if number == 0 { 0 } else { u64::from(SITES) * NODE_IDS + number })
 }
 
 /// The key by which `node` of `site` signs heads.
@@ -195,16 +198,45 @@ impl Parents {
         path
     }
 
+    /// Who signs the registers after this one. Every other register names a new root beside the one that signs, and the one after it that
+    /// new root alone, by which it is signed.
+    pub fn roots(&self) -> Vec<RootSet> {
+        let root = self.root();
+        let set = |number| RootSet { threshold: 1, keys: vec![root_key(number).public_key()] };
+        match self.version {
+            1 => vec![],
+            version if version.is_multiple_of(2) => vec![set(root), set(root + 1)],
+            _ => vec![set(root)],
+        }
+    }
+
+    /// The number of the root that signs.
+    fn root(&self) -> u64 {
+        (self.version - 1) / 2
+    }
+
     /// The register that says so, signed by the centre.
     pub fn register(&self) -> SignedRegister {
-        let register = Register {
+        self.signed(TREE)
+    }
+
+    /// Another register of the same version, signed by the same root.
+    pub fn doubled(&self) -> SignedRegister {
+        self.signed("another centre")
+    }
+
+    fn signed(&self, centre: &str) -> SignedRegister {
+        let mut register = Register {
             tree: TREE.into(),
             version: self.version,
+            requires: vec![],
+            roots: self.roots(),
             sites: sites().map(|site| self.entry(site)).collect(),
             origins: AUTHORS.into_iter().map(|author| OriginEntry { origin: OriginId(author.0), author }).collect(),
             revoked_identities: vec![],
         };
-        SignedRegister::issue(&register, &MADE.centre).expect("the tree is whole")
+        register.sites[0].name = centre.into();
+        SignedRegister::issue(&register, &root_key(self.root())).expect("the tree is whole")
     }
 
     fn entry(&self, site: SiteId) -> SiteEntry {

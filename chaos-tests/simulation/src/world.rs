@@ -27,7 +27,7 @@ mod propose;
 mod set_back;
 mod uplink_driver;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use kho_replication::{
     link_time::LinkTime,
@@ -36,7 +36,7 @@ use kho_replication::{
 use kho_storage::{
     command::Command,
     ids::{NodeId, SiteId, SiteTime},
-    register::SignedRegister,
+    register::{RegisterChain, SignedRegister},
 };
 
 use self::levels::Upgrades;
@@ -72,7 +72,8 @@ pub struct World {
     pub trace: Trace,
     /// The newest register that the centre issued.
     parents: Parents,
-    signed: Arc<SignedRegister>,
+    /// Every register that changed who signs registers, and the newest.
+    issued: RegisterChain,
     /// No more faults, no new requests.
     healing: bool,
     /// Bytes of the longest segment that was loaded.
@@ -106,7 +107,7 @@ impl World {
             ledger: Ledger::default(),
             counts: Counts::default(),
             trace: Trace::new(traced),
-            signed: Arc::new(parents.register()),
+            issued: RegisterChain::single(parents.version(), parents.register()),
             parents,
             healing: false,
             longest_segment: 0,
@@ -120,8 +121,7 @@ impl World {
     /// Every site receives its first register by hand and elects its first node.
     fn create_sites(&mut self) {
         for site in tree::sites() {
-            let command = Command::AdoptRegister { site_time: self.clock(site), signed: (*self.signed).clone() };
-            self.commit_now(site, &command);
+            self.apply_registers(site);
             self.site(site).disk.take_applied_events();
             self.elect(site, NodeId(1));
             let first_tick = self.dice.below(TICK_MS);
@@ -237,6 +237,20 @@ impl World {
     fn clock(&mut self, id: SiteId) -> SiteTime {
         let now = self.now;
         self.site(id).read_clock(now).time
+    }
+
+    /// Whoever issued the registers gives a site those that it lacks, in order.
+    fn apply_registers(&mut self, id: SiteId) {
+        let held = self.site(id).register_version();
+        let lacking: Vec<SignedRegister> = self.issued.newer_than(held).cloned().collect();
+        for signed in lacking {
+            let command = self.register_command(id, signed);
+            self.commit_now(id, &command);
+        }
+    }
+
+    fn register_command(&mut self, id: SiteId, signed: SignedRegister) -> Command {
+        Command::AdoptRegister { site_time: self.clock(id), pinned: tree::warehouse_config(id).register_key, signed }
     }
 
     fn after(&mut self, ms: u64, event: Event) {

@@ -162,6 +162,7 @@ impl HostileProvince {
             site: self.site,
             node: self.node,
             register_version: self.honest_data.register().version(),
+            register_hash: self.honest_data.register().hash(),
             streams,
         }
     }

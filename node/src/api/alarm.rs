@@ -195,6 +195,19 @@ pub enum AlarmKind {
     RegisterRefused {
         error: String,
     },
+    /// Two registers were signed under one version: this site holds one, and was given the other.
+    RegisterDoubled {
+        version: u64,
+        held: String,
+        given: String,
+    },
+    /// A child holds another register of the version that stands here, as it says.
+    ChildRegisterDiffers {
+        child: u32,
+        version: u64,
+        held: String,
+        here: String,
+    },
 }
 
 impl AlarmKind {
@@ -211,6 +224,7 @@ impl AlarmKind {
             | Self::MembersSetBack { .. }
             | Self::NodesDisagree { .. }
             | Self::EpochsDiffer { .. }
+            | Self::RegisterDoubled { .. }
             | Self::StreamUnreadable { .. } => Severity::Critical,
             Self::DiskLow { .. }
             | Self::MemberSilent { .. }
@@ -227,6 +241,7 @@ impl AlarmKind {
             | Self::NoCommonCursor { .. }
             | Self::ParentWentBack { .. }
             | Self::FrameNotSent { .. }
+            | Self::ChildRegisterDiffers { .. }
             | Self::RegisterRefused { .. } => Severity::Warning,
         }
     }
@@ -244,6 +259,7 @@ impl AlarmKind {
             | Self::FrameNotSent { .. }
             | Self::MembersSetBack { .. }
             | Self::NodesDisagree { .. }
+            | Self::RegisterDoubled { .. }
             | Self::RegisterRefused { .. } => AlarmSubject::ThisNode,
             Self::MemberSilent { node } | Self::MemberUnreachable { node, .. } | Self::NodeUnconfirmed { node } => {
                 AlarmSubject::Member { node: *node }
@@ -258,7 +274,9 @@ impl AlarmKind {
             | Self::ChildSetBack { origin, .. }
             | Self::EpochsDiffer { origin, .. }
             | Self::StreamUnreadable { origin, .. } => AlarmSubject::Origin { origin: *origin },
-            Self::ChildMisbehaved { child, .. } | Self::OutcomeOutOfPlace { child, .. } => AlarmSubject::Child { site: *child },
+            Self::ChildMisbehaved { child, .. } | Self::OutcomeOutOfPlace { child, .. } | Self::ChildRegisterDiffers { child, .. } => {
+                AlarmSubject::Child { site: *child }
+            }
             Self::ParentMisbehaved { parent, .. } => AlarmSubject::Parent { site: *parent },
         }
     }
@@ -312,6 +330,8 @@ impl Reportable for AlarmKind {
             Self::StreamUnreadable { .. } => "stream_unreadable",
             Self::FrameNotSent { .. } => "frame_not_sent",
             Self::RegisterRefused { .. } => "register_refused",
+            Self::RegisterDoubled { .. } => "register_doubled",
+            Self::ChildRegisterDiffers { .. } => "child_register_differs",
         }
     }
 
@@ -357,6 +377,12 @@ impl Reportable for AlarmKind {
             }
             Self::EpochsDiffer { origin, parent, ours, theirs } => {
                 vec![("origin", name(origin)), ("parent", name(parent)), ("ours", name(ours)), ("theirs", name(theirs))]
+            }
+            Self::RegisterDoubled { version, held, given } => {
+                vec![("version", name(version)), ("held", name(held)), ("given", name(given))]
+            }
+            Self::ChildRegisterDiffers { child, version, held, here } => {
+                vec![("child", name(child)), ("version", name(version)), ("held", name(held)), ("here", name(here))]
             }
             Self::StreamUnreadable { origin, error } => vec![("origin", name(origin)), ("error", name(error))],
         }

@@ -55,6 +55,9 @@ pub enum Finding {
     },
     /// The site has two voters, and stops when either is lost. Ends with a third, or when one is removed.
     TwoVoters { first: u64, second: u64 },
+    /// The key that this node's configuration pins signs registers no more. What the site believes is not changed by it. Ends when the
+    /// configuration names one that does.
+    PinnedKeyRetired { pinned: String, trusted: String },
 }
 
 impl Finding {
@@ -64,7 +67,8 @@ impl Finding {
             | Self::RefusedBytesKept { .. }
             | Self::WatermarkAhead { .. }
             | Self::ChildStill { .. }
-            | Self::TwoVoters { .. } => Severity::Warning,
+            | Self::TwoVoters { .. }
+            | Self::PinnedKeyRetired { .. } => Severity::Warning,
             Self::OriginStopped { .. }
             | Self::SiteSetBack { .. }
             | Self::NodeTurnedBack { .. }
@@ -93,6 +97,7 @@ impl Reportable for Finding {
             Self::WatermarkAhead { .. } => "watermark_ahead",
             Self::ChildStill { .. } => "child_still",
             Self::TwoVoters { .. } => "two_voters",
+            Self::PinnedKeyRetired { .. } => "pinned_key_retired",
         }
     }
 
@@ -125,6 +130,7 @@ impl Reportable for Finding {
             Self::RefusedBytesKept { folder, files, bytes } => {
                 vec![("folder", Argument::name(folder)), ("files", (*files).into()), ("bytes", (*bytes).into())]
             }
+            Self::PinnedKeyRetired { pinned, trusted } => vec![("pinned", Argument::name(pinned)), ("trusted", Argument::name(trusted))],
             Self::WatermarkAhead { origin, up_to } => vec![("origin", Argument::name(origin)), ("up_to", Argument::name(up_to))],
             Self::ChildStill { child, up_to, silent_seconds } => {
                 vec![("child", Argument::name(child)), ("up_to", Argument::name(up_to)), ("minutes", silent_seconds.div_ceil(60).into())]

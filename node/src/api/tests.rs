@@ -116,6 +116,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         Finding::WatermarkAhead { origin: 3, up_to: "2029-04-01T00:00:00Z".into() },
         Finding::ChildStill { child: 4, up_to: "2019-04-01T00:00:00Z".into(), silent_seconds: 1_020 },
         Finding::TwoVoters { first: 1, second: 2 },
+        Finding::PinnedKeyRetired { pinned: "04ab".into(), trusted: "04cd".into() },
     ]);
     check([
         MissingReason::FirstTransfer { origin: 3, rows: 5 },
@@ -156,6 +157,8 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         AlarmKind::StreamUnreadable { origin: 3, error: error.clone() },
         AlarmKind::FrameNotSent { error: error.clone() },
         AlarmKind::RegisterRefused { error },
+        AlarmKind::RegisterDoubled { version: 7, held: text(), given: text() },
+        AlarmKind::ChildRegisterDiffers { child: 4, version: 7, held: text(), here: text() },
     ]);
 }
 

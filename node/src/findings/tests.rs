@@ -1,10 +1,16 @@
 //! What stands in the data is in status, after a restart too.
 
+use std::sync::Arc;
+
 use kho_storage::{
     command::{Command, DivergedPlace, Outcome, ShownBy},
+    db::DbLimits,
     ids::{Hash32, OriginId, SiteId, StreamSeq},
+    register::{Register, RootSet, SignedRegister},
+    schema::population,
+    signature::{SignatureAlgorithm, SigningKey},
     stream::Head,
-    warehouse::OriginProof,
+    warehouse::{OriginProof, WarehouseConfig},
 };
 
 use super::*;
@@ -145,4 +151,37 @@ fn what_came_back_older_is_in_status_after_a_restart_and_no_honest_head_clears_i
     world.commit_head(UNPROVED, ago(1));
     world.restart(UNPROVED);
     assert_eq!(standing_at(&world, UNPROVED, data.path()), found);
+}
+
+#[test]
+fn a_node_whose_configuration_pins_a_retired_key_says_so_and_goes_by_its_site_s_state() {
+    let key = || SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
+    let (first, second) = (key(), key());
+    let (data, set) =
+        (tempfile::tempdir().expect("a directory"), |key: &SigningKey| RootSet { threshold: 1, keys: vec![key.public_key()] });
+    let warehouse = Warehouse::open(
+        data.path(),
+        WarehouseConfig {
+            tree: "test".into(),
+            site: SiteId(CENTRE),
+            register_key: first.public_key(),
+            schema: Arc::new(population().clone()),
+            limits: DbLimits { cache_bytes_max: 4 << 20, write_buffer_bytes_max: 8 << 20 },
+        },
+    )
+    .expect("a fresh directory");
+    let adopt = |version: u64, roots: Vec<RootSet>, signer: &SigningKey| {
+        let (requires, sites, origins, revoked_identities) = (vec![], vec![], vec![], vec![]);
+        let register = Register { tree: "test".into(), version, requires, roots, sites, origins, revoked_identities };
+        let signed = SignedRegister::issue(&register, signer).expect("whole");
+        let adopted = apply(&warehouse, &Command::AdoptRegister { site_time: NOW, pinned: first.public_key(), signed });
+        assert_eq!(adopted, Outcome::RegisterAdopted { version });
+    };
+    assert_eq!(pinned_key(&warehouse), None, "it has no register yet");
+    adopt(1, vec![], &first);
+    adopt(2, vec![set(&first), set(&second)], &first);
+    assert_eq!(pinned_key(&warehouse), None, "it still may sign");
+    adopt(3, vec![set(&second)], &second);
+    let (pinned, trusted) = (first.public_key().to_hex(), second.public_key().to_hex());
+    assert_eq!(pinned_key(&warehouse), Some(Finding::PinnedKeyRetired { pinned, trusted }));
 }

@@ -53,6 +53,7 @@ kho_messages::reportable! {
         NoRegister {} = "no_register",
         RegisterRefused { detail: String } = "register_refused",
         RegisterOlder { held: Ordinal, given: Ordinal } = "register_older",
+        RegisterDoubled { version: Ordinal, held: String, given: String } = "register_doubled",
 
         ClockImpossible { time: String } = "clock_impossible",
 
@@ -161,6 +162,7 @@ fn status_of(code: &str) -> u16 {
         | "site_not_in_register"
         | "register_refused"
         | "register_older"
+        | "register_doubled"
         | "clock_impossible"
         | "members_unchanged"
         | "above_level"

@@ -9,9 +9,10 @@ use axum::{
 use kho_messages::Ordinal;
 use kho_replication::identity::PeerIdentity;
 use kho_storage::{
-    command::{Command, Outcome, ShownBy},
+    command::{Command, Outcome, Refusal, ShownBy},
     ids::NodeId,
-    register::{SignedRegister, VerifiedRegister},
+    register::{RegisterError, SignedRegister},
+    warehouse::JudgedRegister,
 };
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     reply::{OrderReply, Reply, Told},
 };
 use crate::{
-    api::{Done, NodePlace, Problem, SiteInit},
+    api::{AlarmKind, Done, NodePlace, Problem, SiteInit},
     clock::machine_time,
     consensus::NodeAddress,
     founding,
@@ -47,14 +48,27 @@ pub async fn adopt_register(
 ) -> OrderReply {
     check(&node, &who, Right::Operate)?;
     // Refused here already, so that nothing wrong takes a place in the site's log.
-    let verified = verify(&node, &signed)?;
-    register_watch::offer(&node, Arc::new(verified.clone()));
-    match node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed }).await? {
-        Outcome::RegisterAdopted { version } if version == verified.version() => {
-            Ok(Told(OrderDone::RegisterStands { version: Ordinal(version) }))
+    let given = match node.warehouse.judge_register(&signed).map_err(|error| refused(&node, error))? {
+        JudgedRegister::Newer(verified) => {
+            let version = verified.version();
+            register_watch::offer(&node, Arc::new(*verified));
+            version
         }
-        Outcome::RegisterAdopted { version } => {
-            Err(RequestFault::RegisterOlder { held: Ordinal(version), given: Ordinal(verified.version()) }.into())
+        JudgedRegister::NotNewer { held } => {
+            let given = signed.unverified().map_err(|error| refused(&node, error))?.version;
+            let (held, given) = (Ordinal(held), Ordinal(given));
+            return if given == held {
+                Ok(Told(OrderDone::RegisterStands { version: held }))
+            } else {
+                Err(RequestFault::RegisterOlder { held, given }.into())
+            };
+        }
+    };
+    match node.consensus.propose(&adopt(&node, signed)).await? {
+        Outcome::RegisterAdopted { version } if version == given => Ok(Told(OrderDone::RegisterStands { version: Ordinal(version) })),
+        Outcome::RegisterAdopted { version } => Err(RequestFault::RegisterOlder { held: Ordinal(version), given: Ordinal(given) }.into()),
+        Outcome::Refused(Refusal::RegisterDoubled { version, held, given }) => {
+            Err(refused(&node, RegisterError::Doubled { version, held, given }).into())
         }
         other => Err(RequestFault::RegisterRefused { detail: reasons::outcome(&other).detail }.into()),
     }
@@ -77,7 +91,9 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
     if !node.consensus.is_fresh() {
         return Err(RequestFault::AlreadyFounded {}.into());
     }
-    let verified = verify(&node, &init.register)?;
+    let JudgedRegister::Newer(verified) = node.warehouse.judge_register(&init.register).map_err(|error| refused(&node, error))? else {
+        return Err(RequestFault::AlreadyFounded {}.into());
+    };
     let entry = verified.site(node.site()).ok_or(RequestFault::SiteNotInRegister { site: site(&node) })?;
     // A parent whose certificate it revokes has nothing to say.
     node.endpoint.revocations().replace(&verified);
@@ -91,7 +107,7 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
         return Err(RequestFault::FoundedBefore { parent, origin, batch: Ordinal(shown.head.seq.0) }.into());
     }
     node.consensus.initialize(&members).await?;
-    node.consensus.propose(&Command::AdoptRegister { site_time: node.clock.now(), signed: init.register }).await?;
+    node.consensus.propose(&adopt(&node, init.register)).await?;
     // What is shown by now need not be shown again before entry is closed.
     for (parent, signed) in asked.shown {
         node.consensus.propose(&Command::NoteSetBack { site_time: node.clock.now(), shown_by: ShownBy::Site(parent), signed }).await?;
@@ -103,10 +119,18 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
     }))
 }
 
-fn verify(node: &Node, signed: &SignedRegister) -> Result<VerifiedRegister, RequestFault> {
-    signed
-        .verify(node.warehouse.register_key(), node.warehouse.tree())
-        .map_err(|error| RequestFault::RegisterRefused { detail: error.to_string() })
+fn adopt(node: &Node, signed: SignedRegister) -> Command {
+    Command::AdoptRegister { site_time: node.clock.now(), pinned: node.warehouse.register_key().clone(), signed }
+}
+
+/// Who gave a second register of one version is told, and so is everybody else who looks.
+fn refused(node: &Node, error: RegisterError) -> RequestFault {
+    let RegisterError::Doubled { version, held, given } = error else {
+        return RequestFault::RegisterRefused { detail: error.to_string() };
+    };
+    let (held, given) = (held.to_hex(), given.to_hex());
+    node.alarms.raise(AlarmKind::RegisterDoubled { version, held: held.clone(), given: given.clone() }, node.clock.now());
+    RequestFault::RegisterDoubled { version: Ordinal(version), held, given }
 }
 
 /// Adds a fresh node and makes it a voter once it has caught up.

@@ -120,7 +120,7 @@ impl Site {
 
     async fn initialize(&self, nodes: Vec<TestNode>, members: BTreeMap<NodeId, NodeAddress>) -> Vec<TestNode> {
         nodes[0].consensus().initialize(&members).await.expect("all are fresh");
-        let adopt = Command::AdoptRegister { site_time: self.clock.now(), signed: self.register() };
+        let adopt = Command::AdoptRegister { site_time: self.clock.now(), pinned: self.centre.public_key(), signed: self.register() };
         assert!(matches!(nodes[0].consensus().propose(&adopt).await, Ok(Outcome::RegisterAdopted { .. })));
         nodes
     }
@@ -158,6 +158,8 @@ impl Site {
         let register = Register {
             tree: TREE.into(),
             version: 1,
+            requires: vec![],
+            roots: vec![],
             sites: vec![site],
             origins: vec![OriginEntry { origin: ORIGIN, author: SITE }],
             revoked_identities: vec![],

@@ -73,12 +73,23 @@ impl LocalTree {
             .map(|site| OriginEntry { origin: OriginId(site.site.0), author: site.site })
             .collect();
         let sites = self.plan.sites.iter().map(entry).collect();
-        self.sign_register(&Register { tree: self.plan.tree.clone(), version, sites, origins, revoked_identities: vec![] }, key)
+        self.sign_register(
+            &Register {
+                tree: self.plan.tree.clone(),
+                version,
+                requires: vec![],
+                roots: vec![],
+                sites,
+                origins,
+                revoked_identities: vec![],
+            },
+            key,
+        )
     }
 
     pub(crate) fn sign_register(&self, register: &Register, key: &SigningKey) -> anyhow::Result<()> {
         let signed = SignedRegister::issue(register, key)?;
-        std::fs::write(self.register_path(), serde_json::to_string(&signed)?)?;
+        std::fs::write(self.register_path(), signed.to_file())?;
         Ok(())
     }
 

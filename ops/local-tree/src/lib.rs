@@ -5,7 +5,7 @@
 //! ```text
 //! DIR/pki/            root, register key, an operator, a client per site with areas
 //! DIR/site-S/node-N/  khod.toml, its keys, data/, khod.log
-//! DIR/register.json   signed
+//! DIR/register.signed.toml
 //! DIR/tree.json       who answers where, so that a later run finds the same tree
 //! ```
 //! Reading order: `plan` (what a tree consists of), `tree` (its nodes, started, stopped and queried), `bootstrap` (how it is

@@ -97,7 +97,7 @@ impl LocalTree {
     }
 
     pub fn register_path(&self) -> PathBuf {
-        self.dir.join("register.json")
+        self.dir.join("register.signed.toml")
     }
 
     /// Nodes of a site, in order.
@@ -211,7 +211,7 @@ impl LocalTree {
     /// # Errors
     /// When it can't be read.
     pub fn register(&self) -> anyhow::Result<SignedRegister> {
-        Ok(serde_json::from_str(&std::fs::read_to_string(self.register_path())?)?)
+        Ok(SignedRegister::from_file(&std::fs::read_to_string(self.register_path())?)?)
     }
 
     /// A client of every node of a site, as the tree's operator.

@@ -29,6 +29,7 @@ pub fn refusal_fault(refusal: &Refusal) -> Fault {
         | Refusal::Stopped { .. }
         | Refusal::TransferTaken { .. }
         | Refusal::Register(_)
+        | Refusal::RegisterDoubled { .. }
         | Refusal::NoRegister => Fault::Refuser,
     }
 }

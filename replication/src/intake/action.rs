@@ -3,7 +3,7 @@
 use kho_storage::{
     codec::Blob,
     command::{Command, Refusal},
-    ids::{OriginId, SiteId},
+    ids::{Hash32, OriginId, SiteId},
 };
 
 use crate::frames::{Cursor, FrameId, Goodbye, ParentFrame, ProtocolViolation};
@@ -57,6 +57,8 @@ pub enum IntakeAlarm {
         "site {child} stands at {held} of its own origin {origin}, or in another history of it, and this site at {here}: that site was set back, or runs twice; nothing of it is taken until that is resolved there"
     )]
     ChildSetBack { child: SiteId, origin: OriginId, held: Cursor, here: Cursor },
+    #[error("site {child} says that it holds another register of version {version}: of hash {held}, here {here}")]
+    RegisterDiffers { child: SiteId, version: u64, held: Hash32, here: Hash32 },
 }
 
 impl IntakeAlarm {
@@ -67,6 +69,7 @@ impl IntakeAlarm {
             Self::StreamRefused { .. } => "child_stream_refused",
             Self::OutcomeOutOfPlace { .. } => "outcome_out_of_place",
             Self::ChildSetBack { .. } => "child_set_back",
+            Self::RegisterDiffers { .. } => "child_register_differs",
         }
     }
 }

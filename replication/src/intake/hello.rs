@@ -1,14 +1,15 @@
 //! Greeting a child, and answering where this site stands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kho_storage::{
     checks::check_path,
     command::TransferStatus,
     ids::{OriginId, StreamSeq},
+    register::SignedRegister,
 };
 
-use super::{ChildIdentity, CursorsHeld, Intake, IntakeAction, Open, ProposeFailure, State, lane::Lane};
+use super::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, Open, ProposeFailure, State, lane::Lane};
 use crate::frames::{Cursor, Goodbye, HEADS_MAX, Hello, ParentFrame, ProtocolViolation, STREAMS_MAX, StreamHeld, Welcome};
 
 impl Intake {
@@ -29,7 +30,7 @@ impl Intake {
             return;
         }
         let origins = self.led_origins(&hello.streams);
-        self.state = State::ReadingCursors { level, register_version: hello.register_version, streams: hello.streams };
+        self.state = State::ReadingCursors { level, register: (hello.register_version, hello.register_hash), streams: hello.streams };
         self.read_cursors(origins);
     }
 
@@ -94,24 +95,33 @@ impl Intake {
     }
 
     fn welcome(&mut self, held: CursorsHeld) {
-        let State::ReadingCursors { level, register_version, streams } = &mut self.state else { return };
-        let (level, child_register, streams) = (*level, *register_version, std::mem::take(streams));
+        let State::ReadingCursors { level, register, streams } = &mut self.state else { return };
+        let (level, (child_register, hash), streams) = (*level, *register, std::mem::take(streams));
         let newest = self.register.version();
         self.state = State::Open(Open { level, register_version: child_register.max(newest), ..Open::default() });
         let origins = self.led_origins(&streams);
         let held = self.place_lanes(&origins, held);
         self.compare_child(&streams, &held.heads);
+        // Those that changed the roots come first, each by itself: a welcome has room for one.
+        let mut registers: VecDeque<SignedRegister> = self.registers.newer_than(child_register).cloned().collect();
+        if child_register == newest && hash != self.register.hash() {
+            // The child judges it by whom its own site believes.
+            registers.push_back(self.registers.newest().clone());
+            let (child, here) = (self.child.site, self.register.hash());
+            self.actions.push_back(IntakeAction::RaiseAlarm(IntakeAlarm::RegisterDiffers { child, version: newest, held: hash, here }));
+        }
         let welcome = Welcome {
             levels: self.config.levels,
             level,
             site: self.site,
-            register: (child_register < newest).then(|| (*self.signed_register).clone()),
+            register: registers.pop_front(),
             cursors: held.cursors,
             transfers: held.transfers,
             heads: held.heads,
             in_flight_bytes_max: self.config.in_flight_bytes_max(),
         };
         self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Welcome(welcome)));
+        self.actions.extend(registers.into_iter().map(|register| IntakeAction::SendFrame(ParentFrame::Register(register))));
         self.refuse_others(&streams);
     }
 

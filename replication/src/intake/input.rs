@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kho_storage::{
     command::{Outcome, ParentCursor, TransferStatus},
     level::Level,
-    register::{SignedRegister, VerifiedRegister},
+    register::{RegisterChain, VerifiedRegister},
     stream::SignedHead,
 };
 
@@ -62,7 +62,7 @@ pub enum IntakeInput {
     },
     RegisterChanged {
         register: Arc<VerifiedRegister>,
-        signed: Arc<SignedRegister>,
+        chain: Arc<RegisterChain>,
     },
     LeaderChanged(SiteLeader),
     /// This site works at a higher level: the child greets it again.

@@ -1,7 +1,5 @@
 //! Bounds, fairness, timeouts, and who may speak to whom.
 
-use std::sync::Arc;
-
 use kho_storage::{
     command::{Refusal, TransferStart},
     ids::{NodeId, OriginId, SiteId, SiteTime, StreamSeq},
@@ -116,11 +114,19 @@ fn a_register_that_names_another_parent_moves_the_child_there() {
 
 fn intake(tree: &Tree, site: SiteId, child: SiteId) -> Intake {
     let child = ChildIdentity { site: child, node: NODE };
-    Intake::new(IntakeConfig::default(), site, child, tree.verified(), Arc::new(tree.signed()), SiteLeader::ThisNode, LinkTime(0))
+    Intake::new(IntakeConfig::default(), site, child, tree.verified(), tree.chain(), SiteLeader::ThisNode, LinkTime(0))
 }
 
-fn hello(site: SiteId, node: NodeId) -> IntakeInput {
-    IntakeInput::FrameReceived(ChildFrame::Hello(Hello { levels: LevelOffer::default(), site, node, register_version: 1, streams: vec![] }))
+fn hello(tree: &Tree, site: SiteId, node: NodeId) -> IntakeInput {
+    let (register_version, register_hash) = (1, tree.verified().hash());
+    IntakeInput::FrameReceived(ChildFrame::Hello(Hello {
+        levels: LevelOffer::default(),
+        site,
+        node,
+        register_version,
+        register_hash,
+        streams: vec![],
+    }))
 }
 
 fn answer(intake: &mut Intake, input: IntakeInput) -> Vec<IntakeAction> {
@@ -136,11 +142,11 @@ fn promise_4_a_child_must_be_who_its_certificate_says_and_a_child_by_the_registe
         _ => panic!("the connection was not closed"),
     };
     let mut unregistered = intake(&tree, PROVINCE, SiteId(6));
-    let reason = farewell(answer(&mut unregistered, hello(SiteId(6), NODE)));
+    let reason = farewell(answer(&mut unregistered, hello(&tree, SiteId(6), NODE)));
     assert_eq!(reason, Goodbye::NotParent { parent: PROVINCE, child: SiteId(6), register_version: 1 });
     for (site, node) in [(SiteId(6), NODE), (DISTRICT, NodeId(2))] {
         let mut impostor = intake(&tree, PROVINCE, DISTRICT);
-        assert!(matches!(farewell(answer(&mut impostor, hello(site, node))), Goodbye::PeerMisbehaved(_)));
+        assert!(matches!(farewell(answer(&mut impostor, hello(&tree, site, node))), Goodbye::PeerMisbehaved(_)));
         assert!(impostor.is_closed());
     }
 }
@@ -159,7 +165,7 @@ fn a_frame_out_of_turn_or_of_a_stream_whose_cursor_was_never_requested_ends_the_
     answer(&mut early, frame());
     assert!(early.is_closed());
     let mut open = intake(&tree, PROVINCE, DISTRICT);
-    answer(&mut open, hello(DISTRICT, NODE));
+    answer(&mut open, hello(&tree, DISTRICT, NODE));
     let held = crate::intake::CursorsHeld { cursors: vec![], transfers: vec![], heads: vec![] };
     let actions = answer(&mut open, IntakeInput::CursorsRead(Ok(held)));
     assert!(matches!(&actions[..], [IntakeAction::SendFrame(ParentFrame::Welcome(_))]), "{actions:?}");
@@ -187,7 +193,14 @@ fn promise_4_a_child_starts_no_transfer_of_an_origin_that_the_register_leads_pas
     let epoch = kho_storage::ids::Epoch::first("test", ADOPTED);
     let streams = vec![StreamHeld { origin: ADOPTED, epoch, next: StreamSeq(9), oldest_kept: StreamSeq(9) }];
     let mut open = intake(&tree, PROVINCE, DISTRICT);
-    let hello = Hello { levels: LevelOffer::default(), site: DISTRICT, node: NODE, register_version: 1, streams };
+    let hello = Hello {
+        levels: LevelOffer::default(),
+        site: DISTRICT,
+        node: NODE,
+        register_version: 1,
+        register_hash: tree.verified().hash(),
+        streams,
+    };
     answer(&mut open, IntakeInput::FrameReceived(ChildFrame::Hello(hello)));
     answer(&mut open, IntakeInput::CursorsRead(Ok(CursorsHeld { cursors: vec![], transfers: vec![], heads: vec![] })));
     let start = TransferStart { origin: ADOPTED, epoch, kept_after: StreamSeq(8), kept_after_chain: kho_storage::ids::Hash32::ZERO };
@@ -246,8 +259,8 @@ fn promise_4_a_site_offers_a_parent_only_what_the_register_leads_through_it() {
 
     // A register that leads it here again has it sent on the link that stands.
     world.tree.register = Register { version: 3, ..first };
-    let (register, signed) = (world.tree.verified(), Arc::new(world.tree.signed()));
-    world.notify_intake(PROVINCE, IntakeInput::RegisterChanged { register: register.clone(), signed });
+    let (register, chain) = (world.tree.verified(), world.tree.chain());
+    world.notify_intake(PROVINCE, IntakeInput::RegisterChanged { register: register.clone(), chain });
     world.notify_uplink(UplinkInput::RegisterChanged(register));
     world.settle();
     assert_eq!(world.is_equal_at(PROVINCE), Ok(()));

@@ -1,7 +1,5 @@
 //! A site whose disk was set back, and which perhaps writes on: its parent holds more, or another history.
 
-use std::sync::Arc;
-
 use kho_storage::{
     command::{Outcome, ParentCursor},
     ids::{Epoch, SiteTime, StreamSeq},
@@ -175,10 +173,17 @@ fn promise_2_a_child_that_names_no_stream_is_shown_what_it_wrote_before_it_was_f
 /// A connection of the child to the province on which it holds `held` batches of its own; the province holds five.
 fn connected(world: &World, held: u64) -> (Intake, Vec<IntakeAction>) {
     let identity = ChildIdentity { site: DISTRICT, node: NODE };
-    let (register, signed) = (world.tree.verified(), Arc::new(world.tree.signed()));
-    let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, identity, register, signed, SiteLeader::ThisNode, LinkTime(0));
+    let (register, chain) = (world.tree.verified(), world.tree.chain());
+    let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, identity, register, chain, SiteLeader::ThisNode, LinkTime(0));
     let streams = vec![StreamHeld { origin: OWN, epoch: Epoch::first("test", OWN), next: StreamSeq(held + 1), oldest_kept: StreamSeq(1) }];
-    let hello = Hello { levels: LevelOffer::default(), site: DISTRICT, node: NODE, register_version: 1, streams };
+    let hello = Hello {
+        levels: LevelOffer::default(),
+        site: DISTRICT,
+        node: NODE,
+        register_version: 1,
+        register_hash: world.tree.verified().hash(),
+        streams,
+    };
     answer(&mut intake, IntakeInput::FrameReceived(ChildFrame::Hello(hello)));
     let read = world.parents[&PROVINCE].store.held(&[OWN], &[OWN]);
     let actions = answer(&mut intake, IntakeInput::CursorsRead(Ok(read)));

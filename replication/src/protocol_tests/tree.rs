@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use kho_storage::{
     encryption::DecryptionKey,
     ids::{NodeId, OriginId, SiteId, Tier},
-    register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry, VerifiedRegister},
+    register::{NodeEntry, OriginEntry, Register, RegisterChain, SignedRegister, SiteEntry, VerifiedRegister},
     signature::{SignatureAlgorithm, SigningKey},
 };
 
@@ -48,6 +48,8 @@ impl Tree {
         let register = Register {
             tree: "test".into(),
             version: 1,
+            requires: vec![],
+            roots: vec![],
             sites: vec![
                 site(SiteId(1), Tier::Central, &[]),
                 site(REGION, Tier::Region, &[SiteId(1)]),
@@ -63,6 +65,10 @@ impl Tree {
 
     pub fn signed(&self) -> SignedRegister {
         SignedRegister::issue(&self.register, &self.centre).expect("the test's register is whole")
+    }
+
+    pub fn chain(&self) -> Arc<RegisterChain> {
+        Arc::new(RegisterChain::single(self.register.version, self.signed()))
     }
 
     pub fn verified(&self) -> Arc<VerifiedRegister> {

@@ -1,13 +1,11 @@
 //! One child, its two parents, and a pipe that loses everything in it when it is cut.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use kho_storage::{
     command::{Command, Outcome, ParentCursor},
     ids::{OriginId, SiteId, SiteTime},
+    register::SignedRegister,
     stream::SignedHead,
 };
 
@@ -79,6 +77,8 @@ pub(super) struct World {
     pub rows_per_piece: usize,
     /// Heads of its own that the child was told to compare, by who showed them.
     pub shown: Vec<(SiteId, SignedHead)>,
+    /// Registers that were offered to the child's site. A test says what became of each.
+    pub offered: Vec<SignedRegister>,
     /// Changes frames on their way, to play a misbehaving peer.
     pub alter_up: Option<fn(ChildFrame) -> ChildFrame>,
     pub alter_down: Option<fn(ParentFrame) -> ParentFrame>,
@@ -111,6 +111,7 @@ impl World {
             probes: VecDeque::new(),
             rows_per_piece: 3,
             shown: vec![],
+            offered: vec![],
             alter_up: None,
             alter_down: None,
             tree,
@@ -284,7 +285,7 @@ impl World {
             });
         }
         wire.opened = true;
-        let (register, signed, now) = (self.tree.verified(), Arc::new(self.tree.signed()), self.now);
+        let (register, signed, now) = (self.tree.verified(), self.tree.chain(), self.now);
         let parent = self.parent(site);
         let child = ChildIdentity { site: DISTRICT, node: NODE };
         let intake = Intake::new(parent.config, site, child, register, signed, parent.leader.clone(), now);
@@ -385,7 +386,8 @@ impl World {
                 self.loads.push_back(load);
             }
             UplinkAction::CompareHead { parent, head } => self.shown.push((parent, head)),
-            UplinkAction::AdoptRegister(_) | UplinkAction::RaiseAlarm(_) => {}
+            UplinkAction::AdoptRegister(register) => self.offered.push(register),
+            UplinkAction::RaiseAlarm(_) => {}
         }
     }
 

@@ -116,7 +116,8 @@ mod tests {
 
     fn register(identity: &str, issued_before: SiteTime) -> VerifiedRegister {
         let revoked_identities = vec![RevokedIdentity { identity: identity.into(), issued_before }];
-        let register = Register { tree: "vn".into(), version: 1, sites: vec![], origins: vec![], revoked_identities };
+        let register =
+            Register { tree: "vn".into(), version: 1, requires: vec![], roots: vec![], sites: vec![], origins: vec![], revoked_identities };
         let key = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
         SignedRegister::issue(&register, &key).expect("whole").verify(&key.public_key(), "vn").expect("good")
     }

@@ -58,7 +58,7 @@ pub enum UplinkAction {
         parent: SiteId,
         cursors: Vec<ParentCursor>,
     },
-    /// Check the register under the pinned key and propose it to this site.
+    /// Judge the register and propose it to this site. The next one is given after [`super::UplinkInput::RegisterSettled`].
     AdoptRegister(SignedRegister),
     /// Compare the head of this site's own that `parent` holds with what this site holds. When it stands further, or elsewhere, note in
     /// this site that it was set back.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kho_storage::{
     command::{ParentCursor, TransferStatus},
-    ids::{OriginId, SiteId},
+    ids::{Hash32, OriginId, SiteId},
     level::Level,
     planted::{Bug, planted},
     register::SignedRegister,
@@ -52,8 +52,9 @@ impl Uplink {
             streams.push(stream.held.held());
             stream.under_way(&Want::Cursor, now, &self.config);
         }
-        let register_version = self.register.as_ref().map_or(0, |register| register.version());
-        let hello = Hello { levels: self.config.levels, site: self.site, node: self.node, register_version, streams };
+        let (register_version, register_hash) =
+            self.register.as_ref().map_or((0, Hash32::ZERO), |register| (register.version(), register.hash()));
+        let hello = Hello { levels: self.config.levels, site: self.site, node: self.node, register_version, register_hash, streams };
         self.link = LinkState::Greeting { link, parent, until: now.after_ms(self.config.welcome_timeout_ms) };
         self.actions.push_back(UplinkAction::SendFrame { link, frame: ChildFrame::Hello(hello) });
     }
@@ -250,7 +251,8 @@ impl Uplink {
     }
 
     pub(super) fn register_received(&mut self, register: SignedRegister) {
-        self.actions.push_back(UplinkAction::AdoptRegister(register));
+        let offered = self.registers.received(register);
+        self.offer_register(offered);
     }
 
     /// The parent says where it stands with streams whose cursors were requested.

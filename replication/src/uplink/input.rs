@@ -120,8 +120,10 @@ pub enum UplinkInput {
         parent: SiteId,
         cursors: Vec<ParentCursor>,
     },
-    /// This site did not take a register that the parent handed down (no leader, or busy). A register that is refused is not reported here.
+    /// This site did not take the register that was offered to it (no leader, or busy). It is offered again.
     RegisterFailed(SignedRegister),
+    /// This site took the register that was offered to it, has it already, or refused it. The next one is offered.
+    RegisterSettled(SignedRegister),
     /// This site did not take note of a head that the parent showed (no leader, or busy), or could not compare it.
     HeadNotCompared {
         parent: SiteId,

@@ -19,7 +19,6 @@ const IDENTITY_BYTES_MAX: usize = 256;
 /// Every certificate of `identity` that was issued before this time is refused at every handshake, and connections that stand by one
 /// are cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RevokedIdentity {
     /// `kho://TREE/…`, as the certificate names it.
     pub identity: String,
@@ -81,6 +80,8 @@ mod tests {
         Register {
             tree: "vn".into(),
             version: 2,
+            requires: vec![],
+            roots: vec![],
             sites: vec![],
             origins: vec![],
             revoked_identities: identities.iter().map(entry).collect(),

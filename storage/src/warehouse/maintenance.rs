@@ -1,4 +1,4 @@
-//! Own heads, the register, what parents acknowledged, and forgetting by promise 2.
+//! Own heads, what parents acknowledged, and forgetting by promise 2.
 
 use super::{
     Decided, Warehouse,
@@ -13,7 +13,6 @@ use crate::{
     ids::{OriginId, SiteId, SiteTime, StreamSeq},
     keys::{self, Meta, MetaKind, Space},
     planted::{Bug, planted},
-    register::SignedRegister,
     stream::{Batch, HEAD_AHEAD_MS_MAX, Head, SignedHead},
 };
 
@@ -49,19 +48,6 @@ impl Warehouse {
             put_origin(set, &state.cursor(origin), &state)?;
         }
         Ok(Ok(Outcome::HeadCommitted))
-    }
-
-    /// Adopts a register of a higher version; an older one changes nothing.
-    pub(super) fn adopt_register(&self, _site_time: SiteTime, signed: &SignedRegister, set: &mut WriteSet) -> Decided {
-        let verified = match signed.verify(self.register_key(), self.tree()) {
-            Ok(verified) => verified,
-            Err(error) => return Ok(Err(Refusal::Register(error.to_string()))),
-        };
-        let held = self.register().map_or(0, |register| register.version());
-        if verified.version() > held {
-            put_meta(set, &Meta::Register, signed)?;
-        }
-        Ok(Ok(Outcome::RegisterAdopted { version: held.max(verified.version()) }))
     }
 
     /// Notes what a parent acknowledged. A parent that was restored may say less than before; that is noted too, so that

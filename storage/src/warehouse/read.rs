@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     OriginState, StoredEvidence, StoredRow, StreamRecord, Transfer, Warehouse, maintenance,
-    meta::{decode_meta, put_meta, read_meta, read_origin},
+    meta::{decode_meta, put_meta, read_origin},
     value::{decode_row_value, decode_stream_record},
 };
 use crate::{
@@ -72,7 +72,7 @@ impl Warehouse {
 
     /// The adopted register with its signature, to be handed down.
     pub fn signed_register(&self) -> Result<Option<SignedRegister>, StorageError> {
-        read_meta(&self.db.load(), &Meta::Register)
+        Ok(self.register_chain().map(|chain| chain.newest().clone()))
     }
 
     /// The next segment of `origin` from `from` on: as many batches as fit `bytes_max`, at least up to the next head; an idle

@@ -8,6 +8,7 @@ mod divergence;
 mod levels;
 mod named_columns;
 mod promises;
+mod registers;
 mod request_keys;
 mod set_back;
 mod transfers;
@@ -22,7 +23,7 @@ use crate::{
     encryption::EncryptionKey,
     ids::{ColumnId, Epoch, Generation, Hash32, NodeId, OriginId, SiteTime, StreamSeq, TableId, Tier},
     level::SUPPORTED,
-    register::{NodeEntry, OriginEntry, Register, SiteEntry},
+    register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
     row::RowBuilder,
     schema::{PartialDate, Value, population},
     signature::{SignatureAlgorithm, SigningKey},
@@ -96,11 +97,14 @@ impl Tree {
         let register = Register {
             tree: "test".into(),
             version,
+            requires: vec![],
+            roots: vec![],
             sites: vec![site(1, Tier::Central, &[]), site(2, Tier::Province, &[1]), site(3, Tier::District, &[parent])],
             origins: origins.iter().map(|origin| OriginEntry { origin: *origin, author: SiteId(author) }).collect(),
             revoked_identities: vec![],
         };
-        Command::AdoptRegister { site_time: SiteTime(1), signed: SignedRegister::issue(&register, &self.centre).expect("whole") }
+        let signed = SignedRegister::issue(&register, &self.centre).expect("whole");
+        Command::AdoptRegister { site_time: SiteTime(1), pinned: self.centre.public_key(), signed }
     }
 
     fn node(&self, name: &str, site: u32) -> Node {

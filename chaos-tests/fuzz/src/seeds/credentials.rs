@@ -30,7 +30,7 @@ pub(super) fn seeds(seeds: &mut Vec<Seed>) -> anyhow::Result<()> {
     seeds.push(("certificate", format!("\x01https://example.invalid/\n{operator}\n").into_bytes()));
 
     seeds.push(("register", codec::encode(&WORLD.signed)?));
-    seeds.push(("register", codec::encode(WORLD.register.register())?));
+    seeds.push(("register", WORLD.signed.to_file().into_bytes()));
     let place = NodePlace { node: 1, quic_address: "127.0.0.1:7401".into(), https_address: "127.0.0.1:7443".into() };
     let bodies = [
         serde_json::to_vec(&SiteInit { nodes: vec![place.clone()], register: WORLD.signed.clone(), again: false })?,

@@ -14,7 +14,7 @@ use kho_storage::{
     command::{Command, Outcome, WriteRequest},
     db::MemoryImage,
     ids::{OriginId, SiteId, SiteTime, StreamSeq},
-    register::AreaScope,
+    register::{AreaScope, RegisterChain},
     schema::population,
     stream::{Head, Segment, SignedHead},
     warehouse::{AppliedMark, Transfer, Warehouse},
@@ -115,9 +115,10 @@ impl Traffic {
         let now = LinkTime(0);
         let config = UplinkConfig { segment_bytes_max: SEGMENT_BYTES, piece_bytes_max: PIECE_BYTES, ..UplinkConfig::default() };
         let mut uplink = Uplink::new(config, DISTRICT, NODE, 1);
-        let (register, signed) = (Arc::new(WORLD.register.clone()), Arc::new(WORLD.signed.clone()));
+        let register = Arc::new(WORLD.register.clone());
+        let chain = Arc::new(RegisterChain::single(register.version(), WORLD.signed.clone()));
         let identity = ChildIdentity { site: DISTRICT, node: NODE };
-        let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, identity, Arc::clone(&register), signed, SiteLeader::ThisNode, now);
+        let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, identity, Arc::clone(&register), chain, SiteLeader::ThisNode, now);
         uplink.handle(UplinkInput::RegisterChanged(register), now);
         uplink.handle(UplinkInput::BecameLeader { streams: vec![child.position()?], recorded: vec![] }, now);
         let mut current_link = LinkId(0);
@@ -214,7 +215,7 @@ impl Traffic {
 impl Site {
     fn open(site: SiteId) -> anyhow::Result<Self> {
         let opened = Self { warehouse: Warehouse::in_memory(MemoryImage::default(), WORLD.warehouse(site))? };
-        opened.apply(&Command::AdoptRegister { site_time: SiteTime(1), signed: WORLD.signed.clone() })?;
+        opened.apply(&Command::AdoptRegister { site_time: SiteTime(1), pinned: WORLD.centre.public_key(), signed: WORLD.signed.clone() })?;
         Ok(opened)
     }
 

@@ -23,7 +23,7 @@ use crate::world::{DISTRICT, NODE, ORIGIN, PROVINCE, WORLD};
 static EMPTY: LazyLock<(WarehouseConfig, MemoryImage)> = LazyLock::new(|| {
     let config = WORLD.warehouse(PROVINCE);
     let warehouse = Warehouse::in_memory(MemoryImage::default(), config.clone()).expect("an empty image");
-    apply(&warehouse, &Command::AdoptRegister { site_time: SiteTime(1), signed: WORLD.signed.clone() });
+    apply(&warehouse, &Command::AdoptRegister { site_time: SiteTime(1), pinned: WORLD.centre.public_key(), signed: WORLD.signed.clone() });
     (config, warehouse.image().expect("it is in memory"))
 });
 const CLOCK: SiteTime = SiteTime(1_700_000_000_000);

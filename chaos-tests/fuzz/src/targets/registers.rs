@@ -3,11 +3,7 @@
 use std::collections::BTreeSet;
 
 use kho_node::api::{NodePlace, SiteInit};
-use kho_storage::{
-    codec::{self, Blob},
-    register::{Register, SignedRegister},
-    signature::Signature,
-};
+use kho_storage::register::{Register, SignedRegister};
 
 use super::choice;
 use crate::{
@@ -15,17 +11,22 @@ use crate::{
     world::{TREE, WORLD},
 };
 
-/// A register as it travels; and the same bytes under the centre's own signature, so that what is signed is judged too.
+/// A register as it travels; and the same bytes as a text under the centre's own signature, so that what is signed is judged too.
 pub fn register(bytes: &[u8]) {
     if let Some(signed) = decoded::<SignedRegister>(bytes) {
         assert!(signed.verify(&WORLD.centre.public_key(), TREE).is_err(), "nobody guesses the centre's signature");
     }
-    let Some(register) = decoded::<Register>(bytes) else { return };
-    let message = [b"kho register 1\0".as_slice(), bytes].concat();
-    let signature: Signature = WORLD.centre.sign(&message).expect("the system has randomness");
-    let signed = SignedRegister { bytes: Blob(bytes.to_vec()), signature };
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(filed) = SignedRegister::from_file(text) {
+        assert!(filed.text.is_empty() || text.starts_with(&filed.text), "a file's text is its beginning");
+    }
+    let mut signed = SignedRegister { text: text.into(), signatures: vec![] };
+    let read = signed.unverified();
+    signed.add_signature(&WORLD.centre).expect("the system has randomness");
     let verified = signed.verify(&WORLD.centre.public_key(), TREE);
-    assert_eq!(verified.is_ok(), register.check().is_ok() && register.tree == TREE, "what is whole and of the tree is taken");
+    let whole = read.as_ref().is_ok_and(|register| register.check().is_ok() && register.tree == TREE);
+    assert_eq!(verified.is_ok(), whole, "what is whole and of the tree is taken");
+    let Ok(register) = read else { return };
     let Ok(verified) = verified else { return };
     assert_eq!((verified.register(), verified.tree()), (&register, TREE));
     let mut sites = BTreeSet::new();
@@ -44,7 +45,7 @@ pub fn register(bytes: &[u8]) {
         assert!(sites.contains(&origin.author));
     }
     let again = SignedRegister::issue(&register, &WORLD.centre).expect("a verified register is whole");
-    assert_eq!(again.bytes.0, codec::encode(&register).expect("it was read"));
+    assert_eq!(again.unverified().expect("it was just written"), register);
 }
 
 /// Bodies of requests: a register to apply, a site to create, a node to add.

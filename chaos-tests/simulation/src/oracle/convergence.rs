@@ -16,6 +16,10 @@ pub fn judge(world: &World, healing_since: SiteTime) -> Result<(), String> {
         if site.register_version() != world.parents().version() {
             return Err(format!("{} has register {}", tree::name(site.id), site.register_version()));
         }
+        let roots = world.parents().roots();
+        if !roots.is_empty() && site.disk.warehouse.trusted_roots().is_none_or(|trusted| trusted.next.0 != roots) {
+            return Err(format!("{} believes other roots than its register names", tree::name(site.id)));
+        }
     }
     let disputed: Vec<OriginId> = tree::origins().filter(|origin| is_disputed(world, *origin)).collect();
     for origin in tree::origins().filter(|origin| !disputed.contains(origin)) {

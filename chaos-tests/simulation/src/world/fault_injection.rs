@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use kho_replication::site_clock::ClockStanding;
 use kho_storage::{
-    command::Command,
+    command::{Outcome, Refusal},
     ids::{NodeId, OriginId, SiteId},
+    register::RegisterChain,
 };
 
 use super::World;
@@ -216,6 +217,7 @@ impl World {
         if self.site(tree::CENTRE).register_version() < newest || self.site(site).register_version() < newest {
             return;
         }
+        self.give_double(site);
         let has_stand_in = self.parents.of(site).len() > 1;
         self.parents = if !has_stand_in {
             self.counts.fault(Fault::ParentRegained);
@@ -227,10 +229,30 @@ impl World {
             self.counts.fault(Fault::ParentsSwapped);
             self.parents.swapped(site)
         };
-        self.signed = Arc::new(self.parents.register());
+        self.issued = self.issue();
+        self.counts.fault(Fault::RootsChanged);
         let (version, parent) = (self.parents.version(), self.parents.of(site)[0]);
         self.note(|| format!("-- register {version}: the active parent of {} is {}", tree::name(site), tree::name(parent)));
-        let command = Command::AdoptRegister { site_time: self.clock(tree::CENTRE), signed: (*self.signed).clone() };
-        self.commit_now(tree::CENTRE, &command);
+        self.apply_registers(tree::CENTRE);
+    }
+
+    /// Somebody who has the root's key signs another register of the version that stands, and gives it to a site.
+    fn give_double(&mut self, site: SiteId) {
+        self.counts.fault(Fault::RegisterDoubled);
+        self.note(|| format!("-- {}: is given another register of the version that it has", tree::name(site)));
+        let command = self.register_command(site, self.parents.doubled());
+        let outcome = self.commit_now(site, &command);
+        let held = self.site(site).disk.warehouse.signed_register().expect("a memory does not fail");
+        if !matches!(outcome, Outcome::Refused(Refusal::RegisterDoubled { .. })) || held.as_ref() != Some(self.issued.newest()) {
+            self.violated(format!("promise 6: a second register of one version came to {outcome:?}"));
+        }
+    }
+
+    /// The register that says who sends to whom now, behind all before it: every one from the second on changes who signs registers.
+    pub(super) fn issue(&self) -> RegisterChain {
+        let mut changes: Vec<_> = self.issued.changes().map(|(version, signed)| (version, Arc::new(signed.clone()))).collect();
+        let newest = Arc::new(self.parents.register());
+        changes.push((self.parents.version(), Arc::clone(&newest)));
+        RegisterChain::new(changes, self.parents.version(), newest)
     }
 }

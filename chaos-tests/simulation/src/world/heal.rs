@@ -1,7 +1,7 @@
 //! The faults end, the links work again, and all sites must converge within a bound of virtual time.
 
 use kho_replication::{link_time::LinkTime, site_clock::ClockStanding};
-use kho_storage::{command::Command, ids::SiteId};
+use kho_storage::ids::SiteId;
 
 use super::World;
 use crate::{
@@ -62,8 +62,7 @@ impl World {
     fn issue_again(&mut self) {
         for id in tree::sites() {
             if self.site(id).register_version() < self.parents.version() && !self.knows_a_parent(id) {
-                let command = Command::AdoptRegister { site_time: self.clock(id), signed: (*self.signed).clone() };
-                self.commit_now(id, &command);
+                self.apply_registers(id);
             }
         }
     }

@@ -9,7 +9,7 @@ use kho_replication::{
 use kho_storage::{
     command::{Refusal, TransferStatus},
     ids::{OriginId, SiteId},
-    register::{SignedRegister, VerifiedRegister},
+    register::{RegisterChain, VerifiedRegister},
     warehouse::Transfer,
 };
 
@@ -83,7 +83,10 @@ impl World {
             IntakeAlarm::ChildSetBack { .. } => {
                 self.violated(format!("a site that never went back is reported: {}: {alarm}", tree::name(parent)))
             }
-            IntakeAlarm::StreamRefused { .. } | IntakeAlarm::PeerMisbehaved { .. } | IntakeAlarm::OutcomeOutOfPlace { .. } => {
+            IntakeAlarm::StreamRefused { .. }
+            | IntakeAlarm::PeerMisbehaved { .. }
+            | IntakeAlarm::OutcomeOutOfPlace { .. }
+            | IntakeAlarm::RegisterDiffers { .. } => {
                 self.violated(format!("honest sites disagree: {}: {alarm}", tree::name(parent)));
             }
         }
@@ -143,11 +146,11 @@ impl World {
     }
 
     /// The register as a site has it, with its signature.
-    pub(super) fn registers_of(&mut self, id: SiteId) -> (Arc<VerifiedRegister>, Arc<SignedRegister>) {
+    pub(super) fn registers_of(&mut self, id: SiteId) -> (Arc<VerifiedRegister>, Arc<RegisterChain>) {
         let warehouse = &self.site(id).disk.warehouse;
         let verified = warehouse.register().expect("every site got one by hand");
-        let signed = warehouse.signed_register().expect("a memory does not fail").expect("every site got one by hand");
-        (verified, Arc::new(signed))
+        let chain = warehouse.register_chain().expect("every site got one by hand");
+        (verified, chain)
     }
 
     /// Notifies the intakes of a site's nodes of a newer register.
@@ -155,8 +158,8 @@ impl World {
         let links: Vec<_> =
             self.links.iter().filter(|(_, link)| link.parent == id && link.intake.is_some()).map(|(number, _)| *number).collect();
         for number in links {
-            let (register, signed) = self.registers_of(id);
-            self.notify_intake(number, IntakeInput::RegisterChanged { register, signed });
+            let (register, chain) = self.registers_of(id);
+            self.notify_intake(number, IntakeInput::RegisterChanged { register, chain });
         }
     }
 

@@ -70,10 +70,10 @@ impl World {
         if self.links.values().any(|other| other.child == child && other.parent == parent && other.intake.is_some()) {
             self.counts.fault(Fault::TwoLinks);
         }
-        let (register, signed) = self.registers_of(parent);
+        let (register, chain) = self.registers_of(parent);
         let leader = self.site(parent).leader_as_seen_by(node);
         let config = IntakeConfig { levels: self.site(parent).disk.warehouse.level_offer(), ..self.plan.intake };
-        let intake = Intake::new(config, parent, ChildIdentity { site: child, node: child_node }, register, signed, leader, now);
+        let intake = Intake::new(config, parent, ChildIdentity { site: child, node: child_node }, register, chain, leader, now);
         let Some(link) = self.links.get_mut(&number) else { return };
         link.intake = Some(intake);
         match self.receiver_of(&self.links[&number]) {

@@ -4,9 +4,7 @@
 //! (`node/src/consensus/addresses.rs`); here that takes a restart. What the simulation shows is the tree around the site: its children dial
 //! addresses at which nobody answers until they have the next register.
 
-use std::sync::Arc;
-
-use kho_storage::{command::Command, ids::SiteId};
+use kho_storage::ids::SiteId;
 
 use super::World;
 use crate::{
@@ -29,11 +27,11 @@ impl World {
         }
         self.counts.fault(Fault::SiteMoved);
         self.parents = self.parents.relocated(id);
-        self.signed = Arc::new(self.parents.register());
+        self.issued = self.issue();
+        self.counts.fault(Fault::RootsChanged);
         let (version, relocations) = (self.parents.version(), self.parents.relocations_of(id));
         self.note(|| format!("-- register {version}: {} has moved {relocations} times", tree::name(id)));
-        let command = Command::AdoptRegister { site_time: self.clock(tree::CENTRE), signed: (*self.signed).clone() };
-        self.commit_now(tree::CENTRE, &command);
+        self.apply_registers(tree::CENTRE);
         self.site(id).relocations = relocations;
         self.restart_site(id);
         for child in self.parents.children_of(id) {
@@ -51,7 +49,6 @@ impl World {
             return self.after(RETRY_MS, Event::RegisterByHand(id));
         }
         self.counts.step(Step::RegisterByHand);
-        let command = Command::AdoptRegister { site_time: self.clock(id), signed: (*self.signed).clone() };
-        self.commit_now(id, &command);
+        self.apply_registers(id);
     }
 }

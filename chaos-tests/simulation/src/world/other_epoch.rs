@@ -35,13 +35,19 @@ impl World {
             self.counts.fault(Fault::SilentCaller);
             return;
         }
-        let register_version = self.parents.version();
+        let (register_version, register_hash) = (self.parents.version(), self.issued.newest().hash());
         let Some(link) = self.links.get(&number) else { return };
         let Caller::OtherEpoch { origin, segment } = &link.caller else { return };
         let held =
             StreamHeld { origin: *origin, epoch: segment.head.head.epoch, next: segment.head.head.seq.next(), oldest_kept: segment.first };
-        let hello =
-            Hello { levels: LevelOffer::default(), site: link.child, node: NodeId(tree::NODES), register_version, streams: vec![held] };
+        let hello = Hello {
+            levels: LevelOffer::default(),
+            site: link.child,
+            node: NodeId(tree::NODES),
+            register_version,
+            register_hash,
+            streams: vec![held],
+        };
         self.send_frame(number, &ChildFrame::Hello(hello));
     }
 

@@ -171,10 +171,13 @@ impl World {
                 self.records_next(id, term);
             }
             Proposer::Register { term, signed } => {
-                if result.is_err() {
+                let input = if result.is_ok() {
+                    UplinkInput::RegisterSettled(signed)
+                } else {
                     self.counts.step(Step::RegisterRepeated);
-                    self.notify_uplink(id, term, UplinkInput::RegisterFailed(signed));
-                }
+                    UplinkInput::RegisterFailed(signed)
+                };
+                self.notify_uplink(id, term, input);
             }
             Proposer::SetBack { term, parent, head } => {
                 if !matches!(result, Ok(Outcome::Recorded)) {

@@ -95,7 +95,6 @@ impl World {
         site.disk = Disk::new(id);
         self.ledger.set_back(id);
         self.note_set_back(id);
-        let command = Command::AdoptRegister { site_time: self.clock(id), signed: (*self.signed).clone() };
-        self.commit_now(id, &command);
+        self.apply_registers(id);
     }
 }

@@ -9,6 +9,7 @@ use kho_storage::{
     ids::{OriginId, SiteId},
     register::SignedRegister,
     stream::Segment,
+    warehouse::JudgedRegister,
 };
 
 use super::{World, describe};
@@ -136,15 +137,16 @@ impl World {
     }
 
     fn propose_register(&mut self, id: SiteId, term: Term, signed: SignedRegister) {
-        let held = self.site(id).register_version();
-        let key = tree::warehouse_config(id).register_key;
-        match signed.verify(&key, tree::TREE) {
-            Ok(verified) if verified.version() > held => {
+        match self.site(id).disk.warehouse.judge_register(&signed) {
+            Ok(JudgedRegister::Newer(verified)) => {
                 self.counts.step(Step::RegisterOffered);
-                let command = Command::AdoptRegister { site_time: self.clock(id), signed: signed.clone() };
+                if verified.version() < self.parents.version() {
+                    self.counts.step(Step::RootsCaughtUp);
+                }
+                let command = self.register_command(id, signed.clone());
                 self.propose(id, Proposer::Register { term, signed }, &command);
             }
-            Ok(_) => {}
+            Ok(JudgedRegister::NotNewer { .. }) => self.notify_uplink(id, term, UplinkInput::RegisterSettled(signed)),
             Err(error) => self.violated(format!("a register was handed down that is refused: {error}")),
         }
     }

@@ -45,3 +45,5 @@ alarm-epochs_differ = parent { $parent } holds epoch { $theirs } of origin { $or
 alarm-stream_unreadable = origin { $origin } can't be read for the parent: { $error }; run `kho verify`
 alarm-frame_not_sent = a frame for the parent can't be sent: { $error }; report this defect
 alarm-register_refused = the parent handed down a register that is refused: { $error }
+alarm-register_doubled = two registers were signed under version { $version }: this site holds the one of hash { $held } and was given one of hash { $given }, which is refused. Find out who signed both; the next register needs a higher version
+alarm-child_register_differs = site { $child } says that it holds another register of version { $version } than this site: hash { $held }, here { $here }. Compare both with `kho register show --text`; a register of a higher version ends it

@@ -26,3 +26,4 @@ finding-child_still =
        *[other] { $minutes } minutes
     }: what is held of it is complete up to { $up_to }. See `kho status` there, and the link between the two; when the link stays down, a bundle goes by hand
 finding-two_voters = the site has two voters, nodes { $first } and { $second }: it stops when either is lost, so two are no safer than one. Add a third with `kho node add`, or remove one with `kho node remove`
+finding-pinned_key_retired = the key that this node's configuration pins ({ $pinned }) signs registers no more. The site goes by its register, which names { $trusted }: write one of these as `key` under `[register]` and restart the node

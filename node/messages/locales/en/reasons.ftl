@@ -10,6 +10,7 @@ refusal-digest_mismatch = the rows of origin { $origin } at { $seq } do not have
 refusal-stopped = origin { $origin } was stopped at { $seq } ({ $reason }); run `kho verify`, then `kho origin resume`
 refusal-malformed = batch { $seq } of origin { $origin } is malformed: { $error }
 refusal-register = the register was refused: { $error }
+refusal-register_doubled = another register of version { $version } stands: it has the hash { $held }, the one given { $given }
 refusal-transfer = the transfer of origin { $origin } does not fit: { $error }
 refusal-off_path = the register does not lead the stream of origin { $origin } through site { $site }: only its author and the sites above it hold it
 refusal-on_path = the register leads the stream of origin { $origin } through site { $site }: it is not taken out there

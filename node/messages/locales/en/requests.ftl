@@ -73,6 +73,8 @@ request-register_refused = the register was refused: { $detail }
     .hint = issue it again with `kho register issue`
 request-register_older = the site has register version { $held }, this is version { $given }
     .hint = raise `version` and issue it again
+request-register_doubled = another register of version { $version } stands: it has the hash { $held }, this one { $given }
+    .hint = find out who signed both (`kho register show --text`), then raise `version` and issue it again
 
 request-clock_impossible = this node's clock shows { $time }, when its own certificate is not in its time
     .hint = set the node's clock; if the certificate has ended, sign it anew with `kho pki request` and `kho pki sign`

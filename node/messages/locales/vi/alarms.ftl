@@ -37,3 +37,5 @@ alarm-epochs_differ = kho cấp trên { $parent } giữ thế hệ { $theirs } c
 alarm-stream_unreadable = không đọc được nguồn { $origin } để gửi lên kho cấp trên: { $error }; hãy chạy `kho verify`
 alarm-frame_not_sent = không gửi được một khung tin cho kho cấp trên: { $error }; hãy báo lỗi phần mềm này
 alarm-register_refused = sổ đăng ký do kho cấp trên chuyển xuống đã bị từ chối: { $error }
+alarm-register_doubled = có hai sổ đăng ký cùng được ký với phiên bản { $version }: điểm kho này giữ sổ có mã băm { $held } và nhận được sổ có mã băm { $given }, sổ này bị từ chối. Hãy tìm xem ai đã ký cả hai; sổ đăng ký tiếp theo phải có phiên bản cao hơn
+alarm-child_register_differs = điểm kho { $child } cho biết đang giữ một sổ đăng ký phiên bản { $version } khác với điểm kho này: mã băm { $held }, ở đây là { $here }. Hãy đối chiếu cả hai bằng lệnh `kho register show --text`; một sổ đăng ký phiên bản cao hơn sẽ chấm dứt việc này

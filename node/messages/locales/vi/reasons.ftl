@@ -10,6 +10,7 @@ refusal-digest_mismatch = bản ghi của nguồn { $origin } tại { $seq } kh�
 refusal-stopped = nguồn { $origin } đã bị dừng tiếp nhận tại { $seq } ({ $reason }); hãy chạy `kho verify`, sau đó `kho origin resume`
 refusal-malformed = lô { $seq } của nguồn { $origin } sai định dạng: { $error }
 refusal-register = sổ đăng ký bị từ chối: { $error }
+refusal-register_doubled = đang có một sổ đăng ký khác với phiên bản { $version }: mã băm { $held }, còn sổ được đưa vào là { $given }
 refusal-transfer = việc truyền toàn bộ nguồn { $origin } không khớp: { $error }
 refusal-off_path = theo sổ đăng ký, luồng thay đổi của nguồn { $origin } không đi qua điểm kho { $site }: chỉ nơi ghi và các kho cấp trên của nơi ghi mới giữ nguồn này
 refusal-on_path = theo sổ đăng ký, luồng thay đổi của nguồn { $origin } đi qua điểm kho { $site }: không được lấy nguồn này ra khỏi đó

@@ -73,6 +73,8 @@ request-register_refused = sổ đăng ký bị từ chối: { $detail }
     .hint = hãy phát hành lại bằng lệnh `kho register issue`
 request-register_older = điểm kho đang có sổ đăng ký phiên bản { $held }, đây là phiên bản { $given }
     .hint = hãy tăng `version` rồi phát hành lại
+request-register_doubled = đang có một sổ đăng ký khác với phiên bản { $version }: mã băm { $held }, còn sổ này là { $given }
+    .hint = hãy tìm xem ai đã ký cả hai (`kho register show --text`), rồi tăng `version` và phát hành lại
 
 request-clock_impossible = đồng hồ của nút này chỉ { $time }, ngoài thời hạn của chứng thư số của chính nút
     .hint = hãy chỉnh đồng hồ của nút; nếu chứng thư số đã hết hạn, hãy ký lại bằng `kho pki request` và `kho pki sign`

@@ -71,6 +71,8 @@ impl World {
         let register = Register {
             tree: "test".into(),
             version: 1,
+            requires: vec![],
+            roots: vec![],
             sites: ids.iter().map(|id| entry(*id)).collect(),
             origins,
             revoked_identities: vec![],
@@ -79,7 +81,7 @@ impl World {
         let open = |id: u32, key: SigningKey| {
             let dir = tempfile::tempdir().expect("a directory");
             let warehouse = open_warehouse(dir.path(), id, register_key.public_key());
-            apply(&warehouse, &Command::AdoptRegister { site_time: NOW, signed: signed.clone() });
+            apply(&warehouse, &Command::AdoptRegister { site_time: NOW, pinned: register_key.public_key(), signed: signed.clone() });
             (id, Site { warehouse, key, dir })
         };
         let sites = keys.into_iter().map(|(id, key)| open(id, key)).collect();

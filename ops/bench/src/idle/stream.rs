@@ -141,6 +141,8 @@ mod tests {
         let register = Register {
             tree: "bench".into(),
             version: 1,
+            requires: vec![],
+            roots: vec![],
             sites: vec![
                 site(1, Tier::Central, &[], vec![]),
                 site(
@@ -170,7 +172,7 @@ mod tests {
         let warehouse = Warehouse::open(dir, config).expect("a fresh folder");
         let signed = SignedRegister::issue(&register, &centre).expect("whole");
         let adopted = warehouse
-            .apply(&AppliedMark::default(), Some(&Command::AdoptRegister { site_time: SiteTime(1), signed }))
+            .apply(&AppliedMark::default(), Some(&Command::AdoptRegister { site_time: SiteTime(1), pinned: centre.public_key(), signed }))
             .expect("a sound disk");
         assert!(matches!(adopted, Some(Outcome::RegisterAdopted { .. })), "{adopted:?}");
         warehouse

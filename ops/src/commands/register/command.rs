@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use kho_replication::identity::PeerIdentity;
 use kho_storage::{
     ids::SiteTime,
-    register::{Register, SignedRegister},
+    register::{REGISTER_BYTES_MAX, SignedRegister},
     signature::{PublicKey, SignatureAlgorithm},
 };
 use serde_json::json;
@@ -14,7 +14,9 @@ use serde_json::json;
 use super::{
     draft,
     revoke::{self, LastGood, Revoking},
-    show, sign,
+    root_keys::{self, RotateKeyArgs, SignArgs, VerifyArgs, ignored, opened},
+    show,
+    sign::{self, UnknownFields},
 };
 use crate::{
     client::ConnectionArgs,
@@ -26,8 +28,8 @@ use crate::{
     pki::{NodeCard, now},
 };
 
-/// The longest text of a register: 11,000 sites with comments.
-const DRAFT_BYTES_MAX: u64 = 64 << 20;
+/// The longest text of a register.
+pub(super) const DRAFT_BYTES_MAX: u64 = REGISTER_BYTES_MAX as u64;
 const CARD_BYTES_MAX: u64 = 64 << 10;
 
 /// The tree's sites, tiers, origins, parents and pinned keys, signed by the centre.
@@ -51,15 +53,31 @@ pub enum RegisterCommand {
     )]
     Revoke(RevokeArgs),
     /// Check a register and sign it. Raise `version` before: nodes take only a higher one.
-    #[command(after_help = "Example:\n  kho register issue register.toml --key /srv/kho-ca/register.key --out register.signed.json")]
+    #[command(after_help = "Example:\n  kho register issue register.toml --key /srv/kho-ca/register.key --out register.signed.toml")]
     Issue(IssueArgs),
     /// Show a register: its text, its signed file, or the one a node has adopted.
     #[command(
-        after_help = "Examples:\n  kho register show register.toml\n  kho register show register.signed.json --register-key 04ab…\n  kho register show --node https://10.0.0.5:7443"
+        after_help = "Examples:\n  kho register show register.toml\n  kho register show register.signed.toml --register-key 04ab…\n  kho register show --node https://10.0.0.5:7443\n  kho register show --node https://10.0.0.5:7443 --text  (the file as it was signed)"
     )]
     Show(ShowArgs),
+    /// Add signatures to a signed register, where several keys have to sign it.
+    #[command(
+        after_help = "Example, each holder on his own machine:\n  kho register sign register.signed.toml --key b.key\nOn one machine: kho register sign register.signed.toml --key a.key --key b.key"
+    )]
+    Sign(SignArgs),
+    /// Name other keys in the register's text that sign registers from then on. It takes two registers: one by which the old and the new
+    /// keys may sign, and, when every site has it, one by which the new ones alone may.
+    #[command(
+        after_help = "Examples, a planned change:\n  kho register key --out new.key\n  kho register rotate-key register.toml --old-key 04ab… --new-key 04cd…\n  kho register issue register.toml --key old.key --out register.signed.toml\n  kho register rotate-key register.toml --finish\n  kho register issue register.toml --key new.key --out register.signed.toml\nTwo of three keys: kho register rotate-key register.toml --new-key 04a… --new-key 04b… --new-key 04c… --threshold 2\nA lost key of three: name the two that are left and a fresh one, and have the two sign."
+    )]
+    RotateKey(RotateKeyArgs),
+    /// Check a signed register: that it is whole, that this version understands it, and that its signatures are good.
+    #[command(
+        after_help = "Example:\n  kho register verify register.signed.toml --register-key 04ab…\n  kho register verify register.signed.toml --after earlier.signed.toml\nWithout either it is said who signed, and not whether that is the centre."
+    )]
+    Verify(VerifyArgs),
     /// Give a signed register to a node: of the centre, from where it travels downward, or of a new site.
-    #[command(after_help = "Example:\n  kho register apply register.signed.json --node https://10.0.0.5:7443")]
+    #[command(after_help = "Example:\n  kho register apply register.signed.toml --node https://10.0.0.5:7443")]
     Apply(ApplyArgs),
 }
 
@@ -124,12 +142,15 @@ fn time(text: &str) -> Result<SiteTime, String> {
 pub struct IssueArgs {
     /// The register's text
     register: PathBuf,
-    /// The private key that `kho register key` made
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    /// A private key that `kho register key` made; may be repeated
+    #[arg(long = "key", value_name = "FILE", required = true)]
+    keys: Vec<PathBuf>,
     /// Signed file to write; an earlier issue there is replaced
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Sign also what this version does not know: fields for nodes of a later version
+    #[arg(long)]
+    allow_unknown_fields: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -142,6 +163,9 @@ pub struct ShowArgs {
     /// Check the signature with this public key, in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = sign::public_key)]
     register_key: Option<PublicKey>,
+    /// Print the text as it was signed, with its signatures below it
+    #[arg(long, conflicts_with = "json")]
+    text: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -168,6 +192,9 @@ pub async fn run(command: RegisterCommand) -> Result<Verdict, Failure> {
         RegisterCommand::Revoke(args) => revoke_identity(args),
         RegisterCommand::Issue(args) => issue(&args),
         RegisterCommand::Show(args) => show_register(args).await,
+        RegisterCommand::Verify(args) => root_keys::verify(&args),
+        RegisterCommand::Sign(args) => root_keys::sign(&args),
+        RegisterCommand::RotateKey(args) => root_keys::rotate_key(&args),
         RegisterCommand::Apply(args) => apply(args).await,
     }?;
     Ok(Verdict::Good)
@@ -240,14 +267,16 @@ fn revoke_identity(args: RevokeArgs) -> Result<(), Failure> {
 }
 
 fn issue(args: &IssueArgs) -> Result<(), Failure> {
-    let register = draft::read(&read_text(&args.register, DRAFT_BYTES_MAX)?)?;
-    let key = sign::load_key(&args.key)?;
-    let signed = sign::issue(&register, &key, &args.out)?;
+    let text = read_text(&args.register, DRAFT_BYTES_MAX)?;
+    draft::read(&text)?;
+    let keys = args.keys.iter().map(|file| sign::load_key(file)).collect::<Result<Vec<_>, _>>()?;
+    let unknown = if args.allow_unknown_fields { UnknownFields::Allow } else { UnknownFields::Refuse };
+    let (signed, register) = sign::issue(&text, &keys, &args.out, unknown)?;
     let bare: Vec<String> = register.sites.iter().filter(|site| site.nodes.is_empty()).map(|site| site.site.to_string()).collect();
     if args.json {
-        let public = key.public_key().to_hex();
+        let public: Vec<String> = keys.iter().map(|key| key.public_key().to_hex()).collect();
         return print::json(
-            &json!({ "file": args.out, "tree": register.tree, "version": register.version, "sites": register.sites.len(), "origins": register.origins.len(), "bytes": signed.bytes.len(), "public_key": public, "sites_without_nodes": bare }),
+            &json!({ "file": args.out, "tree": register.tree, "version": register.version, "sites": register.sites.len(), "origins": register.origins.len(), "bytes": signed.text.len(), "public_keys": public, "sites_without_nodes": bare }),
         );
     }
     print::line(format!(
@@ -265,28 +294,33 @@ fn issue(args: &IssueArgs) -> Result<(), Failure> {
 }
 
 async fn show_register(args: ShowArgs) -> Result<(), Failure> {
-    let (register, signature) = match &args.file {
-        Some(file) if !sign::is_signed_form(file) => (draft::read(&read_text(file, DRAFT_BYTES_MAX)?)?, "not signed yet"),
-        Some(file) => opened(&sign::load_signed(file)?, args.register_key.as_ref())?,
-        None => opened(&args.connection.open()?.register().await?, args.register_key.as_ref())?,
+    let signed = match &args.file {
+        Some(file) => {
+            let text = sign::read_file(file)?;
+            if !SignedRegister::is_in(&text) {
+                return show_draft(&args, &text);
+            }
+            sign::signed_in(file, &text)?
+        }
+        None => args.connection.open()?.register().await?,
     };
+    let register = opened(&signed, args.register_key.as_ref())?;
+    let signature = if args.register_key.is_some() { "signature good" } else { "signature not checked; give --register-key" };
+    if args.text {
+        return print::line(signed.to_file().trim_end());
+    }
     if args.json {
         return print::json(&register);
     }
-    print::line(format!("{}\n{signature}", show::text(&register)))
+    print::line(format!("{}{}\n{signature}", show::text(&register), ignored(&signed.text)?))
 }
 
-/// The register inside, and what is known of its signature.
-fn opened(signed: &SignedRegister, key: Option<&PublicKey>) -> Result<(Register, &'static str), Failure> {
-    let register = sign::unverified(signed)?;
-    match key {
-        None => Ok((register, "signature not checked; give --register-key")),
-        Some(key) => {
-            signed
-                .verify(key, &register.tree)
-                .map_err(|error| Failure::refused(error.to_string(), "compare the key with what `kho register key` printed"))?;
-            Ok((register, "signature good"))
-        }
+fn show_draft(args: &ShowArgs, text: &str) -> Result<(), Failure> {
+    let register = draft::read(text)?;
+    match (args.text, args.json) {
+        (true, _) => print::line(text.trim_end()),
+        (_, true) => print::json(&register),
+        _ => print::line(format!("{}\nnot signed yet", show::text(&register))),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kho_storage::{
     ids::SiteId,
-    register::{Register, SiteEntry},
+    register::{Register, RootSet, SiteEntry},
 };
 
 use crate::commands::print::{self, number};
@@ -49,14 +49,20 @@ pub fn text(register: &Register) -> String {
     for entry in &register.revoked_identities {
         revoked.add_row([entry.identity.clone(), entry.issued_before.to_rfc3339()]);
     }
+    let roots: String = register.roots.iter().map(roots_line).collect();
     let revoked = if register.revoked_identities.is_empty() { String::new() } else { format!("\n{revoked}") };
     format!(
-        "tree {}, version {}, {} sites, {} origins\n{sites}\n{authors}{revoked}",
+        "tree {}, version {}, {} sites, {} origins\n{sites}\n{authors}{revoked}{roots}",
         register.tree,
         register.version,
         register.sites.len(),
         register.origins.len()
     )
+}
+
+fn roots_line(set: &RootSet) -> String {
+    let keys: Vec<String> = set.keys.iter().map(|key| format!("{}…", key.to_hex().chars().take(16).collect::<String>())).collect();
+    format!("\nthe next register is signed by {} of {}: {}", set.threshold, keys.len(), keys.join(", "))
 }
 
 /// Every site below its active parent, with its depth. Sites whose parent is missing come last, at depth 0.

@@ -1,11 +1,10 @@
 //! The register's key, and what it signs.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use kho_storage::{
-    codec,
     ids::{NodeId, SiteId},
-    register::{NodeEntry, REGISTER_BYTES_MAX, Register, SignedRegister, SiteEntry},
+    register::{NodeEntry, REGISTER_BYTES_MAX, Register, RegisterError, Roots, SignedRegister, SiteEntry, unknown_fields},
     signature::{PublicKey, SignatureAlgorithm, SigningKey},
 };
 use zeroize::Zeroizing;
@@ -16,8 +15,8 @@ use crate::{
 };
 
 const KEY_BYTES_MAX: u64 = 64 << 10;
-/// A signed register is JSON around hexadecimal: a little more than twice its bytes.
-const SIGNED_BYTES_MAX: u64 = 2 * REGISTER_BYTES_MAX as u64 + (1 << 20);
+/// A signed register is its text with a few lines of signatures.
+const SIGNED_BYTES_MAX: u64 = REGISTER_BYTES_MAX as u64 + (64 << 10);
 
 /// Makes a key pair; the private half goes into a new file of mode 0600.
 pub fn make_key(out: &Path, algorithm: SignatureAlgorithm) -> Result<PublicKey, Failure> {
@@ -33,33 +32,58 @@ pub fn load_key(path: &Path) -> Result<SigningKey, Failure> {
     })
 }
 
-/// Signs a register into `out`. An earlier issue there is replaced by a higher version under the same key only.
-pub fn issue(register: &Register, key: &SigningKey, out: &Path) -> Result<SignedRegister, Failure> {
-    let signed = SignedRegister::issue(register, key).map_err(|error| Failure::refused(error.to_string(), ""))?;
+/// Signs a register's text, as it stands, into `out`. An earlier issue there is replaced by a higher version alone, by keys that it names
+/// or that signed it.
+///
+/// # Errors
+/// When the register is not whole, or the text has fields that this build does not know and `unknown` does not allow them.
+pub fn issue(text: &str, keys: &[SigningKey], out: &Path, unknown: UnknownFields) -> Result<(SignedRegister, Register), Failure> {
+    let refused = |error: RegisterError| Failure::refused(error.to_string(), "");
+    let signed = SignedRegister::sign(text.into(), &keys.iter().collect::<Vec<_>>()).map_err(refused)?;
+    let register = &signed.unverified().map_err(refused)?;
+    let fields = unknown_fields(&signed.text).map_err(refused)?;
+    if unknown == UnknownFields::Refuse && !fields.is_empty() {
+        return Err(Failure::refused(
+            format!("every node of this version would ignore these fields: {}", fields.join(", ")),
+            "correct their names; if they are meant for nodes of a later version, give --allow-unknown-fields",
+        ));
+    }
     if out.exists() {
-        let earlier = load_signed(out)?.verify(&key.public_key(), &register.tree).map_err(|error| {
-            Failure::refused(
-                format!("{} is there and no earlier issue of this register: {error}", out.display()),
-                "name another file with --out, or the key that signed it with --key",
-            )
-        })?;
-        if earlier.version() >= register.version {
+        let before = load_signed(out)?;
+        let earlier = &before.unverified().map_err(refused)?;
+        let may_sign = |key: &PublicKey| match earlier.roots.as_slice() {
+            [] => before.good_keys().any(|signer| signer == key),
+            roots => Roots(roots.to_vec()).names(key),
+        };
+        if earlier.tree != register.tree || !keys.iter().all(|key| may_sign(&key.public_key())) {
             return Err(Failure::refused(
-                format!("version {} was issued already and this is version {}", earlier.version(), register.version),
-                format!("write version = {} into the register: nodes take only a higher version than they have", earlier.version() + 1),
+                format!("{} is there and no earlier issue of this register: it is of another tree, or names other keys", out.display()),
+                "name another file with --out, or a key that it names with --key",
             ));
         }
-        if let Some((site, node)) = missing_node(earlier.register(), register) {
+        if earlier.version >= register.version {
             return Err(Failure::refused(
-                format!("node {node} of site {site} stood in version {} and is missing now, or has another key", earlier.version()),
+                format!("version {} was issued already and this is version {}", earlier.version, register.version),
+                format!("write version = {} into the register: nodes take only a higher version than they have", earlier.version + 1),
+            ));
+        }
+        if let Some((site, node)) = missing_node(earlier, register) {
+            return Err(Failure::refused(
+                format!("node {node} of site {site} stood in version {} and is missing now, or has another key", earlier.version),
                 "leave the block of a replaced node in the register: the heads that it signed stay valid by it. To revoke it, use `kho register revoke`",
             ));
         }
     }
-    let mut bytes = serde_json::to_vec_pretty(&signed)?;
-    bytes.push(b'\n');
-    write_file(out, &bytes, Secrecy::Public, Existing::Replace)?;
-    Ok(signed)
+    write_file(out, signed.to_file().as_bytes(), Secrecy::Public, Existing::Replace)?;
+    let register = register.clone();
+    Ok((signed, register))
+}
+
+/// What happens to fields that this build does not know: a typing error looks the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownFields {
+    Refuse,
+    Allow,
 }
 
 /// A node of `earlier` whose site still stands and that `later` lacks, or has under another key.
@@ -72,20 +96,19 @@ fn missing_node(earlier: &Register, later: &Register) -> Option<(SiteId, NodeId)
 }
 
 pub fn load_signed(path: &Path) -> Result<SignedRegister, Failure> {
-    let text = read_text(path, SIGNED_BYTES_MAX)?;
-    serde_json::from_str(&text).map_err(|error| {
+    signed_in(path, &read_file(path)?)
+}
+
+/// A register's text or its signed form.
+pub fn read_file(path: &Path) -> Result<String, Failure> {
+    read_text(path, SIGNED_BYTES_MAX)
+}
+
+/// The signed register that was read from `path`.
+pub fn signed_in(path: &Path, file: &str) -> Result<SignedRegister, Failure> {
+    SignedRegister::from_file(file).map_err(|error| {
         Failure::usage(format!("{} is not a valid signed register: {error}", path.display()), "make one with `kho register issue`")
     })
-}
-
-/// Whether a file looks like the signed form; the other form is TOML, which never starts with a brace.
-pub fn is_signed_form(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| bytes.trim_ascii_start().starts_with(b"{"))
-}
-
-/// The register inside, its signature not checked: for showing only.
-pub fn unverified(signed: &SignedRegister) -> Result<Register, Failure> {
-    codec::decode(&signed.bytes).map_err(|error| Failure::refused(format!("the register inside can't be read: {error}"), ""))
 }
 
 /// A public key from its hexadecimal; the length says which algorithm it is of.
@@ -107,17 +130,30 @@ mod tests {
     use super::*;
     use crate::commands::register::draft;
 
+    fn key() -> SigningKey {
+        SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness")
+    }
+
+    fn again(key: &SigningKey) -> SigningKey {
+        SigningKey::from_pkcs8_pem(&key.to_pkcs8_pem()).expect("own form")
+    }
+
+    fn issue(register: &Register, key: &SigningKey, out: &Path) -> Result<SignedRegister, Failure> {
+        let text = toml::to_string(register).expect("a register is TOML");
+        super::issue(&text, &[again(key)], out, UnknownFields::Refuse).map(|(signed, _)| signed)
+    }
+
     #[test]
     fn an_issue_is_replaced_only_by_a_higher_version_under_the_same_key() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (key_file, out) = (dir.path().join("register.key"), dir.path().join("register.signed.json"));
+        let (key_file, out) = (dir.path().join("register.key"), dir.path().join("register.signed.toml"));
         let public = make_key(&key_file, SignatureAlgorithm::Ed25519).expect("makes");
         assert_eq!(public_key(&public.to_hex()), Ok(public.clone()));
         assert!(make_key(&key_file, SignatureAlgorithm::Ed25519).is_err(), "a key is never overwritten");
         let key = load_key(&key_file).expect("loads");
         let mut register = draft::read(&draft::skeleton("vn")).expect("reads");
         issue(&register, &key, &out).expect("the first issue");
-        assert!(is_signed_form(&out));
+        assert!(SignedRegister::is_in(&read_file(&out).expect("reads")));
         assert!(issue(&register, &key, &out).expect_err("the same version").hint.contains("version = 2"));
         register.version = 2;
         issue(&register, &key, &out).expect("the next version");
@@ -126,13 +162,13 @@ mod tests {
         assert!(issue(&register, &other_key, &out).is_err(), "another key");
         let signed = load_signed(&out).expect("loads");
         assert_eq!(signed.verify(&public, "vn").expect("good").version(), 2);
-        assert_eq!(unverified(&signed).expect("readable").version, 2);
+        assert_eq!(signed.unverified().expect("readable").version, 2);
     }
 
     #[test]
     fn an_issue_that_leaves_out_a_node_is_refused_because_its_heads_would_count_no_more() {
         let dir = tempfile::tempdir().expect("a folder");
-        let out = dir.path().join("register.signed.json");
+        let out = dir.path().join("register.signed.toml");
         let key = || SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
         let (centre, signing) = (key(), [key().public_key(), key().public_key()]);
         let mut register = draft::read(&draft::skeleton("vn")).expect("reads");
@@ -162,8 +198,20 @@ mod tests {
         let key = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
         let mut register = draft::read(&draft::skeleton("vn")).expect("reads");
         register.sites.push(register.sites[0].clone());
-        let out = dir.path().join("register.signed.json");
+        let out = dir.path().join("register.signed.toml");
         assert!(issue(&register, &key, &out).is_err());
         assert!(!out.exists());
+    }
+
+    #[test]
+    fn the_text_is_signed_as_it_stands_and_a_mistyped_field_is_refused_unless_it_is_meant() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let out = dir.path().join("register.signed.toml");
+        let key = [key()];
+        let text = draft::skeleton("vn").replace("version = 1", "version = 1\nverison = 2");
+        let refused = super::issue(&text, &key, &out, UnknownFields::Refuse).expect_err("a typing error");
+        assert!(refused.message.contains("verison") && !out.exists(), "{refused}");
+        super::issue(&text, &key, &out, UnknownFields::Allow).expect("it is meant");
+        assert_eq!(load_signed(&out).expect("loads").text, text, "comments and all");
     }
 }
