@@ -19,7 +19,7 @@ use kho_storage::{
 use tokio::sync::mpsc;
 
 use crate::{
-    api::{AlarmKind, Reason},
+    api::AlarmKind,
     byte_budget::{ByteBudget, ByteShare},
     clock::machine_time,
     consensus::{ProposeError, ReadError},
@@ -325,8 +325,9 @@ async fn propose(node: Arc<Node>, id: FrameId, command: Command) -> IntakeInput 
     });
     // A refusal is reported by the intake, which knows the carrier. What was kept of it stands in the state and is not ended here.
     if let (Command::AdoptSegment { segment, .. }, Ok(Outcome::Adopted(_))) = (&command, &result) {
-        let adopted = segment.origin().0;
-        node.alarms.end(|kind| reasons::ends_with_adoption(kind, adopted));
+        let adopted = segment.origin();
+        let author = node.warehouse.register().and_then(|register| register.author(adopted));
+        node.alarms.end(|kind| reasons::ends_with_adoption(kind, adopted, author));
         node.watch_clock_of(&segment.head.head);
     }
     IntakeInput::Proposed { id, result }

@@ -12,7 +12,7 @@ use kho_replication::{
 };
 use kho_storage::{
     command::{DivergedPlace, Outcome, Refusal, ShownBy, StopReason},
-    ids::{OriginId, StreamSeq},
+    ids::{OriginId, SiteId, StreamSeq},
     warehouse::{EvidenceReason, StoppedOrigin},
 };
 
@@ -51,15 +51,22 @@ pub fn refusal(refusal: &Refusal) -> Reason {
     Reason::new("refusal", refusal.code(), arguments, refusal)
 }
 
-/// Whether a segment was refused because it belongs, or may belong, to a second history of its origin.
-fn is_of_second_history(reason: &Reason) -> bool {
-    reason.group == "refusal" && matches!(reason.code.as_str(), "forked" | "bad_chain" | "digest_mismatch")
+/// Whether a segment was refused because it belongs, or may belong, to a second history of its origin: its author signed it, or sent it
+/// itself. What another carrier sent with a wrong chain was altered on the way.
+fn is_of_second_history(reason: &Reason, is_from_author: bool) -> bool {
+    reason.group == "refusal"
+        && match reason.code.as_str() {
+            "forked" | "digest_mismatch" => true,
+            "bad_chain" => is_from_author,
+            _ => false,
+        }
 }
 
-/// Whether an alarm is over when a segment of `adopted` was taken. A second history is not over because the first goes on: it may be a
-/// double of the same site that sends it.
-pub fn ends_with_adoption(alarm: &AlarmKind, adopted: u32) -> bool {
-    matches!(alarm, AlarmKind::SegmentRefused { origin, reason, .. } if *origin == adopted && !is_of_second_history(reason))
+/// Whether an alarm is over when a segment of `adopted`, an origin of `author`, was taken. A second history is not over because the first
+/// goes on: it may be a double of the same site that sends it.
+pub fn ends_with_adoption(alarm: &AlarmKind, adopted: OriginId, author: Option<SiteId>) -> bool {
+    matches!(alarm, AlarmKind::SegmentRefused { origin, carrier, reason }
+        if *origin == adopted.0 && !is_of_second_history(reason, author == Some(SiteId(*carrier))))
 }
 
 /// Why an origin is adopted no more.
@@ -195,7 +202,7 @@ mod tests {
         uplink::{DialFailure, LinkWait},
     };
     use kho_storage::{
-        ids::{Epoch, Hash32, NodeId, SiteId},
+        ids::{Epoch, Hash32, NodeId},
         level::{Level, LevelOffer, SUPPORTED_IN_TESTS},
     };
 
@@ -312,15 +319,20 @@ mod tests {
 
     #[test]
     fn promise_6_an_honest_head_ends_no_alarm_about_the_double_of_its_site() {
-        let alarm = |why: Refusal| AlarmKind::SegmentRefused { origin: ORIGIN.0, carrier: 4, reason: refusal(&why) };
+        let (author, carrier) = (SiteId(4), SiteId(2));
+        let alarm = |by: SiteId, why: Refusal| AlarmKind::SegmentRefused { origin: ORIGIN.0, carrier: by.0, reason: refusal(&why) };
         let (origin, seq) = (ORIGIN, SEQ);
         for of_double in [Refusal::Forked { origin, seq }, Refusal::BadChain { origin, seq }, Refusal::DigestMismatch { origin, seq }] {
-            assert!(!ends_with_adoption(&alarm(of_double.clone()), ORIGIN.0), "{of_double:?}");
+            assert!(!ends_with_adoption(&alarm(author, of_double.clone()), ORIGIN, Some(author)), "{of_double:?}");
         }
-        let gap = alarm(Refusal::Gap { origin, wanted: StreamSeq(1_000), given: seq });
-        assert!(ends_with_adoption(&gap, ORIGIN.0), "the stream goes on");
-        assert!(!ends_with_adoption(&gap, ORIGIN.0 + 1), "another stream goes on");
+        let forked = alarm(carrier, Refusal::Forked { origin, seq });
+        assert!(!ends_with_adoption(&forked, ORIGIN, Some(author)), "the author signed both, whoever carries them");
+        let altered = alarm(carrier, Refusal::BadChain { origin, seq });
+        assert!(ends_with_adoption(&altered, ORIGIN, Some(author)), "the carrier altered it");
+        let gap = alarm(author, Refusal::Gap { origin, wanted: StreamSeq(1_000), given: seq });
+        assert!(ends_with_adoption(&gap, ORIGIN, Some(author)), "the stream goes on");
+        assert!(!ends_with_adoption(&gap, OriginId(ORIGIN.0 + 1), Some(author)), "another stream goes on");
         let set_back = AlarmKind::ChildSetBack { child: 4, origin: ORIGIN.0, held: "1:3".into(), here: "1:9".into() };
-        assert!(!ends_with_adoption(&set_back, ORIGIN.0), "the old site is not the one that was set back");
+        assert!(!ends_with_adoption(&set_back, ORIGIN, Some(author)), "the old site is not the one that was set back");
     }
 }
