@@ -359,7 +359,12 @@ fn frames(district: &District, signed: &SignedRegister, segments: &[Segment], co
         ChildFrame::Streams(held),
         ChildFrame::Segment { id: FrameId(1), origin: ORIGIN, segment },
         ChildFrame::TransferStart { id: FrameId(2), start },
-        ChildFrame::Piece { id: FrameId(3), origin: ORIGIN, piece: Compressed::pack(&piece, PIECE_PLAIN_BYTES_MAX).expect("short") },
+        ChildFrame::Piece {
+            id: FrameId(3),
+            origin: ORIGIN,
+            generation: Generation(1),
+            piece: Compressed::pack(&piece, PIECE_PLAIN_BYTES_MAX).expect("short"),
+        },
         ChildFrame::Goodbye(Goodbye::Stopping),
         ChildFrame::Clock(SiteTime(NOW)),
     ];

@@ -74,7 +74,9 @@ pub fn check_form(command: &Command) -> Result<(), CommandFault> {
         | Command::DiscardOrigin { .. }
         | Command::ConfirmTime { .. }
         | Command::NoteTurnedBack { .. }
-        | Command::NoteDiverged { .. } => Ok(()),
+        | Command::NoteDiverged { .. }
+        | Command::RaiseLevel { .. }
+        | Command::NoteTest { .. } => Ok(()),
     }
 }
 

@@ -75,7 +75,6 @@ use crate::{
     ids::{Hash32, SiteId},
     keys::{Meta, Space},
     level::{Level, LevelRange},
-    register::{SignedRegister, VerifiedRegister},
     schema::{Schema, population},
     signature::PublicKey,
 };

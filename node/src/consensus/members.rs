@@ -110,9 +110,8 @@ impl Consensus {
         match self.raft.initialize(records).await {
             Ok(()) => {
                 // What says that this node is no longer fresh follows a moment later; the founding itself stands.
-                let is_logged =
-                    self.raft.wait(Some(HELLO_TIMEOUT)).metrics(|metrics| metrics.last_log_index.is_some(), "the founding entry");
-                let _ = is_logged.await;
+                let wait = self.raft.wait(Some(HELLO_TIMEOUT));
+                let _ = wait.metrics(|metrics| metrics.last_log_index.is_some(), "the founding entry").await;
                 Ok(())
             }
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(MembersError::AlreadyInitialised),

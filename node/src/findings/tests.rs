@@ -6,6 +6,7 @@ use kho_storage::{
     command::{Command, DivergedPlace, Outcome, ShownBy},
     db::DbLimits,
     ids::{Hash32, OriginId, SiteId, StreamSeq},
+    level::SUPPORTED,
     register::{Register, RootSet, SignedRegister},
     schema::population,
     signature::{SignatureAlgorithm, SigningKey},
@@ -167,6 +168,7 @@ fn a_node_whose_configuration_pins_a_retired_key_says_so_and_goes_by_its_site_s_
             register_key: first.public_key(),
             schema: Arc::new(population().clone()),
             limits: DbLimits { cache_bytes_max: 4 << 20, write_buffer_bytes_max: 8 << 20 },
+            levels: SUPPORTED,
         },
     )
     .expect("a fresh directory");

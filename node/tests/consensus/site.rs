@@ -24,7 +24,7 @@ use kho_storage::{
     row::RowBuilder,
     schema::{Value, population},
     signature::{SignatureAlgorithm, SigningKey},
-    stream::{Change, RowChange, SignedHead},
+    stream::{Change, Head, RowChange, SignedHead},
     warehouse::{OriginState, Warehouse, WarehouseConfig},
 };
 use tempfile::TempDir;

@@ -1,7 +1,5 @@
 //! Two ends of a link work at a level that both support.
 
-use std::sync::Arc;
-
 use kho_storage::{
     ids::SiteTime,
     level::{Level, LevelOffer, LevelRange, SUPPORTED_IN_TESTS},
@@ -43,9 +41,10 @@ fn two_builds_without_a_common_level_are_told_so_with_both_ranges() {
     let tree = Tree::new();
     let there = LevelOffer { supported: LevelRange { min: Level(7), max: Level(9) }, level: Level(8) };
     let child = ChildIdentity { site: DISTRICT, node: NODE };
-    let (register, signed) = (tree.verified(), Arc::new(tree.signed()));
-    let mut intake = Intake::new(IntakeConfig::default(), PROVINCE, child, register, signed, SiteLeader::ThisNode, LinkTime(0));
-    let hello = Hello { levels: there, site: DISTRICT, node: NODE, register_version: 1, streams: vec![] };
+    let mut intake =
+        Intake::new(IntakeConfig::default(), PROVINCE, child, tree.verified(), tree.chain(), SiteLeader::ThisNode, LinkTime(0));
+    let register_hash = tree.verified().hash();
+    let hello = Hello { levels: there, site: DISTRICT, node: NODE, register_version: 1, register_hash, streams: vec![] };
     intake.handle(IntakeInput::FrameReceived(ChildFrame::Hello(hello)), LinkTime(0), SiteTime(0));
     let reason = std::iter::from_fn(|| intake.poll_action()).find_map(|action| match action {
         IntakeAction::Close { reason } => Some(reason),

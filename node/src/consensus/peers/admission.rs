@@ -86,7 +86,7 @@ pub fn admit(subject: Subject, sender: NodeId, known: &KnownMembers<'_>) -> Admi
 mod tests {
     use super::*;
 
-    const OF_MEMBERS: [Subject; 6] = [
+    const OF_MEMBERS: [Subject; 7] = [
         Subject::Propose,
         Subject::ReadIndex,
         Subject::ChangeMembers,
