@@ -210,10 +210,12 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for CountedElements<'_, A> {
     type Error = A::Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, A::Error> {
-        if self.lists {
+        let element = self.inner.next_element_seed(Counted { inner: seed, room: self.room })?;
+        // There is one call more than there are elements.
+        if self.lists && element.is_some() {
             self.room.take(size_of::<T::Value>())?;
         }
-        self.inner.next_element_seed(Counted { inner: seed, room: self.room })
+        Ok(element)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -225,10 +227,11 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for CountedElements<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        if self.lists {
+        let key = self.inner.next_key_seed(Counted { inner: seed, room: self.room })?;
+        if self.lists && key.is_some() {
             self.room.take(size_of::<K::Value>())?;
         }
-        self.inner.next_key_seed(Counted { inner: seed, room: self.room })
+        Ok(key)
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {

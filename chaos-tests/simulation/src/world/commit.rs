@@ -220,6 +220,8 @@ impl World {
             Refusal::TransferTaken { .. } => self.counts.step(Step::TransferTaken),
             Refusal::OtherEpoch { .. } => self.counts.step(Step::EpochRefused),
             Refusal::AboveLevel { .. } => self.counts.step(Step::AboveLevelRefused),
+            // A hand brought it, which `give_double` judges.
+            Refusal::RegisterDoubled { .. } => {}
             // Who sent it had not the newest register yet, or a hand brought it.
             Refusal::OffPath { .. } => {}
             other => self.violated(format!("{} refuses what honest sites sent: {other}", tree::name(site))),

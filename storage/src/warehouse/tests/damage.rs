@@ -1,7 +1,7 @@
 //! Damage that a read meets is told, so that it is not forgotten.
 
 use super::*;
-use crate::{db::WriteSet, keys::Space};
+use crate::{codec::FORMAT, db::WriteSet, keys::Space};
 
 #[test]
 fn damage_is_told_to_listeners_by_the_read_that_meets_it() {
@@ -15,7 +15,7 @@ fn damage_is_told_to_listeners_by_the_read_that_meets_it() {
     });
     assert!(district.warehouse.origin(DISTRICT).is_ok());
     let mut set = WriteSet::default();
-    set.put(Space::Meta, Meta::Origin(DISTRICT).encode(), vec![0xff, 1, 2]);
+    set.put(Space::Meta, Meta::Origin(DISTRICT).encode(), vec![FORMAT, 0xff, 1]);
     district.warehouse.db.load().write(set).expect("writable");
     assert!(district.warehouse.origin(DISTRICT).is_err() && district.warehouse.read(|view| view.origin(DISTRICT)).is_err());
     assert_eq!(told.load(Ordering::Relaxed), 2);
