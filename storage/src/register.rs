@@ -25,10 +25,11 @@ use crate::{
 pub use chain::RegisterChain;
 pub use revoked::RevokedIdentity;
 pub use roots::{ROOT_KEYS_MAX, ROOT_SETS_MAX, RootSet, Roots};
+pub(crate) use signed::check_level;
 pub use signed::{FEATURES, RegisterError, RootSignature, SIGNATURES_MAX, SignedRegister, unknown_fields};
 
 /// The longest text of a register: 11,000 sites of three nodes fit twice.
-pub const REGISTER_BYTES_MAX: usize = 32 << 20;
+pub const REGISTER_BYTES_MAX: usize = 16 << 20;
 
 /// The tree as the centre says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,11 +20,14 @@ use serde::{Deserialize, Serialize};
 use super::{REGISTER_BYTES_MAX, Register, Roots, VerifiedRegister};
 use crate::{
     ids::Hash32,
+    level::Level,
     signature::{PublicKey, Signature, SignatureAlgorithm, SignatureError, SigningKey},
 };
 
-/// What a register may ask for under `requires`: the names that this build understands.
-pub const FEATURES: &[&str] = &["revoked_identities", "roots"];
+/// What a register may ask for under `requires`, as far as this build understands it, with the level from which it exists. A site that
+/// works below that level refuses the register, so that nodes of several builds decide alike. The last one is for tests alone.
+pub const FEATURES: &[(&str, Level)] =
+    &[("revoked_identities", Level::FOUNDING), ("roots", Level::FOUNDING), ("test_feature", Level::TEST)];
 
 /// Signatures below a register at most.
 pub const SIGNATURES_MAX: usize = 32;
@@ -66,6 +69,10 @@ pub enum RegisterError {
         "the register requires {features}, which this version of Kho does not know: upgrade this node, then give it the register again"
     )]
     Requires { features: String },
+    #[error(
+        "what the register requires exists from level {needed} on and the site works at level {level}: see `kho upgrade status`, raise the level with `kho upgrade raise`, then give the site the register again"
+    )]
+    AboveLevel { needed: Level, level: Level },
     #[error(
         "another register of version {version} stands: it has the hash {held}, this one {given}. Two were signed under one version: find out by whom, then raise `version` and issue it again"
     )]
@@ -267,8 +274,20 @@ struct Preamble {
 fn check_features(requires: &[String]) -> Result<(), RegisterError> {
     let shown =
         |name: &String| format!("`{}`", name.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>());
-    let unknown: Vec<String> = requires.iter().filter(|name| !FEATURES.contains(&name.as_str())).take(8).map(shown).collect();
+    let unknown: Vec<String> = requires.iter().filter(|name| !FEATURES.iter().any(|(known, _)| known == name)).take(8).map(shown).collect();
     if unknown.is_empty() { Ok(()) } else { Err(RegisterError::Requires { features: unknown.join(", ") }) }
+}
+
+/// Whether a site that works at `level` understands all that the register requires.
+///
+/// # Errors
+/// [`RegisterError::AboveLevel`].
+pub(crate) fn check_level(register: &VerifiedRegister, level: Level) -> Result<(), RegisterError> {
+    let needed = |name: &String| FEATURES.iter().find(|(known, _)| known == name).map(|(_, from)| *from);
+    match register.register().requires.iter().filter_map(needed).max() {
+        Some(needed) if needed > level => Err(RegisterError::AboveLevel { needed, level }),
+        _ => Ok(()),
+    }
 }
 
 /// Fields of a text that this build does not know, as `sites.nam`; each once. Nodes ignore them, so that who signs the text should see
@@ -333,7 +352,7 @@ mod tests {
     fn what_a_register_requires_must_be_known_and_the_refusal_says_to_upgrade() {
         let key = key();
         let requiring = |feature: &str| TEXT.replace("version = 3", &format!("version = 3\nrequires = [\"{feature}\"]"));
-        assert!(SignedRegister::sign(requiring(FEATURES[0]), &[&key]).is_ok());
+        assert!(SignedRegister::sign(requiring(FEATURES[0].0), &[&key]).is_ok());
         let unknown = SignedRegister { text: requiring("tides"), signatures: vec![] };
         let refused = unknown.unverified().expect_err("an unknown feature");
         assert_eq!(refused, RegisterError::Requires { features: "`tides`".into() });

@@ -24,7 +24,7 @@ use crate::{
     db::{Db, WriteSet},
     error::StorageError,
     keys::{Meta, MetaKind, Space},
-    register::{RegisterChain, RegisterError, Roots, SignedRegister, VerifiedRegister},
+    register::{RegisterChain, RegisterError, Roots, SignedRegister, VerifiedRegister, check_level},
     signature::PublicKey,
 };
 
@@ -86,8 +86,9 @@ impl Warehouse {
     }
 
     fn judge(&self, signed: &SignedRegister, pinned: &PublicKey) -> Result<JudgedRegister, RegisterError> {
-        let newer = |verified| JudgedRegister::Newer(Box::new(verified));
-        let Some(held) = self.held_register.load_full() else { return signed.verify(pinned, self.tree()).map(newer) };
+        // By the level in the state, and not by what this build understands: nodes of several builds decide alike.
+        let newer = |verified: VerifiedRegister| check_level(&verified, self.level()).map(|()| JudgedRegister::Newer(Box::new(verified)));
+        let Some(held) = self.held_register.load_full() else { return newer(signed.verify(pinned, self.tree())?) };
         let version = held.verified.version();
         // One that was signed by roots of before can't be verified any more, and changes nothing.
         let is_older = signed.claimed_version().is_some_and(|claimed| claimed < version);
@@ -103,7 +104,7 @@ impl Warehouse {
             judged => judged?,
         };
         match verified.version().cmp(&version) {
-            Ordering::Greater => Ok(newer(verified)),
+            Ordering::Greater => newer(verified),
             Ordering::Equal => Err(RegisterError::Doubled { version, held: held.verified.hash(), given: verified.hash() }),
             Ordering::Less => Ok(JudgedRegister::NotNewer { held: version }),
         }

@@ -26,6 +26,7 @@ use crate::consensus::{
 pub const BODY_BYTES_MAX: usize = SEGMENT_BYTES_MAX + BATCH_BYTES_MAX + (1 << 20);
 /// Largest command: a body carries it with a little around it.
 pub const COMMAND_BYTES_MAX: usize = BODY_BYTES_MAX - (64 << 10);
+const _: () = assert!(kho_storage::register::REGISTER_BYTES_MAX + (64 << 10) <= COMMAND_BYTES_MAX, "a register fits into a command");
 /// What a decoded body takes in memory at most: entries are little more than their commands.
 const BODY_MEMORY_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
 /// Bodies are cut into frames of this size.

@@ -1,7 +1,10 @@
 //! Whom a site believes about registers, and how that changes.
 
 use super::*;
-use crate::register::{RegisterError, RootSet, Roots};
+use crate::{
+    level::SUPPORTED_IN_TESTS,
+    register::{RegisterError, RootSet, Roots},
+};
 
 fn key() -> SigningKey {
     SigningKey::generate(SignatureAlgorithm::Ed25519).expect("system randomness")
@@ -145,6 +148,21 @@ fn so_many_changes_of_the_roots_are_kept_and_the_newest_of_them() {
     let chain = site.warehouse.register_chain().expect("a register stands");
     let kept: Vec<u64> = chain.changes().map(|(version, _)| version).collect();
     assert_eq!(kept, (newest - ROOT_CHANGES_MAX as u64 + 1..=newest).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_register_requires_is_judged_by_the_level_of_the_site_and_not_by_the_build() {
+    let tree = Tree::new();
+    let config = WarehouseConfig { levels: SUPPORTED_IN_TESTS, ..tree.config(2) };
+    let mut site = Node { warehouse: Warehouse::open(&tree.dir.path().join("p"), config).expect("a fresh directory"), applied: 0 };
+    let plain = signed(1, vec![], &[&tree.centre]);
+    let text = plain.text.replace("version = 1", "version = 1\nrequires = [\"test_feature\"]");
+    let requiring = tree.adopt_register(SignedRegister::sign(text, &[&tree.centre]).expect("this build knows it"));
+    let refused = site.apply(&requiring);
+    assert!(matches!(&refused, Outcome::Refused(Refusal::Register(why)) if why.contains("kho upgrade raise")), "{refused:?}");
+    assert_eq!(site.warehouse.register(), None);
+    site.apply(&Command::RaiseLevel { to: Level::TEST });
+    assert_eq!(site.apply(&requiring), stands(1));
 }
 
 #[test]
