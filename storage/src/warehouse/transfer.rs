@@ -72,11 +72,13 @@ impl Warehouse {
             }
             self.drop_transfer(transfer, transfer.start.kept_after.next(), set);
         }
+        // Beginning anew is no step: else a carrier that does nothing else would keep its turn for ever.
+        let last_step = under_way.filter(|transfer| transfer.carrier == carrier).map_or(site_time, |transfer| transfer.last_step);
         let transfer = Transfer {
             start: start.clone(),
             carrier,
             generation: state.next_generation,
-            last_step: site_time,
+            last_step,
             sum: DigestSum::default(),
             rows: 0,
             wanted: Some(RowPlace::default()),

@@ -204,6 +204,7 @@ fn promise_7_a_carrier_that_fell_silent_or_was_left_out_gives_way_to_another() {
 
     // It came further at 30 s, and holds the transfer for one minute from then on. Beginning again is no step.
     centre.apply(&begins_by(2, 80_000, &start));
+    centre.apply(&begins_by(2, 85_000, &TransferStart { kept_after_chain: Hash32([9; 32]), ..start.clone() }));
     let taken = Outcome::Refused(Refusal::TransferTaken { origin: DISTRICT, carrier: SiteId(2) });
     assert_eq!(centre.apply(&begins_by(3, 30_000 + silent_ms - 1, &start)), taken);
     let second = generation_of(&centre.apply(&begins_by(3, 30_000 + silent_ms, &start)));
