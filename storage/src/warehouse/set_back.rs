@@ -55,15 +55,14 @@ pub struct SetBack {
     pub differs_at: Option<StreamSeq>,
 }
 
-/// Heads kept of one origin beside the furthest. While entry is closed, more can only say the same again.
+/// Heads kept of one origin beside the furthest. While entry is closed, more of one history only lie further on.
 const OTHERS_MAX: usize = 7;
 
 impl SetBack {
-    /// Adds a head, unless it is known.
+    /// Adds a head, unless it is known. Where there is no room for it, the one that lies furthest back goes.
     fn add(&mut self, signed: &SignedHead, shown_by: ShownBy) {
         let place = |signed: &SignedHead| (signed.head.epoch, signed.head.seq, signed.head.chain);
-        let is_known = std::iter::once(&self.furthest).chain(&self.others).any(|known| place(known) == place(signed));
-        if is_known || self.others.len() >= OTHERS_MAX {
+        if std::iter::once(&self.furthest).chain(&self.others).any(|known| place(known) == place(signed)) {
             return;
         }
         let mut other = signed.clone();
@@ -72,6 +71,11 @@ impl SetBack {
             self.shown_by = shown_by;
         }
         self.others.push(other);
+        if self.others.len() > OTHERS_MAX
+            && let Some(at) = (0..self.others.len()).min_by_key(|at| further(&self.others[*at]))
+        {
+            self.others.remove(at);
+        }
     }
 
     /// What is left of it when the stream has come to some of the heads; `None` when it is over.

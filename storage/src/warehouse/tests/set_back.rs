@@ -61,6 +61,21 @@ fn promise_2_what_another_parent_acknowledged_does_not_make_a_branch_good() {
 }
 
 #[test]
+fn promise_6_the_furthest_head_counts_however_many_were_shown_before() {
+    let tree = Tree::new();
+    let (mut older, _) = set_back(&tree);
+    let mut double = tree.node("d-double", 3);
+    for n in 0..12u32 {
+        double.write(i64::from(100 + n), vec![request(&format!("d{n}"), vec![person(&format!("d{n}"), 1, 0, "2000")])]);
+        let signed = tree.head(&mut double, i64::from(200 + n));
+        older.apply(&Command::NoteSetBack { site_time: SiteTime(300), shown_by: ShownBy::Site(PROVINCE), signed });
+    }
+    let noted = noted(&older).expect("it stands");
+    assert_eq!(noted.furthest.head.seq, StreamSeq(12));
+    assert!(noted.others.len() < 12, "bounded");
+}
+
+#[test]
 fn promise_3_what_comes_back_from_the_parent_ends_the_set_back_and_is_not_entered_again_by_a_retry() {
     let tree = Tree::new();
     let (mut older, province) = set_back(&tree);
