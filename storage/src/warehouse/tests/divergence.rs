@@ -44,6 +44,13 @@ fn nodes_that_applied_the_same_have_equal_summaries() {
     two.warehouse.flush().expect("writable");
     let rounds = |node: &Node| (0..40).map(|round| node.warehouse.summary(round).expect("reads")).collect::<Vec<_>>();
     assert_eq!(rounds(&one), rounds(&two));
+    // Nor does the order in which a node's schema file lists the cubes.
+    drop(two);
+    let mut schema = (*tree.config(2).schema).clone();
+    schema.cubes.reverse();
+    let config = WarehouseConfig { schema: Arc::new(schema), ..tree.config(2) };
+    let two = Node { warehouse: Warehouse::open(&tree.dir.path().join("p2"), config).expect("the same cubes"), applied: 0 };
+    assert_eq!(rounds(&one), rounds(&two));
     let place = |node: &Node, seq| node.warehouse.digest_at(DISTRICT, node.state().epoch, StreamSeq(seq)).expect("reads");
     assert!(place(&one, 1).is_some() && place(&one, 1) == place(&two, 1) && place(&one, 1) != place(&one, 2));
     assert_eq!(place(&one, 3), None, "it is not held");
