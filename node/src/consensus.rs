@@ -127,6 +127,8 @@ pub struct Consensus {
     /// The newest place of each own origin on which a majority agreed: idle heads repeat it.
     agreed_heads: Mutex<BTreeMap<OriginId, (Epoch, StreamSeq, Hash32)>>,
     disputes: Mutex<Disputes>,
+    /// Comparisons that other nodes may have waiting here.
+    comparisons: Semaphore,
     summaries: Arc<Summaries>,
     own_divergence: OwnDivergence,
     log: Arc<LogDb>,

@@ -41,6 +41,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a member waits until it has applied what it is asked about. Less than what the asker waits.
 const APPLY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
+/// Comparisons that wait at a member at the same time; one more is answered with nothing.
+pub(super) const COMPARISONS_MAX: usize = 4;
+
 /// A place at which nodes compare what they computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Comparison {
@@ -134,9 +137,10 @@ impl Consensus {
         }
         // Confirms that this node leads still, and carries the commit index to the members, who would learn of it a little later.
         match self.confirm_here().await {
-            Ok(_) => {}
+            // Who is slow to confirm may still answer: a majority is needed for that too.
+            Ok(_) | Err(NotConfirmed::NoMajority(_)) => {}
             Err(NotConfirmed::NotLeader(leader)) => return Err(NotAgreed::NotLeader(leader.map(NodeId))),
-            Err(NotConfirmed::NoMajority(_) | NotConfirmed::Fatal(_)) => return Err(NotAgreed::NotLeader(None)),
+            Err(NotConfirmed::Fatal(_)) => return Err(NotAgreed::NotLeader(None)),
         }
         // Nothing applied: then there is nothing to vouch for.
         let position = self.applied_here().map_err(NotAgreed::Storage)?.ok_or(NotAgreed::HeadDiffers)?;
@@ -197,6 +201,8 @@ impl Consensus {
 
     /// What this node computed at the place; nothing when it does not know, or has not come so far.
     pub(super) async fn computed_here(&self, comparison: &Comparison) -> Option<Hash32> {
+        // Who waits here takes a place from entries and heartbeats.
+        let _turn = self.comparisons.try_acquire().ok()?;
         let mut metrics = self.raft.metrics();
         let applied = metrics.wait_for(|metrics| metrics.last_applied.is_some_and(|id| id.index >= comparison.position.index));
         let applied = timeout(APPLY_TIMEOUT, applied).await.ok()?.ok()?.last_applied?;
@@ -221,7 +227,9 @@ impl Consensus {
             return BTreeSet::new();
         }
         let disputes = self.disputes.lock();
-        disputes.heads.values().flatten().chain(&disputes.state).copied().collect()
+        // Who was removed meanwhile is in nobody's way any more.
+        let is_member = |node: &&NodeId| self.member(**node).is_some();
+        disputes.heads.values().flatten().chain(&disputes.state).filter(is_member).copied().collect()
     }
 
     /// How far this node has applied the log.

@@ -3,7 +3,7 @@
 //! ```text
 //! a leader that is outvoted ──► notes itself in the log ─┐
 //! a member that differs ──► the leader notes it ─────────┼─► `NoteDiverged` applied ──► that node stops, and never starts on this disk again
-//! a follower that can't apply a head ──► asks the leader ┘                         └─► a finding at every node, until the node is removed
+//! a node that can't apply an entry ──► tells the site ────┘                         └─► a finding at every node, until the node is removed
 //! ```
 //! Nothing of the site's data changes by it: the note names a node and a disk. The way out is `kho node remove`, and a fresh node under a new
 //! id; the orders stand in the audit log.
@@ -14,6 +14,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kho_storage::{
+    codec,
     command::{Command, DivergedPlace},
     ids::NodeId,
 };
@@ -25,6 +26,7 @@ use tokio::{
 use super::{
     Consensus,
     peers::{LocalNode, PeerTarget, Peers, wire::Subject},
+    propose::AtLeader,
     types::{CommandBytes, Raft},
 };
 use crate::clock::machine_time;
@@ -107,15 +109,21 @@ async fn note_in_own_log(raft: &Raft, local: &LocalNode, place: DivergedPlace) {
     }
 }
 
-/// Tells the leader that this node can't apply what its site committed. The node has stopped taking part by then.
-pub(super) async fn report_to_leader(peers: &Peers, leader: Option<PeerTarget>, place: DivergedPlace) {
-    let (Some(leader), Some(note)) = (leader, note_of(peers.local(), place)) else { return };
+/// Tells the site that this node can't apply what it committed: whichever of the other members leads takes the note. The node has stopped
+/// taking part by then.
+pub(super) async fn report_to_site(peers: &Peers, others: &[PeerTarget], place: DivergedPlace) {
+    let Some(note) = note_of(peers.local(), place) else { return };
     let deadline = Instant::now() + REPORT_TIMEOUT;
     while Instant::now() < deadline {
-        if let Ok(Ok(_)) = timeout_at(deadline, peers.call(&leader, Subject::Propose, note.as_bytes())).await {
-            return;
+        for other in others {
+            let reply = timeout_at(deadline, peers.call(other, Subject::Propose, note.as_bytes())).await;
+            if let Ok(Ok(reply)) = reply
+                && matches!(codec::decode(&reply), Ok(AtLeader::Outcome(_)))
+            {
+                return;
+            }
         }
         sleep(REPORT_PAUSE).await;
     }
-    tracing::warn!(leader = %leader.node, "the leader could not be told that this node diverged");
+    tracing::warn!("the site could not be told that this node diverged; its next comparison finds out");
 }

@@ -99,6 +99,8 @@ pub enum ReadError {
 /// Why the members were not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum MembersError {
+    #[error("whether the site works at level {to} now is not known: {why}; see `kho upgrade status`, and roll no node back before")]
+    LevelUnknown { to: Level, why: String },
     #[error("this node belongs to a site already; see `kho status`")]
     AlreadyInitialised,
     #[error("node {0} was a member of this site before or is one on another disk; node ids are never used twice: give the node a new id")]

@@ -48,7 +48,7 @@ impl LeadershipWatch {
                 self.peers.leading().keep_silent();
                 self.leadership.send_replace(Leadership::default());
                 if noted.is_none() {
-                    divergence::report_to_leader(&self.peers, self.other_leader(), place).await;
+                    divergence::report_to_site(&self.peers, &self.other_members(), place).await;
                 }
                 let why = divergence::told(self.peers.local().node, place);
                 tracing::error!("{why}");
@@ -82,12 +82,14 @@ impl LeadershipWatch {
         self.warehouse.divergence_of(local.node, local.disk.0).ok().flatten()
     }
 
-    /// The leader as this node knew it last, unless that is this node.
-    fn other_leader(&self) -> Option<PeerTarget> {
+    /// The other members, the leader as this node knew it last in front.
+    fn other_members(&self) -> Vec<PeerTarget> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
-        let leader = metrics.current_leader.filter(|leader| *leader != metrics.id)?;
-        metrics.membership_config.nodes().find(|(id, _)| **id == leader).map(|(id, record)| PeerTarget::of_member(*id, record))
+        let others = metrics.membership_config.nodes().filter(|(id, _)| **id != metrics.id);
+        let mut others: Vec<PeerTarget> = others.map(|(id, record)| PeerTarget::of_member(*id, record)).collect();
+        others.sort_by_key(|other| metrics.current_leader != Some(other.node.0));
+        others
     }
 }
 

@@ -15,7 +15,7 @@ use kho_storage::{
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Consensus, MembersError,
+    Consensus, MembersError, ProposeError,
     error::{PeerError, PeerRefusal},
     members::{MembersChange, NotDone, voters_of},
     peers::{
@@ -98,10 +98,13 @@ impl Consensus {
         }
         let command = Command::RaiseLevel { to };
         let bytes = CommandBytes::encode(&command).map_err(|e| MembersError::Fatal { why: e.to_string() })?;
-        match self.write(&command, bytes).await {
+        let written = timeout(self.limits.propose_timeout, self.write(&command, bytes)).await;
+        let no_outcome = || AtLeader::Failed(ProposeError::Unknown { why: "no majority has agreed to it in time".into() });
+        match written.unwrap_or_else(|_| no_outcome()) {
             AtLeader::Outcome(Outcome::LevelStands { level }) if level >= to => Ok(()),
             AtLeader::Outcome(other) => Err(MembersError::Fatal { why: format!("raising the level came to {other:?}") }.into()),
             AtLeader::NotLeader(_) => Err(NotDone::NotLeader),
+            AtLeader::Failed(ProposeError::Unknown { why }) => Err(MembersError::LevelUnknown { to, why }.into()),
             AtLeader::Failed(error) => Err(MembersError::NoLeader { why: error.to_string(), retry_after_ms: RETRY_MS }.into()),
         }
     }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Consensus,
     addresses::announce_addresses,
+    agreement::COMPARISONS_MAX,
     config::{self, ConsensusConfig, rank_of},
     confirm::watch_own_membership,
     disk_mark::{self, OwnDirectory},
@@ -72,7 +73,12 @@ impl Consensus {
             Arc::clone(&summaries),
             own_divergence.clone(),
         );
-        apply_committed(&mut log, &mut state).await?;
+        // A level that this build does not support has a message of its own, and so has what this node computed otherwise than its site.
+        let named = |error| {
+            let diverged = own_divergence.place().map(|place| StartError::Diverged(divergence::told(config.node, place)));
+            warehouse.level_fault().map(StartError::State).or(diverged).unwrap_or(error)
+        };
+        apply_committed(&mut log, &mut state).await.map_err(named)?;
         step_down_on_restart(&mut log, config.node).await?;
 
         let (turned_back, reports) = TurnedBack::of(Arc::clone(&warehouse));
@@ -134,6 +140,7 @@ impl Consensus {
             contradicted: parking_lot::Mutex::new(None),
             agreed_heads: parking_lot::Mutex::default(),
             disputes: parking_lot::Mutex::default(),
+            comparisons: Semaphore::new(COMPARISONS_MAX),
             summaries: Arc::clone(&summaries),
             own_divergence,
             log: parts_log,

@@ -234,6 +234,7 @@ impl From<MembersError> for RequestFault {
             MembersError::LevelNotSupported { node, level, supported } => {
                 Self::LevelNotSupported { node: number(node), level: Ordinal(level.0.into()), supported: supported.to_string() }
             }
+            MembersError::LevelUnknown { .. } => Self::OutcomeUnknown { detail: error.to_string() },
             MembersError::LevelsUnknown { node, why } => Self::LevelsUnknown { node: number(node), detail: why },
             MembersError::LevelHigher { held, to } => Self::LevelHigher { held: Ordinal(held.0.into()), level: Ordinal(to.0.into()) },
             MembersError::ParentLower { parent, to } => Self::ParentLower { held: Ordinal(parent.0.into()), level: Ordinal(to.0.into()) },
