@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::http::Request;
@@ -17,11 +18,17 @@ use kho_replication::{
     tls::{Revocations, ShownCertificate},
 };
 use kho_storage::ids::SiteId;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::{fault::RequestFault, reply::HttpError, revocable::RevocableStream};
 use crate::{audit::AUDIT, node::Node};
+
+/// A connection on which nothing comes for so long is probed, so often and so many times; then it is closed.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 4;
 
 /// Accepts TLS connections and hands the peer's name to every request on them.
 #[derive(Clone)]
@@ -49,6 +56,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for IdentityAcceptor {
         Box::pin(async move {
             let address = stream.peer_addr()?;
             stream.set_nodelay(true)?;
+            // A peer that lost its power says nothing more, and would keep its place for ever.
+            SockRef::from(&stream).set_tcp_keepalive(&keepalive())?;
             let (stream, service) = match tls.accept(stream, service).await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -69,6 +78,10 @@ impl<S: Send + 'static> Accept<TcpStream, S> for IdentityAcceptor {
             Ok((RevocableStream::new(stream, shown, revocations, place), WithIdentity { service, identity }))
         })
     }
+}
+
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES)
 }
 
 fn not_admitted(address: std::net::SocketAddr, why: &str) -> io::Error {
