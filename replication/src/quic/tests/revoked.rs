@@ -11,7 +11,7 @@ use super::*;
 const CUT_WITHIN: Duration = Duration::from_secs(5);
 
 fn revoking(identity: &str) -> VerifiedRegister {
-    let revoked_identities = vec![RevokedIdentity { identity: identity.into(), issued_before: SiteTime(NOW.0 + 1) }];
+    let revoked_identities = vec![RevokedIdentity { identity: identity.into(), issued_before: SiteTime(NOW.0 + 1_000) }];
     let register =
         Register { tree: "vn".into(), version: 2, requires: vec![], roots: vec![], sites: vec![], origins: vec![], revoked_identities };
     let key = SigningKey::generate(SignatureAlgorithm::default()).expect("system randomness");
