@@ -18,7 +18,7 @@ use crate::{
     ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
     planted::{Bug, planted},
-    stream::{Batch, BatchBody, Segment, SignedHead, chain_next},
+    stream::{Batch, BatchBody, Head, Segment, SignedHead, chain_next},
 };
 
 impl Warehouse {
@@ -118,6 +118,9 @@ impl Warehouse {
         }
         *set = adopted;
         rows.finish(set);
+        if own {
+            forget_premature_head(db, &before, head, set)?;
+        }
         self.adopt_head(site_time, &mut state, segment, set)?;
         put_origin(set, &before.cursor(origin), &state)?;
         Ok(Ok(Outcome::Adopted(state.cursor(origin))))
@@ -245,6 +248,17 @@ fn witness_of_difference(db: &Db, state: &OriginState, segment: &Segment) -> Res
 pub(super) fn kept_batch(db: &Db, origin: OriginId, epoch: u32, seq: StreamSeq) -> Result<Option<StreamRecord>, StorageError> {
     let key = keys::stream(origin, epoch, seq);
     db.value(Space::Streams, &key)?.map(|value| decode_stream_record(&key, &value)).transpose()
+}
+
+/// Removes the newest head of this site's own when what it gets back now was written before that head's time. The site signed it after its
+/// disks had come back older: it says that nothing followed, and no parent would take a transfer that holds both.
+fn forget_premature_head(db: &Db, before: &OriginState, head: &Head, set: &mut WriteSet) -> Result<(), StorageError> {
+    let Some(seq) = before.head_seq.filter(|seq| *seq < head.seq) else { return Ok(()) };
+    let meta = Meta::Head(head.origin, before.epoch.number, seq);
+    if read_meta::<SignedHead>(db, &meta)?.is_some_and(|signed| signed.head.site_time > head.site_time) {
+        set.delete(Space::Meta, meta.encode());
+    }
+    Ok(())
 }
 
 /// Time of the newest head that is held.

@@ -85,6 +85,9 @@ fn promise_3_what_comes_back_from_the_parent_ends_the_set_back_and_is_not_entere
     assert!(matches!(older.apply(&tree.adopt(province.segment(2))), Outcome::Adopted(_)));
     assert_eq!(noted(&older), None);
     assert_eq!(older.replica(), province.replica());
+    // What it signed at 60 says that nothing followed its first batch.
+    let segment = older.warehouse.segment(DISTRICT, StreamSeq(1), 1).expect("reads").expect("a head ends it");
+    assert_eq!((segment.head.head.seq, segment.head.head.site_time), (StreamSeq(3), SiteTime(31)));
     let retried = older.write(70, vec![request("3", vec![person("c", 1, 0, "2002")])]).remove(0);
     assert!(matches!(retried, WriteOutcome::Committed { repeated: true, seq: StreamSeq(3), .. }));
     assert!(matches!(entered(&mut older, "new", "d"), WriteOutcome::Committed { repeated: false, seq: StreamSeq(4), .. }));
