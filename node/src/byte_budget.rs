@@ -1,7 +1,7 @@
 //! A bound in bytes over what is held at a time. A queue of so many things is no bound where each of them may be large.
 //!
 //! Whoever brings something takes a share of its size first, and gives it back by dropping it. Where the budget is spent, a request is
-//! refused ([`ByteBudget::try_take`], [`ByteShare::try_grow`]) and a connection is not read further ([`ByteBudget::take`]).
+//! refused ([`ByteBudget::try_take`], [`ByteShare::try_grow_to`]) and a connection is not read further ([`ByteBudget::take`]).
 
 use std::sync::Arc;
 
