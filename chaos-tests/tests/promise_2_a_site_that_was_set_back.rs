@@ -44,6 +44,17 @@ fn set_back(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
     stage.tree.start_node(at.0, at.1)
 }
 
+/// Starts the tree and enters two persons, until all of `places` hold them.
+async fn start_with_two_persons(stage: &mut Stage, places: &[Place]) -> anyhow::Result<People> {
+    stage.tree.start().await?;
+    let people = People::new("person", BIEN_HOA.commune);
+    for number in 0..2 {
+        enter(stage, &people, number).await.map_err(anyhow::Error::msg)?;
+    }
+    stage.until_equal(DISTRICT, 2, places).await?;
+    Ok(people)
+}
+
 /// Waits until the node says that its site was set back.
 async fn until_told(stage: &Stage, at: Place) -> anyhow::Result<SiteSetBack> {
     let told = until("the site has been told that it was set back", async || {
@@ -59,12 +70,7 @@ async fn until_told(stage: &Stage, at: Place) -> anyhow::Result<SiteSetBack> {
 async fn promise_2_a_site_that_was_set_back_takes_nothing_until_it_has_caught_up_with_its_parent() {
     play(plan(vec![centre(1), district(DISTRICT, &BIEN_HOA, &[CENTRE], 1)]), async |stage| {
         let (parent, child) = (nodes(CENTRE, 1)[0], nodes(DISTRICT, 1)[0]);
-        stage.tree.start().await?;
-        let people = People::new("person", BIEN_HOA.commune);
-        for number in 0..2 {
-            enter(stage, &people, number).await.map_err(anyhow::Error::msg)?;
-        }
-        stage.until_equal(DISTRICT, 2, &[parent, child]).await?;
+        let people = start_with_two_persons(stage, &[parent, child]).await?;
         until("the child has recorded what its parent holds", async || {
             Ok((stage.stream(child, DISTRICT).await?.lag_batches == Some(0)).then_some(()))
         })
@@ -181,12 +187,7 @@ async fn promise_6_a_site_that_wrote_past_its_parent_while_the_link_was_down_is_
 async fn promise_2_a_site_is_founded_once_and_an_empty_folder_is_no_first_start() {
     play(plan(vec![centre(1), district(DISTRICT, &BIEN_HOA, &[CENTRE], 1)]), async |stage| {
         let (parent, child) = (nodes(CENTRE, 1)[0], nodes(DISTRICT, 1)[0]);
-        stage.tree.start().await?;
-        let people = People::new("person", BIEN_HOA.commune);
-        for number in 0..2 {
-            enter(stage, &people, number).await.map_err(anyhow::Error::msg)?;
-        }
-        stage.until_equal(DISTRICT, 2, &[parent, child]).await?;
+        let people = start_with_two_persons(stage, &[parent, child]).await?;
         let urls = stage.tree.urls(id(DISTRICT));
         let place = stage.tree.node_place(child.0, child.1);
         let member = format!("{}={},{}", place.node, place.quic_address, place.https_address);
