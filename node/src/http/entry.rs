@@ -77,7 +77,8 @@ pub async fn enter_batch(
     let encoding = EntryEncoding::of_content_encoding(header(CONTENT_ENCODING))?;
     let limits = EntryLimits { body_bytes_max: node.config.limits.entry_body_mib << 20, ..EntryLimits::default() };
     let reader = EntryReader::new(Arc::clone(&node.entry_schema), scope, format, encoding, query.unnamed, limits)?;
-    let (batch, share) = read_body(reader, body, node.writer.budget(), CHUNK_TIMEOUT).await?;
+    // On the heap: the router moves this future about, which holds all that reading needs.
+    let (batch, share) = Box::pin(read_body(reader, body, node.writer.budget(), CHUNK_TIMEOUT)).await?;
     let CheckedBatch { changes, needs, places, left_out, body_hash, rows } = batch;
     let outcome = node.writer.write(origin, WriteRequest { key: request_key.clone(), body_hash, changes, needs }, share).await?;
     metrics::counter!("kho_entry_rows_total").increment(u64::from(rows));

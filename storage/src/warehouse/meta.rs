@@ -6,7 +6,7 @@ use super::OriginState;
 use crate::{
     codec,
     command::ParentCursor,
-    db::{Db, WriteSet},
+    db::{Db, DbValue, WriteSet},
     error::StorageError,
     ids::OriginId,
     keys::{Meta, Space},
@@ -18,6 +18,14 @@ pub(super) fn decode_meta<T: DeserializeOwned>(meta: &Meta, bytes: &[u8]) -> Res
 
 pub(super) fn read_meta<T: DeserializeOwned>(db: &Db, meta: &Meta) -> Result<Option<T>, StorageError> {
     db.value(Space::Meta, &meta.encode())?.map(|bytes| decode_meta(meta, &bytes)).transpose()
+}
+
+/// Values of many keys, in their order, read at once.
+pub(super) fn read_metas<T: DeserializeOwned>(db: &Db, metas: impl Iterator<Item = Meta>) -> Result<Vec<Option<T>>, StorageError> {
+    let metas: Vec<(Meta, Vec<u8>)> = metas.map(|meta| (meta.encode(), meta)).map(|(key, meta)| (meta, key)).collect();
+    let values = db.values(Space::Meta, metas.iter().map(|(_, key)| key.as_slice()))?;
+    let decode = |((meta, _), value): (&(Meta, Vec<u8>), Option<DbValue<'_>>)| value.map(|bytes| decode_meta(meta, &bytes)).transpose();
+    metas.iter().zip(values).map(decode).collect()
 }
 
 pub(super) fn put_meta<T: Serialize>(set: &mut WriteSet, meta: &Meta, value: &T) -> Result<(), StorageError> {

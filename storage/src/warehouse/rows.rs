@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
+use foldhash::quality::RandomState;
+
 use super::{
     Warehouse,
     value::{StoredRow, decode_row_value, encode_row_value},
@@ -56,8 +58,8 @@ pub(super) struct RowsChange<'w> {
     pub sum: DigestSum,
     pub rows: u64,
     /// Rows as this command leaves them, by stored key.
-    written: HashMap<Vec<u8>, Option<Vec<u8>>>,
-    cells: HashMap<Vec<u8>, i64>,
+    written: HashMap<Vec<u8>, Option<Vec<u8>>, RandomState>,
+    cells: HashMap<Vec<u8>, i64, RandomState>,
     /// The key of the cell that is being counted.
     cell: Vec<u8>,
 }
@@ -66,6 +68,14 @@ pub(super) struct RowsChange<'w> {
 pub(super) struct HeldRows<'w> {
     /// Stored keys and values, by place of the change.
     rows: Vec<(Vec<u8>, Option<DbValue<'w>>)>,
+}
+
+impl<'w> HeldRows<'w> {
+    /// Those of each of several requests, which bring so many changes each.
+    pub fn by_request(self, changes: impl IntoIterator<Item = usize>) -> impl Iterator<Item = Self> {
+        let mut rows = self.rows.into_iter();
+        changes.into_iter().map(move |changes| Self { rows: rows.by_ref().take(changes).collect() })
+    }
 }
 
 impl<'w> RowsChange<'w> {
@@ -77,16 +87,16 @@ impl<'w> RowsChange<'w> {
             generation,
             sum,
             rows,
-            written: HashMap::new(),
-            cells: HashMap::new(),
+            written: HashMap::default(),
+            cells: HashMap::default(),
             cell: Vec::new(),
         }
     }
 
     /// Reads the rows that `changes` meet.
-    pub fn read(&self, changes: &[Change]) -> Result<HeldRows<'w>, StorageError> {
+    pub fn read<'c>(&self, changes: impl IntoIterator<Item = &'c Change>) -> Result<HeldRows<'w>, StorageError> {
         let stored_keys: Vec<Vec<u8>> =
-            changes.iter().map(|change| keys::row(change.table, self.origin, self.generation, &change.key)).collect();
+            changes.into_iter().map(|change| keys::row(change.table, self.origin, self.generation, &change.key)).collect();
         let db = self.db;
         let values = db.values(Space::Rows, stored_keys.iter().map(Vec::as_slice))?;
         Ok(HeldRows { rows: stored_keys.into_iter().zip(values).collect() })

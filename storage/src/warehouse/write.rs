@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use super::{
     REQUEST_KEPT_MS, Warehouse,
-    meta::{put_meta, put_origin, read_meta, read_origin},
+    meta::{put_meta, put_origin, read_meta, read_metas, read_origin},
     needs::unmet_need,
     origin::{OriginState, RequestRecord, StreamRecord},
     rows::{Replay, RowsChange},
@@ -46,15 +46,15 @@ impl Warehouse {
         let full = state.bytes_since_head >= HEADLESS_BYTES_MAX as u64;
         let set_back: Option<SetBack> = read_meta(db, &Meta::SetBack(origin))?;
         let set_back = set_back.filter(|_| !planted(Bug::SetBackTakesEntry));
+        let answered = read_metas(db, requests.iter().map(|request| Meta::Request(origin, request.key.clone())))?;
+        let held = rows.read(requests.iter().flat_map(|request| &request.changes))?;
+        let held = held.by_request(requests.iter().map(|request| request.changes.len()));
         let mut outcomes = Vec::with_capacity(requests.len());
         let mut accepted: BTreeMap<&str, (RequestRecord, usize)> = BTreeMap::new();
         let mut marks = Vec::new();
         let mut changes: Vec<&Change> = Vec::new();
-        for request in requests {
-            let earlier = match accepted.get(request.key.as_str()) {
-                Some((record, _)) => Some(record.clone()),
-                None => read_meta(db, &Meta::Request(origin, request.key.clone()))?,
-            };
+        for ((request, answered), held) in requests.iter().zip(answered).zip(held) {
+            let earlier = accepted.get(request.key.as_str()).map(|(record, _): &(RequestRecord, usize)| record.clone()).or(answered);
             // What was answered before is answered so again only where it surely went up.
             if let Some(set_back) = &set_back
                 && earlier.as_ref().is_none_or(|earlier| earlier.seq > set_back.agreed)
@@ -70,7 +70,6 @@ impl Warehouse {
                 outcomes.push(WriteOutcome::Busy);
                 continue;
             }
-            let held = rows.read(&request.changes)?;
             if let Some(refused) = unmet_need(&rows, &held, request)? {
                 outcomes.push(refused);
                 continue;
