@@ -186,14 +186,17 @@ impl Site {
 
     /// As `node/src/daemon.rs` and `node/src/node.rs` make it.
     fn believed(&mut self, now: LinkTime) -> &mut SiteClock {
-        let register = self.disk.warehouse.register();
-        let committed = self.disk.warehouse.committed_time().expect("a memory does not fail");
-        if self.clock.believed.is_none() && committed.is_none() && self.clock.is_far_off() {
-            // A known limit: nothing contradicts the first clock of a tree. Who starts a site for the first time sets its clock.
-            self.clock.skew_ms = 0;
+        if self.clock.believed.is_none() {
+            let committed = self.disk.warehouse.committed_time().expect("a memory does not fail");
+            if committed.is_none() && self.clock.is_far_off() {
+                // A known limit: nothing contradicts the first clock of a tree. Who starts a site for the first time sets its clock.
+                self.clock.skew_ms = 0;
+            }
+            self.clock.believed = Some(SiteClock::new(OWN_CERTIFICATE, committed, now));
         }
         let machine = self.clock.machine(now);
-        let believed = self.clock.believed.get_or_insert_with(|| SiteClock::new(OWN_CERTIFICATE, committed, now));
+        let register = self.disk.warehouse.register();
+        let believed = self.clock.believed.as_mut().expect("it was made if there was none");
         if let Some(site) = register.as_ref().and_then(|register| register.site(self.id)) {
             believed.settle(site.parents.is_empty(), machine, now);
         }
