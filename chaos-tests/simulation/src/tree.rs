@@ -46,17 +46,27 @@ pub const CHILDREN: [SiteId; 6] = [REGION, P, Q, A, B, D];
 /// Sites that adopt and author nothing.
 pub const ADOPTERS: [SiteId; 3] = [CENTRE, REGION, Q];
 
+/// Roots of which there are keys: more than a run issues registers.
+const ROOTS_MAX: u64 = 64;
+
 /// Keys and schema are the same in every run: they are made once.
 struct Made {
     nodes: Vec<SigningKey>,
+    /// By number. The first is the key that every configuration pins.
+    roots: Vec<SigningKey>,
     schema: Arc<Schema>,
     centre_public: PublicKey,
 }
 
 static MADE: LazyLock<Made> = LazyLock::new(|| {
-    let nodes = (0..u64::from(SITES) * NODE_IDS).map(|place| key(place + 1)).collect();
-    Made { centre_public: key(0).public_key(), nodes, schema: Arc::new(population().clone()) }
+    let node_keys = u64::from(SITES) * NODE_IDS;
+    let nodes = (0..node_keys).map(|place| key(place + 1)).collect();
+    let roots: Vec<SigningKey> = (0..ROOTS_MAX).map(|number| key(if number == 0 { 0 } else { node_keys + number })).collect();
+    Made { centre_public: roots[0].public_key(), nodes, roots, schema: Arc::new(population().clone()) }
 });
+
+/// The register with which every run begins.
+static FIRST_REGISTER: LazyLock<SignedRegister> = LazyLock::new(|| Parents::first().signed(TREE));
 
 /// An Ed25519 key from its number: the only algorithm here whose signatures are the same each time.
 fn key(number: u64) -> SigningKey {
@@ -72,8 +82,8 @@ fn key(number: u64) -> SigningKey {
 }
 
 /// The root of this number: the key by which registers are signed. The first is the one that every configuration pins.
-fn root_key(number: u64) -> SigningKey {
-    key(if number == 0 { 0 } else { u64::from(SITES) * NODE_IDS + number })
+fn root_key(number: u64) -> &'static SigningKey {
+    MADE.roots.get(number as usize).expect("a run issues fewer registers than there are keys for")
 }
 
 /// The key by which `node` of `site` signs heads.
@@ -217,7 +227,7 @@ impl Parents {
 
     /// The register that says so, signed by the centre.
     pub fn register(&self) -> SignedRegister {
-        self.signed(TREE)
+        if self.version == 1 { FIRST_REGISTER.clone() } else { self.signed(TREE) }
     }
 
     /// Another register of the same version, signed by the same root.
@@ -236,7 +246,7 @@ impl Parents {
             revoked_identities: vec![],
         };
         register.sites[0].name = centre.into();
-        SignedRegister::issue(&register, &root_key(self.root())).expect("the tree is whole")
+        SignedRegister::issue(&register, root_key(self.root())).expect("the tree is whole")
     }
 
     fn entry(&self, site: SiteId) -> SiteEntry {
