@@ -65,8 +65,8 @@ static MADE: LazyLock<Made> = LazyLock::new(|| {
     Made { centre_public: roots[0].public_key(), nodes, roots, schema: Arc::new(population().clone()) }
 });
 
-/// The register with which every run begins.
-static FIRST_REGISTER: LazyLock<SignedRegister> = LazyLock::new(|| Parents::first().signed(TREE));
+/// The register with which every run begins in which no node is replaced.
+static FIRST_REGISTER: LazyLock<SignedRegister> = LazyLock::new(|| Parents::first(NODES).signed(TREE));
 
 /// An Ed25519 key from its number: the only algorithm here whose signatures are the same each time.
 fn key(number: u64) -> SigningKey {
@@ -136,12 +136,16 @@ pub struct Parents {
     lists: Vec<Vec<SiteId>>,
     /// By site: how often its office has moved, and all of its nodes with it.
     relocations: Vec<u32>,
+    /// Ids of nodes for which the register has keys, at every site.
+    node_ids: u64,
 }
 
 impl Parents {
-    pub fn first() -> Self {
+    /// The register is read again and again by every site: it is shorter where no node is replaced.
+    pub fn first(node_ids: u64) -> Self {
         Self {
             version: 1,
+            node_ids,
             lists: vec![vec![], vec![CENTRE], vec![REGION, CENTRE], vec![REGION, CENTRE], vec![P, Q], vec![P, Q], vec![Q, REGION]],
             relocations: vec![0; SITES as usize],
         }
@@ -180,7 +184,7 @@ impl Parents {
         next.version += 1;
         let list = &mut next.lists[site.0 as usize - 1];
         match *list.as_slice() {
-            [only] => list.extend(Self::first().of(site).iter().filter(|parent| **parent != only)),
+            [only] => list.extend(Self::first(self.node_ids).of(site).iter().filter(|parent| **parent != only)),
             _ => list.reverse(),
         }
         next
@@ -227,7 +231,7 @@ impl Parents {
 
     /// The register that says so, signed by the centre.
     pub fn register(&self) -> SignedRegister {
-        if self.version == 1 { FIRST_REGISTER.clone() } else { self.signed(TREE) }
+        if (self.version, self.node_ids) == (1, NODES) { FIRST_REGISTER.clone() } else { self.signed(TREE) }
     }
 
     /// Another register of the same version, signed by the same root.
@@ -252,15 +256,15 @@ impl Parents {
     fn entry(&self, site: SiteId) -> SiteEntry {
         let tier = [Tier::Central, Tier::Region, Tier::Province, Tier::Province, Tier::District, Tier::District, Tier::District]
             [site.0 as usize - 1];
-        let nodes = (1..=NODE_IDS).map(NodeId);
+        let ids = |up_to| (1..=up_to).map(NodeId);
         SiteEntry {
             site,
             name: name(site).into(),
             tier,
             parents: self.of(site).to_vec(),
             areas: vec![],
-            addresses: nodes.clone().map(|node| address(site, node, self.relocations_of(site))).collect(),
-            nodes: nodes
+            addresses: ids(NODE_IDS).map(|node| address(site, node, self.relocations_of(site))).collect(),
+            nodes: ids(self.node_ids)
                 .map(|node| NodeEntry {
                     node,
                     signing_key: signing_key(site, node).public_key(),

@@ -88,13 +88,14 @@ impl World {
         let mut dice = Dice::new(seed);
         let mut plan = Plan::draw(&mut dice);
         // Drawn apart: what the other seeds draw stays the same.
-        if Dice::new(!seed).chance(1, plan::REPLACED_ONE_IN) {
+        let replaces_nodes = Dice::new(!seed).chance(1, plan::REPLACED_ONE_IN);
+        if replaces_nodes {
             plan = plan.with_nodes_replaced();
         }
         if seed % plan::MOVED_ONE_IN == plan::MOVED_REMAINDER {
             plan = plan.with_offices_moved();
         }
-        let parents = Parents::first();
+        let parents = Parents::first(if replaces_nodes { tree::NODE_IDS } else { tree::NODES });
         let mut world = Self {
             dice,
             plan,
