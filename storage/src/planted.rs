@@ -44,6 +44,10 @@ pub enum Bug {
     PathNotChecked,
     /// A clock that jumped is believed at once.
     JumpedClockBelieved,
+    /// What parents believe is taken back too when an operator confirms a clock that shows a little less.
+    BelievedTimeTakenBack,
+    /// When an operator confirms the time, the next batch still follows one of the future.
+    BatchTimeNotTakenBack,
     /// A change of some columns replaces the row, so that what it does not name is gone.
     UnnamedColumnsCleared,
     /// Whether a new row is complete is not checked.
@@ -61,7 +65,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -81,6 +85,8 @@ impl Bug {
         Self::BeyondTakenForCompared,
         Self::PathNotChecked,
         Self::JumpedClockBelieved,
+        Self::BelievedTimeTakenBack,
+        Self::BatchTimeNotTakenBack,
         Self::UnnamedColumnsCleared,
         Self::NewRowNotChecked,
         Self::CertificateTakenForMembership,

@@ -121,6 +121,10 @@ pub enum Event {
     Elects(SiteId),
     /// Somebody sets a clock right that was far off.
     ClockSet(SiteId),
+    /// An operator says that a site's clock is right.
+    ConfirmsTime,
+    /// An operator looks after a site whose clock was confirmed when it was wrong.
+    TakesTimeBack(SiteId),
     /// A leader whose disk failed stops.
     Stops {
         site: SiteId,

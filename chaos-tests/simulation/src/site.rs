@@ -178,6 +178,14 @@ impl Site {
         self.believed(now).read(machine, now)
     }
 
+    /// An operator says that the machines' clock is right. What it shows.
+    pub fn confirm_clock(&mut self, now: LinkTime) -> SiteTime {
+        self.believed(now);
+        let machine = self.clock.machine(now);
+        self.believed(now).confirm(machine, now);
+        machine
+    }
+
     /// A neighbour says what its machines' clock shows.
     pub fn hear_clock(&mut self, neighbour: Neighbour, theirs: SiteTime, now: LinkTime) {
         let machine = self.clock.machine(now);

@@ -10,6 +10,7 @@
 
 mod clients;
 mod commit;
+mod confirmed_time;
 mod crash;
 mod damaged_disk;
 mod describe;
@@ -39,8 +40,8 @@ use kho_storage::{
     register::{RegisterChain, SignedRegister},
 };
 
-use self::levels::Upgrades;
 pub use self::{commit::AppliedEntry, fault_injection::SKEW_MS};
+use self::{confirmed_time::Operators, levels::Upgrades};
 use crate::{
     agenda::{Agenda, Event, LinkNo, Term},
     client::Clients,
@@ -81,6 +82,7 @@ pub struct World {
     /// Proposals made so far.
     proposals: u64,
     upgrades: Upgrades,
+    operators: Operators,
 }
 
 impl World {
@@ -94,6 +96,10 @@ impl World {
         }
         if seed % plan::MOVED_ONE_IN == plan::MOVED_REMAINDER {
             plan = plan.with_offices_moved();
+        }
+        let operators = Operators::new(seed);
+        if operators.make_mistakes() {
+            plan = plan.with_wrong_times_confirmed();
         }
         let parents = Parents::first(if replaces_nodes { tree::NODE_IDS } else { tree::NODES });
         let mut world = Self {
@@ -114,6 +120,7 @@ impl World {
             longest_segment: 0,
             proposals: 0,
             upgrades: Upgrades::new(seed),
+            operators,
         };
         world.create_sites();
         world
@@ -130,6 +137,7 @@ impl World {
         }
         self.after(100, Event::Enter);
         self.begin_upgrades();
+        self.begin_confirming();
         let first_fault = self.dice.between(500, 3_000);
         self.after(first_fault, Event::InjectFault);
     }
@@ -187,6 +195,8 @@ impl World {
             Event::HasSpace(site) => self.site(site).disk_full = false,
             Event::Readable(site) => self.site(site).reads_fail = false,
             Event::ClockSet(site) => self.set_right(site),
+            Event::ConfirmsTime => self.confirms_time(),
+            Event::TakesTimeBack(site) => self.takes_time_back(site),
         }
     }
 
