@@ -62,10 +62,12 @@ pub enum Bug {
     LevelNotChecked,
     /// A node whose own rows are damaged takes the author's head for false.
     OwnDiskNotDoubted,
+    /// A leader takes its own digest for the majority's.
+    OutvotedTakenForAgreed,
 }
 
 impl Bug {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -94,6 +96,7 @@ impl Bug {
         Self::SetBackEndedByAnySegment,
         Self::LevelNotChecked,
         Self::OwnDiskNotDoubted,
+        Self::OutvotedTakenForAgreed,
     ];
 }
 

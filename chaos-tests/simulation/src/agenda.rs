@@ -131,6 +131,10 @@ pub enum Event {
         term: Term,
     },
     NodeReturns(SiteId, NodeId),
+    /// A disk is damaged, or an operator replaces a node whose disk was.
+    DamagesLeader,
+    /// A damaged node that can't apply what its site committed stops.
+    DivergedStops(SiteId, NodeId),
     /// Clients enter something new.
     Enter,
     /// A client repeats a request.

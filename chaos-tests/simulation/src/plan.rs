@@ -72,6 +72,10 @@ pub const MOVED_REMAINDER: u64 = 6;
 pub const CONFIRMED_ONE_IN: u64 = 8;
 pub const CONFIRMED_REMAINDER: u64 = 4;
 
+/// One run in so many is about leaders whose disks are damaged: those whose seeds leave this remainder.
+pub const DAMAGED_ONE_IN: u64 = 8;
+pub const DAMAGED_REMAINDER: u64 = 2;
+
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub uplink: UplinkConfig,

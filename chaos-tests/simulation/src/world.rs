@@ -13,6 +13,7 @@ mod commit;
 mod confirmed_time;
 mod crash;
 mod damaged_disk;
+mod damaged_leader;
 mod describe;
 mod fault_injection;
 mod heal;
@@ -41,7 +42,7 @@ use kho_storage::{
 };
 
 pub use self::{commit::AppliedEntry, fault_injection::SKEW_MS};
-use self::{confirmed_time::Operators, levels::Upgrades};
+use self::{confirmed_time::Operators, damaged_leader::Damages, levels::Upgrades};
 use crate::{
     agenda::{Agenda, Event, LinkNo, Term},
     client::Clients,
@@ -83,6 +84,7 @@ pub struct World {
     proposals: u64,
     upgrades: Upgrades,
     operators: Operators,
+    damages: Damages,
 }
 
 impl World {
@@ -101,7 +103,8 @@ impl World {
         if operators.make_mistakes() {
             plan = plan.with_wrong_times_confirmed();
         }
-        let parents = Parents::first(if replaces_nodes { tree::NODE_IDS } else { tree::NODES });
+        let damages = Damages::new(seed);
+        let parents = Parents::first(if replaces_nodes || damages.are_due() { tree::NODE_IDS } else { tree::NODES });
         let mut world = Self {
             dice,
             plan,
@@ -121,6 +124,7 @@ impl World {
             proposals: 0,
             upgrades: Upgrades::new(seed),
             operators,
+            damages,
         };
         world.create_sites();
         world
@@ -138,6 +142,7 @@ impl World {
         self.after(100, Event::Enter);
         self.begin_upgrades();
         self.begin_confirming();
+        self.begin_damaging();
         let first_fault = self.dice.between(500, 3_000);
         self.after(first_fault, Event::InjectFault);
     }
@@ -187,6 +192,8 @@ impl World {
             Event::NodeReturns(site, node) => {
                 self.site(site).down.remove(&node);
             }
+            Event::DamagesLeader => self.damages_leader(),
+            Event::DivergedStops(site, node) => self.diverged_stops(site, node),
             Event::Enter => self.enter(),
             Event::EnterAgain(request) => self.enter_again(request),
             Event::InjectFault => self.inject_fault(),
