@@ -71,6 +71,8 @@ mod tests;
 mod turned_back;
 mod types;
 
+#[doc(hidden)]
+pub use agreement::{Agreement, judge as judge_agreement};
 pub use config::{ConsensusConfig, ConsensusLimits};
 pub use disk_mark::{FirstStart, first_start, require_first_start};
 pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};

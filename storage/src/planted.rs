@@ -44,6 +44,10 @@ pub enum Bug {
     PathNotChecked,
     /// A clock that jumped is believed at once.
     JumpedClockBelieved,
+    /// What parents believe is taken back too when an operator confirms a clock that shows a little less.
+    BelievedTimeTakenBack,
+    /// When an operator confirms the time, the next batch still follows one of the future.
+    BatchTimeNotTakenBack,
     /// A change of some columns replaces the row, so that what it does not name is gone.
     UnnamedColumnsCleared,
     /// Whether a new row is complete is not checked.
@@ -58,10 +62,12 @@ pub enum Bug {
     LevelNotChecked,
     /// A node whose own rows are damaged takes the author's head for false.
     OwnDiskNotDoubted,
+    /// A leader takes its own digest for the majority's.
+    OutvotedTakenForAgreed,
 }
 
 impl Bug {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::RequestKeyForgotten,
         Self::RowChangedTwiceOverPieces,
         Self::SwitchedBeforeHeadDecides,
@@ -81,6 +87,8 @@ impl Bug {
         Self::BeyondTakenForCompared,
         Self::PathNotChecked,
         Self::JumpedClockBelieved,
+        Self::BelievedTimeTakenBack,
+        Self::BatchTimeNotTakenBack,
         Self::UnnamedColumnsCleared,
         Self::NewRowNotChecked,
         Self::CertificateTakenForMembership,
@@ -88,6 +96,7 @@ impl Bug {
         Self::SetBackEndedByAnySegment,
         Self::LevelNotChecked,
         Self::OwnDiskNotDoubted,
+        Self::OutvotedTakenForAgreed,
     ];
 }
 

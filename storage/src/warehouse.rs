@@ -157,7 +157,19 @@ impl Warehouse {
     }
 
     fn over(db: Db, dir: &Path, config: WarehouseConfig) -> Result<Self, StorageError> {
-        let warehouse = Self {
+        let warehouse = Self::unread(db, dir, config);
+        // BEFORE anything else is read: a newer build may have written it in another form.
+        let level = warehouse.check_level(&warehouse.db.load())?;
+        warehouse.level.store(level.0, Ordering::Release);
+        warehouse.check_cubes(&warehouse.db.load())?;
+        warehouse.check_identity(&warehouse.db.load())?;
+        warehouse.load_register()?;
+        Ok(warehouse)
+    }
+
+    /// A warehouse that has read nothing of its database yet.
+    fn unread(db: Db, dir: &Path, config: WarehouseConfig) -> Self {
+        Self {
             compiled: CompiledSchema::new(&config.schema),
             dir: dir.into(),
             db: ArcSwap::from_pointee(db),
@@ -170,14 +182,7 @@ impl Warehouse {
             listeners: parking_lot::RwLock::new(Vec::new()),
             damage_listeners: parking_lot::RwLock::new(Vec::new()),
             config,
-        };
-        // BEFORE anything else is read: a newer build may have written it in another form.
-        let level = warehouse.check_level(&warehouse.db.load())?;
-        warehouse.level.store(level.0, Ordering::Release);
-        warehouse.check_cubes(&warehouse.db.load())?;
-        warehouse.check_identity(&warehouse.db.load())?;
-        warehouse.load_register()?;
-        Ok(warehouse)
+        }
     }
 
     pub fn site(&self) -> SiteId {

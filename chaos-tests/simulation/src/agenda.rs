@@ -121,12 +121,20 @@ pub enum Event {
     Elects(SiteId),
     /// Somebody sets a clock right that was far off.
     ClockSet(SiteId),
+    /// An operator says that a site's clock is right.
+    ConfirmsTime,
+    /// An operator looks after a site whose clock was confirmed when it was wrong.
+    TakesTimeBack(SiteId),
     /// A leader whose disk failed stops.
     Stops {
         site: SiteId,
         term: Term,
     },
     NodeReturns(SiteId, NodeId),
+    /// A disk is damaged, or an operator replaces a node whose disk was.
+    DamagesLeader,
+    /// A damaged node that can't apply what its site committed stops.
+    DivergedStops(SiteId, NodeId),
     /// Clients enter something new.
     Enter,
     /// A client repeats a request.

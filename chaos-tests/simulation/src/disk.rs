@@ -71,9 +71,9 @@ impl Disk {
     /// # Errors
     /// [`StorageError`]: that node would stop.
     pub fn apply_next_damaged(&self, damage: impl FnOnce(&Warehouse)) -> Result<Option<Outcome>, StorageError> {
-        let (warehouse, _) = open(self.site, self.newest())?;
-        damage(&warehouse);
         let Some(entry) = self.log.get(self.applied) else { return Ok(None) };
+        let warehouse = self.warehouse.copy_in_memory().expect("a warehouse in memory");
+        damage(&warehouse);
         warehouse.apply(&AppliedMark::default(), Some(&codec::decode(entry)?))
     }
 

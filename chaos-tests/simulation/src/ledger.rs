@@ -55,6 +55,8 @@ pub struct Ledger {
     words: BTreeMap<OriginId, Vec<Hash32>>,
     /// Sites whose disks were rolled back.
     pub rolled_back: BTreeSet<SiteId>,
+    /// Sites where an operator confirmed a time of the future: they stamp it until it is taken back.
+    pub misled: BTreeSet<SiteId>,
 }
 
 /// Where the chain of an origin's one epoch starts.

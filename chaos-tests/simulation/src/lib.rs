@@ -11,8 +11,9 @@
 //! Reading order: [`tree`] and [`plan`]; then the parts of the world ([`site`], [`members`], [`disk`], [`link`], [`client`]); then the events
 //! ([`agenda`], [`world`]); then what really happened ([`ledger`]) and what must hold ([`oracle`]); then [`run()`].
 //!
-//! Not simulated: QUIC and TLS, openraft, RocksDB, the tasks of `khod`. Of the inside of a site, who is admitted is real (`admit`). `chaos-tests` runs those as real processes. All sites here are
-//! honest. Attacks are the subject of the hostile province in `chaos-tests` and of the protocol tests.
+//! Not simulated: QUIC and TLS, openraft, RocksDB, the tasks of `khod`. `chaos-tests` runs those as real processes. Of the inside of a site,
+//! who is admitted is real (`admit`), and whether a majority agrees to a head (`judge_agreement`). All sites here are honest. Attacks are
+//! the subject of the hostile province in `chaos-tests` and of the protocol tests.
 
 pub mod agenda;
 pub mod client;

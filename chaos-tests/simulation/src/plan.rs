@@ -68,6 +68,14 @@ pub const UPGRADED_ONE_IN: u64 = 4;
 pub const MOVED_ONE_IN: u64 = 8;
 pub const MOVED_REMAINDER: u64 = 6;
 
+/// One run in so many is about operators who confirm the time: those whose seeds leave this remainder.
+pub const CONFIRMED_ONE_IN: u64 = 8;
+pub const CONFIRMED_REMAINDER: u64 = 4;
+
+/// One run in so many is about leaders whose disks are damaged: those whose seeds leave this remainder.
+pub const DAMAGED_ONE_IN: u64 = 8;
+pub const DAMAGED_REMAINDER: u64 = 2;
+
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub uplink: UplinkConfig,
@@ -192,6 +200,14 @@ impl Plan {
     /// All nodes of a site get other addresses at once, again and again.
     pub fn with_offices_moved(mut self) -> Self {
         self.injected_faults.extend([InjectedFault::MoveOffice; 6]);
+        self
+    }
+
+    /// Operators confirm times of the future and take them back. They take them back to the right time, so no clock is ahead by less: parents
+    /// would believe it, and rows would follow that are older (a known limit). Nor does an author come back that has forgotten a mistake.
+    pub fn with_wrong_times_confirmed(mut self) -> Self {
+        let excluded = [InjectedFault::SetClock, InjectedFault::RollBackAuthor, InjectedFault::FoundAnew];
+        self.injected_faults.retain(|fault| !excluded.contains(fault));
         self
     }
 

@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use kho_storage::signature::remembered::remember_on_this_thread;
+
 use crate::{counts::Counts, violation::Violation, world::World};
 
 /// How a run ended.
@@ -19,6 +21,7 @@ pub struct Run {
 
 /// Runs one seed. With `traced` the log is kept.
 pub fn run(seed: u64, traced: bool) -> Run {
+    remember_on_this_thread();
     let lived = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(seed, traced);
         world.live();

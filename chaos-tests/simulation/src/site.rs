@@ -13,6 +13,7 @@ use kho_storage::{
     command::ParentCursor,
     ids::{NodeId, OriginId, SiteId, SiteTime},
     stream::SignedHead,
+    warehouse::Warehouse,
 };
 
 use crate::{
@@ -39,6 +40,10 @@ pub struct Site {
     pub members: Members,
     /// Nodes that are down.
     pub down: BTreeSet<NodeId>,
+    /// The node that computes something else than the others, if there is one.
+    pub damaged: Option<DamagedNode>,
+    /// Nodes that computed something else, as the site has noted: they take part no more.
+    pub diverged: BTreeSet<NodeId>,
     pub clock: Clock,
     pub disk_full: bool,
     /// Reads for the uplink fail with an error of the disk.
@@ -54,6 +59,13 @@ pub struct Site {
     pub trim_at: LinkTime,
     /// Children that carried each origin to this site, over the links that are open now.
     pub carriers: BTreeMap<OriginId, BTreeSet<SiteId>>,
+}
+
+/// A node of whose disk something is damaged.
+pub struct DamagedNode {
+    pub node: NodeId,
+    /// What it holds, by the same entries.
+    pub warehouse: Warehouse,
 }
 
 /// Where proposals come from, each in its order.
@@ -125,6 +137,8 @@ impl Site {
             last_term: Term(0),
             members: Members::default(),
             down: BTreeSet::new(),
+            damaged: None,
+            diverged: BTreeSet::new(),
             clock: Clock::default(),
             disk_full: false,
             reads_fail: false,
@@ -139,12 +153,17 @@ impl Site {
 
     /// Whether `node` is a member that runs.
     pub fn is_up(&self, node: NodeId) -> bool {
-        self.members.nodes().contains(&node) && !self.down.contains(&node)
+        self.members.nodes().contains(&node) && !self.down.contains(&node) && !self.diverged.contains(&node)
     }
 
     /// The members that run.
     pub fn up(&self) -> Vec<NodeId> {
-        self.members.nodes().iter().copied().filter(|node| !self.down.contains(node)).collect()
+        self.members.nodes().iter().copied().filter(|node| self.is_up(*node)).collect()
+    }
+
+    /// What `node` computed from the site's log: the same as all others, unless its disk is damaged.
+    pub fn computed_by(&self, node: NodeId) -> &Warehouse {
+        self.damaged.as_ref().filter(|damaged| damaged.node == node).map_or(&self.disk.warehouse, |damaged| &damaged.warehouse)
     }
 
     /// The leader, if it is the one of that term.
@@ -178,6 +197,14 @@ impl Site {
         self.believed(now).read(machine, now)
     }
 
+    /// An operator says that the machines' clock is right. What it shows.
+    pub fn confirm_clock(&mut self, now: LinkTime) -> SiteTime {
+        self.believed(now);
+        let machine = self.clock.machine(now);
+        self.believed(now).confirm(machine, now);
+        machine
+    }
+
     /// A neighbour says what its machines' clock shows.
     pub fn hear_clock(&mut self, neighbour: Neighbour, theirs: SiteTime, now: LinkTime) {
         let machine = self.clock.machine(now);
@@ -186,14 +213,17 @@ impl Site {
 
     /// As `node/src/daemon.rs` and `node/src/node.rs` make it.
     fn believed(&mut self, now: LinkTime) -> &mut SiteClock {
-        let register = self.disk.warehouse.register();
-        let committed = self.disk.warehouse.committed_time().expect("a memory does not fail");
-        if self.clock.believed.is_none() && committed.is_none() && self.clock.is_far_off() {
-            // A known limit: nothing contradicts the first clock of a tree. Who starts a site for the first time sets its clock.
-            self.clock.skew_ms = 0;
+        if self.clock.believed.is_none() {
+            let committed = self.disk.warehouse.committed_time().expect("a memory does not fail");
+            if committed.is_none() && self.clock.is_far_off() {
+                // A known limit: nothing contradicts the first clock of a tree. Who starts a site for the first time sets its clock.
+                self.clock.skew_ms = 0;
+            }
+            self.clock.believed = Some(SiteClock::new(OWN_CERTIFICATE, committed, now));
         }
         let machine = self.clock.machine(now);
-        let believed = self.clock.believed.get_or_insert_with(|| SiteClock::new(OWN_CERTIFICATE, committed, now));
+        let register = self.disk.warehouse.register();
+        let believed = self.clock.believed.as_mut().expect("it was made if there was none");
         if let Some(site) = register.as_ref().and_then(|register| register.site(self.id)) {
             believed.settle(site.parents.is_empty(), machine, now);
         }

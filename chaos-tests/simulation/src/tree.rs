@@ -46,17 +46,27 @@ pub const CHILDREN: [SiteId; 6] = [REGION, P, Q, A, B, D];
 /// Sites that adopt and author nothing.
 pub const ADOPTERS: [SiteId; 3] = [CENTRE, REGION, Q];
 
+/// Roots of which there are keys: more than a run issues registers.
+const ROOTS_MAX: u64 = 64;
+
 /// Keys and schema are the same in every run: they are made once.
 struct Made {
     nodes: Vec<SigningKey>,
+    /// By number. The first is the key that every configuration pins.
+    roots: Vec<SigningKey>,
     schema: Arc<Schema>,
     centre_public: PublicKey,
 }
 
 static MADE: LazyLock<Made> = LazyLock::new(|| {
-    let nodes = (0..u64::from(SITES) * NODE_IDS).map(|place| key(place + 1)).collect();
-    Made { centre_public: key(0).public_key(), nodes, schema: Arc::new(population().clone()) }
+    let node_keys = u64::from(SITES) * NODE_IDS;
+    let nodes = (0..node_keys).map(|place| key(place + 1)).collect();
+    let roots: Vec<SigningKey> = (0..ROOTS_MAX).map(|number| key(if number == 0 { 0 } else { node_keys + number })).collect();
+    Made { centre_public: roots[0].public_key(), nodes, roots, schema: Arc::new(population().clone()) }
 });
+
+/// The register with which every run begins in which no node is replaced.
+static FIRST_REGISTER: LazyLock<SignedRegister> = LazyLock::new(|| Parents::first(NODES).signed(TREE));
 
 /// An Ed25519 key from its number: the only algorithm here whose signatures are the same each time.
 fn key(number: u64) -> SigningKey {
@@ -72,8 +82,8 @@ fn key(number: u64) -> SigningKey {
 }
 
 /// The root of this number: the key by which registers are signed. The first is the one that every configuration pins.
-fn root_key(number: u64) -> SigningKey {
-    key(if number == 0 { 0 } else { u64::from(SITES) * NODE_IDS + number })
+fn root_key(number: u64) -> &'static SigningKey {
+    MADE.roots.get(number as usize).expect("a run issues fewer registers than there are keys for")
 }
 
 /// The key by which `node` of `site` signs heads.
@@ -126,12 +136,16 @@ pub struct Parents {
     lists: Vec<Vec<SiteId>>,
     /// By site: how often its office has moved, and all of its nodes with it.
     relocations: Vec<u32>,
+    /// Ids of nodes for which the register has keys, at every site.
+    node_ids: u64,
 }
 
 impl Parents {
-    pub fn first() -> Self {
+    /// The register is read again and again by every site: it is shorter where no node is replaced.
+    pub fn first(node_ids: u64) -> Self {
         Self {
             version: 1,
+            node_ids,
             lists: vec![vec![], vec![CENTRE], vec![REGION, CENTRE], vec![REGION, CENTRE], vec![P, Q], vec![P, Q], vec![Q, REGION]],
             relocations: vec![0; SITES as usize],
         }
@@ -170,7 +184,7 @@ impl Parents {
         next.version += 1;
         let list = &mut next.lists[site.0 as usize - 1];
         match *list.as_slice() {
-            [only] => list.extend(Self::first().of(site).iter().filter(|parent| **parent != only)),
+            [only] => list.extend(Self::first(self.node_ids).of(site).iter().filter(|parent| **parent != only)),
             _ => list.reverse(),
         }
         next
@@ -217,7 +231,7 @@ impl Parents {
 
     /// The register that says so, signed by the centre.
     pub fn register(&self) -> SignedRegister {
-        self.signed(TREE)
+        if (self.version, self.node_ids) == (1, NODES) { FIRST_REGISTER.clone() } else { self.signed(TREE) }
     }
 
     /// Another register of the same version, signed by the same root.
@@ -236,21 +250,21 @@ impl Parents {
             revoked_identities: vec![],
         };
         register.sites[0].name = centre.into();
-        SignedRegister::issue(&register, &root_key(self.root())).expect("the tree is whole")
+        SignedRegister::issue(&register, root_key(self.root())).expect("the tree is whole")
     }
 
     fn entry(&self, site: SiteId) -> SiteEntry {
         let tier = [Tier::Central, Tier::Region, Tier::Province, Tier::Province, Tier::District, Tier::District, Tier::District]
             [site.0 as usize - 1];
-        let nodes = (1..=NODE_IDS).map(NodeId);
+        let ids = |up_to| (1..=up_to).map(NodeId);
         SiteEntry {
             site,
             name: name(site).into(),
             tier,
             parents: self.of(site).to_vec(),
             areas: vec![],
-            addresses: nodes.clone().map(|node| address(site, node, self.relocations_of(site))).collect(),
-            nodes: nodes
+            addresses: ids(NODE_IDS).map(|node| address(site, node, self.relocations_of(site))).collect(),
+            nodes: ids(self.node_ids)
                 .map(|node| NodeEntry {
                     node,
                     signing_key: signing_key(site, node).public_key(),

@@ -10,8 +10,10 @@
 
 mod clients;
 mod commit;
+mod confirmed_time;
 mod crash;
 mod damaged_disk;
+mod damaged_leader;
 mod describe;
 mod fault_injection;
 mod heal;
@@ -39,8 +41,8 @@ use kho_storage::{
     register::{RegisterChain, SignedRegister},
 };
 
-use self::levels::Upgrades;
 pub use self::{commit::AppliedEntry, fault_injection::SKEW_MS};
+use self::{confirmed_time::Operators, damaged_leader::Damages, levels::Upgrades};
 use crate::{
     agenda::{Agenda, Event, LinkNo, Term},
     client::Clients,
@@ -81,6 +83,8 @@ pub struct World {
     /// Proposals made so far.
     proposals: u64,
     upgrades: Upgrades,
+    operators: Operators,
+    damages: Damages,
 }
 
 impl World {
@@ -88,13 +92,19 @@ impl World {
         let mut dice = Dice::new(seed);
         let mut plan = Plan::draw(&mut dice);
         // Drawn apart: what the other seeds draw stays the same.
-        if Dice::new(!seed).chance(1, plan::REPLACED_ONE_IN) {
+        let replaces_nodes = Dice::new(!seed).chance(1, plan::REPLACED_ONE_IN);
+        if replaces_nodes {
             plan = plan.with_nodes_replaced();
         }
         if seed % plan::MOVED_ONE_IN == plan::MOVED_REMAINDER {
             plan = plan.with_offices_moved();
         }
-        let parents = Parents::first();
+        let operators = Operators::new(seed);
+        if operators.make_mistakes() {
+            plan = plan.with_wrong_times_confirmed();
+        }
+        let damages = Damages::new(seed);
+        let parents = Parents::first(if replaces_nodes || damages.are_due() { tree::NODE_IDS } else { tree::NODES });
         let mut world = Self {
             dice,
             plan,
@@ -113,6 +123,8 @@ impl World {
             longest_segment: 0,
             proposals: 0,
             upgrades: Upgrades::new(seed),
+            operators,
+            damages,
         };
         world.create_sites();
         world
@@ -129,6 +141,8 @@ impl World {
         }
         self.after(100, Event::Enter);
         self.begin_upgrades();
+        self.begin_confirming();
+        self.begin_damaging();
         let first_fault = self.dice.between(500, 3_000);
         self.after(first_fault, Event::InjectFault);
     }
@@ -178,6 +192,8 @@ impl World {
             Event::NodeReturns(site, node) => {
                 self.site(site).down.remove(&node);
             }
+            Event::DamagesLeader => self.damages_leader(),
+            Event::DivergedStops(site, node) => self.diverged_stops(site, node),
             Event::Enter => self.enter(),
             Event::EnterAgain(request) => self.enter_again(request),
             Event::InjectFault => self.inject_fault(),
@@ -186,6 +202,8 @@ impl World {
             Event::HasSpace(site) => self.site(site).disk_full = false,
             Event::Readable(site) => self.site(site).reads_fail = false,
             Event::ClockSet(site) => self.set_right(site),
+            Event::ConfirmsTime => self.confirms_time(),
+            Event::TakesTimeBack(site) => self.takes_time_back(site),
         }
     }
 

@@ -73,6 +73,8 @@ impl<T: Serialize> Compressed<T> {
         };
         let compress = || {
             let mut encoder = zstd::stream::write::Encoder::new(Vec::with_capacity(plain.len() / 4), ZSTD_LEVEL)?;
+            // So that what is set aside and cleared for it is as small as the value.
+            encoder.set_pledged_src_size(Some(plain.len() as u64))?;
             encoder.write_all(&plain)?;
             encoder.finish()
         };

@@ -342,6 +342,21 @@ fn promise_9_an_idle_head_follows_one_of_the_future_that_an_operator_took_back()
 }
 
 #[test]
+fn promise_9_an_idle_head_follows_one_of_the_future_that_is_acknowledged_after_it_was_taken_back() {
+    let mut world = linked();
+    world.author(OWN).grow(1, kho_storage::ids::SiteTime(9_000_000));
+    world.stream_advanced(OWN);
+    world.settle_but(|step| matches!(step, Step::Commit(_)));
+    let clock = world.clock();
+    world.author(OWN).commit_head(clock);
+    world.stream_advanced(OWN);
+    world.settle();
+    let idle = format!("3 idle at 4, complete up to {clock}");
+    let trace = world.trace();
+    assert!(trace.lines().any(|line| line.starts_with("3: send Segment") && line.ends_with(&idle)), "{trace}");
+}
+
+#[test]
 fn an_idle_stream_shows_the_time_up_to_which_it_is_complete() {
     let mut world = linked();
     world.trace();

@@ -48,7 +48,9 @@ pub(super) struct SendWindow {
     pub unanswered: usize,
     pub loading: bool,
     /// Newest head time that the parent acknowledged on this link.
-    pub time_acknowledged: Option<SiteTime>,
+    time_acknowledged: Option<SiteTime>,
+    /// A time of the future that was taken back: what is acknowledged of it, while the newest head says less, is not of today.
+    time_taken_back: Option<SiteTime>,
 }
 
 /// A whole-origin transfer's next step. While a read or an answer is awaited: under way.
@@ -69,7 +71,7 @@ pub(super) enum Step {
 
 impl Progress {
     pub fn sending(sent: Cursor, acknowledged: Cursor) -> Self {
-        Self::Sending(SendWindow { sent, acknowledged, unanswered: 0, loading: false, time_acknowledged: None })
+        Self::Sending(SendWindow { sent, acknowledged, unanswered: 0, loading: false, time_acknowledged: None, time_taken_back: None })
     }
 }
 
@@ -79,6 +81,19 @@ impl SendWindow {
         // One idle head at a time, and only when nothing else speaks for the stream.
         let has_newer_time = self.sent == held.cursor() && self.unanswered == 0 && self.time_acknowledged < Some(held.head_time);
         !self.loading && self.unanswered < in_flight_segments_max && (has_more || has_newer_time)
+    }
+
+    /// The parent acknowledged a head of `time`, and the newest is of `held`.
+    pub fn time_acknowledged(&mut self, time: SiteTime, held: SiteTime) {
+        if time <= held || Some(time) > self.time_taken_back {
+            self.time_acknowledged = self.time_acknowledged.max(Some(time));
+        }
+    }
+
+    /// An operator took back that the stream is complete up to `time`.
+    pub fn time_taken_back(&mut self, time: SiteTime) {
+        self.time_acknowledged = None;
+        self.time_taken_back = self.time_taken_back.max(Some(time));
     }
 
     /// Whether the parent holds everything up to `held`.

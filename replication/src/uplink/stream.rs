@@ -25,7 +25,7 @@ use super::{
     input::{LoadFailure, StreamPosition},
     link::{Sent, Unanswered},
     park::{ParkReason, RestartCause},
-    progress::{Progress, Step},
+    progress::{Progress, SendWindow, Step},
 };
 use crate::{
     frames::{Cursor, Fault, refusal_fault},
@@ -139,13 +139,16 @@ impl Stream {
     /// A newer head, or batches trimmed.
     pub fn advance(&mut self, held: StreamPosition, now: LinkTime, config: &UplinkConfig) {
         let before = std::mem::replace(&mut self.held, held);
+        if held.head_time < before.head_time
+            && let Some(window) = self.window()
+        {
+            window.time_taken_back(before.head_time);
+        }
         match &mut self.progress {
             Progress::Parked { retry_at, .. } if before.epoch != held.epoch => *retry_at = now,
             Progress::Parked { reason, retry_at, since } if before.next != held.next && !reason.is_fork() => {
                 *retry_at = (*retry_at).min(since.after_ms(config.parked_retry_moved_ms).max(now));
             }
-            // An operator took a time of the future back.
-            Progress::Sending(window) if held.head_time < before.head_time => window.time_acknowledged = None,
             Progress::Ahead { cursor, .. } if held.cursor() >= *cursor => {
                 let cursor = *cursor;
                 self.place(cursor);
@@ -217,15 +220,8 @@ impl Stream {
         debug_assert_eq!(self.judge(cursor), CursorPosition::Within, "the caller places a cursor beyond what is held");
         self.fruitless_restarts = 0;
         self.alarmed = None;
-        let steers = frame.placement == self.placement;
-        let window = match &mut self.progress {
-            Progress::Sending(window) => window,
-            Progress::Waiting { then, .. } => match &mut **then {
-                Progress::Sending(window) => window,
-                _ => return None,
-            },
-            _ => return None,
-        };
+        let (steers, newest) = (frame.placement == self.placement, self.held.head_time);
+        let window = self.window()?;
         window.acknowledged = window.acknowledged.max(cursor);
         // Another path may have carried the parent further.
         window.sent = window.sent.max(cursor);
@@ -237,7 +233,7 @@ impl Stream {
             Sent::Segment { end, head_time, .. } if cursor >= *end => {
                 // One that stands beyond is shown the newest head too, so that it compares.
                 if cursor == *end {
-                    window.time_acknowledged = window.time_acknowledged.max(Some(*head_time));
+                    window.time_acknowledged(*head_time, newest);
                 }
                 None
             }
@@ -266,7 +262,7 @@ impl Stream {
         };
         if let (true, Sent::Segment { head_time, .. }, Progress::Sending(window)) = (moved_on, &frame.what, &mut self.progress) {
             window.unanswered -= 1;
-            window.time_acknowledged = window.time_acknowledged.max(Some(*head_time));
+            window.time_acknowledged(*head_time, self.held.head_time);
             self.fruitless_restarts = 0;
             return None;
         }
@@ -363,6 +359,15 @@ impl Stream {
         }
         self.start_anew(Progress::Unqueried);
         None
+    }
+
+    /// The window of a stream that is being sent, also while it waits for a busy parent.
+    fn window(&mut self) -> Option<&mut SendWindow> {
+        let progress = match &mut self.progress {
+            Progress::Waiting { then, .. } => &mut **then,
+            progress => progress,
+        };
+        if let Progress::Sending(window) = progress { Some(window) } else { None }
     }
 
     fn start_anew(&mut self, progress: Progress) {

@@ -136,9 +136,11 @@ impl Warehouse {
             if digest.is_some_and(|digest| digest != head.digest) || rows.is_some_and(|rows| rows != head.rows) {
                 return self.stop_on_digest(db, site_time, state, segment, digest.unwrap_or_default(), set);
             }
-        } else if newest_head_time(db, origin, &state)?.is_some_and(|newest| head.site_time > newest) {
+        } else if head.ahead_of(site_time).is_none() && newest_head_time(db, origin, &state)?.is_some_and(|newest| head.site_time > newest)
+        {
             // The batch to compare is forgotten here, but the heads contradict each other. This one says that nothing followed
-            // up to its time; by the one that is held, more did follow before that time. One author can't have meant both.
+            // up to its time; by the one that is held, more did follow before that time. One author can't have meant both, unless
+            // the time was one of the future, which an operator takes back.
             return self.keep_fork(site_time, &state, segment, head.seq, set);
         }
         if head.seq == state.last() && head.site_time > state.watermark {

@@ -7,6 +7,8 @@
 //! `nodes_that_applied_the_same_have_equal_summaries`, `a_summary_shows_another_cube_cell_origin_or_record`).
 //! Not compared here: heads and request keys (batches bear them, and the chain covers batches), and evidence.
 
+use std::sync::atomic::Ordering;
+
 use super::{Warehouse, maintenance, meta::read_meta, origin::OriginState, read::ReadView, recompute::sum_of_rows};
 use crate::{
     codec,
@@ -113,6 +115,16 @@ impl Warehouse {
     pub(super) fn rows_agree(&self, db: &Db, origin: OriginId, state: &OriginState) -> Result<bool, StorageError> {
         let (sum, rows) = sum_of_rows(db, origin, state)?;
         Ok(sum.digest() == state.sum.digest() && rows == state.rows)
+    }
+
+    /// For tests alone: the warehouse of another node, in memory, that holds what this one does; `None` when this one lies on a disk. What
+    /// this one has read and verified is not read again.
+    #[doc(hidden)]
+    pub fn copy_in_memory(&self) -> Option<Self> {
+        let copy = Self::unread(Db::in_memory(self.image()?), &self.dir, self.config.clone());
+        copy.level.store(self.level().0, Ordering::Release);
+        copy.held_register.store(self.held_register.load_full());
+        Some(copy)
     }
 
     /// For tests of what nodes compare alone: adds to a cell of a cube, as no command does.

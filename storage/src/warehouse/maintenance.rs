@@ -74,9 +74,10 @@ impl Warehouse {
         for (origin, mut state) in origins(db)? {
             let is_own = register.author(origin) == Some(self.site());
             let (watermark, batch_time) = (state.watermark, state.batch_time);
-            let taken_back = |time: SiteTime| if time.0.saturating_sub(site_time.0) > HEAD_AHEAD_MS_MAX { site_time } else { time };
+            let ahead_ms_max = if planted(Bug::BelievedTimeTakenBack) { 0 } else { HEAD_AHEAD_MS_MAX };
+            let taken_back = |time: SiteTime| if time.0.saturating_sub(site_time.0) > ahead_ms_max { site_time } else { time };
             state.watermark = taken_back(watermark);
-            state.batch_time = if is_own { taken_back(batch_time) } else { batch_time };
+            state.batch_time = if is_own && !planted(Bug::BatchTimeNotTakenBack) { taken_back(batch_time) } else { batch_time };
             if (state.watermark, state.batch_time) != (watermark, batch_time) {
                 put_origin(set, &state.cursor(origin), &state)?;
             }

@@ -229,7 +229,8 @@ impl Warehouse {
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::Forked { origin, seq }));
         }
-        if !decides && transfer.is_contradicted_by(head) {
+        // A head of the future says nothing of what was written later: an operator may have taken its time back.
+        if !decides && head.ahead_of(site_time).is_none() && transfer.is_contradicted_by(head) {
             // The author was set back since: no head of its present history can decide, so the next transfer begins anew.
             self.drop_transfer(&transfer, transfer.start.kept_after.next(), set);
             return Ok(Err(Refusal::Transfer { origin, why: "its rows are newer than all that the author had written later".into() }));

@@ -12,11 +12,11 @@ pub fn judge(world: &World, healing_since: SiteTime) -> Result<(), String> {
     if world.clients().unanswered() > 0 {
         return Err(format!("{} requests are unanswered", world.clients().unanswered()));
     }
+    let roots = world.parents().roots();
     for site in world.sites() {
         if site.register_version() != world.parents().version() {
             return Err(format!("{} has register {}", tree::name(site.id), site.register_version()));
         }
-        let roots = world.parents().roots();
         if !roots.is_empty() && site.disk.warehouse.trusted_roots().is_none_or(|trusted| trusted.next.0 != roots) {
             return Err(format!("{} believes other roots than its register names", tree::name(site.id)));
         }

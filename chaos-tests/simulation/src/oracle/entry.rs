@@ -7,9 +7,9 @@ use kho_replication::site_clock::CLOCK_TOLERANCE_MS;
 use kho_storage::{
     codec,
     command::{Command, Outcome, ParentCursor, Refusal, WriteOutcome},
-    ids::{Hash32, OriginId, SiteId, StreamSeq},
+    ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq},
     level::Level,
-    stream::{Batch, Segment},
+    stream::{Batch, HEAD_AHEAD_MS_MAX, Segment},
     warehouse::{OriginState, Transfer},
 };
 
@@ -35,8 +35,11 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
         let before = applied.before[origin].as_ref();
         stands_in_a_history(world, *origin, after)?;
         let replaced = !moves_on(world, *origin, before, after)?;
-        keeps_time(applied, *origin, before, after)?;
-        is_not_of_the_future(world, *origin, after)?;
+        match applied.command {
+            Command::ConfirmTime { site_time } => takes_time_back(*site_time, applied.site, *origin, before, after)?,
+            _ => keeps_time(applied, *origin, before, after)?,
+        }
+        is_not_of_the_future(world, applied.site, *origin, after)?;
         world.ledger.stands(applied.site, *origin, after.chain, replaced);
     }
     stays_on_its_path(world, applied)?;
@@ -210,9 +213,36 @@ fn keeps_time(applied: &AppliedEntry<'_>, origin: OriginId, before: Option<&Orig
     Ok(())
 }
 
-/// Promise 9: whatever clocks showed, nothing was stamped further ahead than clocks differ that people take for right.
-fn is_not_of_the_future(world: &World, origin: OriginId, after: &OriginState) -> Result<(), String> {
-    let stamped = after.watermark.max(after.batch_time);
+/// When an operator confirms the time, what no parent believes is taken back, and nothing else.
+fn takes_time_back(
+    confirmed: SiteTime,
+    site: SiteId,
+    origin: OriginId,
+    before: Option<&OriginState>,
+    after: &OriginState,
+) -> Result<(), String> {
+    let is_believed = |time: SiteTime| time.0.saturating_sub(confirmed.0) <= HEAD_AHEAD_MS_MAX;
+    let earlier = before.map_or(SiteTime(0), |state| state.watermark);
+    if is_believed(earlier) && after.watermark != earlier {
+        return Err(format!("promise 9: parents believe origin {origin} up to {earlier}, and it went back to {}", after.watermark));
+    }
+    let is_own = site.0 == origin.0;
+    if is_believed(after.watermark) && (!is_own || is_believed(after.batch_time)) {
+        Ok(())
+    } else {
+        Err(format!("promise 9: origin {origin} is stamped in the future, although an operator confirmed that it is {confirmed}"))
+    }
+}
+
+/// Promise 9: whatever clocks showed, nothing was stamped further ahead than clocks differ that people take for right. Where an operator
+/// confirmed a time of the future, that site alone says it, and nobody else believes it; its batches bear it wherever they are.
+fn is_not_of_the_future(world: &World, site: SiteId, origin: OriginId, after: &OriginState) -> Result<(), String> {
+    let author = SiteId(origin.0);
+    let stamped = match world.ledger.misled.contains(&author) {
+        true if site == author => return Ok(()),
+        true => after.watermark,
+        false => after.watermark.max(after.batch_time),
+    };
     let ahead_ms = stamped.0.saturating_sub(right_time(world.now).0);
     if ahead_ms > STAMPED_AHEAD_MS_MAX {
         return Err(format!("promise 9: origin {origin} is stamped {ahead_ms} ms ahead of the right time"));

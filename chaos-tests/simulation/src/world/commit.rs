@@ -86,6 +86,7 @@ impl World {
         if was_set_back && !self.is_set_back(id) {
             self.counts.step(Step::SetBackEnded);
         }
+        self.apply_at_damaged_node(id, command);
         self.after_entry(id);
         outcome
     }

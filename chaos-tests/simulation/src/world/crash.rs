@@ -126,6 +126,7 @@ impl World {
         let site = self.site(id);
         site.life += 1;
         site.order.clear();
+        site.damaged = None;
         if let Err(why) = site.disk.roll_back(image) {
             self.violated(format!("{}: {why}", tree::name(id)));
         }

@@ -181,10 +181,12 @@ impl World {
         self.skew(id, if ahead { ms } else { -ms });
     }
 
-    /// One clock at a time jumps, for two that are wrong alike would be believed; and none before the site has committed anything.
+    /// One clock at a time jumps, for two that are wrong alike would be believed; none before the site has committed anything, and none
+    /// where an operator has confirmed a time of the future.
     fn set_clock_far_off(&mut self, id: SiteId) {
         let committed = self.site(id).disk.warehouse.committed_time().expect("a memory does not fail");
-        if committed.is_none() || self.sites.iter().any(|site| site.clock.is_far_off()) {
+        let is_misled = self.ledger.misled.contains(&id);
+        if committed.is_none() || is_misled || self.sites.iter().any(|site| site.clock.is_far_off()) {
             return;
         }
         let ms = self.dice.pick(&FAR_OFF_MS);
@@ -205,7 +207,7 @@ impl World {
         }
     }
 
-    fn skew(&mut self, id: SiteId, ms: i64) {
+    pub(super) fn skew(&mut self, id: SiteId, ms: i64) {
         self.note(|| format!("-- {}: the clock is set {ms} ms off", tree::name(id)));
         self.site(id).clock.skew_ms = ms;
     }

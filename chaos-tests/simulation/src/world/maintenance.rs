@@ -39,12 +39,16 @@ impl World {
         let site = self.site(id);
         let Some(node) = site.leader.as_ref().map(|leader| leader.node) else { return };
         // An author that has written nothing yet signs that too.
-        let state = site.disk.origin(origin).unwrap_or_else(|| OriginState::empty(origin, Epoch::first(tree::TREE, origin)));
+        let held = site.computed_by(node).origin(origin).expect("a memory does not fail");
+        let state = held.unwrap_or_else(|| OriginState::empty(origin, Epoch::first(tree::TREE, origin)));
         let is_set_back = site.disk.warehouse.set_back(origin).expect("a memory does not fail").is_some();
         if is_set_back && state.head_seq == Some(state.last()) {
             return;
         }
         let Some(head) = due_head(origin, &state, now, idle_ms) else { return };
+        if !self.agrees_on_head(id, &head) {
+            return;
+        }
         let signed = SignedHead::sign(head, id, node, tree::signing_key(id, node)).expect("an Ed25519 key always signs");
         self.propose(id, Proposer::Maintenance, &Command::CommitHead { signed });
     }

@@ -26,7 +26,7 @@ impl World {
         let followers: Vec<NodeId> = site.members.nodes().iter().copied().filter(|node| *node != leader).collect();
         let node = self.dice.pick(&followers);
         let site = self.site(id);
-        if site.down.iter().any(|down| *down != node && site.members.nodes().contains(down)) {
+        if site.members.nodes().iter().any(|other| *other != node && !site.is_up(*other)) {
             // No majority would be left without it.
             return;
         }
@@ -34,6 +34,8 @@ impl World {
         let Some(fresh) = site.members.replace(RemovedNode { node, image }, position) else { return };
         self.counts.fault(Fault::NodeReplaced);
         self.note(|| format!("-- {}: node {node} is removed and node {fresh} takes its place", tree::name(id)));
+        let site = self.site(id);
+        site.damaged = site.damaged.take().filter(|damaged| damaged.node != node);
         self.stop_node(id, node);
     }
 

@@ -92,6 +92,8 @@ impl World {
         let site = self.site(id);
         site.life += 1;
         site.order.clear();
+        site.damaged = None;
+        site.diverged.clear();
         site.disk = Disk::new(id);
         self.ledger.set_back(id);
         self.note_set_back(id);

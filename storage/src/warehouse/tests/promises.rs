@@ -177,6 +177,29 @@ fn promise_9_what_was_stamped_in_the_future_is_taken_back_when_an_operator_confi
 }
 
 #[test]
+fn promise_6_a_head_of_the_future_whose_time_was_taken_back_is_no_second_history() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (tree.node("d", 3), tree.node("p", 2));
+    let (now, future) = (1_000_000, 1_000_000 + 2 * HEAD_AHEAD_MS_MAX);
+    district.write(now, vec![request("1", vec![person("a", 1, 0, "2000")])]);
+    tree.head(&mut district, future);
+    let early = district.segment(1);
+    province.apply(&tree.adopt(early.clone()));
+    district.apply(&Command::ConfirmTime { site_time: SiteTime(now) });
+    for (seq, key) in [(2, "b"), (3, "c")] {
+        district.write(now, vec![request(key, vec![person(key, 1, 0, "2000")])]);
+        tree.head(&mut district, now + 1);
+        assert!(matches!(province.apply(&tree.adopt(district.segment(seq))), Outcome::Adopted(_)));
+    }
+    // The province forgets what the centre holds, so that nothing but the heads' times is left to compare.
+    let held = province.state().cursor(DISTRICT);
+    province.apply(&Command::RecordParent { parent: SiteId(1), cursors: vec![held] });
+    assert_eq!(province.apply(&Command::Trim { keep_bytes: 0 }), Outcome::Trimmed { batches: 3 });
+    assert_eq!(province.apply(&tree.adopt(early)), Outcome::Adopted(held), "a late redelivery");
+    assert_eq!(province.evidence(), 0);
+}
+
+#[test]
 fn promise_6_another_history_is_refused_and_kept_as_evidence() {
     let tree = Tree::new();
     let (mut one, mut two, mut province) = (tree.node("d1", 3), tree.node("d2", 3), tree.node("p", 2));

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     command::{ParentCursor, RowPlace, TransferPiece, TransferStart, TransferStatus},
     ids::Generation,
+    stream::HEAD_AHEAD_MS_MAX,
 };
 
 /// A carrier that was silent for so long gives way.
@@ -211,6 +212,28 @@ fn promise_7_a_transfer_of_what_its_author_has_lost_since_gives_way_to_a_new_one
     assert!(province.warehouse.transfers().expect("reads").is_empty());
     assert!(matches!(transfer_whole(&tree, &set_back, &mut province), Outcome::Adopted(_)));
     assert_eq!((province.replica(), province.evidence()), (set_back.replica(), 0));
+    province.prove();
+}
+
+#[test]
+fn promise_7_a_head_of_the_future_whose_time_was_taken_back_holds_up_no_transfer() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (trimmed_district(&tree), tree.node("p", 2));
+    // `Tree::adopt` says that the province's clock stands here.
+    let now = 1_000_000;
+    district.write(now, vec![request("early", vec![person("early", 1, 0, "1980")])]);
+    tree.head(&mut district, now + 2 * HEAD_AHEAD_MS_MAX);
+    district.apply(&Command::ConfirmTime { site_time: SiteTime(now) });
+    district.write(now + 1, vec![request("late", vec![person("late", 1, 0, "1980")])]);
+    tree.head(&mut district, now + 2);
+    begin(&mut province, &district);
+    province.take_piece(piece_of(&district, &RowPlace::default(), usize::MAX));
+    for seq in 6..10 {
+        let outcome = province.apply(&tree.adopt(one(&district, seq)));
+        assert!(matches!(outcome, Outcome::Transfer(TransferStatus::WantsBatches { .. })), "after batch {seq}: {outcome:?}");
+    }
+    assert!(matches!(province.apply(&tree.adopt(one(&district, 10))), Outcome::Adopted(_)));
+    assert_eq!(province.replica(), district.replica());
     province.prove();
 }
 
