@@ -44,7 +44,7 @@ impl Warehouse {
         read_meta(&self.db.load(), &Meta::TestNote)
     }
 
-    /// Why a command is not taken at the level of the site.
+    /// Why a command is not taken at the level of the site. What is adopted as bytes is checked when it is opened.
     pub fn above_level(&self, command: &Command) -> Option<Refusal> {
         let (command, site) = (command.level(), self.level());
         (command > site && !planted(Bug::LevelNotChecked)).then_some(Refusal::AboveLevel { command, site })
