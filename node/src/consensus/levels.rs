@@ -68,9 +68,20 @@ impl Consensus {
         *self.parent_level.lock() = level;
     }
 
-    fn has_parent(&self) -> bool {
-        let register = self.warehouse.register();
-        register.and_then(|register| register.site(self.warehouse.site()).map(|site| !site.parents.is_empty())).unwrap_or(false)
+    /// Whether the site has a parent; `None` when it has no register that says so.
+    fn has_parent(&self) -> Option<bool> {
+        self.warehouse.register()?.site(self.warehouse.site()).map(|site| !site.parents.is_empty())
+    }
+
+    /// A site follows its parent, a root none.
+    fn check_parent(&self, to: Level) -> Result<(), MembersError> {
+        match (self.has_parent(), *self.parent_level.lock()) {
+            (None, _) => Err(MembersError::ParentUnknown),
+            (Some(false), _) => Ok(()),
+            (Some(true), Some(parent)) if parent >= to => Ok(()),
+            (Some(true), Some(parent)) => Err(MembersError::ParentLower { parent, to }),
+            (Some(true), None) => Err(MembersError::ParentLevelUnknown),
+        }
     }
 
     pub(super) async fn raise_here(&self, to: Level, dry_run: bool) -> Result<(), NotDone> {
@@ -78,12 +89,8 @@ impl Consensus {
         if to < held {
             return Err(MembersError::LevelHigher { held, to }.into());
         }
-        if self.has_parent() && to > held {
-            match *self.parent_level.lock() {
-                Some(parent) if parent >= to => {}
-                Some(parent) => return Err(MembersError::ParentLower { parent, to }.into()),
-                None => return Err(MembersError::ParentLevelUnknown.into()),
-            }
+        if to > held {
+            self.check_parent(to)?;
         }
         for member in self.member_levels().await {
             let node = member.node;
