@@ -43,6 +43,8 @@ async fn a_tree_is_upgraded_node_by_node_under_load_rolled_back_then_raised_and_
         let entry = [steady(stage, DISTRICT, BIEN_HOA.commune)?, steady(stage, OLDER, LONG_KHANH.commune)?];
         until("nobody holds the tree back", async || Ok(status(stage, CENTRE).await?.1.held_back.is_empty().then_some(()))).await?;
 
+        until("every build is named", async || every_build_is_named(stage).await.map(Some)).await?;
+
         // In a site of three, the leader last.
         install(stage, place(CENTRE, 1), Build::Newer).await?;
         let leader = stage.tree.leader(id(DISTRICT)).await?;
@@ -249,6 +251,17 @@ async fn status(stage: &Stage, site: u32) -> anyhow::Result<(i32, UpgradeReport)
     let report = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("{} {}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))?;
     Ok((output.status.code().context("it was killed")?, report))
+}
+
+/// Members, parent and children are shown with the version of their builds.
+async fn every_build_is_named(stage: &Stage) -> anyhow::Result<()> {
+    let this = kho_storage::build::Build::THIS.to_string();
+    let (above, below) = (status(stage, CENTRE).await?.1, status(stage, DISTRICT).await?.1);
+    let of_members = above.members.iter().chain(&below.members).map(|member| member.build.clone());
+    let mut builds: Vec<_> = of_members.chain(above.children.iter().map(|child| child.build.clone())).collect();
+    builds.push(below.parent.map(|parent| parent.build));
+    ensure!(builds.len() == 7 && builds.iter().all(|build| build.as_ref() == Some(&this)), "{builds:?}");
+    Ok(())
 }
 
 async fn run(stage: &Stage, site: u32, arguments: &[&str]) -> anyhow::Result<String> {

@@ -268,7 +268,10 @@ mod tests {
             Goodbye::NoLongerLeader,
             Goodbye::NoLeader,
             Goodbye::Busy { retry_after_ms: 2_000 },
-            Goodbye::NoCommonLevel { here: LevelOffer::default(), there: LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::TEST } },
+            Goodbye::NoCommonLevel {
+                here: LevelOffer::default(),
+                there: LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::TEST, ..LevelOffer::default() },
+            },
             Goodbye::LevelRaised { level: Level::TEST },
             Goodbye::NotParent { parent: SiteId(1), child: SiteId(4), register_version: 1_000 },
             Goodbye::IdleTimeout,

@@ -17,7 +17,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::ColumnId;
+use crate::{build::Build, ids::ColumnId};
 
 /// A level. Counts up from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -93,6 +93,8 @@ pub struct LevelOffer {
     pub supported: LevelRange,
     /// The level of its site.
     pub level: Level,
+    /// Which build that is.
+    pub build: Build,
 }
 
 impl LevelOffer {
@@ -106,7 +108,7 @@ impl LevelOffer {
 /// A site that was just founded, with this build.
 impl Default for LevelOffer {
     fn default() -> Self {
-        Self { supported: SUPPORTED, level: Level::FOUNDING }
+        Self { supported: SUPPORTED, level: Level::FOUNDING, build: Build::THIS }
     }
 }
 
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn two_ends_work_at_a_level_that_both_builds_support_and_neither_site_lies_below() {
-        let offer = |min, max, level| LevelOffer { supported: range(min, max), level: Level(level) };
+        let offer = |min, max, level| LevelOffer { supported: range(min, max), level: Level(level), build: Build::THIS };
         assert_eq!(offer(1, 2, 1).common(offer(1, 2, 2)), Some(Level(1)), "the lower site decides");
         assert_eq!(offer(1, 2, 2).common(offer(1, 2, 2)), Some(Level(2)));
         assert_eq!(offer(1, 1, 1).common(offer(1, 2, 2)), Some(Level(1)), "an older build below a newer one");

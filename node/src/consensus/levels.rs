@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use kho_storage::{
+    build::Build,
     codec,
     command::{Command, Outcome},
     ids::NodeId,
@@ -39,6 +40,8 @@ pub struct MemberLevels {
     pub voter: bool,
     /// Levels that its build supports, or why they are not known.
     pub supported: Result<LevelRange, String>,
+    /// Which build that is, if it said so.
+    pub build: Option<Build>,
 }
 
 impl Consensus {
@@ -49,7 +52,11 @@ impl Consensus {
         let targets: Vec<PeerTarget> = membership.nodes().map(|(id, record)| PeerTarget::of_member(*id, record)).collect();
         let voters = &voters;
         join_all(targets.into_iter().map(|target| async move {
-            MemberLevels { node: target.node, voter: voters.contains(&target.node), supported: self.ask_levels(&target).await }
+            let (supported, build) = match self.ask_levels(&target).await {
+                Ok((supported, build)) => (Ok(supported), build),
+                Err(why) => (Err(why), None),
+            };
+            MemberLevels { node: target.node, voter: voters.contains(&target.node), supported, build }
         }))
         .await
     }
@@ -116,17 +123,20 @@ impl Consensus {
         }
     }
 
-    async fn ask_levels(&self, target: &PeerTarget) -> Result<LevelRange, String> {
+    async fn ask_levels(&self, target: &PeerTarget) -> Result<(LevelRange, Option<Build>), String> {
         if target.node == self.node() {
-            return Ok(self.peers.local().levels);
+            return Ok((self.peers.local().levels, Some(Build::THIS)));
         }
         let deadline = Instant::now() + ASK_TIMEOUT;
         let nothing = codec::encode(&None::<Greeting>).map_err(|e| e.to_string())?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match timeout(left, self.peers.call(target, Subject::Hello, &nothing)).await {
-                Ok(Ok(reply)) => return codec::decode::<HelloReply>(&reply).map(|hello| hello.levels).map_err(|e| e.to_string()),
-                Ok(Err(PeerError::Refused(PeerRefusal::NoCommonLevel { here, .. }))) => return Ok(here),
+                Ok(Ok(reply)) => {
+                    let hello: HelloReply = codec::decode(&reply).map_err(|e| e.to_string())?;
+                    return Ok((hello.levels, Some(hello.build)));
+                }
+                Ok(Err(PeerError::Refused(PeerRefusal::NoCommonLevel { here, .. }))) => return Ok((here, None)),
                 // A node that has just started again is dialled again only after a pause.
                 Ok(Err(PeerError::Unreachable(_) | PeerError::Lost(_))) if Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
                 Ok(Err(error)) => return Err(error.to_string()),

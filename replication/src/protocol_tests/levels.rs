@@ -1,6 +1,7 @@
 //! Two ends of a link work at a level that both support.
 
 use kho_storage::{
+    build::Build,
     ids::{SiteTime, StreamSeq},
     level::{Level, LevelOffer, LevelRange, SUPPORTED_IN_TESTS},
 };
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// A newer build whose site still works at the first level.
-const NEWER: LevelOffer = LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::FOUNDING };
+const NEWER: LevelOffer = LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::FOUNDING, build: Build::THIS };
 /// A newer build of a site that was raised.
 const RAISED: LevelOffer = LevelOffer { level: Level::TEST, ..NEWER };
 
@@ -39,7 +40,7 @@ fn sends_frames_of_the_test_level(world: &World) -> bool {
 #[test]
 fn two_builds_without_a_common_level_are_told_so_with_both_ranges() {
     let tree = Tree::new();
-    let there = LevelOffer { supported: LevelRange { min: Level(7), max: Level(9) }, level: Level(8) };
+    let there = LevelOffer { supported: LevelRange { min: Level(7), max: Level(9) }, level: Level(8), build: Build::THIS };
     let child = ChildIdentity { site: DISTRICT, node: NODE };
     let mut intake =
         Intake::new(IntakeConfig::default(), PROVINCE, child, tree.verified(), tree.chain(), SiteLeader::ThisNode, LinkTime(0));

@@ -7,6 +7,7 @@ use super::{
     meta::{put_meta, read_meta},
 };
 use crate::{
+    build::Build,
     command::{Command, Outcome, Refusal},
     db::{Db, WriteSet},
     error::StorageError,
@@ -28,7 +29,7 @@ impl Warehouse {
 
     /// What this node says of itself to another tier.
     pub fn level_offer(&self) -> LevelOffer {
-        LevelOffer { supported: self.config.levels, level: self.level() }
+        LevelOffer { supported: self.config.levels, level: self.level(), build: Build::THIS }
     }
 
     /// Why this node had to stop, if it met a level of its site that it does not support.
