@@ -20,6 +20,7 @@ use kho_replication::bundle::{BundleOpener, BundleReader, DecryptingReader};
 use kho_storage::{
     encryption::DecryptionKey,
     ids::{OriginId, SiteId, StreamSeq},
+    level::Level,
     register::VerifiedRegister,
     row::RowCells,
     schema::population,
@@ -228,7 +229,7 @@ async fn read_back(stage: &Stage, register: &VerifiedRegister, at: Place, origin
     let mut batches = Vec::new();
     while let Some(segment) = bundle.next_segment()? {
         let segment = segment
-            .verify(register, at.0)
+            .verify(register, at.0, Level::TEST)
             .map_err(|refusal| anyhow::anyhow!("a segment that this site holds is refused: {refusal:?}"))?
             .into_segment();
         for bytes in &segment.batches {

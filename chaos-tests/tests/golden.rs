@@ -128,7 +128,7 @@ fn the_bundle_of_level_1_is_read_and_verified() {
     let mut reader = BundleReader::open(content, &register, PROVINCE).expect("whole");
     let mut batches = 0;
     while let Some(received) = reader.next_segment().expect("whole") {
-        batches += received.verify(&register, PROVINCE).expect("signed by its author").into_segment().batches.len() as u64;
+        batches += received.verify(&register, PROVINCE, Level::FOUNDING).expect("signed by its author").into_segment().batches.len() as u64;
     }
     assert_eq!(batches, BATCHES);
 }

@@ -28,7 +28,7 @@ use crate::{
     consensus::{Consensus, ConsensusConfig, ConsensusLimits, FirstStart, GroupId, StartError, first_start, require_first_start},
     damage_found::{self, DamageFound},
     disk_room::DiskWatch,
-    entry::EntrySchema,
+    entry::EntrySchemas,
     failed_proofs::FailedProofs,
     heads::sign_heads,
     http,
@@ -206,7 +206,7 @@ async fn start(
     certificate_clock.vouch(clock.read().vouched);
     let writer = Writer::start(Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock), config.limits.entry_requests_max, tasks);
     let node = Node {
-        entry_schema: Arc::new(EntrySchema::compile(schema)),
+        entry_schemas: EntrySchemas::compile(schema, warehouse.supported_levels()),
         warehouse,
         consensus,
         endpoint,

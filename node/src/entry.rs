@@ -15,7 +15,8 @@
 //! (test `promise_10_a_line_of_a_gigabyte_is_refused_at_the_limit_and_never_held`).
 //!
 //! A body names columns: CSV by its header, NDJSON by the fields of each row. What it does not name stays as it is, unless the request
-//! says that it is cleared ([`UnnamedColumns`]). What depends on the row that stands is found when the command is applied ([`unmet()`]).
+//! says that it is cleared ([`UnnamedColumns`]). It names columns that exist at the level of the site (test
+//! `a_column_of_a_later_level_is_refused_until_the_site_works_at_it`). What depends on the row that stands is found when the command is applied ([`unmet()`]).
 //!
 //! Invariant: no row that contradicts itself comes from a row that stands and a body that names a part of it
 //! (test `promise_10_columns_that_depend_on_each_other_are_named_together_or_checked_where_the_row_stands`).
@@ -49,6 +50,6 @@ pub use format::{EntryEncoding, EntryFormat};
 pub use limits::EntryLimits;
 pub use reader::EntryReader;
 pub use refusal::{ENTRY_CODES, EntryCode, EntryError, EntryRefusal, EntryStatus};
-pub use schema::EntrySchema;
+pub use schema::{EntrySchema, EntrySchemas};
 pub use unmet::unmet;
 pub use unnamed::UnnamedColumns;

@@ -31,7 +31,7 @@ use crate::{
     consensus::Consensus,
     damage_found::DamageFound,
     disk_room::DiskWatch,
-    entry::EntrySchema,
+    entry::{EntrySchema, EntrySchemas},
     failed_proofs::FailedProofs,
     writer::Writer,
 };
@@ -67,7 +67,7 @@ pub struct Node {
     /// Names rows in the audit log.
     pub audit_key: AuditKey,
     pub writer: Writer,
-    pub entry_schema: Arc<EntrySchema>,
+    pub entry_schemas: EntrySchemas,
     pub uplink: Mutex<Option<UplinkStatus>>,
     pub children: Mutex<BTreeMap<SiteId, ChildSeen>>,
     /// The key that others believe this node's heads by.
@@ -82,6 +82,11 @@ pub struct Node {
 impl Node {
     pub fn site(&self) -> SiteId {
         self.config.site
+    }
+
+    /// What entry reads rows by at the level at which the site works now.
+    pub fn entry_schema(&self) -> &Arc<EntrySchema> {
+        self.entry_schemas.at(self.warehouse.level())
     }
 
     /// Whether this node leads its site and has applied everything that was ever acknowledged.

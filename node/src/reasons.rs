@@ -47,6 +47,11 @@ pub fn refusal(refusal: &Refusal) -> Reason {
         Refusal::AboveLevel { command, site } => vec![("command", name(command)), ("site", name(site))],
         Refusal::OffPath { origin, site } | Refusal::OnPath { origin, site } => vec![("origin", name(origin)), ("site", name(site))],
         Refusal::TransferTaken { origin, carrier } => vec![("origin", name(origin)), ("carrier", name(carrier))],
+        Refusal::ColumnAboveLevel { origin, seq, column, level } => {
+            let mut arguments = at(*origin, *seq);
+            arguments.extend([("column", name(column)), ("needed", name(&column.level())), ("level", name(level))]);
+            arguments
+        }
     };
     Reason::new("refusal", refusal.code(), arguments, refusal)
 }
@@ -202,7 +207,7 @@ mod tests {
         uplink::{DialFailure, LinkWait},
     };
     use kho_storage::{
-        ids::{Epoch, Hash32, NodeId},
+        ids::{ColumnId, Epoch, Hash32, NodeId},
         level::{Level, LevelOffer, SUPPORTED_IN_TESTS},
     };
 
@@ -231,6 +236,7 @@ mod tests {
             Refusal::AboveLevel { command: Level::TEST, site: Level::FOUNDING },
             Refusal::OnPath { origin, site: SiteId(4) },
             Refusal::TransferTaken { origin, carrier: SiteId(4) },
+            Refusal::ColumnAboveLevel { origin, seq, column: ColumnId(1_024), level: Level::FOUNDING },
         ];
         refusals.extend(StopReason::ALL.map(|reason| Refusal::Stopped { origin, seq, reason }));
         refusals
@@ -262,7 +268,10 @@ mod tests {
             Goodbye::NoLongerLeader,
             Goodbye::NoLeader,
             Goodbye::Busy { retry_after_ms: 2_000 },
-            Goodbye::NoCommonLevel { here: LevelOffer::default(), there: LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::TEST } },
+            Goodbye::NoCommonLevel {
+                here: LevelOffer::default(),
+                there: LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::TEST, ..LevelOffer::default() },
+            },
             Goodbye::LevelRaised { level: Level::TEST },
             Goodbye::NotParent { parent: SiteId(1), child: SiteId(4), register_version: 1_000 },
             Goodbye::IdleTimeout,

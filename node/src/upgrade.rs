@@ -54,7 +54,7 @@ pub async fn report(node: &Node) -> Result<UpgradeReport, StorageError> {
         leader_https: leader.map(|leader| leader.https_address),
         held_back: known.held_back(wanted),
         members: known.members.iter().map(member).collect(),
-        parent: known.parent.map(|(site, offer)| ParentUpgrade { site: site.0, level: offer.level.0, supported: levels(offer.supported) }),
+        parent: known.parent.map(parent_upgrade),
         children: known.children.into_iter().map(child).collect(),
         test_note: node.warehouse.test_note()?,
     })
@@ -77,11 +77,26 @@ fn levels(range: LevelRange) -> SupportedLevels {
 }
 
 fn member(member: &MemberLevels) -> MemberUpgrade {
-    MemberUpgrade { node: member.node.0, voter: member.voter, supported: member.supported.as_ref().ok().copied().map(levels) }
+    MemberUpgrade {
+        node: member.node.0,
+        voter: member.voter,
+        supported: member.supported.as_ref().ok().copied().map(levels),
+        build: member.build.map(|build| build.to_string()),
+    }
+}
+
+fn parent_upgrade((site, offer): (SiteId, LevelOffer)) -> ParentUpgrade {
+    ParentUpgrade { site: site.0, level: offer.level.0, supported: levels(offer.supported), build: offer.build.to_string() }
 }
 
 fn child((site, name, offer): (SiteId, String, Option<LevelOffer>)) -> ChildUpgrade {
-    ChildUpgrade { site: site.0, name, level: offer.map(|offer| offer.level.0), supported: offer.map(|offer| levels(offer.supported)) }
+    ChildUpgrade {
+        site: site.0,
+        name,
+        level: offer.map(|offer| offer.level.0),
+        supported: offer.map(|offer| levels(offer.supported)),
+        build: offer.map(|offer| offer.build.to_string()),
+    }
 }
 
 impl Known {
@@ -137,7 +152,7 @@ mod tests {
     use super::*;
 
     fn member(node: u64, supported: Result<LevelRange, &str>) -> MemberLevels {
-        MemberLevels { node: NodeId(node), voter: true, supported: supported.map_err(str::to_owned) }
+        MemberLevels { node: NodeId(node), voter: true, supported: supported.map_err(str::to_owned), build: None }
     }
 
     fn known(level: Level, members: Vec<MemberLevels>) -> Known {
@@ -162,8 +177,8 @@ mod tests {
     #[test]
     fn who_holds_the_tree_back_is_named_members_parent_site_and_children() {
         let (newer, raised) = (
-            LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::FOUNDING },
-            LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::TEST },
+            LevelOffer { supported: SUPPORTED_IN_TESTS, ..LevelOffer::default() },
+            LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::TEST, ..LevelOffer::default() },
         );
         let mixed = known(Level::FOUNDING, vec![member(1, Ok(SUPPORTED_IN_TESTS)), member(2, Ok(SUPPORTED)), member(3, Err("it is down"))]);
         let older = HeldBack::NodeOlder { node: 2, supported: "1".into(), wanted: 2 };

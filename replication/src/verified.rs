@@ -4,17 +4,19 @@
 //! ReceivedSegment ──verify(register)─────────▶ VerifiedSegment ──▶ Command::AdoptSegment ──apply──▶ chain, digest
 //! ReceivedPiece   ──verify(register)─────────▶ VerifiedPiece   ──▶ Command::AdoptPiece
 //! ```
-//! What is checked here needs no state: author, the site's place above it and pinned key by the register, the head's signature, numbering, sizes, the
-//! form of every row. What is not: whether the chain goes on from what the holder has, and the digest; apply
-//! does both. A piece bears no signature at all: the digest of the head that ends its transfer decides.
+//! What is checked here needs no state: author, the site's place above it and pinned key by the register, the head's signature, numbering,
+//! sizes, the form of every row, and that no column lies above the level at which the bytes came. What is not: whether the chain goes on
+//! from what the holder has, and the digest; apply does both. A piece bears no signature at all: the digest of the head that ends its
+//! transfer decides.
 //!
 //! Invariant: whoever carried it, a segment is judged by its origin's author alone
 //! (test `promise_4_the_carrier_is_nobody_and_the_author_is_everything`).
 
 use kho_storage::{
-    checks::{check_author, check_change, check_path, check_piece},
+    checks::{check_author, check_batch_level, check_change, check_path, check_piece, check_piece_level},
     command::{PieceRow, Refusal, TransferPiece},
     ids::{SiteId, StreamSeq},
+    level::Level,
     register::VerifiedRegister,
     stream::{
         BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, EpochBase, REQUEST_KEY_BYTES_MAX, RequestMark, SEGMENT_BYTES_MAX,
@@ -48,18 +50,19 @@ impl ReceivedSegment {
         Self(segment)
     }
 
-    /// Checks everything that needs no state, for adoption at `site`.
+    /// Checks everything that needs no state, for adoption at `site`. `level` is that of the link over which it came, or for a file that of
+    /// the site.
     ///
     /// # Errors
     /// [`Refusal`] with the first thing that is wrong; [`crate::frames::refusal_fault`] says whose fault it is.
-    pub fn verify(self, register: &VerifiedRegister, site: SiteId) -> Result<VerifiedSegment, Refusal> {
+    pub fn verify(self, register: &VerifiedRegister, site: SiteId, level: Level) -> Result<VerifiedSegment, Refusal> {
         let segment = &self.0;
         check_path(segment.origin(), site, register)?;
         // BEFORE the signature: sizes and numbers are cheap to refuse, and later sums rely on them.
         check_numbers(segment)?;
         check_author(&segment.head, register)?;
         for (place, bytes) in (segment.first.0..).zip(&segment.batches) {
-            check_batch(segment, StreamSeq(place), bytes)?;
+            check_batch(segment, StreamSeq(place), level, bytes)?;
         }
         Ok(VerifiedSegment(self.0))
     }
@@ -80,11 +83,12 @@ impl ReceivedPiece {
         Self(piece)
     }
 
-    /// Checks that the register leads the origin through `site`, and that rows are well formed, in order and inside the piece's range.
+    /// Checks that the register leads the origin through `site`, that rows are well formed, in order and inside the piece's range, and that
+    /// no column lies above the `level` of the link.
     ///
     /// # Errors
     /// [`Refusal`] with the first thing that is wrong.
-    pub fn verify(self, register: &VerifiedRegister, site: SiteId) -> Result<VerifiedPiece, Refusal> {
+    pub fn verify(self, register: &VerifiedRegister, site: SiteId, level: Level) -> Result<VerifiedPiece, Refusal> {
         let piece = &self.0;
         check_path(piece.origin, site, register)?;
         let refused = |why: String| Refusal::Transfer { origin: piece.origin, why };
@@ -96,6 +100,7 @@ impl ReceivedPiece {
             return Err(refused(format!("the piece was read at {}, beyond any stream", piece.read_at)));
         }
         check_piece(piece).map_err(refused)?;
+        check_piece_level(piece, level)?;
         Ok(VerifiedPiece(self.0))
     }
 }
@@ -128,7 +133,7 @@ fn check_numbers(segment: &Segment) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_batch(segment: &Segment, seq: StreamSeq, bytes: &[u8]) -> Result<(), Refusal> {
+fn check_batch(segment: &Segment, seq: StreamSeq, level: Level, bytes: &[u8]) -> Result<(), Refusal> {
     let head = &segment.head.head;
     let refused = |why: String| Refusal::Malformed { origin: head.origin, seq, why };
     let batch = Batch::decode_received(bytes).map_err(|e| refused(e.to_string()))?;
@@ -139,7 +144,8 @@ fn check_batch(segment: &Segment, seq: StreamSeq, bytes: &[u8]) -> Result<(), Re
         BatchBody::Rows { requests, changes } => check_rows(requests, changes),
         BatchBody::EpochOpened { base } => check_base(&batch, base),
     }
-    .map_err(refused)
+    .map_err(refused)?;
+    check_batch_level(&batch, level)
 }
 
 fn check_rows(requests: &[RequestMark], changes: &[Change]) -> Result<(), String> {

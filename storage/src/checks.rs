@@ -5,11 +5,12 @@
 
 use crate::{
     command::{PieceRow, Refusal, RowPlace, TransferPiece},
-    ids::{OriginId, SiteId},
+    ids::{ColumnId, OriginId, SiteId, StreamSeq},
+    level::Level,
     planted::{Bug, planted},
     register::VerifiedRegister,
     row::{RowCells, RowError},
-    stream::{Change, KEY_BYTES_MAX, RowChange, SignedHead},
+    stream::{Batch, BatchBody, Change, KEY_BYTES_MAX, RowChange, Segment, SignedHead},
 };
 
 /// Why a change, or a row of a piece, does not have the form of one.
@@ -66,6 +67,41 @@ pub fn check_change(change: &Change) -> Result<(), ChangeError> {
     Ok(())
 }
 
+/// Checks that a batch names no column above `level`.
+///
+/// # Errors
+/// [`Refusal::ColumnAboveLevel`] with the first such column.
+pub fn check_batch_level(batch: &Batch, level: Level) -> Result<(), Refusal> {
+    let BatchBody::Rows { changes, .. } = &batch.body else { return Ok(()) };
+    changes.iter().try_for_each(|change| check_column_level(batch.origin, batch.seq, change.highest_column(), level))
+}
+
+/// As [`check_batch_level`], for every batch of a segment that this site holds.
+///
+/// # Errors
+/// [`Refusal::ColumnAboveLevel`]; [`Refusal::Malformed`] for bytes that are not a batch.
+pub fn check_segment_level(segment: &Segment, level: Level) -> Result<(), Refusal> {
+    (segment.first.0..).zip(&segment.batches).try_for_each(|(seq, bytes)| {
+        let malformed = |why: String| Refusal::Malformed { origin: segment.origin(), seq: StreamSeq(seq), why };
+        check_batch_level(&Batch::decode(bytes).map_err(|error| malformed(error.to_string()))?, level)
+    })
+}
+
+/// As [`check_batch_level`], for the rows of a piece.
+///
+/// # Errors
+/// [`Refusal::ColumnAboveLevel`] with the first such column, and the batch that wrote its row last.
+pub fn check_piece_level(piece: &TransferPiece, level: Level) -> Result<(), Refusal> {
+    piece.rows.iter().try_for_each(|row| check_column_level(piece.origin, row.seq, row.highest_column(), level))
+}
+
+fn check_column_level(origin: OriginId, seq: StreamSeq, column: Option<ColumnId>, level: Level) -> Result<(), Refusal> {
+    match column.filter(|column| column.level() > level) {
+        Some(column) => Err(Refusal::ColumnAboveLevel { origin, seq, column, level }),
+        None => Ok(()),
+    }
+}
+
 /// Checks the form of a piece: its rows have the form of rows, lie inside its range in ascending order, each once, and were
 /// written by no batch later than the state at which the piece was read. The range does not end before it starts.
 ///
@@ -112,11 +148,7 @@ fn check_row(key: &[u8], cells: Option<&[u8]>) -> Result<(), ChangeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ids::{ColumnId, TableId},
-        row::RowBuilder,
-        schema::Value,
-    };
+    use crate::{ids::TableId, row::RowBuilder, schema::Value};
 
     fn change(key: usize, row: RowChange) -> Change {
         Change { table: TableId(1), key: vec![b'k'; key].into(), row }

@@ -9,6 +9,7 @@ use crate::{
     ids::{ColumnId, Epoch, Generation, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     level::Level,
     register::SignedRegister,
+    row::RowCells,
     signature::PublicKey,
     stream::{Change, Segment, SignedHead},
 };
@@ -76,17 +77,18 @@ pub enum ShownBy {
 }
 
 impl Command {
-    /// The level from which this kind of command exists. A site below it never takes one.
+    /// The level from which this kind of command, and every column that it brings, exists. A site below it never takes one. The batches
+    /// of [`Self::AdoptSegment`] are bytes here: their columns are checked when they are opened to be applied.
     pub fn level(&self) -> Level {
         match self {
-            Self::Write { .. }
-            | Self::CommitHead { .. }
+            Self::Write { requests, .. } => level_of(requests.iter().flat_map(|request| &request.changes).map(Change::highest_column)),
+            Self::AdoptPiece { piece, .. } => level_of(piece.rows.iter().map(PieceRow::highest_column)),
+            Self::CommitHead { .. }
             | Self::AdoptSegment { .. }
             | Self::AdoptRegister { .. }
             | Self::RecordParent { .. }
             | Self::Trim { .. }
             | Self::BeginTransfer { .. }
-            | Self::AdoptPiece { .. }
             | Self::AbandonTransfer { .. }
             | Self::ResumeOrigin { .. }
             | Self::DiscardOrigin { .. }
@@ -111,6 +113,11 @@ impl Command {
         };
         OTHER + variable
     }
+}
+
+/// The level of the highest of these columns.
+fn level_of(columns: impl Iterator<Item = Option<ColumnId>>) -> Level {
+    columns.max().flatten().map_or(Level::FOUNDING, ColumnId::level)
 }
 
 /// A client's whole request: taken whole or refused whole.
@@ -200,6 +207,13 @@ pub struct PieceRow {
     pub cells: Blob,
     pub seq: StreamSeq,
     pub time: SiteTime,
+}
+
+impl PieceRow {
+    /// The column with the highest number that the row has.
+    pub fn highest_column(&self) -> Option<ColumnId> {
+        RowCells::trusted(&self.cells).highest_column()
+    }
 }
 
 /// What a command came to.
@@ -294,11 +308,16 @@ pub enum Refusal {
     #[error("the register leads the stream of origin {origin} through site {site}: it is not taken out there")]
     OnPath { origin: OriginId, site: SiteId },
     #[error(
-        "the command exists from level {command} on and the site works at level {site}: see `kho upgrade status`, raise the level with `kho upgrade raise`"
+        "the command, or a column that it names, exists from level {command} on and the site works at level {site}: see `kho upgrade status`, raise the level with `kho upgrade raise`"
     )]
     AboveLevel { command: Level, site: Level },
     #[error("site {carrier} transfers origin {origin} already; another carrier's turn comes when that has ended or fallen silent")]
     TransferTaken { origin: OriginId, carrier: SiteId },
+    #[error(
+        "batch {seq} of origin {origin} names column {column}, which exists from level {} on, and the site that is to take it works at level {level}: see `kho upgrade status` there, raise its level with `kho upgrade raise`",
+        .column.level()
+    )]
+    ColumnAboveLevel { origin: OriginId, seq: StreamSeq, column: ColumnId, level: Level },
 }
 
 impl Refusal {
@@ -322,6 +341,7 @@ impl Refusal {
             Self::OnPath { .. } => "on_path",
             Self::AboveLevel { .. } => "above_level",
             Self::TransferTaken { .. } => "transfer_taken",
+            Self::ColumnAboveLevel { .. } => "column_above_level",
         }
     }
 }

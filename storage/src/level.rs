@@ -5,15 +5,19 @@
 //!   site      works at one level, which is state  [`Command::RaiseLevel`](crate::command::Command::RaiseLevel)
 //!   command   exists from one level on            [`Command::level`](crate::command::Command::level)
 //!   frame     exists from one level on; sent only when both ends work at it
+//!   column    exists from one level on, by its number  [`ColumnId::level`]
 //! ```
 //! Invariants: a site's level never falls, and only a committed command raises it (test
 //! `a_level_is_raised_by_a_command_alone_and_never_falls`); what lies above a site's level is never applied there (test
-//! `a_command_above_the_level_of_the_site_is_refused_and_changes_nothing`); a build that does not support the level of its site applies
+//! `a_command_above_the_level_of_the_site_is_refused_and_changes_nothing`); no site holds a column above its level (test
+//! `a_column_above_the_level_of_the_site_is_neither_entered_nor_adopted`); a build that does not support the level of its site applies
 //! nothing (test `a_build_that_does_not_support_the_level_opens_no_state_and_applies_nothing`).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::{build::Build, ids::ColumnId};
 
 /// A level. Counts up from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,6 +75,17 @@ impl fmt::Display for LevelRange {
     }
 }
 
+/// So many numbers of columns belong to each level, in every table.
+const COLUMNS_OF_A_LEVEL: u16 = 1024;
+
+impl ColumnId {
+    /// The level from which the column exists: up to 1023 the first, up to 2047 the second, and so on. The number says it, so a build
+    /// that does not know the column knows its level all the same, and all builds of a site judge a batch alike.
+    pub fn level(self) -> Level {
+        Level(Level::FOUNDING.0 + self.0 / COLUMNS_OF_A_LEVEL)
+    }
+}
+
 /// What one end of a link says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LevelOffer {
@@ -78,6 +93,8 @@ pub struct LevelOffer {
     pub supported: LevelRange,
     /// The level of its site.
     pub level: Level,
+    /// Which build that is.
+    pub build: Build,
 }
 
 impl LevelOffer {
@@ -91,7 +108,7 @@ impl LevelOffer {
 /// A site that was just founded, with this build.
 impl Default for LevelOffer {
     fn default() -> Self {
-        Self { supported: SUPPORTED, level: Level::FOUNDING }
+        Self { supported: SUPPORTED, level: Level::FOUNDING, build: Build::THIS }
     }
 }
 
@@ -114,11 +131,18 @@ mod tests {
 
     #[test]
     fn two_ends_work_at_a_level_that_both_builds_support_and_neither_site_lies_below() {
-        let offer = |min, max, level| LevelOffer { supported: range(min, max), level: Level(level) };
+        let offer = |min, max, level| LevelOffer { supported: range(min, max), level: Level(level), build: Build::THIS };
         assert_eq!(offer(1, 2, 1).common(offer(1, 2, 2)), Some(Level(1)), "the lower site decides");
         assert_eq!(offer(1, 2, 2).common(offer(1, 2, 2)), Some(Level(2)));
         assert_eq!(offer(1, 1, 1).common(offer(1, 2, 2)), Some(Level(1)), "an older build below a newer one");
         assert_eq!(offer(2, 3, 2).common(offer(1, 2, 1)), None, "a build that has forgotten the level of the other site");
+    }
+
+    #[test]
+    fn the_number_of_a_column_says_from_which_level_on_it_exists() {
+        let level = |column| ColumnId(column).level();
+        assert_eq!([level(0), level(1_023), level(1_024), level(2_047), level(2_048)].map(|level| level.0), [1, 1, 2, 2, 3]);
+        assert_eq!(level(u16::MAX), Level(64));
     }
 
     #[test]

@@ -128,6 +128,11 @@ impl<'a> RowCells<'a> {
         bytes
     }
 
+    /// The column with the highest number that the row has.
+    pub fn highest_column(&self) -> Option<ColumnId> {
+        self.raw().map(|(column, _)| column).max()
+    }
+
     /// Columns and the whole bytes of their cells, in column order.
     fn raw(&self) -> impl Iterator<Item = (ColumnId, &'a [u8])> + use<'a> {
         let mut rest = self.0;

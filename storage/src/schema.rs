@@ -3,6 +3,8 @@
 //! Numbers (of tables, columns, codes and cubes) are what stands in rows; names are what people and files use.
 //! Invariant: a number is never reused and a code list is only appended to, so a row written under an older schema
 //! reads the same under a newer one (test `a_schema_that_changes_a_number_is_refused_as_successor`).
+//!
+//! A column exists from one level on, which its number says ([`ColumnId::level`]). It rests on no column of a higher level.
 
 mod cube;
 mod fingerprint;
@@ -18,7 +20,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ColumnId, CubeId, TableId};
+use crate::{
+    ids::{ColumnId, CubeId, TableId},
+    level::Level,
+};
 
 /// A whole schema: what rows may hold and what is counted about them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,7 +227,9 @@ impl Schema {
                 ColumnKind::Flags { list } => {
                     (self.code_list(list).is_some_and(|l| l.codes.len() <= 64), format!("code list `{list}` of at most 64 codes"))
                 }
-                ColumnKind::Area { catalogue } => (table.column_named(catalogue).is_some(), format!("column `{catalogue}`")),
+                ColumnKind::Area { catalogue } => {
+                    (exists_for(table, catalogue, column.id.level()), format!("column `{catalogue}` at its own level"))
+                }
                 _ => (true, String::new()),
             };
             if !known {
@@ -230,14 +237,21 @@ impl Schema {
             }
             if let Some(only_for) = &column.only_for {
                 let list = table.column_named(&only_for.column).and_then(|c| c.kind.list()).and_then(|l| self.code_list(l));
-                if !list.is_some_and(|list| only_for.codes.iter().all(|code| list.number(code).is_some())) {
+                let exists = exists_for(table, &only_for.column, column.id.level());
+                if !list.is_some_and(|list| exists && only_for.codes.iter().all(|code| list.number(code).is_some())) {
                     return Err(SchemaError(format!("{place} is only for codes that column `{}` lacks", only_for.column)));
                 }
             }
         }
-        let keyed = table.column_named(&table.key).is_some_and(|c| c.required && matches!(c.kind, ColumnKind::Text { .. }));
-        if keyed { Ok(()) } else { Err(SchemaError(format!("table `{}` needs a required text column as key", table.name))) }
+        let is_key = |c: &Column| c.required && matches!(c.kind, ColumnKind::Text { .. }) && c.id.level() == Level::FOUNDING;
+        let keyed = table.column_named(&table.key).is_some_and(is_key);
+        if keyed { Ok(()) } else { Err(SchemaError(format!("table `{}` needs a required text column as key, of level 1", table.name))) }
     }
+}
+
+/// Whether `table` has a column called `name` wherever one of `level` exists.
+fn exists_for(table: &Table, name: &str, level: Level) -> bool {
+    table.column_named(name).is_some_and(|column| column.id.level() <= level)
 }
 
 /// What is found by its name must have it alone.
@@ -340,6 +354,33 @@ mod tests {
             change(&mut schema);
             assert!(schema.check().is_err_and(|error| error.to_string().contains("stands twice")));
         }
+    }
+
+    #[test]
+    fn no_column_rests_on_one_of_a_higher_level_and_no_key_comes_later() {
+        let later: [fn(&mut Table); 3] = [
+            |person| person.columns[14].id = ColumnId(1_030),
+            |person| person.columns[0].id = ColumnId(1_030),
+            |person| {
+                person.columns[1].only_for = Some(OnlyFor { column: "sex".into(), codes: vec!["female".into()] });
+                person.columns[7].id = ColumnId(1_030);
+            },
+        ];
+        for change in later {
+            let mut schema = population().clone();
+            change(&mut schema.tables[1]);
+            assert!(schema.check().is_err_and(|error| error.to_string().contains("needs") || error.to_string().contains("lacks")));
+        }
+        let mut schema = population().clone();
+        schema.tables[1].columns[8].id = ColumnId(1_030);
+        assert_eq!(schema.check(), Ok(()), "nothing rests on the relation to the head of the household");
+    }
+
+    #[test]
+    fn the_built_in_schema_has_one_column_of_the_test_level_and_none_above() {
+        let columns = population().tables.iter().flat_map(|table| &table.columns).filter(|column| column.id.level() > Level::FOUNDING);
+        let later: Vec<_> = columns.map(|column| (column.name.as_str(), column.id.level())).collect();
+        assert_eq!(later, [("test_note", Level::TEST)]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     codec::{self, Blob, CodecError},
     ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId},
+    row::RowCells,
     signature::{PublicKey, Signature, SignatureError, SigningKey},
 };
 
@@ -71,6 +72,16 @@ impl Change {
             RowChange::Whole(cells) | RowChange::Columns { cells, .. } => Some(cells),
             RowChange::Removed => None,
         }
+    }
+
+    /// The column with the highest number that the change sets or clears.
+    pub fn highest_column(&self) -> Option<ColumnId> {
+        let set = self.cells().and_then(|cells| RowCells::trusted(cells).highest_column());
+        let cleared = match &self.row {
+            RowChange::Columns { cleared, .. } => cleared.iter().max().copied(),
+            RowChange::Whole(_) | RowChange::Removed => None,
+        };
+        set.max(cleared)
     }
 
     /// Roughly what the change takes in a batch, in bytes.

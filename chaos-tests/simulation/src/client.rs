@@ -28,6 +28,8 @@ const MARITAL: ColumnId = ColumnId(12);
 const RESIDENCE: ColumnId = ColumnId(13);
 const COMMUNE: ColumnId = ColumnId(14);
 const CATALOGUE: ColumnId = ColumnId(15);
+/// Exists from the level of tests on.
+const TEST_NOTE: ColumnId = ColumnId(1_024);
 /// Columns that every row has beside its key.
 const REQUIRED: [ColumnId; 5] = [NAME, SEX, RESIDENCE, COMMUNE, CATALOGUE];
 /// Where residents are registered. In this world only they have a marital status.
@@ -61,6 +63,29 @@ impl Clients {
                 needs.extend(need);
             }
         }
+        self.record(site, number, changes, needs)
+    }
+
+    /// Submits a request to `site` that names a column of the level of tests, in a whole row or beside what stands in one.
+    pub fn submit_of_the_test_level(&mut self, site: SiteId, dice: &mut Dice) -> RequestNo {
+        let number = self.submitted.len();
+        let key = format!("p{}", dice.below(KEYS));
+        let note = (TEST_NOTE, Value::Text(format!("note {number}").into()));
+        let (row, needs) = match dice.below(3) {
+            0 => (RowChange::Columns { cells: row_of(&key, vec![]).into(), cleared: vec![TEST_NOTE] }, true),
+            1 => (RowChange::Columns { cells: row_of(&key, vec![note]).into(), cleared: vec![] }, true),
+            _ => {
+                let mut cells = vec![note];
+                cells.extend(REQUIRED.map(|column| (column, required(column, number, dice))));
+                (RowChange::Whole(row_of(&key, cells).into()), false)
+            }
+        };
+        let needs = needs.then(|| RowNeed { change: 0, required: REQUIRED.to_vec(), excluded: vec![] });
+        let change = Change { table: PERSON, key: key.into_bytes().into(), row };
+        self.record(site, number, vec![change], needs.into_iter().collect())
+    }
+
+    fn record(&mut self, site: SiteId, number: RequestNo, changes: Vec<Change>, needs: Vec<RowNeed>) -> RequestNo {
         let body = codec::encode(&changes).expect("changes always encode");
         let request = WriteRequest { key: format!("request-{number}"), body_hash: Hash32::of(&body), changes, needs };
         self.submitted.push(Submitted { site, request, answered: false, proposed: 0 });

@@ -165,6 +165,7 @@ counted! {
         RegisterAdopted = "state adopts a register",
         LevelRaised = "state raises the level of its site",
         AboveLevelRefused = "state refuses a command above its level",
+        KeptBack = "uplink keeps back what lies above the level of its link",
         TestNoted = "state takes a command of the level that it was raised to",
         DisconnectedLevelRaised = "uplink disconnects: its site's level was raised",
         ByeLevelRaised = "intake ends a link: its site's level was raised",

@@ -86,6 +86,8 @@ pub enum Attack {
     ImpersonateAuthor,
     /// Sends a frame that does not exist at the level of the link
     FrameAboveLevel,
+    /// Fills a column in a batch that does not exist at the level of the link
+    ColumnAboveLevel,
 }
 
 /// How an attack must end.
@@ -107,6 +109,7 @@ pub enum Ending {
     DigestMismatch,
     /// A transfer that does not fit.
     Transfer,
+    ColumnAboveLevel,
     /// A transfer was begun; it stands beside the stream and must not hold it up.
     TransferBegun,
     /// Another carrier's transfer is under way: the parent says when to ask again.
@@ -134,6 +137,7 @@ impl Ending {
                 Refusal::OtherEpoch { .. } => Self::OtherEpoch,
                 Refusal::DigestMismatch { .. } => Self::DigestMismatch,
                 Refusal::Transfer { .. } => Self::Transfer,
+                Refusal::ColumnAboveLevel { .. } => Self::ColumnAboveLevel,
                 _ => Self::Other,
             },
             Answer::Adopted { moved: true } | Answer::Left(_) => Self::Other,
@@ -185,6 +189,7 @@ impl Attack {
             Self::TransferUnneeded | Self::TransferOutOfOrder | Self::ContinueOthersTransfer => Ending::Transfer,
             Self::ReplaceOthersTransfer => Ending::NotItsTurn,
             Self::BlockByTransfer => Ending::TransferBegun,
+            Self::ColumnAboveLevel => Ending::ColumnAboveLevel,
             Self::SendUnrequested
             | Self::LongFrame
             | Self::EndlessFrame
@@ -208,7 +213,9 @@ impl Attack {
     /// Whom the parent must raise an alarm about.
     pub fn alarmed(self) -> Alarmed {
         match self.ending() {
-            Ending::BadChain | Ending::DigestMismatch | Ending::BadSignature | Ending::Malformed => Alarmed::Origin,
+            Ending::BadChain | Ending::DigestMismatch | Ending::BadSignature | Ending::Malformed | Ending::ColumnAboveLevel => {
+                Alarmed::Origin
+            }
             Ending::Misbehaved => Alarmed::Carrier,
             _ => Alarmed::Nobody,
         }

@@ -18,6 +18,8 @@ use kho_storage::{
 
 /// The text that forged rows have in place of the honest one.
 const FORGED_TEXT: &str = "Nguyễn Văn Giả";
+/// Exists from the level of tests on.
+const LATER_COLUMN: ColumnId = ColumnId(1_024);
 
 /// Gives the first person of the first batch another name.
 ///
@@ -27,6 +29,21 @@ pub fn edit_first_row(segment: &mut Segment) -> anyhow::Result<()> {
     change_batch(segment, 0, |changes| {
         let row = changes.iter_mut().find_map(cells_mut).context("the batch puts no row")?;
         *row = other_cells(row)?;
+        Ok(())
+    })
+}
+
+/// Fills a column of the level of tests in the first row of the first batch.
+///
+/// # Errors
+/// When the batch puts no row.
+pub fn add_later_column(segment: &mut Segment) -> anyhow::Result<()> {
+    change_batch(segment, 0, |changes| {
+        let cells = changes.iter_mut().find_map(cells_mut).context("the batch puts no row")?;
+        let mut forged = RowBuilder::default();
+        RowCells::check(cells)?.iter().for_each(|(column, value)| forged.push(column, &value));
+        forged.push(LATER_COLUMN, &Value::Text(Cow::Borrowed(FORGED_TEXT)));
+        *cells = Blob(forged.finish());
         Ok(())
     })
 }
@@ -223,8 +240,8 @@ mod tests {
 
     #[test]
     fn a_forgery_is_well_formed_in_everything_but_what_is_forged() {
-        let forgeries: [fn(&mut Segment) -> anyhow::Result<()>; 6] =
-            [edit_first_row, cut_row, add_row, |s| swap_batches(s, true), invent_batch, claim_other_epoch];
+        let forgeries: [fn(&mut Segment) -> anyhow::Result<()>; 7] =
+            [edit_first_row, cut_row, add_row, add_later_column, |s| swap_batches(s, true), invent_batch, claim_other_epoch];
         for forge in forgeries {
             let mut forged = segment();
             forge(&mut forged).expect("forged");

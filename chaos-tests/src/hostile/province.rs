@@ -173,6 +173,7 @@ impl HostileProvince {
             Attack::EditRow => self.forged(link, origin, cursor, forge::edit_first_row).await,
             Attack::CutRow => self.forged(link, origin, cursor, forge::cut_row).await,
             Attack::AddRow => self.forged(link, origin, cursor, forge::add_row).await,
+            Attack::ColumnAboveLevel => self.forged(link, origin, cursor, forge::add_later_column).await,
             Attack::ReorderBatches => self.forged(link, origin, cursor, |segment| forge::swap_batches(segment, false)).await,
             Attack::RenumberBatches => self.forged(link, origin, cursor, |segment| forge::swap_batches(segment, true)).await,
             Attack::LeaveOutBatch => {

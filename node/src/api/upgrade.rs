@@ -41,6 +41,8 @@ pub struct MemberUpgrade {
     pub voter: bool,
     /// Absent when the node did not answer.
     pub supported: Option<SupportedLevels>,
+    /// Version, and commit where the build knows it: `0.1.0+1d210c1f`. Absent when the node did not say.
+    pub build: Option<String>,
 }
 
 /// The parent's node at the other end of the link.
@@ -49,6 +51,7 @@ pub struct ParentUpgrade {
     pub site: u32,
     pub level: u16,
     pub supported: SupportedLevels,
+    pub build: String,
 }
 
 /// A child by the register, and what its newest greeting said.
@@ -60,6 +63,7 @@ pub struct ChildUpgrade {
     pub level: Option<u16>,
     /// Of the child's leader at its newest greeting.
     pub supported: Option<SupportedLevels>,
+    pub build: Option<String>,
 }
 
 /// What stands between a site or its children and the level wanted.

@@ -125,6 +125,10 @@ pub enum MembersError {
     ParentLower { parent: Level, to: Level },
     #[error("at which level the parent works is not known: no link to it stands; see `kho status`")]
     ParentLevelUnknown,
+    #[error(
+        "the site has no register that names it, so it is not known whether it has a parent that is raised first; give it one with `kho register apply`"
+    )]
+    ParentUnknown,
     #[error("another change of the members is under way; wait for it, see `kho status`")]
     InProgress,
     #[error("node {node} was added but has not caught up: it holds entry {matched} of {wanted}; it goes on by itself, see `kho status`")]

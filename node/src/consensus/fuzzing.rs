@@ -4,6 +4,7 @@
 use std::num::NonZeroU64;
 
 use kho_storage::{
+    build::Build,
     codec,
     command::Command,
     ids::{Hash32, NodeId, SiteId},
@@ -118,7 +119,10 @@ pub fn seeds(commands: &[Command]) -> Vec<(SiteValue, Vec<u8>)> {
     seeds.extend([
         (SiteValue::Envelope, codec::encode(&envelope)),
         (SiteValue::Verdict, codec::encode(&Verdict { refused: Some(PeerRefusal::OtherNode(NodeId(1))), body_bytes: 0 })),
-        (SiteValue::HelloReply, codec::encode(&HelloReply { disk: DiskId(11), fresh: true, incarnation, levels: SUPPORTED })),
+        (
+            SiteValue::HelloReply,
+            codec::encode(&HelloReply { disk: DiskId(11), fresh: true, incarnation, levels: SUPPORTED, build: Build::THIS }),
+        ),
         (SiteValue::Announcement, codec::encode(&Some(NodeAddress { quic: "10.2.0.11:7444".into(), https: "10.2.0.11:7443".into() }))),
         (SiteValue::AppendRequest, codec::encode(&append)),
         (SiteValue::AppendResponse, codec::encode(&AppendResponse::HigherVote(vote))),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use kho_storage::{
+    build::Build,
     codec,
     command::{Command, Outcome},
     ids::NodeId,
@@ -39,6 +40,8 @@ pub struct MemberLevels {
     pub voter: bool,
     /// Levels that its build supports, or why they are not known.
     pub supported: Result<LevelRange, String>,
+    /// Which build that is, if it said so.
+    pub build: Option<Build>,
 }
 
 impl Consensus {
@@ -49,7 +52,11 @@ impl Consensus {
         let targets: Vec<PeerTarget> = membership.nodes().map(|(id, record)| PeerTarget::of_member(*id, record)).collect();
         let voters = &voters;
         join_all(targets.into_iter().map(|target| async move {
-            MemberLevels { node: target.node, voter: voters.contains(&target.node), supported: self.ask_levels(&target).await }
+            let (supported, build) = match self.ask_levels(&target).await {
+                Ok((supported, build)) => (Ok(supported), build),
+                Err(why) => (Err(why), None),
+            };
+            MemberLevels { node: target.node, voter: voters.contains(&target.node), supported, build }
         }))
         .await
     }
@@ -68,9 +75,20 @@ impl Consensus {
         *self.parent_level.lock() = level;
     }
 
-    fn has_parent(&self) -> bool {
-        let register = self.warehouse.register();
-        register.and_then(|register| register.site(self.warehouse.site()).map(|site| !site.parents.is_empty())).unwrap_or(false)
+    /// Whether the site has a parent; `None` when it has no register that says so.
+    fn has_parent(&self) -> Option<bool> {
+        self.warehouse.register()?.site(self.warehouse.site()).map(|site| !site.parents.is_empty())
+    }
+
+    /// A site follows its parent, a root none.
+    fn check_parent(&self, to: Level) -> Result<(), MembersError> {
+        match (self.has_parent(), *self.parent_level.lock()) {
+            (None, _) => Err(MembersError::ParentUnknown),
+            (Some(false), _) => Ok(()),
+            (Some(true), Some(parent)) if parent >= to => Ok(()),
+            (Some(true), Some(parent)) => Err(MembersError::ParentLower { parent, to }),
+            (Some(true), None) => Err(MembersError::ParentLevelUnknown),
+        }
     }
 
     pub(super) async fn raise_here(&self, to: Level, dry_run: bool) -> Result<(), NotDone> {
@@ -78,12 +96,8 @@ impl Consensus {
         if to < held {
             return Err(MembersError::LevelHigher { held, to }.into());
         }
-        if self.has_parent() && to > held {
-            match *self.parent_level.lock() {
-                Some(parent) if parent >= to => {}
-                Some(parent) => return Err(MembersError::ParentLower { parent, to }.into()),
-                None => return Err(MembersError::ParentLevelUnknown.into()),
-            }
+        if to > held {
+            self.check_parent(to)?;
         }
         for member in self.member_levels().await {
             let node = member.node;
@@ -109,17 +123,20 @@ impl Consensus {
         }
     }
 
-    async fn ask_levels(&self, target: &PeerTarget) -> Result<LevelRange, String> {
+    async fn ask_levels(&self, target: &PeerTarget) -> Result<(LevelRange, Option<Build>), String> {
         if target.node == self.node() {
-            return Ok(self.peers.local().levels);
+            return Ok((self.peers.local().levels, Some(Build::THIS)));
         }
         let deadline = Instant::now() + ASK_TIMEOUT;
         let nothing = codec::encode(&None::<Greeting>).map_err(|e| e.to_string())?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match timeout(left, self.peers.call(target, Subject::Hello, &nothing)).await {
-                Ok(Ok(reply)) => return codec::decode::<HelloReply>(&reply).map(|hello| hello.levels).map_err(|e| e.to_string()),
-                Ok(Err(PeerError::Refused(PeerRefusal::NoCommonLevel { here, .. }))) => return Ok(here),
+                Ok(Ok(reply)) => {
+                    let hello: HelloReply = codec::decode(&reply).map_err(|e| e.to_string())?;
+                    return Ok((hello.levels, Some(hello.build)));
+                }
+                Ok(Err(PeerError::Refused(PeerRefusal::NoCommonLevel { here, .. }))) => return Ok((here, None)),
                 // A node that has just started again is dialled again only after a pause.
                 Ok(Err(PeerError::Unreachable(_) | PeerError::Lost(_))) if Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
                 Ok(Err(error)) => return Err(error.to_string()),

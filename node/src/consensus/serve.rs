@@ -6,7 +6,7 @@ use std::{
 };
 
 use kho_replication::quic::{CloseCode, Connection, FrameReceiver, FrameSender};
-use kho_storage::{codec, ids::NodeId};
+use kho_storage::{build::Build, codec, ids::NodeId};
 use openraft::ServerState;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -123,7 +123,7 @@ impl Consensus {
                 }
                 let local = self.peers.local();
                 let (incarnation, levels) = (local.founding.incarnation(), local.levels);
-                codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh(), incarnation, levels })
+                codec::encode(&HelloReply { disk: self.disk(), fresh: self.is_fresh(), incarnation, levels, build: Build::THIS })
             }
             Subject::Join => {
                 let founding = wire::decode_body(&body).map_err(malformed)?;

@@ -216,11 +216,11 @@ impl CsvRows {
 
 /// The header names `name`, which is no column of `table`.
 fn unknown_header(table: &EntryTable, name: &str) -> RowFault {
-    let (table_name, given) = (table.name.clone(), cut(name));
+    let given = cut(name);
     if name.contains([';', '\t']) {
-        return RowFault::OtherSeparator { table: table_name, given };
+        return RowFault::OtherSeparator { table: table.name.clone(), given };
     }
-    RowFault::UnknownColumn { table: table_name, given, columns: format!("{}, {OP_COLUMN}", table.column_names()) }
+    table.no_column(name, given, format!("{}, {OP_COLUMN}", table.column_names()))
 }
 
 /// The field's text: borrowed, unless it holds doubled quotes.

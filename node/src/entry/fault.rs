@@ -46,6 +46,7 @@ kho_messages::reportable! {
         UnknownTable { given: String, tables: String } = "unknown_table",
         TableNotNamed {} = "unknown_table" as "table_not_named",
         UnknownColumn { table: String, given: String, columns: String } = "unknown_column",
+        ColumnAboveLevel { column: String, level: Ordinal, site_level: Ordinal } = "column_above_level",
         /// The header's columns seem to be separated by something else than commas.
         OtherSeparator { table: String, given: String } = "unknown_column" as "other_separator",
         DuplicateColumn { column: String } = "duplicate_column",

@@ -164,8 +164,7 @@ fn fill_row<'a>(table: &EntryTable, cells: Vec<(Cow<'a, str>, Cell<'a>)>, draft:
     let mut from = 0;
     for (name, cell) in cells {
         let Some(at) = table.place_of(&name, from) else {
-            let fault = RowFault::UnknownColumn { table: table.name.clone(), given: cut(&name), columns: table.column_names() };
-            log.add(Some(&name), fault);
+            log.add(Some(&name), table.no_column(&name, cut(&name), table.column_names()));
             continue;
         };
         from = at + 1;

@@ -69,6 +69,7 @@ pub const ENTRY_CODES: &[EntryCode] = &[
     word("csv_ragged", Malformed, "the record has more or fewer fields than the header"),
     word("unknown_table", WrongRows, "the schema has no such table"),
     word("unknown_column", WrongRows, "the table has no such column"),
+    word("column_above_level", WrongRows, "the column exists from a higher level on than the one at which the site works"),
     word("duplicate_column", WrongRows, "a column stands twice in a row or a header"),
     word("unknown_op", WrongRows, "`_op` is neither put nor delete"),
     word("key_missing", WrongRows, "the row has no key"),

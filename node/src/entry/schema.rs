@@ -1,14 +1,26 @@
 //! The schema prepared for reading rows: names, codes and conditions resolved once, so that a row looks little up.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
+use kho_messages::Ordinal;
 use kho_storage::{
     catalogue::Catalogue,
     ids::TableId,
+    level::{Level, LevelRange},
     schema::{Column, ColumnKind, Schema, Table, Value, ValueError},
 };
 
-/// A schema compiled for entry. Made once, shared by all requests.
+use super::fault::RowFault;
+
+/// A schema compiled for every level at which the site may work with this build.
+#[derive(Debug)]
+pub struct EntrySchemas(BTreeMap<Level, Arc<EntrySchema>>);
+
+/// A schema compiled for entry at a site of one level. Made once, shared by all requests.
 #[derive(Debug)]
 pub struct EntrySchema {
     pub(super) schema: Schema,
@@ -21,6 +33,9 @@ pub(super) struct EntryTable {
     pub id: TableId,
     pub name: String,
     pub columns: Vec<EntryColumn>,
+    /// The level of the site, and columns that exist from a higher one on.
+    level: Level,
+    later: BTreeMap<String, Level>,
     /// Place of the key column.
     pub key: usize,
     pub areas: Vec<AreaColumn>,
@@ -64,10 +79,23 @@ pub(super) struct Condition {
     pub codes: Vec<u32>,
 }
 
-impl EntrySchema {
+impl EntrySchemas {
     /// Prepares `schema`, which was checked when it was read.
-    pub fn compile(schema: &Schema) -> Self {
-        let tables = schema.tables.iter().map(|table| EntryTable::compile(schema, table)).collect();
+    pub fn compile(schema: &Schema, supported: LevelRange) -> Self {
+        let levels = (supported.min.0..=supported.max.0).map(Level);
+        Self(levels.map(|level| (level, Arc::new(EntrySchema::compile(schema, level)))).collect())
+    }
+
+    /// The schema for a site that works at `level`, which this build supports.
+    pub fn at(&self, level: Level) -> &Arc<EntrySchema> {
+        &self.0[&level]
+    }
+}
+
+impl EntrySchema {
+    /// Prepares `schema`, which was checked when it was read, with the columns that exist at `level`.
+    pub fn compile(schema: &Schema, level: Level) -> Self {
+        let tables = schema.tables.iter().map(|table| EntryTable::compile(schema, table, level)).collect();
         Self { schema: schema.clone(), tables }
     }
 
@@ -82,8 +110,10 @@ impl EntrySchema {
 }
 
 impl EntryTable {
-    fn compile(schema: &Schema, table: &Table) -> Self {
-        let mut columns: Vec<_> = table.columns.iter().map(|column| EntryColumn::compile(schema, column)).collect();
+    fn compile(schema: &Schema, table: &Table, level: Level) -> Self {
+        let (exist, later): (Vec<_>, Vec<_>) = table.columns.iter().partition(|column| column.id.level() <= level);
+        let later = later.into_iter().map(|column| (column.name.clone(), column.id.level())).collect();
+        let mut columns: Vec<_> = exist.into_iter().map(|column| EntryColumn::compile(schema, column)).collect();
         columns.sort_by_key(|column| column.column.id);
         let place =
             |name: &str| columns.iter().position(|column| column.column.name == name).expect("a checked schema has the columns it names");
@@ -98,7 +128,7 @@ impl EntryTable {
             Some(Condition { column: at, by, codes: only_for.codes.iter().filter_map(|code| list.number(code)).collect() })
         });
         let (areas, conditions) = (areas.collect(), conditions.collect());
-        Self { id: table.id, name: table.name.clone(), key: place(&table.key), areas, conditions, columns }
+        Self { id: table.id, name: table.name.clone(), key: place(&table.key), areas, conditions, columns, level, later }
     }
 
     pub fn key_column(&self) -> &EntryColumn {
@@ -110,6 +140,17 @@ impl EntryTable {
         let (before, after) = self.columns.split_at(from.min(self.columns.len()));
         let found = |columns: &[EntryColumn]| columns.iter().position(|column| column.column.name == name);
         found(after).map(|at| at + before.len()).or_else(|| found(before))
+    }
+
+    /// Why a body can't name a column `name` that [`Self::place_of`] does not find; `given` is the name as it is shown, `columns` are
+    /// those that it may name.
+    pub fn no_column(&self, name: &str, given: String, columns: String) -> RowFault {
+        match self.later.get(name) {
+            Some(level) => {
+                RowFault::ColumnAboveLevel { column: given, level: Ordinal(level.0.into()), site_level: Ordinal(self.level.0.into()) }
+            }
+            None => RowFault::UnknownColumn { table: self.name.clone(), given, columns },
+        }
     }
 
     /// The columns' names, for a hint.
@@ -173,7 +214,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_shortcut_reads_what_the_general_parser_reads(text in "([ -~]{1,40}|[a-zà-ỹ\u{300}-\u{330}\u{0}-\u{7f}]{1,20}|male|kinh|2025-34)") {
-            for table in &EntrySchema::compile(population()).tables {
+            for table in &EntrySchema::compile(population(), Level::TEST).tables {
                 for column in &table.columns {
                     prop_assert_eq!(column.parse(population(), Cow::Borrowed(&text)), Value::parse(population(), &column.column, &text));
                 }

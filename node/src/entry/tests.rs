@@ -9,6 +9,7 @@ mod named_columns;
 use std::{io::Write, sync::Arc};
 
 use kho_storage::{
+    level::Level,
     register::AreaScope,
     schema::{Schema, population},
 };
@@ -46,7 +47,7 @@ struct Bad {
 impl Sent {
     fn new(format: EntryFormat, body: impl Into<Vec<u8>>) -> Self {
         Self {
-            schema: Arc::new(EntrySchema::compile(population())),
+            schema: Arc::new(EntrySchema::compile(population(), Level::FOUNDING)),
             scope: scope(&["001", "075"]),
             format,
             encoding: EntryEncoding::Identity,
@@ -86,7 +87,13 @@ impl Sent {
     }
 
     fn with_schema(mut self, toml: &str) -> Self {
-        self.schema = Arc::new(EntrySchema::compile(&Schema::from_toml(toml).expect("a whole schema")));
+        self.schema = Arc::new(EntrySchema::compile(&Schema::from_toml(toml).expect("a whole schema"), Level::FOUNDING));
+        self
+    }
+
+    /// Sent to a site that works at `level`.
+    fn at(mut self, level: Level) -> Self {
+        self.schema = Arc::new(EntrySchema::compile(population(), level));
         self
     }
 

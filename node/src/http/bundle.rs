@@ -198,7 +198,7 @@ pub async fn import(State(node): State<Arc<Node>>, Extension(who): Extension<Pee
     let mut imported = BundleImported { segments: 0, batches: 0, cursors: BTreeMap::new(), refused: vec![] };
     while let Some(received) = tokio::task::block_in_place(|| reader.next_segment()).map_err(unfit)? {
         imported.segments += 1;
-        let segment = match received.verify(&register, node.site()) {
+        let segment = match received.verify(&register, node.site(), node.warehouse.level()) {
             Ok(verified) => verified.into_segment(),
             Err(refusal) => {
                 imported.refused.push(reasons::refusal(&refusal));

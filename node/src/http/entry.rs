@@ -76,7 +76,7 @@ pub async fn enter_batch(
     let format = EntryFormat::of_media_type(header(CONTENT_TYPE), query.table.as_deref())?;
     let encoding = EntryEncoding::of_content_encoding(header(CONTENT_ENCODING))?;
     let limits = EntryLimits { body_bytes_max: node.config.limits.entry_body_mib << 20, ..EntryLimits::default() };
-    let reader = EntryReader::new(Arc::clone(&node.entry_schema), scope, format, encoding, query.unnamed, limits)?;
+    let reader = EntryReader::new(Arc::clone(node.entry_schema()), scope, format, encoding, query.unnamed, limits)?;
     // On the heap: the router moves this future about, which holds all that reading needs.
     let (batch, share) = Box::pin(read_body(reader, body, node.writer.budget(), CHUNK_TIMEOUT)).await?;
     let CheckedBatch { changes, needs, places, left_out, body_hash, rows } = batch;
@@ -149,7 +149,7 @@ fn answer(node: &Node, origin: OriginId, batch: Answered, outcome: WriteOutcome)
         }
         WriteOutcome::RowRefused { index, why } => {
             let place = usize::try_from(index).ok().and_then(|index| places.get(index));
-            Err(unmet(&node.entry_schema, place, &why).into())
+            Err(unmet(node.entry_schema(), place, &why).into())
         }
         WriteOutcome::Busy => Err(HttpError::from(crate::consensus::ProposeError::Busy { retry_after_ms: 500 })),
         WriteOutcome::SetBack => Err(site_set_back(node, origin)?),
@@ -182,13 +182,13 @@ fn scope(node: &Node) -> Result<(OriginId, EntryScope), HttpError> {
 mod tests {
     use axum::{http::header::RETRY_AFTER, response::IntoResponse as _};
     use kho_messages::Lang;
-    use kho_storage::schema::population;
+    use kho_storage::{level::Level, schema::population};
 
     use super::*;
     use crate::entry::EntrySchema;
 
     fn reader(encoding: EntryEncoding) -> EntryReader {
-        let (schema, scope) = (Arc::new(EntrySchema::compile(population())), EntryScope { areas: vec![] });
+        let (schema, scope) = (Arc::new(EntrySchema::compile(population(), Level::FOUNDING)), EntryScope { areas: vec![] });
         EntryReader::new(schema, scope, EntryFormat::Ndjson, encoding, UnnamedColumns::Stay, EntryLimits::default())
             .expect("a known format")
     }

@@ -80,6 +80,7 @@ kho_messages::reportable! {
         LevelsUnknown { node: Ordinal, detail: String } = "level_not_raised" as "levels_unknown",
         ParentLower { held: Ordinal, level: Ordinal } = "level_not_raised" as "parent_lower",
         ParentLevelUnknown {} = "level_not_raised" as "parent_level_unknown",
+        ParentUnknown {} = "level_not_raised" as "parent_unknown",
         LevelHigher { held: Ordinal, level: Ordinal } = "level_not_raised" as "level_higher",
 
         BatchNotKept { origin: Ordinal, batch: Ordinal } = "not_kept",
@@ -239,6 +240,7 @@ impl From<MembersError> for RequestFault {
             MembersError::LevelHigher { held, to } => Self::LevelHigher { held: Ordinal(held.0.into()), level: Ordinal(to.0.into()) },
             MembersError::ParentLower { parent, to } => Self::ParentLower { held: Ordinal(parent.0.into()), level: Ordinal(to.0.into()) },
             MembersError::ParentLevelUnknown => Self::ParentLevelUnknown {},
+            MembersError::ParentUnknown => Self::ParentUnknown {},
             MembersError::NoLeader { why, .. } => Self::LeadershipUnconfirmed { detail: why },
             MembersError::Fatal { why } => Self::NodeStopped { detail: why },
         }

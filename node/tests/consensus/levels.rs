@@ -1,5 +1,7 @@
 //! Builds of different levels inside one site.
 
+use std::collections::BTreeMap;
+
 use kho_node::consensus::{MembersError, ProposeError, StartError};
 use kho_storage::{
     command::{Command, Outcome},
@@ -64,6 +66,21 @@ async fn a_level_is_not_raised_while_a_member_does_not_say_what_it_supports() {
     let error = nodes[leader].consensus().raise_level(Level::TEST, false).await.expect_err("one is down");
     assert!(matches!(error, MembersError::LevelsUnknown { node, .. } if node == nodes[silent].id), "{error}");
     assert_eq!(nodes[leader].warehouse().level(), Level::FOUNDING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_without_a_register_is_not_raised_since_it_does_not_know_whether_a_parent_comes_first() {
+    let site = Site::new();
+    let mut node = site.node(1);
+    node.levels = SUPPORTED_IN_TESTS;
+    node.start(&site).await.expect("starts");
+    node.consensus().initialize(&BTreeMap::from([(node.id, node.address())])).await.expect("it is fresh");
+    let nodes = [node];
+    leader_of(&nodes).await;
+    for dry_run in [true, false] {
+        assert_eq!(nodes[0].consensus().raise_level(Level::TEST, dry_run).await, Err(MembersError::ParentUnknown));
+    }
+    assert_eq!(nodes[0].warehouse().level(), Level::FOUNDING);
 }
 
 #[tokio::test(flavor = "multi_thread")]

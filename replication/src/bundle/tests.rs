@@ -1,6 +1,6 @@
 use std::io::{Cursor as Bytes, Read as _, Seek as _, SeekFrom, Write as _};
 
-use kho_storage::{register::Revocation, stream::Segment};
+use kho_storage::{level::Level, register::Revocation, stream::Segment};
 use proptest::prelude::*;
 
 use super::*;
@@ -56,7 +56,8 @@ fn promise_7_a_bundle_carries_the_same_segments_as_the_link() {
     assert_eq!((reader.trailer().site, reader.trailer().created_at, reader.trailer().segments), (DISTRICT, SiteTime(9), 4));
     for segment in segments {
         let received = reader.next_segment().expect("whole").expect("one more");
-        assert_eq!(received.verify(&tree.verified(), PROVINCE).map(super::super::verified::VerifiedSegment::into_segment), Ok(segment));
+        let verified = received.verify(&tree.verified(), PROVINCE, Level::FOUNDING);
+        assert_eq!(verified.map(super::super::verified::VerifiedSegment::into_segment), Ok(segment));
     }
     assert!(reader.next_segment().expect("whole").is_none());
 }

@@ -26,6 +26,7 @@ pub fn refusal_fault(refusal: &Refusal) -> Fault {
         | Refusal::OffPath { .. }
         | Refusal::OnPath { .. }
         | Refusal::AboveLevel { .. }
+        | Refusal::ColumnAboveLevel { .. }
         | Refusal::Stopped { .. }
         | Refusal::TransferTaken { .. }
         | Refusal::Register(_)

@@ -5,6 +5,7 @@ use kho_storage::{
     codec::Blob,
     command::{Command, Refusal, TransferPiece, TransferStart},
     ids::{Generation, OriginId, SiteTime},
+    level::Level,
     stream::Segment,
 };
 
@@ -43,7 +44,7 @@ impl Intake {
         if segment.head.head.epoch == lane.expected().epoch && segment.first > lane.expected().next {
             return Err(Refusal::Gap { origin, wanted: lane.expected().next, given: segment.first });
         }
-        ReceivedSegment::new(segment).verify(&self.register, self.site)
+        ReceivedSegment::new(segment).verify(&self.register, self.site, self.level())
     }
 
     pub(super) fn transfer_start_received(&mut self, id: FrameId, start: TransferStart, clock: SiteTime) {
@@ -97,7 +98,15 @@ impl Intake {
         if piece.origin != origin {
             return Err(refused(format!("it holds a piece of origin {}", piece.origin)));
         }
-        ReceivedPiece::new(piece).verify(&self.register, self.site)
+        ReceivedPiece::new(piece).verify(&self.register, self.site, self.level())
+    }
+
+    /// The level at which both ends of the link work.
+    fn level(&self) -> Level {
+        match &self.state {
+            State::Open(open) => open.level,
+            _ => Level::FOUNDING,
+        }
     }
 
     /// Lets a frame in: its number is new, the cursor of its stream was requested, and there is room. Otherwise it is answered here.

@@ -48,11 +48,16 @@ impl Author {
 
     /// Commits a batch that sets (or takes away) the row `key`.
     pub fn append(&mut self, key: u32, text: Option<&str>, time: SiteTime) {
-        let row = text.map_or(RowChange::Removed, |text| {
-            let mut row = RowBuilder::default();
-            row.push(ColumnId(1), &Value::Text(text.to_owned().into()));
-            RowChange::Whole(Blob(row.finish()))
-        });
+        self.change(key, text.map_or(RowChange::Removed, |text| row_of(&[(1, text)])), time);
+    }
+
+    /// Commits a batch that fills a column of the test level in the row `key`, and a head.
+    pub fn note(&mut self, key: u32, time: SiteTime) {
+        self.change(key, row_of(&[(1, "text"), (1_024, "note")]), time);
+        self.commit_head(time);
+    }
+
+    fn change(&mut self, key: u32, row: RowChange, time: SiteTime) {
         let change = Change { table: TableId(1), key: Blob(key.to_be_bytes().to_vec()), row };
         let seq = StreamSeq(self.batches.len() as u64 + 1);
         let batch = Batch {
@@ -143,6 +148,12 @@ impl Author {
             rows,
         }
     }
+}
+
+fn row_of(cells: &[(u16, &str)]) -> RowChange {
+    let mut row = RowBuilder::default();
+    cells.iter().for_each(|(column, text)| row.push(ColumnId(*column), &Value::Text((*text).into())));
+    RowChange::Whole(Blob(row.finish()))
 }
 
 /// Applies a batch to rows. A row that was read later than the batch stays.

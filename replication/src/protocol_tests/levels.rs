@@ -1,7 +1,8 @@
 //! Two ends of a link work at a level that both support.
 
 use kho_storage::{
-    ids::SiteTime,
+    build::Build,
+    ids::{SiteTime, StreamSeq},
     level::{Level, LevelOffer, LevelRange, SUPPORTED_IN_TESTS},
 };
 
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// A newer build whose site still works at the first level.
-const NEWER: LevelOffer = LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::FOUNDING };
+const NEWER: LevelOffer = LevelOffer { supported: SUPPORTED_IN_TESTS, level: Level::FOUNDING, build: Build::THIS };
 /// A newer build of a site that was raised.
 const RAISED: LevelOffer = LevelOffer { level: Level::TEST, ..NEWER };
 
@@ -39,7 +40,7 @@ fn sends_frames_of_the_test_level(world: &World) -> bool {
 #[test]
 fn two_builds_without_a_common_level_are_told_so_with_both_ranges() {
     let tree = Tree::new();
-    let there = LevelOffer { supported: LevelRange { min: Level(7), max: Level(9) }, level: Level(8) };
+    let there = LevelOffer { supported: LevelRange { min: Level(7), max: Level(9) }, level: Level(8), build: Build::THIS };
     let child = ChildIdentity { site: DISTRICT, node: NODE };
     let mut intake =
         Intake::new(IntakeConfig::default(), PROVINCE, child, tree.verified(), tree.chain(), SiteLeader::ThisNode, LinkTime(0));
@@ -65,6 +66,69 @@ fn no_frame_above_the_common_level_is_sent_whichever_end_is_lower() {
         world.pass(2_000);
     }
     assert!(sends_frames_of_the_test_level(&linked(RAISED, RAISED)), "both ends work at it");
+}
+
+/// The parent's site is raised to the test level, and the link opened again.
+fn raise_parent(world: &mut World) {
+    world.parent(PROVINCE).config.levels = RAISED;
+    world.notify_intake(PROVINCE, IntakeInput::LevelRaised(Level::TEST));
+    for _ in 0..5 {
+        world.settle();
+        world.pass(2_000);
+    }
+    world.settle();
+}
+
+fn says(world: &World, what: &str, of: &str) -> bool {
+    world.log.iter().any(|line| line.contains(what) && line.contains(of))
+}
+
+const ABOVE: &str = "names column 1024, which exists from level 2 on";
+
+#[test]
+fn a_column_above_the_level_of_the_link_is_not_sent_and_its_stream_goes_on_once_the_parent_was_raised() {
+    let mut world = linked(RAISED, NEWER);
+    let clock = world.clock();
+    world.author(OWN).note(1, clock);
+    world.stream_advanced(OWN);
+    world.grow(ADOPTED, 2);
+    world.settle();
+    assert!(says(&world, "ALARM", ABOVE), "{:?}", world.log);
+    assert!(!says(&world, "send Refused", "") && !says(&world, "send Segment", "3 batch 4"), "{:?}", world.log);
+    let next = |world: &World, origin| world.parents[&PROVINCE].store.next(origin);
+    assert_eq!(next(&world, OWN), StreamSeq(4), "what came before it is there");
+    assert_eq!(next(&world, ADOPTED), StreamSeq(4), "another stream goes on");
+    raise_parent(&mut world);
+    assert_eq!(world.is_equal_at(PROVINCE), Ok(()));
+}
+
+#[test]
+fn a_row_above_the_level_of_the_link_is_sent_in_no_piece() {
+    let mut world = World::new(UplinkConfig { levels: RAISED, ..UplinkConfig::default() });
+    world.parent(PROVINCE).config = IntakeConfig { levels: NEWER, ..IntakeConfig::default() };
+    world.author(ADOPTED).grow(1, SiteTime(1_000_000));
+    let own = world.author(OWN);
+    own.grow(3, SiteTime(1_000_000));
+    own.note(1, SiteTime(1_000_000));
+    // Its batches are no longer kept: the parent wants the rows.
+    own.oldest_kept = StreamSeq(5);
+    world.start_child();
+    world.settle();
+    assert!(says(&world, "ALARM", ABOVE) && !says(&world, "send Piece", ""), "{:?}", world.log);
+    raise_parent(&mut world);
+    assert!(says(&world, "send Piece", ""), "{:?}", world.log);
+    assert_eq!(world.is_equal_at(PROVINCE), Ok(()));
+}
+
+#[test]
+fn a_column_above_the_level_of_the_link_is_refused_whoever_sends_it() {
+    let mut world = linked(LevelOffer::default(), RAISED);
+    let clock = world.clock();
+    world.author(OWN).note(1, clock);
+    world.stream_advanced(OWN);
+    world.settle();
+    assert!(says(&world, "send Refused", ABOVE), "{:?}", world.log);
+    assert_eq!(world.parents[&PROVINCE].store.next(OWN), StreamSeq(4));
 }
 
 #[test]

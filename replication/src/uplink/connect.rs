@@ -221,7 +221,7 @@ impl Uplink {
         }
         let window = usize::try_from(welcome.in_flight_bytes_max).unwrap_or(usize::MAX).max(1);
         let in_flight_bytes_max = self.config.in_flight_bytes_max.min(window);
-        self.link = LinkState::Open(OpenLink::new(link, parent, welcome.levels, in_flight_bytes_max, now));
+        self.link = LinkState::Open(OpenLink::new(link, &welcome, in_flight_bytes_max, now));
         if welcome.level >= ChildFrame::TestLevel.level() {
             self.actions.push_back(UplinkAction::SendFrame { link, frame: ChildFrame::TestLevel });
         }

@@ -1,8 +1,13 @@
 //! What is loaded and sent next: every stream in its turn, within the window.
+//!
+//! Invariant: no column above the level of the link is sent. Its stream waits until the parent was raised, as if the parent had refused it
+//! (test `a_column_above_the_level_of_the_link_is_not_sent_and_its_stream_goes_on_once_the_parent_was_raised`).
 
 use kho_storage::{
-    command::{TransferPiece, TransferStart},
+    checks::{check_piece_level, check_segment_level},
+    command::{Refusal, TransferPiece, TransferStart},
     ids::OriginId,
+    level::Level,
     planted::{Bug, planted},
     stream::Segment,
 };
@@ -106,11 +111,15 @@ impl Uplink {
     }
 
     pub(super) fn segment_loaded(&mut self, load: LoadId, result: Result<Segment, LoadFailure>, now: LinkTime) {
+        let level = self.level_to_keep();
         let Some((load, stream)) = self.load_ended(load) else { return };
         let segment = match result.and_then(|segment| check_loaded(segment, &load, stream)) {
             Ok(segment) => segment,
             Err(failure) => return self.load_failed(load.origin, failure, now),
         };
+        if let Some(Err(refusal)) = level.map(|level| check_segment_level(&segment, level)) {
+            return self.kept_back(load.origin, refusal, now);
+        }
         let packed = Compressed::pack(&segment, SEGMENT_PLAIN_BYTES_MAX);
         let head = &segment.head.head;
         let end = Cursor { epoch: head.epoch, next: head.seq.next() };
@@ -143,8 +152,14 @@ impl Uplink {
     }
 
     pub(super) fn piece_loaded(&mut self, load: LoadId, result: Result<TransferPiece, LoadFailure>, now: LinkTime) {
+        let level = self.level_to_keep();
         let Some((load, stream)) = self.load_ended(load) else { return };
         let Progress::Transferring(Step::PieceUnderWay { generation, .. }) = stream.progress else { return };
+        if let (Some(level), Ok(piece)) = (level, &result)
+            && let Err(refusal) = check_piece_level(piece, level)
+        {
+            return self.kept_back(load.origin, refusal, now);
+        }
         let packed = result.and_then(|piece| {
             let packed = Compressed::pack(&piece, PIECE_PLAIN_BYTES_MAX).map_err(|error| LoadFailure::LocalStorage(error.to_string()))?;
             Ok((piece.from, packed))
@@ -157,6 +172,22 @@ impl Uplink {
             }
             Err(failure) => self.load_failed(load.origin, failure, now),
         }
+    }
+
+    /// The level of the link, where what is loaded may lie above it: this build supports more, and its site may have been raised since.
+    fn level_to_keep(&self) -> Option<Level> {
+        match &self.link {
+            LinkState::Open(open) if open.level < self.config.levels.supported.max => Some(open.level),
+            _ => None,
+        }
+    }
+
+    /// The parent can't take yet what was loaded.
+    fn kept_back(&mut self, origin: OriginId, refusal: Refusal, now: LinkTime) {
+        let Some(stream) = self.streams.get_mut(&origin) else { return };
+        let parked = stream.refused(None, refusal, now, &self.config);
+        self.parked(origin, parked);
+        self.stream_moved(origin);
     }
 
     /// The load and its stream; none when the link or the stream's place changed meanwhile.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use kho_storage::{
     command::RowPlace,
     ids::{Generation, OriginId, SiteId, SiteTime},
-    level::LevelOffer,
+    level::{Level, LevelOffer},
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     input::{LinkId, LoadId},
 };
 use crate::{
-    frames::{Cursor, FrameId},
+    frames::{Cursor, FrameId, Welcome},
     link_time::LinkTime,
 };
 
@@ -64,6 +64,8 @@ pub(super) struct OpenLink {
     pub parent: SiteId,
     /// What the parent says of its level.
     pub parent_levels: LevelOffer,
+    /// The level at which both ends work.
+    pub level: Level,
     pub opened_at: LinkTime,
     /// Plain bytes that may be loaded or unanswered: the smaller of what both sides allow.
     pub in_flight_bytes_max: usize,
@@ -107,11 +109,12 @@ pub(super) struct Load {
 }
 
 impl OpenLink {
-    pub fn new(link: LinkId, parent: SiteId, parent_levels: LevelOffer, in_flight_bytes_max: usize, now: LinkTime) -> Self {
+    pub fn new(link: LinkId, welcome: &Welcome, in_flight_bytes_max: usize, now: LinkTime) -> Self {
         Self {
             link,
-            parent,
-            parent_levels,
+            parent: welcome.site,
+            parent_levels: welcome.levels,
+            level: welcome.level,
             opened_at: now,
             in_flight_bytes_max,
             last_received: now,

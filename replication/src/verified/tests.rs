@@ -2,6 +2,7 @@ use kho_storage::{
     codec::Blob,
     command::{PieceRow, RowPlace},
     ids::{ColumnId, Epoch, Hash32, NodeId, OriginId, SiteId, SiteTime, TableId},
+    level::Level,
     register::Revocation,
     stream::{Head, KEY_BYTES_MAX, RowChange, SignedHead},
 };
@@ -21,7 +22,7 @@ fn tree_and_author() -> (Tree, Author) {
 }
 
 fn judge(tree: &Tree, segment: Segment) -> Result<VerifiedSegment, Refusal> {
-    ReceivedSegment::new(segment).verify(&tree.verified(), PROVINCE)
+    ReceivedSegment::new(segment).verify(&tree.verified(), PROVINCE, Level::FOUNDING)
 }
 
 /// A head that the author itself signs over whatever it likes.
@@ -44,8 +45,8 @@ fn promise_4_an_honest_segment_passes_as_it_is() {
 fn promise_4_bytes_of_a_stream_that_the_register_leads_elsewhere_are_refused() {
     let (tree, author) = tree_and_author();
     let refused = Refusal::OffPath { origin: OWN, site: COMMUNE };
-    assert_eq!(ReceivedSegment::new(author.segment(1, 4)).verify(&tree.verified(), COMMUNE), Err(refused.clone()));
-    assert_eq!(ReceivedPiece::new(piece(&[11])).verify(&tree.verified(), COMMUNE), Err(refused));
+    assert_eq!(ReceivedSegment::new(author.segment(1, 4)).verify(&tree.verified(), COMMUNE, Level::FOUNDING), Err(refused.clone()));
+    assert_eq!(ReceivedPiece::new(piece(&[11])).verify(&tree.verified(), COMMUNE, Level::FOUNDING), Err(refused));
 }
 
 #[test]
@@ -197,7 +198,7 @@ fn piece(keys: &[u8]) -> TransferPiece {
 #[test]
 fn promise_4_a_piece_with_rows_out_of_range_order_or_form_is_refused() {
     let register = Tree::new().verified();
-    let judge = |piece: TransferPiece| ReceivedPiece::new(piece).verify(&register, PROVINCE);
+    let judge = |piece: TransferPiece| ReceivedPiece::new(piece).verify(&register, PROVINCE, Level::FOUNDING);
     assert!(judge(piece(&[10, 11, 19])).is_ok());
     assert!(judge(piece(&[])).is_ok());
     for keys in [&[9][..], &[20], &[12, 11], &[11, 11]] {

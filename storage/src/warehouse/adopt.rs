@@ -17,6 +17,7 @@ use crate::{
     error::StorageError,
     ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
+    level::Level,
     planted::{Bug, planted},
     stream::{Batch, BatchBody, Head, Segment, SignedHead, chain_next},
 };
@@ -96,7 +97,7 @@ impl Warehouse {
         let mut adopted = WriteSet::default();
         let own = self.register().is_some_and(|register| register.author(origin) == Some(self.site()));
         for bytes in segment.batches.iter().skip(held) {
-            let batch = match readable_batch(&state, origin, bytes) {
+            let batch = match readable_batch(&state, origin, self.level(), bytes) {
                 Ok(batch) => batch,
                 Err(refusal) => return Ok(Err(refusal)),
             };
@@ -200,8 +201,8 @@ impl Warehouse {
     }
 }
 
-/// Decodes a batch and checks that it is the next of its origin and holds canonical rows.
-pub(super) fn readable_batch(state: &OriginState, origin: OriginId, bytes: &[u8]) -> Result<Batch, Refusal> {
+/// Decodes a batch and checks that it is the next of its origin, holds canonical rows, and no column above the level of the site.
+pub(super) fn readable_batch(state: &OriginState, origin: OriginId, level: Level, bytes: &[u8]) -> Result<Batch, Refusal> {
     let malformed = |why: String| Refusal::Malformed { origin, seq: state.next, why };
     let batch = Batch::decode(bytes).map_err(|e| malformed(e.to_string()))?;
     if (batch.origin, batch.epoch, batch.seq) != (origin, state.epoch, state.next) {
@@ -211,6 +212,9 @@ pub(super) fn readable_batch(state: &OriginState, origin: OriginId, bytes: &[u8]
         for change in changes {
             checks::check_change(change).map_err(|e| malformed(e.to_string()))?;
         }
+    }
+    if !planted(Bug::LevelNotChecked) {
+        checks::check_batch_level(&batch, level)?;
     }
     Ok(batch)
 }

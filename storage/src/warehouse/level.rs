@@ -7,6 +7,7 @@ use super::{
     meta::{put_meta, read_meta},
 };
 use crate::{
+    build::Build,
     command::{Command, Outcome, Refusal},
     db::{Db, WriteSet},
     error::StorageError,
@@ -28,7 +29,7 @@ impl Warehouse {
 
     /// What this node says of itself to another tier.
     pub fn level_offer(&self) -> LevelOffer {
-        LevelOffer { supported: self.config.levels, level: self.level() }
+        LevelOffer { supported: self.config.levels, level: self.level(), build: Build::THIS }
     }
 
     /// Why this node had to stop, if it met a level of its site that it does not support.
@@ -44,7 +45,7 @@ impl Warehouse {
         read_meta(&self.db.load(), &Meta::TestNote)
     }
 
-    /// Why a command is not taken at the level of the site.
+    /// Why a command is not taken at the level of the site. What is adopted as bytes is checked when it is opened.
     pub fn above_level(&self, command: &Command) -> Option<Refusal> {
         let (command, site) = (command.level(), self.level());
         (command > site && !planted(Bug::LevelNotChecked)).then_some(Refusal::AboveLevel { command, site })

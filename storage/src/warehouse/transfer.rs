@@ -193,7 +193,7 @@ impl Warehouse {
         let mut at = OriginState { next: transfer.next, chain: transfer.chain, ..state.clone() };
         let mut replayed = WriteSet::default();
         for bytes in segment.batches.iter().skip(held) {
-            let batch = match readable_batch(&at, origin, bytes) {
+            let batch = match readable_batch(&at, origin, self.level(), bytes) {
                 Ok(batch) => batch,
                 Err(refusal) => return Ok(Err(refusal)),
             };

@@ -14,6 +14,7 @@ use kho_storage::{
     command::{Command, Outcome, WriteRequest},
     db::MemoryImage,
     ids::{OriginId, SiteId, SiteTime, StreamSeq},
+    level::Level,
     register::{AreaScope, RegisterChain},
     schema::population,
     stream::{Head, Segment, SignedHead},
@@ -78,7 +79,7 @@ impl Traffic {
             _ => (EntryFormat::Ndjson, bodies::persons_ndjson(first, first + 6) + &bodies::without(first - 2) + &bodies::moved(first - 3)),
         };
         let scope = EntryScope { areas: vec![AreaScope { catalogue: "legacy-63".into(), code: "001".into() }] };
-        let schema = Arc::new(EntrySchema::compile(population()));
+        let schema = Arc::new(EntrySchema::compile(population(), Level::FOUNDING));
         let refused = |refusal| anyhow::anyhow!("a good body is refused: {refusal:?}");
         let (encoding, limits) = (EntryEncoding::Identity, EntryLimits::default());
         let mut reader = EntryReader::new(schema, scope, format, encoding, UnnamedColumns::Stay, limits).map_err(refused)?;

@@ -11,6 +11,7 @@ use kho_storage::{
     ids::{Hash32, SiteTime, StreamSeq},
     inspect::format_entry,
     keys::Space,
+    level::Level,
     schema::population,
     stream::{Batch, BatchBody, Change, Head, RequestMark, Segment, SignedHead, chain_next, chain_start},
     warehouse::{AppliedMark, OriginProof, Warehouse, WarehouseConfig},
@@ -42,7 +43,7 @@ pub fn adoption(bytes: &[u8]) {
     let Ok(batch) = batch.encode() else { return };
     // The author knows its digest; here the adopter's own evidence shows it.
     let guessed = segment(&batch, Hash32::ZERO, rows);
-    if ReceivedSegment::new(guessed.clone()).verify(&WORLD.register, PROVINCE).is_err() {
+    if ReceivedSegment::new(guessed.clone()).verify(&WORLD.register, PROVINCE, Level::FOUNDING).is_err() {
         return;
     }
     let province = empty_province();
@@ -78,7 +79,7 @@ pub fn transfer(bytes: &[u8]) {
     let begun = apply(&province, &Command::BeginTransfer { site_time: CLOCK, carrier, silent_ms: 60_000, start });
     let Outcome::Transfer(TransferStatus::WantsPiece { generation, .. }) = begun else { panic!("a transfer begins, not {begun:?}") };
     let piece = TransferPiece { origin: ORIGIN, epoch: WORLD.epoch(), from: RowPlace::default(), next: None, read_at, rows };
-    let Ok(verified) = ReceivedPiece::new(piece).verify(&WORLD.register, PROVINCE) else { return };
+    let Ok(verified) = ReceivedPiece::new(piece).verify(&WORLD.register, PROVINCE, Level::FOUNDING) else { return };
     apply(&province, &Command::AdoptPiece { site_time: CLOCK, carrier, generation, piece: verified.into_piece() });
     is_shown(&province.image().expect("it is in memory"));
     match apply(&province, &Command::AbandonTransfer { origin: ORIGIN }) {

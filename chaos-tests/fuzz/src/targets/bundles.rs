@@ -6,7 +6,7 @@ use kho_replication::{
     bundle::{BundleAuthor, BundleOpener, BundleReader, BundleWriter, DecryptingReader, EncryptingWriter},
     fuzzing::sealed,
 };
-use kho_storage::ids::SiteTime;
+use kho_storage::{ids::SiteTime, level::Level};
 
 use super::choice;
 use crate::world::{DISTRICT, NODE, PROVINCE, TREE, WORLD};
@@ -45,7 +45,7 @@ fn read_all<R: Read + Seek>(content: R, bytes: usize) {
             Ok(Some(segment)) => {
                 read += 1;
                 assert!(read <= bytes as u64 / 8, "every segment takes bytes");
-                if let Ok(verified) = segment.verify(&WORLD.register, PROVINCE) {
+                if let Ok(verified) = segment.verify(&WORLD.register, PROVINCE, Level::FOUNDING) {
                     in_order &= writer.add(verified.segment()).is_ok();
                 }
             }

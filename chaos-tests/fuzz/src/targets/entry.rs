@@ -10,6 +10,7 @@ use kho_node::entry::{
 };
 use kho_storage::{
     checks::check_change,
+    level::Level,
     register::AreaScope,
     schema::population,
     stream::{BATCH_CHANGES_MAX, RowChange},
@@ -17,7 +18,7 @@ use kho_storage::{
 
 use super::choice;
 
-static SCHEMA: LazyLock<Arc<EntrySchema>> = LazyLock::new(|| Arc::new(EntrySchema::compile(population())));
+static SCHEMA: LazyLock<Arc<EntrySchema>> = LazyLock::new(|| Arc::new(EntrySchema::compile(population(), Level::FOUNDING)));
 const TABLES: [&str; 3] = ["person", "event", "household"];
 /// Small, so that every limit is met.
 const BODY_BYTES_MAX: u64 = 64 << 10;

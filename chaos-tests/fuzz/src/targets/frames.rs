@@ -5,7 +5,7 @@ use kho_replication::{
     fuzzing::assembled,
     verified::{ReceivedPiece, ReceivedSegment},
 };
-use kho_storage::{codec::Blob, stream::Segment};
+use kho_storage::{codec::Blob, level::Level, stream::Segment};
 
 use super::choice;
 use crate::{
@@ -23,7 +23,7 @@ pub fn child_frame(bytes: &[u8]) {
         ChildFrame::Segment { segment, .. } => unpacked_segment(&segment),
         ChildFrame::Piece { piece, .. } => {
             if let Ok(piece) = piece.unpack(PIECE_PLAIN_BYTES_MAX) {
-                let _ = ReceivedPiece::new(piece).verify(&WORLD.register, PROVINCE);
+                let _ = ReceivedPiece::new(piece).verify(&WORLD.register, PROVINCE, Level::FOUNDING);
             }
         }
         _ => {}
@@ -77,5 +77,5 @@ fn unpacked_segment(packed: &Compressed<Segment>) {
     assert!(packed.plain_bytes as usize <= SEGMENT_PLAIN_BYTES_MAX);
     let again = Compressed::pack(&segment, SEGMENT_PLAIN_BYTES_MAX).expect("it was short enough");
     assert_eq!(again.unpack(SEGMENT_PLAIN_BYTES_MAX).as_ref(), Ok(&segment), "a segment survives being packed");
-    let _ = ReceivedSegment::new(segment).verify(&WORLD.register, PROVINCE);
+    let _ = ReceivedSegment::new(segment).verify(&WORLD.register, PROVINCE, Level::FOUNDING);
 }

@@ -5,6 +5,7 @@ use kho_storage::{
     checks::check_change,
     codec::Blob,
     ids::{Hash32, SiteTime, StreamSeq},
+    level::Level,
     row::{RowBuilder, RowCells},
     stream::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Batch, BatchBody, Change, Head, SEGMENT_BYTES_MAX, Segment, SignedHead},
 };
@@ -25,7 +26,7 @@ pub fn segment(bytes: &[u8]) {
 }
 
 fn judge(segment: Segment) {
-    let Ok(verified) = ReceivedSegment::new(segment.clone()).verify(&WORLD.register, PROVINCE) else { return };
+    let Ok(verified) = ReceivedSegment::new(segment.clone()).verify(&WORLD.register, PROVINCE, Level::FOUNDING) else { return };
     assert_eq!(verified.segment(), &segment, "what is verified is what came");
     let head = &segment.head.head;
     assert_eq!(segment.first.0 + segment.batches.len() as u64, head.seq.0 + 1);

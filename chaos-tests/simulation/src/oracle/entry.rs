@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use kho_replication::site_clock::CLOCK_TOLERANCE_MS;
 use kho_storage::{
+    checks::check_segment_level,
     codec,
     command::{Command, Outcome, ParentCursor, Refusal, WriteOutcome},
     ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq},
-    level::Level,
     stream::{Batch, HEAD_AHEAD_MS_MAX, Segment},
     warehouse::{OriginState, Transfer},
 };
@@ -43,6 +43,7 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
         world.ledger.stands(applied.site, *origin, after.chain, replaced);
     }
     stays_on_its_path(world, applied)?;
+    keeps_its_level(world, applied)?;
     if let (Command::DiscardOrigin { origin }, Outcome::Recorded) = (applied.command, applied.outcome) {
         world.ledger.discards(applied.site, *origin);
         return if applied.after[origin].is_none() { Ok(()) } else { Err(format!("something of origin {origin} is left")) };
@@ -51,7 +52,6 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
         (Command::Write { origin, .. }, Outcome::Written(outcomes)) => {
             outcomes.iter().try_for_each(|outcome| can_go_up(world, applied, *origin, outcome))
         }
-        (Command::NoteTest { .. }, outcome) => keeps_its_level(world, applied.site, outcome),
         (Command::AdoptRegister { .. }, _) => keeps_newest_register(world, applied),
         (Command::AdoptSegment { segment, .. }, Outcome::Refused(Refusal::Forked { .. } | Refusal::BadChain { .. })) => {
             keeps_evidence(world, applied.site, segment)
@@ -126,11 +126,18 @@ fn can_go_up(world: &World, applied: &AppliedEntry<'_>, origin: OriginId, outcom
 }
 
 /// What exists from a level on is taken by sites that work at it, and by no other.
-fn keeps_its_level(world: &World, site: SiteId, outcome: &Outcome) -> Result<(), String> {
-    let level = world.sites()[site.0 as usize - 1].disk.warehouse.level();
-    match outcome {
-        Outcome::Recorded if level < Level::TEST => Err(format!("a command of level {} was applied at level {level}", Level::TEST)),
-        Outcome::Refused(_) if level >= Level::TEST => Err(format!("a command of level {} was refused at level {level}", Level::TEST)),
+fn keeps_its_level(world: &World, applied: &AppliedEntry<'_>) -> Result<(), String> {
+    let level = world.sites()[applied.site.0 as usize - 1].disk.warehouse.level();
+    let needed = applied.command.level();
+    let is_refused = matches!(applied.outcome, Outcome::Refused(Refusal::AboveLevel { .. }));
+    if is_refused != (needed > level) {
+        let what = if is_refused { "refused" } else { "applied" };
+        return Err(format!("a command of level {needed} was {what} at level {level}"));
+    }
+    match (applied.command, applied.outcome) {
+        (Command::AdoptSegment { segment, .. }, Outcome::Adopted(_) | Outcome::Transfer(_)) => {
+            check_segment_level(segment, level).map_err(|above| format!("a segment was taken at level {level} although {above}"))
+        }
         _ => Ok(()),
     }
 }

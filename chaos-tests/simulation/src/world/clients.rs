@@ -2,7 +2,7 @@
 
 use kho_replication::intake::ProposeFailure;
 use kho_storage::{
-    command::{Command, Outcome, RowRefusal, WriteOutcome},
+    command::{Command, Outcome, Refusal, RowRefusal, WriteOutcome},
     ids::{OriginId, SiteId},
 };
 
@@ -67,6 +67,11 @@ impl World {
     pub(super) fn answer_clients(&mut self, site: SiteId, requests: &[RequestNo], result: Result<Outcome, ProposeFailure>) {
         let outcomes = match result {
             Ok(Outcome::Written(outcomes)) if outcomes.len() == requests.len() => outcomes,
+            // They name a column that does not exist yet, or no longer after the site was set back. Nothing was changed.
+            Ok(Outcome::Refused(Refusal::AboveLevel { .. })) => {
+                requests.iter().for_each(|request| self.clients.submitted[*request].answered = true);
+                return;
+            }
             Ok(other) => self.violated(format!("a write came to {other:?}")),
             Err(_) => {
                 for request in requests {

@@ -220,7 +220,8 @@ impl World {
             Refusal::Transfer { .. } => self.counts.step(Step::TransferRefused),
             Refusal::TransferTaken { .. } => self.counts.step(Step::TransferTaken),
             Refusal::OtherEpoch { .. } => self.counts.step(Step::EpochRefused),
-            Refusal::AboveLevel { .. } => self.counts.step(Step::AboveLevelRefused),
+            // Of a command; or of a bundle for a site that was set back behind its level. What a link brings is judged by its intake.
+            Refusal::AboveLevel { .. } | Refusal::ColumnAboveLevel { .. } => self.counts.step(Step::AboveLevelRefused),
             // A hand brought it, which `give_double` judges.
             Refusal::RegisterDoubled { .. } => {}
             // Who sent it had not the newest register yet, or a hand brought it.

@@ -27,6 +27,7 @@ impl World {
         }
         self.links.values_mut().for_each(|link| link.slow_ms = 0);
         self.issue_again();
+        self.raises_who_lies_below();
         let since = right_time(self.now);
         let until = self.now.after_ms(HEALED_MS_MAX);
         loop {

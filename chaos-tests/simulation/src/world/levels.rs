@@ -2,7 +2,11 @@
 //! down, and what a level brings is tried at every site all the time. What stands in the way at the leader is passed over here: the state
 //! itself must refuse it.
 
-use kho_storage::{command::Command, ids::SiteId, level::Level};
+use kho_storage::{
+    command::Command,
+    ids::{OriginId, SiteId},
+    level::Level,
+};
 
 use super::World;
 use crate::{agenda::Event, counts::Fault, dice::Dice, plan, tree};
@@ -14,13 +18,20 @@ const PAUSE_MS: (u64, u64) = (40, 160);
 pub(super) struct Upgrades {
     dice: Dice,
     is_due: bool,
+    /// A site that is not upgraded while faults come: in every second run it lies below sites that send to it when it stands in.
+    late: Option<SiteId>,
     /// Nodes of each site with the newer build.
     newer: Vec<u64>,
 }
 
 impl Upgrades {
     pub fn new(seed: u64) -> Self {
-        Self { dice: Dice::new(seed.rotate_left(32)), is_due: seed % plan::UPGRADED_ONE_IN == 1, newer: vec![0; tree::SITES as usize] }
+        Self {
+            dice: Dice::new(seed.rotate_left(32)),
+            is_due: seed % plan::UPGRADED_ONE_IN == 1,
+            late: (seed % (2 * plan::UPGRADED_ONE_IN) == 1).then_some(tree::Q),
+            newer: vec![0; tree::SITES as usize],
+        }
     }
 }
 
@@ -51,6 +62,9 @@ impl World {
     }
 
     fn installs(&mut self, id: SiteId) {
+        if self.upgrades.late == Some(id) {
+            return;
+        }
         let newer = &mut self.upgrades.newer[id.0 as usize - 1];
         *newer = (*newer + 1).min(tree::NODES);
     }
@@ -77,6 +91,31 @@ impl World {
     fn tries_the_new_level(&mut self, id: SiteId) {
         if self.site(id).leader.is_some() {
             self.commit_now(id, &Command::NoteTest { note: format!("at {}", self.now.0) });
+            if tree::AUTHORS.contains(&id) {
+                self.enters_the_new_column(id);
+            }
+        }
+    }
+
+    /// What a client of a site that was not raised yet is refused before, the state itself must refuse.
+    fn enters_the_new_column(&mut self, id: SiteId) {
+        let request = self.clients.submit_of_the_test_level(id, &mut self.upgrades.dice);
+        let requests = vec![self.clients.submitted[request].request.clone()];
+        let command = Command::Write { site_time: self.clock(id), origin: OriginId(id.0), requests };
+        let outcome = self.commit_now(id, &command);
+        self.answer_clients(id, &[request], Ok(outcome));
+    }
+
+    /// A site that was set back, or is the parent of others now, may lie below one that sends to it: what lies above its level waits.
+    /// An operator raises it, from the root down.
+    pub(super) fn raises_who_lies_below(&mut self) {
+        let raised: Vec<SiteId> = tree::sites().filter(|id| self.level(*id) >= Level::TEST).collect();
+        for id in tree::sites() {
+            let is_above_one = raised.iter().any(|below| self.parents.above(*below).contains(&id));
+            if is_above_one && self.level(id) < Level::TEST {
+                self.note(|| format!("-- {}: an operator raises the level", tree::name(id)));
+                self.commit_now(id, &Command::RaiseLevel { to: Level::TEST });
+            }
         }
     }
 }

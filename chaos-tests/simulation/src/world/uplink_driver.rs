@@ -158,6 +158,8 @@ impl World {
                 self.counts.step(Step::AlarmSetBack);
                 self.ledger.note_alarm(*origin, HistoryAlarm::SetBack);
             }
+            // The parent was not raised yet.
+            UplinkAlarm::StreamRefused { refusal: Refusal::ColumnAboveLevel { .. }, .. } => self.counts.step(Step::KeptBack),
             // Where disks came back older, two carriers that transfer one origin may undo each other's steps for a while. It is no
             // sign of another history.
             UplinkAlarm::StreamRefused { parent, origin, refusal: Refusal::Transfer { .. } }

@@ -14,7 +14,8 @@ refusal-register_doubled = another register of version { $version } stands: it h
 refusal-transfer = the transfer of origin { $origin } does not fit: { $error }
 refusal-off_path = the register does not lead the stream of origin { $origin } through site { $site }: only its author and the sites above it hold it
 refusal-on_path = the register leads the stream of origin { $origin } through site { $site }: it is not taken out there
-refusal-above_level = the command exists from level { $command } on and the site works at level { $site }: see `kho upgrade status`, raise the level with `kho upgrade raise`
+refusal-above_level = the command, or a column that it names, exists from level { $command } on and the site works at level { $site }: see `kho upgrade status`, raise the level with `kho upgrade raise`
+refusal-column_above_level = batch { $seq } of origin { $origin } names column { $column }, which exists from level { $needed } on, and the site that is to take it works at level { $level }: see `kho upgrade status` there, raise its level with `kho upgrade raise`
 refusal-transfer_taken = site { $carrier } transfers origin { $origin } already; another carrier's turn comes when that has ended or fallen silent
 refusal-no_register = this site has no register yet; give it one with `kho register apply`
 

@@ -119,6 +119,8 @@ request-parent_lower = the parent works at level { $held }; a site is never rais
     .hint = raise the parent to level { $level } first, see `kho upgrade status` there
 request-parent_level_unknown = at which level the parent works is not known: no link to it stands
     .hint = see `kho status`; raise the level once the link stands
+request-parent_unknown = this site has no register that names it: whether it has a parent, which is raised first, is not known
+    .hint = give the site its register with `kho register apply`, then raise the level
 request-level_higher = the site works at level { $held } already; a level is never lowered to { $level }
     .hint = see `kho upgrade status`
 

@@ -14,7 +14,8 @@ refusal-register_doubled = đang có một sổ đăng ký khác với phiên b�
 refusal-transfer = việc truyền toàn bộ nguồn { $origin } không khớp: { $error }
 refusal-off_path = theo sổ đăng ký, luồng thay đổi của nguồn { $origin } không đi qua điểm kho { $site }: chỉ nơi ghi và các kho cấp trên của nơi ghi mới giữ nguồn này
 refusal-on_path = theo sổ đăng ký, luồng thay đổi của nguồn { $origin } đi qua điểm kho { $site }: không được lấy nguồn này ra khỏi đó
-refusal-above_level = lệnh này chỉ có từ mức phiên bản { $command }, còn điểm kho đang làm việc ở mức { $site }: hãy xem `kho upgrade status`, nâng mức bằng `kho upgrade raise`
+refusal-above_level = lệnh này, hoặc một cột trong lệnh, chỉ có từ mức phiên bản { $command }, còn điểm kho đang làm việc ở mức { $site }: hãy xem `kho upgrade status`, nâng mức bằng `kho upgrade raise`
+refusal-column_above_level = lô { $seq } của nguồn { $origin } có cột { $column }, cột này chỉ có từ mức phiên bản { $needed }, còn điểm kho phải nhận lô đang làm việc ở mức { $level }: hãy xem `kho upgrade status` ở đó, nâng mức bằng `kho upgrade raise`
 refusal-transfer_taken = điểm { $carrier } đang truyền toàn bộ nguồn { $origin }; điểm khác chỉ được truyền khi việc đó đã xong hoặc đã ngừng một thời gian
 refusal-no_register = điểm kho này chưa có sổ đăng ký; hãy cấp sổ đăng ký bằng lệnh `kho register apply`
 

@@ -119,6 +119,8 @@ request-parent_lower = kho cấp trên đang làm việc ở mức phiên bản 
     .hint = hãy nâng kho cấp trên lên mức { $level } trước, xem `kho upgrade status` ở đó
 request-parent_level_unknown = chưa biết kho cấp trên làm việc ở mức phiên bản nào: không có đường truyền đến đó
     .hint = hãy xem `kho status`; nâng mức khi đã có đường truyền
+request-parent_unknown = điểm kho này chưa có sổ đăng ký ghi tên điểm kho, nên chưa biết có kho cấp trên phải nâng mức trước hay không
+    .hint = hãy cấp sổ đăng ký cho điểm kho bằng lệnh `kho register apply`, rồi mới nâng mức
 request-level_higher = điểm kho đã làm việc ở mức phiên bản { $held }; không bao giờ hạ xuống mức { $level }
     .hint = hãy xem `kho upgrade status`
 

@@ -9,6 +9,7 @@
 
 use kho_replication::quic::{FrameIoError, FrameReceiver, FrameSender};
 use kho_storage::{
+    build::Build,
     codec::{self, CodecError},
     ids::NodeId,
     level::LevelRange,
@@ -104,6 +105,8 @@ pub struct HelloReply {
     pub incarnation: Option<Incarnation>,
     /// Levels that its build supports.
     pub levels: LevelRange,
+    /// Which build that is.
+    pub build: Build,
 }
 
 /// Why a request or a reply could not be read or sent.

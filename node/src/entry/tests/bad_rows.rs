@@ -71,6 +71,7 @@ pub(super) fn values() -> Vec<Bad> {
         bad_person("a commune of letters", &[("commune_code", "Ba Đình")], &[second("commune_code", "wrong_type")]),
         bad_person("a required column left empty", &[("full_name", "")], &[second("full_name", "missing")]),
         bad_person("a column that does not exist", &[("shoe_size", "42")], &[second("shoe_size", "unknown_column")]),
+        bad_person("a column of a later level", &[("test_note", "x")], &[second("test_note", "column_above_level")]),
         bad_person("no key", &[("person_id", "")], &[second("person_id", "key_missing")]),
         bad_person("a key of 33 letters", &[("person_id", &"k".repeat(33))], &[second("person_id", "too_long")]),
         bad_person("the key of the row before", &[("person_id", "P1")], &[second("person_id", "duplicate_key")]),
@@ -228,6 +229,7 @@ pub(super) fn headers() -> Vec<Bad> {
     let csv = |what, body: String, findings: &[Finding]| Sent::csv("person", body).refused(what, WrongRows, findings);
     vec![
         csv("an unknown column in the header", good().replacen("insurance_no", "insurance", 1), &at("insurance", "unknown_column")),
+        csv("a column of a later level", good().replacen("insurance_no", "test_note", 1), &at("test_note", "column_above_level")),
         csv("a column twice in the header", good().replacen("insurance_no", "pin", 1), &at("pin", "duplicate_column")),
         csv("the operation twice in the header", good().replacen("pin,insurance_no", "_op,_op", 1), &at("_op", "duplicate_column")),
         csv("no key", "household_id,seq\nH1,1\n".into(), &at("person_id", "key_missing")),

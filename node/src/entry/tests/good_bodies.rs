@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use kho_storage::{
     ids::{ColumnId, TableId},
+    level::Level,
     row::RowCells,
     schema::{PartialDate, Value, population},
 };
@@ -108,12 +109,30 @@ fn gzip_in_one_or_more_members_reads_as_the_text_and_has_its_hash() {
 }
 
 #[test]
+fn a_column_of_a_later_level_is_refused_until_the_site_works_at_it() {
+    let noted = person(&[("test_note", "thử")]);
+    for sent in [Sent::csv("person", csv_of(std::slice::from_ref(&noted))), Sent::ndjson(put("person", &noted))] {
+        let refusal = sent.read().expect_err("the site works at the first level");
+        let error = &refusal.errors[0];
+        assert_eq!((refusal.errors.len(), error.code(), error.column.as_deref()), (1, "column_above_level", Some("test_note")));
+        let text = kho_messages::report(kho_messages::Lang::En, &error.fault);
+        assert!(text.contains("from level 2 on") && text.contains("works at level 1"), "{text}");
+        let batch = sent.at(Level::TEST).read().expect("the site was raised");
+        let cells = RowCells::trusted(batch.changes[0].cells().expect("it is put"));
+        assert_eq!(cells.value(ColumnId(1_024)), Some(Value::Text("thử".into())));
+    }
+    let plain = Sent::csv("person", csv_of(&[person(&[])]));
+    assert!(plain.read().expect("good rows").left_out.is_empty(), "a column that does not exist yet is not left out");
+    assert_eq!(plain.at(Level::TEST).read().expect("good rows").left_out[0].columns, ["test_note"]);
+}
+
+#[test]
 fn the_same_body_for_another_table_is_another_request() {
     let mut schema = population().clone();
     let mut copy = schema.tables[1].clone();
     (copy.id, copy.name) = (TableId(9), "person_copy".into());
     schema.tables.push(copy);
-    let schema = Arc::new(EntrySchema::compile(&schema));
+    let schema = Arc::new(EntrySchema::compile(&schema, Level::FOUNDING));
     let hash = |table: &str| {
         let mut sent = Sent::csv(table, csv_of(&three()));
         sent.schema = Arc::clone(&schema);

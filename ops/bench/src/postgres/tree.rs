@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use data_encoding::HEXLOWER;
 use futures::future::try_join_all;
-use kho_storage::schema::{ColumnKind, Table, population};
+use kho_storage::{
+    level::Level,
+    schema::{ColumnKind, Table, population},
+};
 use rand::RngCore as _;
 
 use super::{
@@ -67,7 +70,7 @@ fn new_password() -> String {
 /// The columns and the key of Kho's table. Dates are text, because their day or month may be unknown.
 fn create_table() -> anyhow::Result<String> {
     let table: &Table = population().table_named(TABLE).with_context(|| format!("the schema has no table {TABLE}"))?;
-    let columns = table.columns.iter().map(|column| {
+    let columns = table.columns.iter().filter(|column| column.id.level() == Level::FOUNDING).map(|column| {
         let kind = if matches!(column.kind, ColumnKind::Integer { .. }) { "bigint" } else { "text" };
         let rest = if column.required { " NOT NULL" } else { "" };
         format!("{} {kind}{rest}", column.name)

@@ -20,6 +20,7 @@ pub fn text(report: &UpgradeReport, lang: Lang) -> String {
             ("site", Argument::name(parent.site)),
             ("level", Argument::name(parent.level)),
             ("supported", Argument::name(range(parent.supported))),
+            ("build", Argument::name(&parent.build)),
         ];
         parts.push(say(lang, "upgrade-parent", &arguments));
     }
@@ -43,21 +44,28 @@ fn table(lang: Lang, columns: &[&str]) -> Table {
 }
 
 fn members(report: &UpgradeReport, lang: Lang) -> Table {
-    let mut table = table(lang, &["upgrade-column-node", "upgrade-column-role", "upgrade-column-supports"]);
+    let mut table = table(lang, &["upgrade-column-node", "upgrade-column-role", "upgrade-column-build", "upgrade-column-supports"]);
     for member in &report.members {
         let role = say(lang, if member.voter { "upgrade-voter" } else { "upgrade-learner" }, &[]);
-        table.add_row([number(member.node), role.into(), supported(member.supported, lang).into()]);
+        table.add_row([number(member.node), role.into(), known(&member.build, lang).into(), supported(member.supported, lang).into()]);
     }
     table
 }
 
 fn children(report: &UpgradeReport, lang: Lang) -> Table {
-    let mut table = table(lang, &["upgrade-column-child", "upgrade-column-site", "upgrade-column-level", "upgrade-column-supports"]);
+    let columns =
+        ["upgrade-column-child", "upgrade-column-site", "upgrade-column-level", "upgrade-column-build", "upgrade-column-supports"];
+    let mut table = table(lang, &columns);
     for child in &report.children {
         let level = child.level.map_or_else(|| say(lang, "upgrade-unknown", &[]), |level| level.to_string());
-        table.add_row([child.name.as_str().into(), number(child.site), level.into(), supported(child.supported, lang).into()]);
+        let (build, supported) = (known(&child.build, lang), supported(child.supported, lang));
+        table.add_row([child.name.as_str().into(), number(child.site), level.into(), build.into(), supported.into()]);
     }
     table
+}
+
+fn known(build: &Option<String>, lang: Lang) -> String {
+    build.clone().unwrap_or_else(|| say(lang, "upgrade-unknown", &[]))
 }
 
 fn supported(levels: Option<SupportedLevels>, lang: Lang) -> String {
@@ -70,7 +78,7 @@ fn range(SupportedLevels { min, max }: SupportedLevels) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kho_node::api::{ChildUpgrade, HeldBack, MemberUpgrade};
+    use kho_node::api::{ChildUpgrade, HeldBack, MemberUpgrade, ParentUpgrade};
 
     use super::*;
 
@@ -85,23 +93,31 @@ mod tests {
             wanted: 2,
             leader_https: None,
             members: vec![
-                MemberUpgrade { node: 1, voter: true, supported: Some(newer) },
-                MemberUpgrade { node: 2, voter: true, supported: None },
+                MemberUpgrade { node: 1, voter: true, supported: Some(newer), build: Some("0.2.0+1d210c1f".into()) },
+                MemberUpgrade { node: 2, voter: true, supported: None, build: None },
             ],
-            parent: None,
+            parent: Some(ParentUpgrade { site: 1, level: 1, supported: newer, build: "0.2.1".into() }),
             children: vec![ChildUpgrade {
                 site: 9,
                 name: "Long Khánh".into(),
                 level: Some(1),
                 supported: Some(SupportedLevels { min: 1, max: 1 }),
+                build: Some("0.1.9".into()),
             }],
             held_back: vec![HeldBack::ChildOlder { site: 9, name: "Long Khánh".into(), supported: "1".into(), wanted: 2 }],
             test_note: None,
         };
         let english = text(&report, Lang::En);
-        for part in
-            ["Đồng Nai (site 4) works at level 1", "1-2", "not known", "holds back: child Long Khánh (site 9) supports level 1, not 2"]
-        {
+        let parts = [
+            "Đồng Nai (site 4) works at level 1",
+            "1-2",
+            "0.2.0+1d210c1f",
+            "not known",
+            "parent: site 1 works at level 1, its build 0.2.1 supports level 1-2",
+            "0.1.9",
+            "holds back: child Long Khánh (site 9) supports level 1, not 2",
+        ];
+        for part in parts {
             assert!(english.contains(part), "{part}: {english}");
         }
         assert!(text(&report, Lang::Vi).contains("đang cản trở: kho cấp dưới Long Khánh"));

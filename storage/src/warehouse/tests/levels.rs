@@ -1,7 +1,10 @@
 //! A site works at one level, which is a part of its state.
 
 use super::*;
-use crate::level::SUPPORTED_IN_TESTS;
+use crate::{command::RowPlace, level::SUPPORTED_IN_TESTS, row::RowCells};
+
+/// The column of persons that exists from the test level on.
+const TEST_NOTE: ColumnId = ColumnId(1_024);
 
 fn note(text: &str) -> Command {
     Command::NoteTest { note: text.into() }
@@ -47,6 +50,51 @@ fn a_command_above_the_level_of_the_site_is_refused_and_changes_nothing() {
     site.apply(&raise(Level::TEST));
     assert_eq!(site.apply(&note("in time")), Outcome::Recorded);
     assert_eq!(site.warehouse.test_note().expect("reads").as_deref(), Some("in time"));
+}
+
+/// A person with the column of the test level.
+fn noted(id: &str) -> Change {
+    let plain = person(id, 1, 0, "2000");
+    let mut row = RowBuilder::default();
+    RowCells::trusted(plain.cells().expect("it is put")).iter().for_each(|(column, value)| row.push(column, &value));
+    row.push(TEST_NOTE, &Value::Text("noted".into()));
+    Change { row: RowChange::Whole(row.finish().into()), ..plain }
+}
+
+#[test]
+fn a_column_above_the_level_of_the_site_is_neither_entered_nor_adopted() {
+    let tree = Tree::new();
+    let open = |name: &str, site| {
+        let config = WarehouseConfig { levels: SUPPORTED_IN_TESTS, ..tree.config(site) };
+        let mut opened = node(&tree.dir.path().join(name), config).expect("a fresh directory");
+        opened.apply(&tree.register());
+        opened
+    };
+    let (mut district, mut province) = (open("district", 3), open("province", 2));
+    let write = |key: &str, change| Command::Write { site_time: SiteTime(5), origin: DISTRICT, requests: vec![request(key, vec![change])] };
+    let mut key_alone = RowBuilder::default();
+    key_alone.push(ColumnId(1), &Value::Text("p1".into()));
+    let clears = RowChange::Columns { cells: key_alone.finish().into(), cleared: vec![TEST_NOTE] };
+    let above = Outcome::Refused(Refusal::AboveLevel { command: Level::TEST, site: Level::FOUNDING });
+    for (key, change) in [("set", noted("p1")), ("cleared", Change { row: clears, ..noted("p1") })] {
+        assert_eq!(district.apply(&write(key, change)), above, "{key}");
+    }
+    assert_eq!(district.state().rows, 0);
+    district.apply(&raise(Level::TEST));
+    assert!(matches!(district.apply(&write("in time", noted("p1"))), Outcome::Written(_)));
+    tree.head(&mut district, 100);
+
+    let segment = district.segment(1);
+    let (origin, seq, column, level) = (DISTRICT, StreamSeq(1), TEST_NOTE, Level::FOUNDING);
+    let refused = Outcome::Refused(Refusal::ColumnAboveLevel { origin, seq, column, level });
+    assert_eq!(province.apply(&tree.adopt(segment.clone())), refused);
+    let piece = district.warehouse.read(|reading| reading.piece(DISTRICT, &RowPlace::default(), 1 << 16)).expect("reads").expect("held");
+    assert_eq!(province.take_piece(piece), above);
+    assert_eq!((province.state().rows, province.evidence()), (0, 0), "nothing of it is kept, and nobody is accused");
+    province.apply(&raise(Level::TEST));
+    assert!(matches!(province.apply(&tree.adopt(segment)), Outcome::Adopted(_)));
+    assert_eq!(province.replica(), district.replica());
+    assert_eq!(province.prove().rows, 1);
 }
 
 #[test]
