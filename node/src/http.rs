@@ -14,6 +14,7 @@ mod entry;
 mod fault;
 mod proof;
 mod reply;
+mod review;
 mod revocable;
 mod room;
 mod set_back;
@@ -72,6 +73,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/origins/{origin}/resume", post(proof::resume))
         .route("/v1/origins/{origin}/abandon-transfer", post(proof::abandon_transfer))
         .route("/v1/origins/{origin}/discard", post(discard::discard))
+        .route("/v1/origins/{origin}/review-evidence", post(review::review_evidence))
         .route("/v1/evidence", get(proof::evidence))
         .route("/v1/set-backs", get(set_back::set_backs))
         .route("/v1/origins/{origin}/branch-rows", get(set_back::branch_rows))

@@ -22,6 +22,8 @@ pub struct Alarm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
+    /// Nothing is left to do: it is kept in sight, and does not make a node unhealthy.
+    Notice,
     /// Something was refused or waits; nothing is lost and the rest goes on.
     Warning,
     /// The node can't do its work, or data may be in danger.
@@ -396,6 +398,7 @@ impl Reportable for Severity {
 
     fn code(&self) -> &'static str {
         match self {
+            Self::Notice => "notice",
             Self::Warning => "warning",
             Self::Critical => "critical",
         }

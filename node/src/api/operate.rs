@@ -52,6 +52,18 @@ pub struct OriginDiscarded {
     pub dry_run: bool,
 }
 
+/// What evidence was reviewed, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EvidenceReviewed {
+    pub origin: u32,
+    /// Pieces that are kept and count as reviewed from now on.
+    pub pieces: u64,
+    /// Those among them that nobody had reviewed.
+    pub new_pieces: u64,
+    /// Nothing was changed.
+    pub dry_run: bool,
+}
+
 /// A short answer to an order that has no other result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {

@@ -26,6 +26,7 @@ use crate::api;
         super::proof::resume,
         super::proof::abandon_transfer,
         super::discard::discard,
+        super::review::review_evidence,
         super::comparison::begin,
         super::comparison::buckets,
         super::comparison::bucket_rows,

@@ -86,6 +86,7 @@ kho_messages::reportable! {
         UnknownOrigin { origin: Ordinal } = "unknown_origin",
         NoTransfer { origin: Ordinal } = "no_transfer",
         ReasonMissing { chars_max: usize } = "reason_missing",
+        NoEvidence { origin: Ordinal } = "no_evidence",
         OriginLed { origin: Ordinal, site: Ordinal } = "origin_led",
         OriginNotDiscarded { detail: String } = "origin_not_discarded",
         BundleTooLarge { bytes_max: u64 } = "bundle_too_large",
@@ -149,6 +150,7 @@ fn status_of(code: &str) -> u16 {
         | "not_kept"
         | "unknown_origin"
         | "no_transfer"
+        | "no_evidence"
         | "not_set_back"
         | "bundle_reader_unknown"
         | "comparison_node_unknown"

@@ -7,9 +7,9 @@ use futures::StreamExt as _;
 use kho_node::{
     answer::IndicatorInfo,
     api::{
-        BatchAccepted, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, IndicatorAnswer,
-        NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, SiteSetBack, StatusReport,
-        StoodAt, UpgradeReport,
+        BatchAccepted, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, EvidenceReviewed,
+        IndicatorAnswer, NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, SiteSetBack,
+        StatusReport, StoodAt, UpgradeReport,
     },
     entry::UnnamedColumns,
 };
@@ -179,6 +179,15 @@ impl NodeClient {
     /// The row behind a hash of a comparison; needs the right to read rows.
     pub async fn row_of_hash(&self, origin: OriginId, hash: &str, token: &str) -> Result<RowNamed, CallError> {
         self.send_json(&origin_request(origin, &["row-of-hash"]).with("token", Some(token)).with("hash", Some(hash))).await
+    }
+
+    /// Notes that the evidence of an origin was examined, or only tells what would count as reviewed.
+    pub async fn review_evidence(&self, origin: OriginId, reason: &str, dry_run: bool) -> Result<EvidenceReviewed, CallError> {
+        let path = ["v1", "origins", &origin.to_string(), "review-evidence"];
+        let request = Request::write(Method::POST, &path, Payload::None, Idempotency::Idempotent)
+            .with("reason", Some(reason))
+            .with("dry_run", Some(dry_run.to_string()));
+        self.send_json(&request).await
     }
 
     pub async fn evidence(&self) -> Result<Vec<EvidenceKept>, CallError> {

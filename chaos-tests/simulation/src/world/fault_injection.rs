@@ -85,6 +85,7 @@ impl World {
             InjectedFault::SendOtherEpoch => {
                 self.connect_other_epoch();
                 self.bring_off_path();
+                self.review_evidence();
             }
             InjectedFault::MoveOffice => self.move_office(any),
             InjectedFault::ReplaceNode => self.replace_node(any),

@@ -1,5 +1,6 @@
 ### What happened, and what to do.
 
+severity-notice = for information
 severity-warning = warning
 severity-critical = critical
 

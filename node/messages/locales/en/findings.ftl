@@ -10,7 +10,15 @@ finding-evidence_kept =
     { $pieces ->
         [one] { $pieces } piece of evidence is kept
        *[other] { $pieces } pieces of evidence are kept
-    } of origin { $origin }, the first at batch { $first_seq }; see `kho fork list`
+    } of origin { $origin }, the first at batch { $first_seq }; see `kho fork list`, and once it is examined run `kho fork review { $origin }`
+finding-evidence_reviewed =
+    { $pieces ->
+        [one] { $pieces } piece of evidence
+       *[other] { $pieces } pieces of evidence
+    } of origin { $origin }, reviewed by { $by } at { $reviewed_at }, { $pieces ->
+        [one] is
+       *[other] are
+    } kept; see `kho fork list`
 finding-refused_bytes_kept =
     { $files ->
         [one] { $files } refused segment

@@ -1,5 +1,6 @@
 ### Việc gì đã xảy ra và cần làm gì.
 
+severity-notice = để biết
 severity-warning = cần chú ý
 severity-critical = nghiêm trọng
 
