@@ -183,7 +183,7 @@ impl Consensus {
             .iter()
             .map(|other| async move {
                 let answer = timeout(ANSWER_TIMEOUT, self.peers.call(other, Subject::Compare, body)).await.ok()?.ok()?;
-                Some((other.node, codec::decode::<Option<Hash32>>(&answer).ok()??))
+                Some((other.node, answer.read::<Option<Hash32>>().ok()??))
             })
             .collect();
         while asking == Asking::All || matches!(agreement, Agreement::Open { .. }) {

@@ -118,7 +118,7 @@ impl Consensus {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match timeout(left, self.peers.call(target, Subject::Hello, &nothing)).await {
-                Ok(Ok(reply)) => return codec::decode::<HelloReply>(&reply).map(|hello| hello.levels).map_err(|e| e.to_string()),
+                Ok(Ok(reply)) => return reply.read::<HelloReply>().map(|hello| hello.levels).map_err(|e| e.to_string()),
                 Ok(Err(PeerError::Refused(PeerRefusal::NoCommonLevel { here, .. }))) => return Ok(here),
                 // A node that has just started again is dialled again only after a pause.
                 Ok(Err(PeerError::Unreachable(_) | PeerError::Lost(_))) if Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
