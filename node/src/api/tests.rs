@@ -153,6 +153,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         AlarmKind::SiteBehindParent { origin: 3, parent: 1, held: text(), claimed: text() },
         AlarmKind::MembersSetBack { leader: 2 },
         AlarmKind::NodesDisagree { nodes: "2, 3".into() },
+        AlarmKind::HeadUnanswered { origin: 3, seconds: 75 },
         AlarmKind::ChildSetBack { origin: 3, child: 4, held: text(), here: text() },
         AlarmKind::EpochsDiffer { origin: 3, parent: 1, ours: text(), theirs: text() },
         AlarmKind::StreamUnreadable { origin: 3, error: error.clone() },

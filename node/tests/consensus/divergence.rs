@@ -1,5 +1,7 @@
 //! A node whose data are damaged stops itself and no other, and what would stop every node never enters the log.
 
+use std::time::Duration;
+
 use kho_node::consensus::{ConsensusLimits, ProposeError, StartError};
 use kho_storage::{
     codec::{self, Blob},
@@ -129,6 +131,33 @@ async fn promise_5_of_two_nodes_that_differ_neither_decides_and_no_head_is_commi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_no_majority_answers_for_waits_and_is_named_until_one_does() {
+    let site = Site::new();
+    let mut nodes = site.create(3).await;
+    let leader = leader_of(&nodes).await;
+    write_until_committed(&nodes[leader], "row").await;
+    until_equal(&nodes).await;
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    for other in others {
+        nodes[other].stop().await;
+    }
+    let head = Command::CommitHead { signed: site.signed_head(&nodes[leader], |_| {}) };
+    let waits = nodes[leader].consensus().propose_as_leader(&head).await;
+    assert!(matches!(waits, Err(ProposeError::Busy { .. })), "{waits:?}");
+    let unanswered = nodes[leader].consensus().unanswered_heads(Duration::ZERO);
+    assert_eq!(unanswered.iter().map(|(origin, _)| *origin).collect::<Vec<_>>(), [ORIGIN]);
+    assert_eq!(nodes[leader].consensus().unanswered_heads(Duration::from_secs(60)), [], "not for long yet");
+
+    for other in others {
+        nodes[other].start(&site).await.expect("its own disk");
+    }
+    let next = leader_of(&nodes).await;
+    until_equal(&nodes).await;
+    site.commit_head(&nodes[next]).await;
+    assert_eq!(nodes[next].consensus().unanswered_heads(Duration::ZERO), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_may_not_enter_the_log_is_refused_to_its_proposer_and_stops_nobody() {
     let site = Site::new();
     let nodes = site.create(3).await;
@@ -184,7 +213,7 @@ async fn promise_5_a_node_whose_cubes_differ_is_named_although_every_head_agrees
         // Every round compares another cube.
         assert!(entries < 600, "{entries} entries and nobody found it");
         nodes[leader].consensus().propose(&Command::Trim { keep_bytes: 0 }).await.expect("a majority");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
         entries += 1;
     }
     let (id, disk) = (nodes[damaged].id, nodes[damaged].consensus().disk());
