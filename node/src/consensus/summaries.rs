@@ -63,15 +63,28 @@ impl Summaries {
     }
 }
 
-/// On the leader: compares every summary with those of the members.
+/// On the leader: compares every summary with those of the members, and the newest also when it begins to lead. What nodes disagreed about
+/// was known to the leader before it alone (test `promise_5_a_dispute_about_the_state_is_told_by_the_next_leader_too`).
 pub(super) async fn compare_states(consensus: Weak<Consensus>, summaries: Arc<Summaries>) {
     let mut newest = summaries.newest();
-    while newest.changed().await.is_ok() {
-        let Some((position, own)) = *newest.borrow_and_update() else { continue };
-        let Some(consensus) = consensus.upgrade() else { return };
-        if !consensus.leadership.borrow().ready {
+    let Some(mut leadership) = consensus.upgrade().map(|consensus| consensus.leadership.clone()) else { return };
+    let mut led = false;
+    loop {
+        let (is_new, changed) = tokio::select! {
+            changed = newest.changed() => (true, changed),
+            changed = leadership.changed() => (false, changed),
+        };
+        if changed.is_err() {
+            return;
+        }
+        let leads = leadership.borrow_and_update().ready;
+        let begins = leads && !led;
+        led = leads;
+        if !leads || !(is_new || begins) {
             continue;
         }
+        let Some((position, own)) = *newest.borrow_and_update() else { continue };
+        let Some(consensus) = consensus.upgrade() else { return };
         let comparison = Comparison { position, place: ComparedPlace::State };
         let place = DivergedPlace::State { position: position.index };
         let result = match consensus.compare(&comparison, own, Asking::All).await {

@@ -158,6 +158,35 @@ async fn a_head_that_no_majority_answers_for_waits_and_is_named_until_one_does()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promise_5_a_dispute_about_the_state_is_told_by_the_next_leader_too() {
+    let mut site = Site::new();
+    site.limits = ConsensusLimits { compared_entries: 10, ..site.limits };
+    let mut nodes = site.create(3).await;
+    let leader = leader_of(&nodes).await;
+    write_until_committed(&nodes[leader], "row").await;
+    site.commit_head(&nodes[leader]).await;
+    until_equal(&nodes).await;
+    let (damaged, away) = ((leader + 1) % 3, (leader + 2) % 3);
+    nodes[away].stop().await;
+    nodes[damaged].warehouse().tamper_with_cell(ORIGIN, 5).expect("writable");
+    let mut entries = 0;
+    while nodes[leader].consensus().disputed_with().is_empty() {
+        // Every round compares another cube.
+        assert!(entries < 2_000, "{entries} entries and nobody found it");
+        nodes[leader].consensus().propose(&Command::Trim { keep_bytes: 0 }).await.expect("a majority");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        entries += 1;
+    }
+
+    // Nothing is entered any more. Another node leads, and says the same about the dispute.
+    nodes[leader].consensus().permit_leading(false);
+    until("the other one leads", || nodes[damaged].consensus().leadership().borrow().ready).await;
+    let other = [nodes[leader].id].into();
+    until("it knows of the dispute", || nodes[damaged].consensus().disputed_with() == other).await;
+    assert!(!has_failed(&nodes[leader]) && !has_failed(&nodes[damaged]), "nobody knows which of the two is right");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_may_not_enter_the_log_is_refused_to_its_proposer_and_stops_nobody() {
     let site = Site::new();
     let nodes = site.create(3).await;
