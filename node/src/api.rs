@@ -20,7 +20,7 @@ mod upgrade;
 
 pub use alarm::{Alarm, AlarmKind, AlarmSubject, Severity};
 pub use answer::{Completeness, FoundRow, IndicatorAnswer, IndicatorRow, MissingReason, MissingSite, RowAnswer, SiteAge};
-pub use entry::{BatchAccepted, LeftOut, Problem, REQUEST_KEY_HEADER, RowProblem};
+pub use entry::{BatchAccepted, BatchChecked, EmptiedFields, LeftOut, Problem, REQUEST_KEY_HEADER, RowProblem};
 pub use finding::Finding;
 pub use health::Health;
 pub use operate::{BundleImported, Done, EvidenceReviewed, NodePlace, OriginDiscarded, SiteInit};

@@ -59,6 +59,7 @@ pub fn router(node: Arc<Node>) -> Router {
     };
     Router::new()
         .route("/v1/batches", post(entry::enter_batch))
+        .route("/v1/batches/check", post(entry::check_batch))
         .route("/v1/indicators", get(answers::list))
         .route("/v1/indicators/{name}", get(answers::indicator))
         .route("/v1/rows/{table}/{key}", get(answers::row))

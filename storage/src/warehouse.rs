@@ -20,6 +20,7 @@
 mod adopt;
 mod discard;
 mod divergence;
+mod emptied;
 mod event;
 mod evidence;
 mod level;

@@ -10,6 +10,7 @@ use crate::api;
     info(title = "Kho node", description = "One node of a Kho site: entry, answers, operation. All of it over HTTPS with mutual TLS."),
     paths(
         super::entry::enter_batch,
+        super::entry::check_batch,
         super::answers::list,
         super::answers::indicator,
         super::answers::row,

@@ -7,9 +7,9 @@ use futures::StreamExt as _;
 use kho_node::{
     answer::IndicatorInfo,
     api::{
-        BatchAccepted, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, EvidenceReviewed,
-        IndicatorAnswer, NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, SiteSetBack,
-        StatusReport, StoodAt, UpgradeReport,
+        BatchAccepted, BatchChecked, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept,
+        EvidenceReviewed, IndicatorAnswer, NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed,
+        SiteInit, SiteSetBack, StatusReport, StoodAt, UpgradeReport,
     },
     entry::UnnamedColumns,
 };
@@ -113,6 +113,11 @@ impl NodeClient {
     /// Enters one batch. The key makes any repetition harmless.
     pub async fn enter(&self, batch: BatchUpload) -> Result<BatchAccepted, CallError> {
         self.send_json(&entry_request(batch).retry_budget(RetryBudget::Long)).await
+    }
+
+    /// Checks one batch and tells what it would empty. Nothing is entered.
+    pub async fn check_batch(&self, batch: BatchUpload) -> Result<BatchChecked, CallError> {
+        self.send_json(&batch_request(&["v1", "batches", "check"], batch)).await
     }
 
     /// The same in one attempt: for who wants to see what the node says now.
@@ -301,11 +306,15 @@ impl NodeClient {
 }
 
 fn entry_request(batch: BatchUpload) -> Request {
+    let request_key = batch.request_key.clone();
+    batch_request(&["v1", "batches"], batch).header(REQUEST_KEY_HEADER, request_key)
+}
+
+fn batch_request(path: &[&str], batch: BatchUpload) -> Request {
     let payload = Payload::Bytes { content_type: batch.content_type, body: batch.body };
-    Request::write(Method::POST, &["v1", "batches"], payload, Idempotency::Idempotent)
+    Request::write(Method::POST, path, payload, Idempotency::Idempotent)
         .with("table", batch.table)
         .with("unnamed", Some(batch.unnamed).filter(|unnamed| *unnamed != UnnamedColumns::default()).map(UnnamedColumns::word))
-        .header(REQUEST_KEY_HEADER, batch.request_key)
 }
 
 fn origin_request(origin: OriginId, rest: &[&str]) -> Request {
