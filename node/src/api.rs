@@ -23,7 +23,7 @@ pub use answer::{Completeness, FoundRow, IndicatorAnswer, IndicatorRow, MissingR
 pub use entry::{BatchAccepted, BatchChecked, EmptiedFields, LeftOut, Problem, REQUEST_KEY_HEADER, RowProblem};
 pub use finding::Finding;
 pub use health::Health;
-pub use operate::{BundleImported, Done, EvidenceReviewed, NodePlace, OriginDiscarded, SiteInit};
+pub use operate::{BundleImported, DamageExamined, Done, EvidenceReviewed, NodePlace, OriginDiscarded, SiteInit};
 pub use proof::{ComparedNode, ComparisonOrder, ComparisonTokens, EvidenceKept, ProofLine, Review, RowHash, RowNamed, StoodAt};
 pub use reason::Reason;
 pub use set_back::{BranchRow, BranchRows, SiteSetBack};

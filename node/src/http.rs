@@ -8,6 +8,7 @@ mod answers;
 mod audit;
 mod bundle;
 mod comparison;
+mod damage;
 mod describe;
 mod discard;
 mod entry;
@@ -84,6 +85,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/site/nodes", post(site::add_node))
         .route("/v1/site/nodes/{node}", delete(site::remove_node))
         .route("/v1/site/nodes/{node}/confirm", post(site::confirm_node))
+        .route("/v1/site/nodes/{node}/damage-examined", post(damage::damage_examined))
         .route("/v1/upgrade", get(upgrade::status))
         .route("/v1/upgrade/raise", post(upgrade::raise))
         .route("/v1/upgrade/test-note", post(upgrade::note_test))

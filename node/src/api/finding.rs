@@ -30,7 +30,7 @@ pub enum Finding {
     NodeTurnedBack { node: u64 },
     /// The data on a node's disk are not those that a majority of the site computed. It has stopped. Ends when the node is removed.
     NodeDiverged { node: u64, place: Reason },
-    /// A read found this node's disk damaged. Ends when an operator has examined the disk and taken the file `damage-found.json` away.
+    /// A read found this node's disk damaged. Ends with `kho verify` at the node and `kho node damage-examined`.
     DamageFound { found_at: String, what: String },
     /// The rows on this node's disk did not agree with the digest or the cubes beside them. Ends with a proof that holds.
     ProofFailed { origin: u32, seq: u64, found_at: String, rows: u64, stored_rows: u64, cube_differences: u64 },

@@ -64,6 +64,16 @@ pub struct EvidenceReviewed {
     pub dry_run: bool,
 }
 
+/// Damage on a node's disk that an operator has examined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DamageExamined {
+    pub node: u64,
+    pub found_at: String,
+    pub what: String,
+    /// Nothing was changed.
+    pub dry_run: bool,
+}
+
 /// A short answer to an order that has no other result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {

@@ -39,6 +39,7 @@ use crate::api;
         super::site::add_node,
         super::site::remove_node,
         super::site::confirm_node,
+        super::damage::damage_examined,
         super::upgrade::status,
         super::upgrade::raise,
         super::upgrade::note_test,

@@ -87,6 +87,9 @@ kho_messages::reportable! {
         NoTransfer { origin: Ordinal } = "no_transfer",
         ReasonMissing { chars_max: usize } = "reason_missing",
         NoEvidence { origin: Ordinal } = "no_evidence",
+        OtherNode { node: Ordinal, own: Ordinal } = "other_node",
+        NoDamage { node: Ordinal } = "no_damage",
+        DamageUnproved { count: u64, origins: String } = "damage_unproved",
         OriginLed { origin: Ordinal, site: Ordinal } = "origin_led",
         OriginNotDiscarded { detail: String } = "origin_not_discarded",
         BundleTooLarge { bytes_max: u64 } = "bundle_too_large",
@@ -151,6 +154,7 @@ fn status_of(code: &str) -> u16 {
         | "unknown_origin"
         | "no_transfer"
         | "no_evidence"
+        | "no_damage"
         | "not_set_back"
         | "bundle_reader_unknown"
         | "comparison_node_unknown"
@@ -172,6 +176,8 @@ fn status_of(code: &str) -> u16 {
         | "bundle_off_path"
         | "bundle_for_other_site"
         | "bundle_not_for_node"
+        | "other_node"
+        | "damage_unproved"
         | "origin_led"
         | "origin_not_discarded" => 409,
         "batch_too_large" | "bundle_too_large" => 413,

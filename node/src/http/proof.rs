@@ -51,6 +51,7 @@ pub async fn proof(
         let mut progress = |done, total| drop(lines.try_send(ProofLine::Progress { done, total }));
         let last = match node.warehouse.recompute(OriginId(origin), &mut progress) {
             Ok(proof) => {
+                node.damage_found.note_proof(OriginId(origin), proof.as_ref());
                 if let Err(error) = node.failed_proofs.note(OriginId(origin), proof.as_ref(), node.clock.now()) {
                     let error = format!("what a proof found could not be kept: {error}");
                     node.alarms.raise(AlarmKind::StorageFailed { error }, node.clock.now());

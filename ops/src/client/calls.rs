@@ -7,9 +7,9 @@ use futures::StreamExt as _;
 use kho_node::{
     answer::IndicatorInfo,
     api::{
-        BatchAccepted, BatchChecked, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept,
-        EvidenceReviewed, IndicatorAnswer, NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed,
-        SiteInit, SiteSetBack, StatusReport, StoodAt, UpgradeReport,
+        BatchAccepted, BatchChecked, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, DamageExamined, Done,
+        EvidenceKept, EvidenceReviewed, IndicatorAnswer, NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash,
+        RowNamed, SiteInit, SiteSetBack, StatusReport, StoodAt, UpgradeReport,
     },
     entry::UnnamedColumns,
 };
@@ -264,6 +264,15 @@ impl NodeClient {
 
     pub async fn confirm_node(&self, node: NodeId) -> Result<Done, CallError> {
         self.write(Method::POST, &["v1", "site", "nodes", &node.to_string(), "confirm"], None::<&()>, Idempotency::Idempotent).await
+    }
+
+    /// Says that the disk of this client's one node was examined, or only asks whether the order would be taken.
+    pub async fn damage_examined(&self, node: NodeId, reason: &str, dry_run: bool) -> Result<DamageExamined, CallError> {
+        let path = ["v1", "site", "nodes", &node.to_string(), "damage-examined"];
+        let request = Request::write(Method::POST, &path, Payload::None, Idempotency::NonIdempotent)
+            .with("reason", Some(reason))
+            .with("dry_run", Some(dry_run.to_string()));
+        self.send_json(&request).await
     }
 
     /// The bundle as a stream.
