@@ -294,7 +294,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let minute = Duration::from_secs(60);
         let mut disputes = Disputes::default();
-        for second in (0..=60).step_by(5) {
+        for second in (0..60).step_by(5) {
             assert_eq!(disputes.unanswered_for(minute, at(second)), []);
             disputes.stands_open(origin, &[], at(second));
         }
