@@ -73,7 +73,7 @@ pub async fn serve_child(node: Arc<Node>, connection: Connection) {
     if let Some(seen) = node.children.lock().get_mut(&site) {
         seen.connections = seen.connections.saturating_sub(1);
     }
-    connection.close(CloseCode::SHUTDOWN, "done");
+    connection.close(CloseCode::SHUTDOWN, &reason);
 }
 
 fn note_child(node: &Node, connection: &Connection) {
