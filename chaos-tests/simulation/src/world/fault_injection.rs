@@ -79,6 +79,8 @@ impl World {
             InjectedFault::FailWrites => self.fail_writes(any),
             InjectedFault::SwapParents => {
                 let site = self.dice.pick(&[tree::A, tree::B, tree::D, tree::P, tree::Q]);
+                // Who changes the register looks at what was refused, too.
+                self.review_evidence();
                 self.swap_parents(site);
             }
             InjectedFault::CrossTransfers => self.cross_transfers(),
