@@ -24,7 +24,7 @@ pub enum ForkCommand {
     /// Note that the evidence of an origin was examined. All of it is kept, and status reads healthy again until newer evidence comes. The
     /// site and the audit log keep who reviewed it, and why.
     #[command(
-        after_help = "Examples:\n  kho fork review 12 --reason 'a failed disk at site 4, replaced' --dry-run --node https://10.0.0.5:7443\n  kho fork review 12 --reason 'a failed disk at site 4, replaced' --node https://10.0.0.5:7443"
+        after_help = "Examples:\n  kho fork review 12 --reason a-failed-disk-at-site-4 --dry-run --node https://10.0.0.5:7443\n  kho fork review 12 --reason a-failed-disk-at-site-4 --node https://10.0.0.5:7443"
     )]
     Review(ReasonedArgs),
     /// List the rows that a site that was set back had acknowledged, by key, without what they say. Needs a certificate that may read

@@ -42,7 +42,7 @@ pub enum NodeCommand {
     /// Say that a node's disk was examined after a read had found it damaged. Taken only once `kho verify` has found every origin whole
     /// there. The audit log keeps the reason.
     #[command(
-        after_help = "Examples, at the node itself:\n  kho verify --node https://10.0.0.6:7443\n  kho node damage-examined 2 --reason 'a loose cable, replaced' --dry-run --node https://10.0.0.6:7443\n  kho node damage-examined 2 --reason 'a loose cable, replaced' --node https://10.0.0.6:7443"
+        after_help = "Examples, at the node itself:\n  kho verify --node https://10.0.0.6:7443\n  kho node damage-examined 2 --reason a-loose-cable-replaced --dry-run --node https://10.0.0.6:7443\n  kho node damage-examined 2 --reason a-loose-cable-replaced --node https://10.0.0.6:7443"
     )]
     DamageExamined(ExaminedArgs),
 }
