@@ -111,7 +111,8 @@ pub(super) enum NotAgreed {
 pub(super) struct Disputes {
     /// By the origin whose head waits.
     pub heads: BTreeMap<OriginId, Vec<NodeId>>,
-    pub state: Vec<NodeId>,
+    /// By the entry after which their summaries differ; of those that are kept.
+    pub state: Vec<(LogId, Vec<NodeId>)>,
     /// Heads that nobody contradicts and no majority answers for, by their origin: since when, and when the leader asked last.
     unanswered: BTreeMap<OriginId, (Instant, Instant)>,
 }
@@ -259,7 +260,7 @@ impl Consensus {
         let disputes = self.disputes.lock();
         // Who was removed meanwhile is in nobody's way any more.
         let is_member = |node: &&NodeId| self.member(**node).is_some();
-        disputes.heads.values().flatten().chain(&disputes.state).filter(is_member).copied().collect()
+        disputes.heads.values().chain(disputes.state.iter().map(|(_, differing)| differing)).flatten().filter(is_member).copied().collect()
     }
 
     /// On the leader: origins whose newest head has waited for `at_least` so long because no majority says what it computed, with how long.
