@@ -2,7 +2,7 @@
 //! keeps the evidence, blames no district, adopts the honest data, and names what is withheld. Then an honest province starts again,
 //! and everything converges.
 
-use std::{ops::Range, path::PathBuf, process::Stdio};
+use std::{collections::BTreeSet, ops::Range, path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum as _;
@@ -15,7 +15,7 @@ use kho_chaos_tests::{
     until,
 };
 use kho_local_tree::PlannedSite;
-use kho_node::api::{AlarmKind, IndicatorAnswer, StatusReport, StoodAt};
+use kho_node::api::{AlarmKind, Finding, IndicatorAnswer, Review, StatusReport, StoodAt};
 use kho_ops::client::IndicatorQuestion;
 use kho_storage::ids::{OriginId, StreamSeq, Tier};
 
@@ -74,6 +74,7 @@ async fn promise_4_a_hostile_province_is_refused_and_what_it_withholds_shows() {
         let grown = peak_memory_kib(stage)?.saturating_sub(memory);
         ensure!(grown < MEMORY_GROWTH_MAX_KIB, "the attacks made the centre take {} MiB more", grown >> 10);
         by_hand(stage, Attack::EditRow).await?;
+        evidence_is_reviewed(stage).await?;
         withheld_shows(stage, &province).await?;
         // What was begun to stand in its way is no longer there once the stream has passed it.
         province.carry_honestly(OriginId(PARTLY_DELIVERED), usize::MAX).await?;
@@ -343,6 +344,34 @@ async fn by_hand(stage: &Stage, attack: Attack) -> anyhow::Result<()> {
     ] {
         ensure!(whys.iter().any(|kept| kept.contains(why)), "nothing in `kho fork list` says {why:?}: {whys:?}");
     }
+    Ok(())
+}
+
+/// An operator examines what was kept: all of it stays, and no longer counts as a finding to be looked at.
+async fn evidence_is_reviewed(stage: &Stage) -> anyhow::Result<()> {
+    let urls = stage.tree.urls(id(CENTRE));
+    let kept = stage.tree.operator(id(CENTRE))?.evidence().await?;
+    let origins: BTreeSet<u32> = kept.iter().map(|evidence| evidence.origin).collect();
+    let unseen = async || {
+        let findings = stage.status(nodes(CENTRE, 1)[0]).await?.findings;
+        anyhow::Ok(findings.iter().filter(|finding| matches!(finding, Finding::EvidenceKept { .. })).count())
+    };
+    ensure!(unseen().await? == origins.len(), "each of {origins:?} calls for an operator");
+    for origin in &origins {
+        let number = origin.to_string();
+        let order = ["fork", "review", &number, "--reason", "a hostile province", "--dry-run"];
+        let told = stage.run_kho("operator", &order, &urls).await?;
+        ensure!(told.contains("would count as reviewed"), "{told}");
+    }
+    ensure!(unseen().await? == origins.len(), "a dry run changed something");
+    for origin in &origins {
+        stage.run_kho("operator", &["fork", "review", &origin.to_string(), "--reason", "a hostile province"], &urls).await?;
+    }
+    ensure!(unseen().await? == 0, "all of it was reviewed");
+    stage.run_kho("operator", &["fork", "list"], &urls).await.context("nothing is left to be looked at")?;
+    let still = stage.tree.operator(id(CENTRE))?.evidence().await?;
+    let by = |reason: &Option<Review>| reason.as_ref().is_some_and(|review| review.reason == "a hostile province");
+    ensure!(still.len() == kept.len() && still.iter().all(|evidence| by(&evidence.review)), "{still:?}");
     Ok(())
 }
 

@@ -20,11 +20,11 @@ mod upgrade;
 
 pub use alarm::{Alarm, AlarmKind, AlarmSubject, Severity};
 pub use answer::{Completeness, FoundRow, IndicatorAnswer, IndicatorRow, MissingReason, MissingSite, RowAnswer, SiteAge};
-pub use entry::{BatchAccepted, LeftOut, Problem, REQUEST_KEY_HEADER, RowProblem};
+pub use entry::{BatchAccepted, BatchChecked, EmptiedFields, LeftOut, Problem, REQUEST_KEY_HEADER, RowProblem};
 pub use finding::Finding;
 pub use health::Health;
-pub use operate::{BundleImported, Done, NodePlace, OriginDiscarded, SiteInit};
-pub use proof::{ComparedNode, ComparisonOrder, ComparisonTokens, EvidenceKept, ProofLine, RowHash, RowNamed, StoodAt};
+pub use operate::{BundleImported, DamageExamined, Done, EvidenceReviewed, NodePlace, OriginDiscarded, SiteInit};
+pub use proof::{ComparedNode, ComparisonOrder, ComparisonTokens, EvidenceKept, ProofLine, Review, RowHash, RowNamed, StoodAt};
 pub use reason::Reason;
 pub use set_back::{BranchRow, BranchRows, SiteSetBack};
 pub use state::{ParkedReason, ParkedStream, Role, StreamState, UplinkState};

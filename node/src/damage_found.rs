@@ -1,24 +1,34 @@
-//! Damage that a read of this node's disk found: kept beside the data until an operator has dealt with the disk.
+//! Damage that a read of this node's disk found: kept beside the data until an operator has examined the disk.
 //!
 //! A block whose checksum does not fit, or a value that can't be decoded, may be met once and not again for weeks. A log line about it is
 //! soon forgotten, and the node reads healthy. So the first one is kept as a file, and status names it as a finding.
 //!
-//! Invariant: damage that was found survives a restart (test `damage_that_a_read_found_stands_after_a_restart`).
+//! An operator ends it by an order, which is taken only once every origin was proved since (`kho verify`): that reads all rows and cubes
+//! again. What else lies on the disk no proof reads, so the order is the operator's word.
+//!
+//! Invariants: damage that was found survives a restart (test `damage_that_a_read_found_stands_after_a_restart`), and ends only after proofs
+//! that are newer than it (test `damage_ends_by_an_order_once_everything_was_proved_since`).
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use kho_storage::ids::SiteTime;
+use kho_storage::{
+    ids::{OriginId, SiteTime},
+    warehouse::OriginProof,
+};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Finding;
 
-/// The file in the node's data folder. An operator takes it away, with the node stopped, once the disk was examined.
+/// The file in the node's data folder.
 pub const FILE: &str = "damage-found.json";
+/// What the file is called once an operator has examined the disk.
+const EXAMINED_FILE: &str = "damage-examined.json";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Damage {
@@ -31,7 +41,14 @@ struct Damage {
 #[derive(Debug)]
 pub struct DamageFound {
     folder: PathBuf,
-    first: Mutex<Option<Damage>>,
+    found: Mutex<Found>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    first: Option<Damage>,
+    /// Origins whose proof held since damage was met last.
+    proved: BTreeSet<OriginId>,
 }
 
 impl DamageFound {
@@ -45,13 +62,14 @@ impl DamageFound {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        Ok(Self { folder: folder.to_owned(), first: Mutex::new(first) })
+        Ok(Self { folder: folder.to_owned(), found: Mutex::new(Found { first, proved: BTreeSet::new() }) })
     }
 
     /// Keeps the first damage that is found. What can't be written is known until the node stops.
     pub fn note(&self, what: &impl std::fmt::Display, now: SiteTime) {
-        let mut first = self.first.lock();
-        if first.is_some() {
+        let mut found = self.found.lock();
+        found.proved.clear();
+        if found.first.is_some() {
             return;
         }
         let damage = Damage { found_at: now.to_rfc3339(), what: what.to_string() };
@@ -59,12 +77,44 @@ impl DamageFound {
         if let Err(error) = self.write(&damage) {
             tracing::error!(%error, "the damage that was found could not be kept; it is known until this node stops");
         }
-        *first = Some(damage);
+        found.first = Some(damage);
+    }
+
+    /// Notes what a proof of an origin came to. `None`: nothing of the origin is held.
+    pub fn note_proof(&self, origin: OriginId, proof: Option<&OriginProof>) {
+        let mut found = self.found.lock();
+        if found.first.is_some() && proof.is_none_or(OriginProof::holds) {
+            found.proved.insert(origin);
+        } else {
+            found.proved.remove(&origin);
+        }
+    }
+
+    /// Which of the origins that are `held` were not proved since damage was met last.
+    pub fn unproved(&self, held: impl Iterator<Item = OriginId>) -> Vec<OriginId> {
+        let found = self.found.lock();
+        held.filter(|origin| !found.proved.contains(origin)).collect()
+    }
+
+    /// An operator has examined the disk: the finding ends. What was found is kept under another name.
+    ///
+    /// # Errors
+    /// When the file can't be renamed; the finding stands.
+    pub fn end(&self) -> io::Result<()> {
+        let mut found = self.found.lock();
+        match fs::rename(self.folder.join(FILE), self.folder.join(EXAMINED_FILE)) {
+            Ok(()) => File::open(&self.folder)?.sync_all()?,
+            // It could not be written then.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        *found = Found::default();
+        Ok(())
     }
 
     /// What status says of it.
     pub fn finding(&self) -> Option<Finding> {
-        self.first.lock().clone().map(|Damage { found_at, what }| Finding::DamageFound { found_at, what })
+        self.found.lock().first.clone().map(|Damage { found_at, what }| Finding::DamageFound { found_at, what })
     }
 
     fn write(&self, damage: &Damage) -> io::Result<()> {
@@ -92,5 +142,28 @@ mod tests {
         assert_eq!(found.finding().as_ref(), Some(&first), "the first one is told");
         assert_eq!(first.severity(), crate::api::Severity::Critical, "and the node does not read healthy");
         assert_eq!(DamageFound::open(dir.path()).expect("readable").finding(), Some(first));
+    }
+
+    #[test]
+    fn damage_ends_by_an_order_once_everything_was_proved_since() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let held = [OriginId(3), OriginId(4)];
+        let found = DamageFound::open(dir.path()).expect("nothing yet");
+        let unproved = || found.unproved(held.into_iter());
+        found.note_proof(OriginId(3), None);
+        found.note(&"block checksum mismatch", SiteTime(1_000));
+        assert_eq!(unproved(), held, "what was proved before says nothing");
+        found.note_proof(OriginId(3), None);
+        assert_eq!(unproved(), [OriginId(4)]);
+        found.note(&"another one", SiteTime(2_000));
+        assert_eq!(unproved(), held, "damage was met again");
+        held.iter().for_each(|origin| found.note_proof(*origin, None));
+        assert_eq!(unproved(), []);
+        found.end().expect("renamed");
+        assert_eq!(found.finding(), None);
+        assert_eq!(DamageFound::open(dir.path()).expect("readable").finding(), None, "after a restart too");
+        assert!(dir.path().join(EXAMINED_FILE).exists(), "what was found is kept");
+        found.note(&"a third one", SiteTime(3_000));
+        assert!(found.finding().is_some(), "newer damage is told again");
     }
 }

@@ -2,11 +2,14 @@
 
 mod neighbours;
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use kho_storage::{
     error::StorageError,
-    ids::{NodeId, SiteTime},
+    ids::{NodeId, OriginId, SiteTime},
     signature::PublicKey,
     stream::HEAD_AHEAD_MS_MAX,
     warehouse::{ReadView, Warehouse},
@@ -24,7 +27,7 @@ pub use neighbours::{still_children, two_voters};
 pub const REFUSED_BYTES_FOLDER: &str = "evidence";
 
 /// Everything that stands: stopped origins, watermarks of the future, own origins that were set back, nodes whose disks were or that
-/// diverged (of `members`, each with its disk), failed proofs, evidence in the state, refused bytes as files.
+/// diverged (of `members`, each with its disk), failed proofs, evidence in the state, reviewed or not, refused bytes as files.
 ///
 /// # Errors
 /// A fault of the local disk.
@@ -61,15 +64,31 @@ pub fn findings(
         }
     }
     findings.extend(failed_proofs.findings());
-    let mut evidence: Vec<(u32, u64, u64)> = Vec::new();
-    for (origin, seq) in reading.evidence_places()? {
-        match evidence.last_mut() {
-            Some((last, pieces, _)) if *last == origin.0 => *pieces += 1,
-            _ => evidence.push((origin.0, 1, seq.0)),
+    findings.extend(evidence(reading)?);
+    findings.extend(refused_bytes(data_dir));
+    Ok(findings)
+}
+
+/// The evidence of each origin: what nobody has reviewed, and what was.
+fn evidence(reading: &ReadView<'_>) -> Result<Vec<Finding>, StorageError> {
+    let reviews = reading.evidence_reviews()?;
+    let mut found: BTreeMap<OriginId, (Option<(u64, u64)>, u64)> = BTreeMap::new();
+    for (origin, seq, hash) in reading.evidence_places()? {
+        let (unseen, reviewed) = found.entry(origin).or_default();
+        if reviews.get(&origin).is_some_and(|review| review.pieces.contains(&(seq, hash))) {
+            *reviewed += 1;
+        } else {
+            unseen.get_or_insert((0, seq.0)).0 += 1;
         }
     }
-    findings.extend(evidence.into_iter().map(|(origin, pieces, first_seq)| Finding::EvidenceKept { origin, pieces, first_seq }));
-    findings.extend(refused_bytes(data_dir));
+    let mut findings = Vec::new();
+    for (origin, (unseen, pieces)) in found {
+        findings.extend(unseen.map(|(pieces, first_seq)| Finding::EvidenceKept { origin: origin.0, pieces, first_seq }));
+        if let Some(review) = reviews.get(&origin).filter(|_| pieces > 0) {
+            let (by, reviewed_at) = (review.by.clone(), review.reviewed_at.to_rfc3339());
+            findings.push(Finding::EvidenceReviewed { origin: origin.0, pieces, by, reviewed_at });
+        }
+    }
     Ok(findings)
 }
 

@@ -126,7 +126,8 @@ impl Standing<'_> {
         if let UplinkState::Down { failure } = &self.uplink.state {
             return Health::UplinkDown { failure: failure.clone() };
         }
-        match (self.alarms.first(), self.findings.first()) {
+        let finding = self.findings.iter().find(|finding| finding.severity() > Severity::Notice);
+        match (self.alarms.first(), finding) {
             (Some(alarm), _) => Health::AlarmRaised { alarm: alarm.kind.clone() },
             (None, Some(finding)) => Health::FindingStands { finding: finding.clone() },
             (None, None) => Health::Healthy,
@@ -393,6 +394,11 @@ mod tests {
         assert_eq!(Standing { findings: &stopped, ..good }.health(), Health::FindingStands { finding: stopped[0].clone() });
         let evidence = [Finding::EvidenceKept { origin: 3, pieces: 1, first_seq: 9 }];
         assert_eq!(Standing { findings: &evidence, ..good }.health(), Health::FindingStands { finding: evidence[0].clone() });
+        let (by, reviewed_at) = ("kho://vn/operator/lan".into(), "2019-04-01T00:00:00Z".into());
+        let reviewed = [Finding::EvidenceReviewed { origin: 3, pieces: 1, by, reviewed_at }];
+        assert_eq!(Standing { findings: &reviewed, ..good }.health(), Health::Healthy, "an operator has seen it");
+        let newer = [reviewed[0].clone(), evidence[0].clone()];
+        assert_eq!(Standing { findings: &newer, ..good }.health(), Health::FindingStands { finding: evidence[0].clone() });
         let kind = AlarmKind::MemberSilent { node: 2 };
         let alarms = [Alarm { severity: kind.severity(), subject: kind.about(), kind: kind.clone(), since: String::new() }];
         assert_eq!(Standing { alarms: &alarms, ..good }.health(), Health::AlarmRaised { alarm: kind });

@@ -8,12 +8,14 @@ mod answers;
 mod audit;
 mod bundle;
 mod comparison;
+mod damage;
 mod describe;
 mod discard;
 mod entry;
 mod fault;
 mod proof;
 mod reply;
+mod review;
 mod revocable;
 mod room;
 mod set_back;
@@ -57,6 +59,7 @@ pub fn router(node: Arc<Node>) -> Router {
         orders.layer(DefaultBodyLimit::max(room::REGISTER_JSON_BYTES_MAX)).layer(from_fn_with_state(room.clone(), room::take_room))
     };
     let orders = Router::new()
+        .route("/v1/batches/check", post(entry::check_batch))
         .route("/v1/indicators", get(answers::list))
         .route("/v1/indicators/{name}", get(answers::indicator))
         .route("/v1/rows/{table}/{key}", get(answers::row))
@@ -71,6 +74,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/origins/{origin}/resume", post(proof::resume))
         .route("/v1/origins/{origin}/abandon-transfer", post(proof::abandon_transfer))
         .route("/v1/origins/{origin}/discard", post(discard::discard))
+        .route("/v1/origins/{origin}/review-evidence", post(review::review_evidence))
         .route("/v1/evidence", get(proof::evidence))
         .route("/v1/set-backs", get(set_back::set_backs))
         .route("/v1/origins/{origin}/branch-rows", get(set_back::branch_rows))
@@ -80,6 +84,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/site/nodes", post(site::add_node))
         .route("/v1/site/nodes/{node}", delete(site::remove_node))
         .route("/v1/site/nodes/{node}/confirm", post(site::confirm_node))
+        .route("/v1/site/nodes/{node}/damage-examined", post(damage::damage_examined))
         .route("/v1/upgrade", get(upgrade::status))
         .route("/v1/upgrade/raise", post(upgrade::raise))
         .route("/v1/upgrade/test-note", post(upgrade::note_test))

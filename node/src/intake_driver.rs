@@ -8,7 +8,7 @@ use kho_replication::{
     intake::{
         ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, IntakeConfig, IntakeInput, IntakePhase, ProposeFailure, SiteLeader,
     },
-    quic::{CloseCode, Connection, FrameIoError, FrameReceiver, FrameSender},
+    quic::{CloseCode, Connection, FrameIoError, FrameReceiver},
     site_clock::{CLOCK_SENT_INTERVAL, Neighbour},
 };
 use kho_storage::{
@@ -25,6 +25,7 @@ use crate::{
     consensus::{ProposeError, ReadError},
     findings::REFUSED_BYTES_FOLDER,
     node::{ChildSeen, Node},
+    outgoing_frames::OutgoingFrames,
     reasons,
 };
 
@@ -34,6 +35,11 @@ const INCOMING_FRAMES_MAX: usize = 4;
 /// Their bytes: one of the longest, or some ordinary ones. Each connection has its own, so that a child that reads no answers holds up no
 /// other.
 const INCOMING_BYTES_MAX: u32 = CHILD_FRAME_BYTES_MAX as u32;
+/// A child for which so many frames wait is read no further until it takes some. Beyond them wait at most the outcomes of what it has
+/// proposed, and newer registers.
+const OUTGOING_FRAMES_MAX: usize = 64;
+/// A child that takes no byte of what is sent to it for so long loses the connection.
+const SEND_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Refused bytes kept beside the data, in sum; a hostile child must not fill the disk.
 const EVIDENCE_BYTES_MAX: u64 = 256 << 20;
 /// How long a connection stays open after the goodbye, so that the goodbye still reaches the child.
@@ -58,15 +64,16 @@ pub async fn serve_child(node: Arc<Node>, connection: Connection) {
     let child = ChildIdentity { site, node: child_node };
     let config = IntakeConfig { levels: node.warehouse.level_offer(), ..IntakeConfig::default() };
     let intake = Intake::new(config, node.site(), child, register, chain, leader(&node), node.clock.link_time());
+    let outgoing = OutgoingFrames::new(sender, SEND_SILENCE_MAX);
     let reason =
-        ChildConnection { node: Arc::clone(&node), connection: connection.clone(), intake, sender, undecided: FuturesUnordered::new() }
+        ChildConnection { node: Arc::clone(&node), connection: connection.clone(), intake, outgoing, undecided: FuturesUnordered::new() }
             .run(receiver)
             .await;
     tracing::info!(child = %site, child_node = %child_node, %reason, "the connection of a child ended");
     if let Some(seen) = node.children.lock().get_mut(&site) {
         seen.connections = seen.connections.saturating_sub(1);
     }
-    connection.close(CloseCode::SHUTDOWN, "done");
+    connection.close(CloseCode::SHUTDOWN, &reason);
 }
 
 fn note_child(node: &Node, connection: &Connection) {
@@ -94,11 +101,14 @@ fn leader(node: &Node) -> SiteLeader {
 }
 
 /// An open connection of a child.
+///
+/// Invariant: nothing waits for the child alone. A frame that the child does not take is waited for beside everything else, so outcomes
+/// go on giving back the room that their proposals took in the site (tests of `outgoing_frames.rs`).
 struct ChildConnection {
     node: Arc<Node>,
     connection: Connection,
     intake: Intake,
-    sender: FrameSender,
+    outgoing: OutgoingFrames,
     undecided: FuturesUnordered<Undecided>,
 }
 
@@ -112,7 +122,7 @@ impl ChildConnection {
         let level = self.node.warehouse.level();
         let reason = loop {
             let input = tokio::select! {
-                frame = incoming.recv() => match frame {
+                frame = incoming.recv(), if self.outgoing.frames_waiting() < OUTGOING_FRAMES_MAX => match frame {
                     Some(Ok((IntakeInput::FrameReceived(ChildFrame::Clock(theirs)), _))) => {
                         self.heard_clock(theirs);
                         continue;
@@ -122,16 +132,20 @@ impl ChildConnection {
                     None => break "the child closed the connection".into(),
                 },
                 Some(input) = self.undecided.next(), if !self.undecided.is_empty() => input,
+                sent = self.outgoing.send(), if self.outgoing.frames_waiting() > 0 => match sent {
+                    Ok(()) => continue,
+                    Err(why) => break why,
+                },
                 _ = tick.tick() => {
                     let leader = leader(&self.node);
                     self.handle(IntakeInput::LeaderChanged(leader));
                     let now = self.node.warehouse.level();
                     if now > level { IntakeInput::LevelRaised(now) } else { IntakeInput::Tick }
                 }
-                _ = clock_due.tick() => match self.send_clock().await {
-                    Ok(()) => continue,
-                    Err(why) => break why,
-                },
+                _ = clock_due.tick() => {
+                    self.send_clock();
+                    continue;
+                }
                 Ok(()) = registers.changed() => match register(&self.node) {
                     Some((register, chain)) => IntakeInput::RegisterChanged { register, chain },
                     None => continue,
@@ -145,14 +159,14 @@ impl ChildConnection {
                 self.note_levels(hello.levels);
             }
             self.handle(input);
-            match self.carry_out().await {
-                Ok(None) => {}
-                Ok(Some(goodbye)) => {
-                    let _ = self.sender.finish();
+            if let Some(goodbye) = self.carry_out() {
+                // Nobody is told of what is still undecided, so it holds no room while the child reads the goodbye.
+                self.undecided.clear();
+                if let Ok(Ok(())) = tokio::time::timeout(CLOSE_GRACE, self.outgoing.send()).await {
+                    self.outgoing.finish();
                     tokio::time::sleep(CLOSE_GRACE).await;
-                    break goodbye.to_string();
                 }
-                Err(why) => break why,
+                break goodbye.to_string();
             }
         };
         reader.abort();
@@ -174,32 +188,28 @@ impl ChildConnection {
         }
     }
 
-    async fn send_clock(&mut self) -> Result<(), String> {
-        if self.intake.phase() != IntakePhase::Open {
-            return Ok(());
+    /// What the clock showed a while ago is of no use: a child that has not taken the last one gets no other.
+    fn send_clock(&mut self) {
+        if self.intake.phase() == IntakePhase::Open && self.outgoing.frames_waiting() == 0 {
+            self.outgoing.push(ParentFrame::Clock(machine_time()));
         }
-        let bytes = ParentFrame::Clock(machine_time()).encode().map_err(|e| e.to_string())?;
-        self.sender.send(&bytes).await.map_err(|e| e.to_string())
     }
 
     fn handle(&mut self, input: IntakeInput) {
         self.intake.handle(input, self.node.clock.link_time(), self.node.clock.now());
     }
 
-    /// Carries out all that is due. `Some`: the connection ends.
-    async fn carry_out(&mut self) -> Result<Option<Goodbye>, String> {
+    /// Carries out all that is due, and waits for nothing. `Some`: the connection ends.
+    fn carry_out(&mut self) -> Option<Goodbye> {
         while let Some(action) = self.intake.poll_action() {
             match action {
-                IntakeAction::SendFrame(frame) => {
-                    let bytes = frame.encode().map_err(|e| e.to_string())?;
-                    self.sender.send(&bytes).await.map_err(|e| e.to_string())?;
-                }
+                IntakeAction::SendFrame(frame) => self.outgoing.push(frame),
                 IntakeAction::ReadCursors { origins, authored } => {
                     let child = self.connection.peer_node().0;
                     self.start(Box::pin(read_cursors(Arc::clone(&self.node), child, origins, authored)));
                 }
                 IntakeAction::Propose { id, command } => self.start(Box::pin(propose(Arc::clone(&self.node), id, command))),
-                IntakeAction::Close { reason } => return Ok(Some(reason)),
+                IntakeAction::Close { reason } => return Some(reason),
                 IntakeAction::KeepEvidence(evidence) => keep_evidence(&self.node, &evidence),
                 IntakeAction::RaiseAlarm(alarm) => {
                     if let Some(kind) = alarm_kind(&alarm) {
@@ -211,7 +221,7 @@ impl ChildConnection {
                 }
             }
         }
-        Ok(None)
+        None
     }
 
     /// Starts what is awaited later. It is polled once at once, so that proposals reach the site's log in their order.

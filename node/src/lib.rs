@@ -31,6 +31,7 @@ mod intake_driver;
 mod maintenance;
 pub mod metering;
 mod node;
+mod outgoing_frames;
 mod reasons;
 mod register_watch;
 mod schema_file;

@@ -20,6 +20,8 @@ pub const INTERVAL_MS: u64 = 5_000;
 const CLOCKS_ASKED_ONE_IN: u64 = 12;
 /// A node of the site that lacks entries and took none for so long is not there.
 const SILENT_NODE: Duration = Duration::from_secs(20);
+/// A head that waits for so long until a majority says what it computed is reported.
+const UNANSWERED_HEAD: Duration = Duration::from_secs(60);
 
 /// Runs until the node stops.
 pub async fn run_maintenance(node: Arc<Node>) {
@@ -152,13 +154,21 @@ fn watch_contradiction(node: &Node) {
     }
 }
 
-/// Raises an alarm while nodes of the site computed something else than this leader and no majority decides.
+/// Raises alarms while nodes of the site computed something else than this leader and no majority decides, and while no majority answers
+/// for a head.
 fn watch_disputes(node: &Node) {
     let differing: Vec<String> = node.consensus.disputed_with().iter().map(ToString::to_string).collect();
     if differing.is_empty() {
         node.alarms.end(|kind| matches!(kind, AlarmKind::NodesDisagree { .. }));
     } else {
         node.alarms.raise(AlarmKind::NodesDisagree { nodes: differing.join(", ") }, node.clock.now());
+    }
+    let unanswered = node.consensus.unanswered_heads(UNANSWERED_HEAD);
+    let is_answered = |of: u32| unanswered.iter().all(|(origin, _)| origin.0 != of);
+    node.alarms.end(|kind| matches!(kind, AlarmKind::HeadUnanswered { origin, .. } if is_answered(*origin)));
+    for (origin, waited) in &unanswered {
+        let kind = AlarmKind::HeadUnanswered { origin: origin.0, seconds: waited.as_secs() };
+        node.alarms.raise(kind, node.clock.now());
     }
 }
 

@@ -36,7 +36,7 @@ pub fn render(node: &Node) -> Result<String, StorageError> {
     metrics::gauge!("kho_members_unreachable").set(unreachable as f64);
     metrics::gauge!("kho_register_version").set(report.register_version as f64);
     metrics::gauge!("kho_alarms").set(report.alarms.len() as f64);
-    for severity in [Severity::Critical, Severity::Warning] {
+    for severity in [Severity::Critical, Severity::Warning, Severity::Notice] {
         let standing = report.findings.iter().filter(|finding| finding.severity() == severity).count();
         metrics::gauge!("kho_findings", "severity" => severity.code()).set(standing as f64);
     }

@@ -54,6 +54,19 @@ pub enum Command {
     NoteTest { note: String },
     /// The disk `disk` of a node of this site holds other data than a majority of the site's voters computed. It takes part no more.
     NoteDiverged { site_time: SiteTime, node: NodeId, disk: u64, place: DivergedPlace },
+    /// An operator has reviewed the evidence that is kept of an origin. All of it stays; what the review does not name counts as new.
+    ReviewEvidence { origin: OriginId, review: EvidenceReview },
+}
+
+/// An operator's review of the evidence that is kept of one origin. A later one takes its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceReview {
+    pub reviewed_at: SiteTime,
+    /// The identity in the operator's certificate.
+    pub by: String,
+    pub reason: String,
+    /// The pieces that were reviewed: batch of the head, and hash.
+    pub pieces: Vec<(StreamSeq, u64)>,
 }
 
 /// Where a node computed something else than a majority of its site's voters.
@@ -96,6 +109,7 @@ impl Command {
             | Self::NoteSetBack { .. }
             | Self::NoteTurnedBack { .. }
             | Self::NoteDiverged { .. }
+            | Self::ReviewEvidence { .. }
             | Self::RaiseLevel { .. } => Level::FOUNDING,
             Self::NoteTest { .. } => Level::TEST,
         }
@@ -109,6 +123,7 @@ impl Command {
             Self::AdoptSegment { segment, .. } => segment.batches.iter().map(|batch| batch.len() + 8).sum(),
             Self::AdoptPiece { piece, .. } => piece.rows.iter().map(|row| row.key.len() + row.cells.len() + 24).sum(),
             Self::NoteTest { note } => note.len(),
+            Self::ReviewEvidence { review, .. } => review.by.len() + review.reason.len() + 20 * review.pieces.len(),
             _ => 0,
         };
         OTHER + variable

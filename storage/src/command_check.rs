@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     checks,
     codec::{self, CodecError},
-    command::{Command, WriteRequest},
+    command::{Command, EvidenceReview, WriteRequest},
     ids::StreamSeq,
     stream::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX, REQUEST_KEY_BYTES_MAX, SEGMENT_BYTES_MAX, Segment},
+    warehouse::EVIDENCE_MAX,
 };
 
 /// More than what a request's mark takes in a batch, beside the request's key.
@@ -41,6 +42,9 @@ impl From<CodecError> for CommandFault {
     }
 }
 
+/// The longest text of a review: 200 characters of any script.
+const REVIEW_TEXT_BYTES_MAX: usize = 800;
+
 /// What the lists of a command may take in memory beyond its bytes: changes are at most [`BATCH_CHANGES_MAX`].
 const LISTS_MEMORY_BYTES_MAX: usize = 32 << 20;
 
@@ -67,6 +71,7 @@ pub fn check_form(command: &Command) -> Result<(), CommandFault> {
         Command::BeginTransfer { start, .. } => check_seq(start.kept_after, "the start of the transfer"),
         Command::CommitHead { signed } | Command::NoteSetBack { signed, .. } => check_seq(signed.head.seq, "the head"),
         Command::RecordParent { cursors, .. } => cursors.iter().try_for_each(|cursor| check_seq(cursor.next, "a parent's cursor")),
+        Command::ReviewEvidence { review, .. } => check_review(review),
         Command::AdoptRegister { .. }
         | Command::Trim { .. }
         | Command::AbandonTransfer { .. }
@@ -83,6 +88,16 @@ pub fn check_form(command: &Command) -> Result<(), CommandFault> {
 /// The next batch's number must exist.
 fn check_seq(seq: StreamSeq, what: &str) -> Result<(), CommandFault> {
     if seq.0 < u64::MAX { Ok(()) } else { Err(CommandFault::Malformed(format!("{what} lies behind every batch that can be"))) }
+}
+
+/// Reviews are kept for good, so each is short.
+fn check_review(review: &EvidenceReview) -> Result<(), CommandFault> {
+    let within = |what: &str, size: usize, max: usize| {
+        if size <= max { Ok(()) } else { Err(CommandFault::TooLarge { what: what.into(), size, max }) }
+    };
+    within("the reviewer's identity", review.by.len(), REVIEW_TEXT_BYTES_MAX)?;
+    within("the reason of a review", review.reason.len(), REVIEW_TEXT_BYTES_MAX)?;
+    within("a review's number of pieces", review.pieces.len(), EVIDENCE_MAX)
 }
 
 fn check_write(requests: &[WriteRequest]) -> Result<(), CommandFault> {
@@ -158,6 +173,11 @@ mod tests {
         Command::AdoptSegment { site_time: SiteTime(1), carrier: None, segment }
     }
 
+    fn review(by: &str, reason: &str, pieces: usize) -> Command {
+        let (by, reason, pieces) = (by.into(), reason.into(), vec![(StreamSeq(1), 7); pieces]);
+        Command::ReviewEvidence { origin: ORIGIN, review: EvidenceReview { reviewed_at: SiteTime(1), by, reason, pieces } }
+    }
+
     #[test]
     fn a_command_that_would_stop_whoever_applies_it_is_refused_before_it_enters_the_log() {
         for bytes in [&[][..], &[9, 1], &[1, 250, 250], &[1, 0]] {
@@ -177,6 +197,9 @@ mod tests {
             command(WriteRequest { key: "k".repeat(REQUEST_KEY_BYTES_MAX + 1), ..write(vec![]) }),
             command(WriteRequest { needs: vec![need(1)], ..write(vec![change(b"k")]) }),
             command(WriteRequest { needs: vec![need(1), need(0)], ..write(vec![change(b"k"), change(b"l")]) }),
+            review("lan", &"x".repeat(REVIEW_TEXT_BYTES_MAX + 1), 1),
+            review(&"x".repeat(REVIEW_TEXT_BYTES_MAX + 1), "a failed disk", 1),
+            review("lan", "a failed disk", EVIDENCE_MAX + 1),
             segment(0, 1, 0),
             segment(3, 2, 7),
             segment(u64::MAX, 2, 0),
@@ -187,7 +210,14 @@ mod tests {
         for command in refused {
             assert!(check_form(&command).is_err(), "{command:?}");
         }
-        for taken in [good, segment(3, 2, 4), segment(5, 0, 4), Command::CommitHead { signed: head(0) }, Command::Trim { keep_bytes: 0 }] {
+        for taken in [
+            good,
+            review("lan", &"ạ".repeat(200), EVIDENCE_MAX),
+            segment(3, 2, 4),
+            segment(5, 0, 4),
+            Command::CommitHead { signed: head(0) },
+            Command::Trim { keep_bytes: 0 },
+        ] {
             assert_eq!(check_form(&taken), Ok(()), "{taken:?}");
         }
     }

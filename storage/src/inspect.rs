@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     codec::{self, FORMAT, take_varint, unzigzag},
-    command::{DivergedPlace, ParentCursor},
+    command::{DivergedPlace, EvidenceReview, ParentCursor},
     db,
     ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq, TableId},
     keys::{self, Meta, Space},
@@ -231,6 +231,11 @@ fn meta_line(key: &[u8], value: &[u8]) -> Result<String, Unreadable> {
                 evidence.reason.code(),
                 evidence.ours
             ))
+        }
+        Meta::EvidenceReview(origin) => {
+            let review: EvidenceReview = read(value)?;
+            let (pieces, at) = (review.pieces.len(), review.reviewed_at.to_rfc3339());
+            Ok(format!("evidence-review origin={origin} pieces={pieces} at={at} by={:?} reason={:?}", review.by, review.reason))
         }
         Meta::Transfer(origin) => {
             let transfer: Transfer = read(value)?;

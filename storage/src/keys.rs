@@ -57,12 +57,13 @@ pub enum MetaKind {
     Diverged = 0x14,
     TrustedRoots = 0x15,
     RootChange = 0x16,
+    EvidenceReview = 0x1a,
     Level = 0x20,
     TestNote = 0x21,
 }
 
 impl MetaKind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Applied,
         Self::Identity,
         Self::Register,
@@ -81,6 +82,7 @@ impl MetaKind {
         Self::Diverged,
         Self::TrustedRoots,
         Self::RootChange,
+        Self::EvidenceReview,
     ];
 
     /// The byte with which every key of this kind starts.
@@ -138,6 +140,8 @@ pub enum Meta {
     TrustedRoots,
     /// version: a register that changed whom the site believes, for sites that were away meanwhile.
     RootChange(u64),
+    /// origin: what an operator said of the evidence that is kept of it.
+    EvidenceReview(OriginId),
 }
 
 impl Meta {
@@ -161,6 +165,7 @@ impl Meta {
             Self::Diverged(..) => MetaKind::Diverged,
             Self::TrustedRoots => MetaKind::TrustedRoots,
             Self::RootChange(_) => MetaKind::RootChange,
+            Self::EvidenceReview(_) => MetaKind::EvidenceReview,
         }
     }
 
@@ -170,7 +175,9 @@ impl Meta {
         match self {
             Self::Applied | Self::Identity | Self::Register | Self::Cubes | Self::TrustedRoots | Self::Level | Self::TestNote => {}
             Self::RootChange(version) => key.extend(version.to_be_bytes()),
-            Self::Origin(origin) | Self::Transfer(origin) | Self::SetBack(origin) => key.extend(origin.0.to_be_bytes()),
+            Self::Origin(origin) | Self::Transfer(origin) | Self::SetBack(origin) | Self::EvidenceReview(origin) => {
+                key.extend(origin.0.to_be_bytes());
+            }
             Self::Head(origin, epoch, seq) => key.extend(stream(*origin, *epoch, *seq)),
             Self::Request(origin, request) => {
                 key.extend(origin.0.to_be_bytes());
@@ -221,6 +228,7 @@ impl Meta {
             MetaKind::Diverged => Self::Diverged(NodeId(rest.u64()?), rest.u64()?),
             MetaKind::TrustedRoots => Self::TrustedRoots,
             MetaKind::RootChange => Self::RootChange(rest.u64()?),
+            MetaKind::EvidenceReview => Self::EvidenceReview(OriginId(rest.u32()?)),
         };
         rest.0.is_empty().then_some(meta)
     }
@@ -381,6 +389,7 @@ mod tests {
             (Meta::Diverged(NodeId(3), 4), "1400000000000000030000000000000004"),
             (Meta::TrustedRoots, "15"),
             (Meta::RootChange(5), "160000000000000005"),
+            (Meta::EvidenceReview(origin), "1a00000102"),
         ];
         for (meta, golden) in metas {
             assert_eq!(hex(&meta.encode()), golden, "{meta:?}");

@@ -20,6 +20,7 @@
 mod adopt;
 mod discard;
 mod divergence;
+mod emptied;
 mod event;
 mod evidence;
 mod level;
@@ -39,6 +40,7 @@ mod write;
 
 pub use divergence::place_hash;
 pub use event::WarehouseEvent;
+pub(crate) use evidence::EVIDENCE_MAX;
 pub use evidence::{EvidenceReason, StoredEvidence};
 pub use origin::{OriginState, RequestRecord, StoppedOrigin, StreamRecord, Transfer};
 pub use read::{CubeCell, ReadView, Row};
@@ -301,6 +303,7 @@ impl Warehouse {
                 put_meta(set, &Meta::Diverged(*node, *disk), &(*site_time, *place))?;
                 Ok(Outcome::Recorded)
             }
+            Command::ReviewEvidence { origin, review } => evidence::review_evidence(*origin, review, set)?,
             Command::NoteSetBack { site_time, shown_by, signed } => self.note_set_back(db, *site_time, *shown_by, signed, set)?,
         };
         Ok(decided.unwrap_or_else(Outcome::Refused))

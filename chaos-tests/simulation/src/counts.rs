@@ -170,6 +170,7 @@ counted! {
         DisconnectedLevelRaised = "uplink disconnects: its site's level was raised",
         ByeLevelRaised = "intake ends a link: its site's level was raised",
         RegisterByHand = "an operator gives a site the register that its moved parent can't hand down",
+        EvidenceReviewed = "an operator reviews the evidence that a site keeps",
         TwoPaths = "an origin came by two children",
     }
 }

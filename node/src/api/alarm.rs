@@ -22,6 +22,8 @@ pub struct Alarm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
+    /// Nothing is left to do: it is kept in sight, and does not make a node unhealthy.
+    Notice,
     /// Something was refused or waits; nothing is lost and the rest goes on.
     Warning,
     /// The node can't do its work, or data may be in danger.
@@ -168,6 +170,11 @@ pub enum AlarmKind {
     NodesDisagree {
         nodes: String,
     },
+    /// No majority of the site says what it computed at the newest head, and none contradicts it. The head waits, and nothing goes up.
+    HeadUnanswered {
+        origin: u32,
+        seconds: u64,
+    },
     /// A child holds less of its own origin than this site, or another history of it: it was set back, or runs twice.
     ChildSetBack {
         child: u32,
@@ -223,6 +230,7 @@ impl AlarmKind {
             | Self::ChildSetBack { .. }
             | Self::MembersSetBack { .. }
             | Self::NodesDisagree { .. }
+            | Self::HeadUnanswered { .. }
             | Self::EpochsDiffer { .. }
             | Self::RegisterDoubled { .. }
             | Self::StreamUnreadable { .. } => Severity::Critical,
@@ -265,6 +273,7 @@ impl AlarmKind {
                 AlarmSubject::Member { node: *node }
             }
             Self::HeadsRefused { origin, .. }
+            | Self::HeadUnanswered { origin, .. }
             | Self::ClockAhead { origin, .. }
             | Self::SegmentRefused { origin, .. }
             | Self::StreamRefused { origin, .. }
@@ -289,6 +298,7 @@ impl AlarmKind {
             | (Self::MachineClockAhead { .. }, Self::MachineClockAhead { .. })
             | (Self::MachineClockBehind { .. }, Self::MachineClockBehind { .. })
             | (Self::MemberUnreachable { .. }, Self::MemberUnreachable { .. })
+            | (Self::HeadUnanswered { .. }, Self::HeadUnanswered { .. })
             | (Self::ChildSetBack { .. }, Self::ChildSetBack { .. }) => true,
             _ => self == earlier,
         }
@@ -326,6 +336,7 @@ impl Reportable for AlarmKind {
             Self::ChildSetBack { .. } => "child_set_back",
             Self::MembersSetBack { .. } => "members_set_back",
             Self::NodesDisagree { .. } => "nodes_disagree",
+            Self::HeadUnanswered { .. } => "head_unanswered",
             Self::EpochsDiffer { .. } => "epochs_differ",
             Self::StreamUnreadable { .. } => "stream_unreadable",
             Self::FrameNotSent { .. } => "frame_not_sent",
@@ -372,6 +383,7 @@ impl Reportable for AlarmKind {
             }
             Self::MembersSetBack { leader } => vec![("leader", name(leader))],
             Self::NodesDisagree { nodes } => vec![("nodes", name(nodes))],
+            Self::HeadUnanswered { origin, seconds } => vec![("origin", name(origin)), ("seconds", (*seconds).into())],
             Self::ChildSetBack { child, origin, held, here } => {
                 vec![("child", name(child)), ("origin", name(origin)), ("held", name(held)), ("here", name(here))]
             }
@@ -396,6 +408,7 @@ impl Reportable for Severity {
 
     fn code(&self) -> &'static str {
         match self {
+            Self::Notice => "notice",
             Self::Warning => "warning",
             Self::Critical => "critical",
         }

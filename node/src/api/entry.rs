@@ -22,6 +22,25 @@ pub struct BatchAccepted {
     pub left_out: Vec<LeftOut>,
 }
 
+/// What a body would do. Nothing was entered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BatchChecked {
+    /// Rows put or taken away.
+    pub rows: u32,
+    /// Fields of rows that stand which hold something and would be empty, by table and column.
+    pub emptied: Vec<EmptiedFields>,
+    /// Columns that the body did not name, by table; empty when every row named all of them.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Fields of one column that would be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EmptiedFields {
+    pub table: String,
+    pub column: String,
+    pub fields: u64,
+}
+
 /// Columns of one table that rows of a body did not name. They stayed as they were, or were cleared where the request said so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeftOut {

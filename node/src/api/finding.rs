@@ -30,17 +30,20 @@ pub enum Finding {
     NodeTurnedBack { node: u64 },
     /// The data on a node's disk are not those that a majority of the site computed. It has stopped. Ends when the node is removed.
     NodeDiverged { node: u64, place: Reason },
-    /// A read found this node's disk damaged. Ends when an operator has examined the disk and taken the file `damage-found.json` away.
+    /// A read found this node's disk damaged. Ends with `kho verify` at the node and `kho node damage-examined`.
     DamageFound { found_at: String, what: String },
     /// The rows on this node's disk did not agree with the digest or the cubes beside them. Ends with a proof that holds.
     ProofFailed { origin: u32, seq: u64, found_at: String, rows: u64, stored_rows: u64, cube_differences: u64 },
-    /// Second histories, and rows that did not match their signed head, were refused and kept in the site's state.
+    /// Second histories, and rows that did not match their signed head, were refused and kept in the site's state, and no operator has
+    /// reviewed them. Ends with `kho fork review`.
     EvidenceKept {
         origin: u32,
         pieces: u64,
         /// Batch of the head that came with the first of them.
         first_seq: u64,
     },
+    /// Evidence is kept that an operator has reviewed with `kho fork review`. It stays; a newer piece is an `evidence_kept`.
+    EvidenceReviewed { origin: u32, pieces: u64, by: String, reviewed_at: String },
     /// Bytes that nobody honest sends were refused and kept as files of this node. Ends when an operator takes the files away.
     RefusedBytesKept { folder: String, files: u64, bytes: u64 },
     /// The time up to which an origin is said to be complete has not come yet: a clock is behind, or one was ahead once. Ends when that
@@ -63,6 +66,7 @@ pub enum Finding {
 impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
+            Self::EvidenceReviewed { .. } => Severity::Notice,
             Self::EvidenceKept { .. }
             | Self::RefusedBytesKept { .. }
             | Self::WatermarkAhead { .. }
@@ -93,6 +97,7 @@ impl Reportable for Finding {
             Self::DamageFound { .. } => "damage_found",
             Self::ProofFailed { .. } => "proof_failed",
             Self::EvidenceKept { .. } => "evidence_kept",
+            Self::EvidenceReviewed { .. } => "evidence_reviewed",
             Self::RefusedBytesKept { .. } => "refused_bytes_kept",
             Self::WatermarkAhead { .. } => "watermark_ahead",
             Self::ChildStill { .. } => "child_still",
@@ -127,6 +132,12 @@ impl Reportable for Finding {
             Self::EvidenceKept { origin, pieces, first_seq } => {
                 vec![("origin", Argument::name(origin)), ("pieces", (*pieces).into()), ("first_seq", Argument::name(first_seq))]
             }
+            Self::EvidenceReviewed { origin, pieces, by, reviewed_at } => vec![
+                ("origin", Argument::name(origin)),
+                ("pieces", (*pieces).into()),
+                ("by", Argument::name(by)),
+                ("reviewed_at", Argument::name(reviewed_at)),
+            ],
             Self::RefusedBytesKept { folder, files, bytes } => {
                 vec![("folder", Argument::name(folder)), ("files", (*files).into()), ("bytes", (*bytes).into())]
             }

@@ -52,6 +52,28 @@ pub struct OriginDiscarded {
     pub dry_run: bool,
 }
 
+/// What evidence was reviewed, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EvidenceReviewed {
+    pub origin: u32,
+    /// Pieces that are kept and count as reviewed from now on.
+    pub pieces: u64,
+    /// Those among them that nobody had reviewed.
+    pub new_pieces: u64,
+    /// Nothing was changed.
+    pub dry_run: bool,
+}
+
+/// Damage on a node's disk that an operator has examined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DamageExamined {
+    pub node: u64,
+    pub found_at: String,
+    pub what: String,
+    /// Nothing was changed.
+    pub dry_run: bool,
+}
+
 /// A short answer to an order that has no other result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {

@@ -79,4 +79,14 @@ pub struct EvidenceKept {
     pub bytes: u64,
     pub their_chain: String,
     pub our_chain: Option<String>,
+    /// The newest review that names it.
+    pub review: Option<Review>,
+}
+
+/// An operator's review of evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Review {
+    pub by: String,
+    pub reviewed_at: String,
+    pub reason: String,
 }

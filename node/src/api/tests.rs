@@ -69,7 +69,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
     let finding = Finding::EvidenceKept { origin: 3, pieces: 2, first_seq: 9 };
     let alarm = AlarmKind::MemberSilent { node: 2 };
     check([Role::Leader, Role::Follower, Role::Candidate, Role::Learner, Role::Stopped]);
-    check([Severity::Warning, Severity::Critical]);
+    check([Severity::Notice, Severity::Warning, Severity::Critical]);
     check([
         AlarmSubject::ThisNode,
         AlarmSubject::Member { node: 2 },
@@ -112,6 +112,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         Finding::SiteSetBack { origin: 3, shown_by: reason(), shown_seq: 9, seq: 4, wanted_from: 3 },
         Finding::ProofFailed { origin: 3, seq: 9, found_at: "2019-04-01T00:00:00Z".into(), rows: 1, stored_rows: 2, cube_differences: 0 },
         finding,
+        Finding::EvidenceReviewed { origin: 3, pieces: 2, by: "kho://vn/operator/lan".into(), reviewed_at: "2019-04-01T00:00:00Z".into() },
         Finding::RefusedBytesKept { folder: folder.clone(), files: 1, bytes: 10 },
         Finding::WatermarkAhead { origin: 3, up_to: "2029-04-01T00:00:00Z".into() },
         Finding::ChildStill { child: 4, up_to: "2019-04-01T00:00:00Z".into(), silent_seconds: 1_020 },
@@ -152,6 +153,7 @@ fn every_state_and_alarm_has_one_stable_code_and_passes_through_json() {
         AlarmKind::SiteBehindParent { origin: 3, parent: 1, held: text(), claimed: text() },
         AlarmKind::MembersSetBack { leader: 2 },
         AlarmKind::NodesDisagree { nodes: "2, 3".into() },
+        AlarmKind::HeadUnanswered { origin: 3, seconds: 75 },
         AlarmKind::ChildSetBack { origin: 3, child: 4, held: text(), here: text() },
         AlarmKind::EpochsDiffer { origin: 3, parent: 1, ours: text(), theirs: text() },
         AlarmKind::StreamUnreadable { origin: 3, error: error.clone() },

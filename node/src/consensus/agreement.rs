@@ -13,7 +13,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -41,6 +41,9 @@ use super::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a member waits until it has applied what it is asked about. Less than what the asker waits.
 const APPLY_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// A leader asks again about a head within this time. One that does not does not lead any more, or has nothing to ask.
+const ASKED_AGAIN_WITHIN: Duration = Duration::from_secs(15);
 
 /// Comparisons that wait at a member at the same time; one more is answered with nothing.
 pub(super) const COMPARISONS_MAX: usize = 4;
@@ -109,7 +112,37 @@ pub(super) enum NotAgreed {
 pub(super) struct Disputes {
     /// By the origin whose head waits.
     pub heads: BTreeMap<OriginId, Vec<NodeId>>,
-    pub state: Vec<NodeId>,
+    /// By the entry after which their summaries differ; of those that are kept.
+    pub state: Vec<(LogId, Vec<NodeId>)>,
+    /// Heads that nobody contradicts and no majority answers for, by their origin: since when, and when the leader asked last.
+    unanswered: BTreeMap<OriginId, (Instant, Instant)>,
+}
+
+impl Disputes {
+    fn settled(&mut self, origin: OriginId) {
+        self.heads.remove(&origin);
+        self.unanswered.remove(&origin);
+    }
+
+    fn stands_open(&mut self, origin: OriginId, differing: &[NodeId], now: Instant) {
+        if differing.is_empty() {
+            let (since, asked) = self.unanswered.entry(origin).or_insert((now, now));
+            if now.duration_since(*asked) > ASKED_AGAIN_WITHIN {
+                *since = now;
+            }
+            *asked = now;
+        } else {
+            self.unanswered.remove(&origin);
+            self.heads.insert(origin, differing.to_vec());
+        }
+    }
+
+    fn unanswered_for(&self, at_least: Duration, now: Instant) -> Vec<(OriginId, Duration)> {
+        let stands = |(since, asked): &(Instant, Instant)| {
+            (now.duration_since(*asked) <= ASKED_AGAIN_WITHIN).then(|| now.duration_since(*since)).filter(|stands| *stands >= at_least)
+        };
+        self.unanswered.iter().filter_map(|(origin, times)| Some((*origin, stands(times)?))).collect()
+    }
 }
 
 /// How long a comparison goes on.
@@ -154,7 +187,7 @@ impl Consensus {
             Agreement::Agreed { differing } => {
                 self.report_differing(&differing, noted);
                 self.agreed_heads.lock().insert(head.origin, agreed);
-                self.disputes.lock().heads.remove(&head.origin);
+                self.disputes.lock().settled(head.origin);
                 Ok(())
             }
             Agreement::Outvoted => {
@@ -162,9 +195,7 @@ impl Consensus {
                 Err(NotAgreed::NotLeader(None))
             }
             Agreement::Open { differing } => {
-                if !differing.is_empty() {
-                    self.disputes.lock().heads.insert(head.origin, differing.clone());
-                }
+                self.disputes.lock().stands_open(head.origin, &differing, Instant::now());
                 Err(NotAgreed::Open { differing })
             }
         }
@@ -196,7 +227,7 @@ impl Consensus {
             .iter()
             .map(|other| async move {
                 let answer = timeout(ANSWER_TIMEOUT, self.peers.call(other, Subject::Compare, body)).await.ok()?.ok()?;
-                Some((other.node, codec::decode::<Option<Hash32>>(&answer).ok()??))
+                Some((other.node, answer.read::<Option<Hash32>>().ok()??))
             })
             .collect();
         while asking == Asking::All || matches!(agreement, Agreement::Open { .. }) {
@@ -242,7 +273,12 @@ impl Consensus {
         let disputes = self.disputes.lock();
         // Who was removed meanwhile is in nobody's way any more.
         let is_member = |node: &&NodeId| self.member(**node).is_some();
-        disputes.heads.values().flatten().chain(&disputes.state).filter(is_member).copied().collect()
+        disputes.heads.values().chain(disputes.state.iter().map(|(_, differing)| differing)).flatten().filter(is_member).copied().collect()
+    }
+
+    /// On the leader: origins whose newest head has waited for `at_least` so long because no majority says what it computed, with how long.
+    pub fn unanswered_heads(&self, at_least: Duration) -> Vec<(OriginId, Duration)> {
+        self.disputes.lock().unanswered_for(at_least, Instant::now())
     }
 
     /// How far this node has applied the log.
@@ -264,6 +300,28 @@ mod tests {
         let computed = computed.iter().map(|(node, text)| (*node, hash(text))).collect();
         let sets: Vec<BTreeSet<u64>> = sets.iter().map(|set| set.iter().copied().collect()).collect();
         judge(&computed, hash("own"), &sets)
+    }
+
+    #[test]
+    fn a_head_that_nobody_answers_for_is_named_with_how_long_it_waits() {
+        let (origin, start) = (OriginId(3), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let minute = Duration::from_secs(60);
+        let mut disputes = Disputes::default();
+        for second in (0..60).step_by(5) {
+            assert_eq!(disputes.unanswered_for(minute, at(second)), []);
+            disputes.stands_open(origin, &[], at(second));
+        }
+        assert_eq!(disputes.unanswered_for(minute, at(61)), [(origin, Duration::from_secs(61))]);
+        assert_eq!(disputes.unanswered_for(minute, at(80)), [], "this node asks no more: another one leads");
+        disputes.stands_open(origin, &[], at(90));
+        assert_eq!(disputes.unanswered_for(Duration::ZERO, at(91)), [(origin, Duration::from_secs(1))], "it leads again");
+        disputes.settled(origin);
+        assert_eq!(disputes.unanswered_for(Duration::ZERO, at(92)), []);
+        disputes.stands_open(origin, &[], at(93));
+        disputes.stands_open(origin, &[NodeId(2)], at(94));
+        assert_eq!(disputes.unanswered_for(Duration::ZERO, at(94)), [], "somebody differs: that is a dispute");
+        assert_eq!(disputes.heads, BTreeMap::from([(origin, vec![NodeId(2)])]));
     }
 
     #[test]

@@ -114,7 +114,7 @@ async fn is_confirmed(peers: &Peers, membership: &StoredMembership, node: NodeId
     let mut confirming = BTreeSet::from([own.0]);
     while let Some((voter, reply)) = replies.next().await {
         let Ok(Ok(reply)) = reply else { continue };
-        if codec::decode(&reply).is_ok_and(|reply: ConfirmReply| reply.is_member && reply.position >= position_of(membership)) {
+        if reply.read().is_ok_and(|reply: ConfirmReply| reply.is_member && reply.position >= position_of(membership)) {
             confirming.insert(voter);
             if is_majority_of_each(sets, &confirming) {
                 return true;

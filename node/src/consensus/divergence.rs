@@ -14,7 +14,6 @@
 use std::{sync::Arc, time::Duration};
 
 use kho_storage::{
-    codec,
     command::{Command, DivergedPlace},
     ids::NodeId,
 };
@@ -118,7 +117,7 @@ pub(super) async fn report_to_site(peers: &Peers, others: &[PeerTarget], place: 
         for other in others {
             let reply = timeout_at(deadline, peers.call(other, Subject::Propose, note.as_bytes())).await;
             if let Ok(Ok(reply)) = reply
-                && matches!(codec::decode(&reply), Ok(AtLeader::Outcome(_)))
+                && matches!(reply.read(), Ok(AtLeader::Outcome(_)))
             {
                 return;
             }

@@ -123,7 +123,7 @@ impl Elections {
                 .collect();
         while let Some((node, reply)) = replies.next().await {
             let Ok(Ok(reply)) = reply else { continue };
-            match codec::decode(&reply) {
+            match reply.read() {
                 Ok(PreVoteReply::Yes) => {
                     granting.insert(node);
                     if electorate.is_majority(&granting) {

@@ -133,7 +133,7 @@ impl Consensus {
             let left = deadline.saturating_duration_since(Instant::now());
             match timeout(left, self.peers.call(target, Subject::Hello, &nothing)).await {
                 Ok(Ok(reply)) => {
-                    let hello: HelloReply = codec::decode(&reply).map_err(|e| e.to_string())?;
+                    let hello: HelloReply = reply.read().map_err(|e| e.to_string())?;
                     return Ok((hello.levels, Some(hello.build)));
                 }
                 Ok(Err(PeerError::Refused(PeerRefusal::NoCommonLevel { here, .. }))) => return Ok((here, None)),

@@ -195,7 +195,7 @@ impl Consensus {
         let mut leadership = self.leadership.clone();
         let body = codec::encode(change)?;
         tokio::select! {
-            reply = self.peers.call(&target, Subject::ChangeMembers, &body) => Ok(codec::decode(&reply?)?),
+            reply = self.peers.call(&target, Subject::ChangeMembers, &body) => Ok(reply?.read()?),
             _ = leadership.wait_for(|now| now.leader.is_some_and(|now| now != leader)) => Ok(ChangeReply::NotLeader),
         }
     }
@@ -306,7 +306,7 @@ impl Consensus {
             let reply = timeout(HELLO_TIMEOUT, self.peers.call(&target, Subject::Hello, &greeting)).await;
             match reply {
                 Ok(Ok(reply)) => {
-                    let hello: HelloReply = codec::decode(&reply).map_err(|e| unreachable(e.to_string()))?;
+                    let hello: HelloReply = reply.read().map_err(|e| unreachable(e.to_string()))?;
                     return if hello.fresh { Ok(hello) } else { Err(MembersError::NotFresh(node)) };
                 }
                 Ok(Err(error @ PeerError::Refused(_))) => return Err(unreachable(error.to_string())),
@@ -346,7 +346,7 @@ impl Consensus {
                 for node in nodes.iter().filter(|node| **node != self.node()) {
                     let target = PeerTarget { node: *node, address: address.clone(), disk: None };
                     match self.peers.call(&target, Subject::Hello, &nothing).await {
-                        Ok(reply) if codec::decode::<HelloReply>(&reply).is_ok_and(|hello| !hello.fresh) => return Some(*node),
+                        Ok(reply) if reply.read::<HelloReply>().is_ok_and(|hello| !hello.fresh) => return Some(*node),
                         Ok(_) => {}
                         // A node that was dialled in vain is dialled again only after a pause.
                         Err(_) => sleep(3 * PAUSE).await,

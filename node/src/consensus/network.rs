@@ -122,7 +122,7 @@ impl RaftNetwork<SiteRaft> for PeerNetwork {
         self.refuse_turned_back().map_err(sorted)?;
         let body = codec::encode(&rpc).map_err(|e| sorted(e.into()))?;
         let reply = self.peers.call(&self.target, Subject::Vote, &body).await.map_err(sorted)?;
-        codec::decode(&reply).map_err(|e| sorted(e.into()))
+        reply.read().map_err(|e| sorted(e.into()))
     }
 
     async fn full_snapshot(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use kho_storage::{codec, ids::SiteTime};
+use kho_storage::ids::SiteTime;
 use tokio::time::timeout;
 
 use super::{
@@ -25,7 +25,7 @@ impl Consensus {
         };
         let asked = targets.iter().map(async |target| {
             let reply = timeout(ANSWER_TIMEOUT, self.peers.call(target, Subject::Clock, &[])).await.ok()?.ok()?;
-            codec::decode::<SiteTime>(&reply).ok()
+            reply.read::<SiteTime>().ok()
         });
         join_all(asked).await.into_iter().flatten().collect()
     }

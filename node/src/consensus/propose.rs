@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use kho_storage::{
-    codec,
     command::{Command, Outcome},
     command_check::CommandFault,
     ids::NodeId,
@@ -231,7 +230,7 @@ impl Consensus {
             }
         };
         let reply = match reply {
-            Ok(reply) => codec::decode::<AtLeader>(&reply).map_err(PeerError::from),
+            Ok(reply) => reply.read::<AtLeader>().map_err(PeerError::from),
             Err(error) => Err(error),
         };
         match reply {

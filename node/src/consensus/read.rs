@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use kho_storage::codec;
 use openraft::error::{CheckIsLeaderError, RaftError};
 use tokio::time::{sleep, timeout};
 
@@ -72,7 +71,7 @@ impl Consensus {
             })?,
             _ = changes.wait_for(|now| now.leader != Some(leader)) => return Ok(None),
         };
-        let position: Option<LogId> = codec::decode(&reply).map_err(|e| no_leader(e.to_string()))?;
+        let position: Option<LogId> = reply.read().map_err(|e| no_leader(e.to_string()))?;
         Ok(Some(position.map_or(0, |id| id.index)))
     }
 

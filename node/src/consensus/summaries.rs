@@ -63,34 +63,68 @@ impl Summaries {
     }
 }
 
-/// On the leader: compares every summary with those of the members.
+/// On the leader: compares every summary with those of the members, and those about which nodes disagree again each time, for the next one
+/// is about another cube. When it begins to lead it compares all that are kept: what nodes disagreed about, the leader before it alone knew
+/// (test `promise_5_a_dispute_about_the_state_outlasts_other_rounds_and_a_change_of_leader`).
 pub(super) async fn compare_states(consensus: Weak<Consensus>, summaries: Arc<Summaries>) {
     let mut newest = summaries.newest();
-    while newest.changed().await.is_ok() {
-        let Some((position, own)) = *newest.borrow_and_update() else { continue };
-        let Some(consensus) = consensus.upgrade() else { return };
-        if !consensus.leadership.borrow().ready {
+    let Some(mut leadership) = consensus.upgrade().map(|consensus| consensus.leadership.clone()) else { return };
+    let mut led = false;
+    loop {
+        let (is_new, changed) = tokio::select! {
+            changed = newest.changed() => (true, changed),
+            changed = leadership.changed() => (false, changed),
+        };
+        if changed.is_err() {
+            return;
+        }
+        let leads = leadership.borrow_and_update().ready;
+        let begins = leads && !led;
+        led = leads;
+        if !leads || !(is_new || begins) {
             continue;
         }
-        let comparison = Comparison { position, place: ComparedPlace::State };
-        let place = DivergedPlace::State { position: position.index };
-        let result = match consensus.compare(&comparison, own, Asking::All).await {
-            Agreement::Agreed { differing } => {
-                consensus.report_differing(&differing, place);
-                consensus.disputes.lock().state.clear();
-                if differing.is_empty() { "agreed" } else { "a_member_differs" }
-            }
-            Agreement::Outvoted => {
-                consensus.leave_as_diverged(place);
-                "outvoted"
-            }
-            Agreement::Open { differing } => {
-                let result = if differing.is_empty() { "unanswered" } else { "disputed" };
-                consensus.disputes.lock().state = differing;
-                result
-            }
-        };
-        metrics::counter!("kho_state_comparisons_total", "result" => result).increment(1);
+        newest.mark_unchanged();
+        let Some(consensus) = consensus.upgrade() else { return };
+        for (position, own) in due(&consensus, &summaries, begins) {
+            let result = compare_state(&consensus, position, own).await;
+            metrics::counter!("kho_state_comparisons_total", "result" => result).increment(1);
+        }
+    }
+}
+
+/// What is to be compared: the newest summary and those in dispute, or all that are kept. A dispute about one that is not is given up.
+fn due(consensus: &Consensus, summaries: &Summaries, all: bool) -> Vec<(LogId, Hash32)> {
+    let kept: Vec<(LogId, Hash32)> = summaries.kept.lock().iter().copied().collect();
+    let newest = kept.last().map(|(at, _)| *at);
+    let mut disputes = consensus.disputes.lock();
+    disputes.state.retain(|(position, _)| kept.iter().any(|(at, _)| at == position));
+    let is_due = |at: &LogId| all || Some(*at) == newest || disputes.state.iter().any(|(position, _)| position == at);
+    kept.into_iter().filter(|(at, _)| is_due(at)).collect()
+}
+
+/// Compares one summary, and returns what that came to.
+async fn compare_state(consensus: &Consensus, position: LogId, own: Hash32) -> &'static str {
+    let comparison = Comparison { position, place: ComparedPlace::State };
+    let place = DivergedPlace::State { position: position.index };
+    let settle = || consensus.disputes.lock().state.retain(|(disputed, _)| *disputed != position);
+    match consensus.compare(&comparison, own, Asking::All).await {
+        Agreement::Agreed { differing } => {
+            consensus.report_differing(&differing, place);
+            settle();
+            if differing.is_empty() { "agreed" } else { "a_member_differs" }
+        }
+        Agreement::Outvoted => {
+            consensus.leave_as_diverged(place);
+            "outvoted"
+        }
+        // Who differed before may differ still.
+        Agreement::Open { differing } if differing.is_empty() => "unanswered",
+        Agreement::Open { differing } => {
+            settle();
+            consensus.disputes.lock().state.push((position, differing));
+            "disputed"
+        }
     }
 }
 

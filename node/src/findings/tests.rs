@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kho_storage::{
-    command::{Command, DivergedPlace, Outcome, ShownBy},
+    command::{Command, DivergedPlace, EvidenceReview, Outcome, ShownBy},
     db::DbLimits,
     ids::{Hash32, OriginId, SiteId, StreamSeq},
     level::SUPPORTED,
@@ -95,6 +95,36 @@ fn what_stands_is_in_status_after_a_restart_and_no_honest_head_clears_it() {
     FailedProofs::open(data.path()).expect("readable").note(OriginId(UNPROVED), Some(&whole), NOW).expect("written");
     std::fs::remove_file(folder.join("a.zst")).expect("removed");
     assert_eq!(codes(&standing(&world, data.path())), ["evidence_kept", "evidence_kept"]);
+}
+
+#[test]
+fn evidence_that_was_reviewed_stays_without_making_a_node_unhealthy_and_newer_evidence_is_told_again() {
+    let mut world = world();
+    let data = tempfile::tempdir().expect("a directory");
+    let alter = |world: &mut World, chain| {
+        let refused = world.carry_altered(ALTERED, ago(3), |head| head.chain = Hash32([chain; 32]));
+        assert!(matches!(refused, Outcome::Refused(_)), "{refused:?}");
+    };
+    write(&mut world, ALTERED, 1);
+    alter(&mut world, 7);
+    let kept = world.warehouse(CENTRE).read(|reading| reading.evidence_places()).expect("the disk is well");
+    let pieces = kept.iter().map(|(_, seq, hash)| (*seq, *hash)).collect();
+    let mut named = Vec::new();
+    world.warehouse(CENTRE).read(|reading| reading.evidence(|evidence| named.push(evidence.name()))).expect("the disk is well");
+    assert_eq!(named.into_iter().collect::<Result<Vec<_>, _>>().expect("it is encoded"), pieces, "a piece knows its name");
+    let review = EvidenceReview { reviewed_at: ago(2), by: "kho://test/operator/lan".into(), reason: "a failed disk".into(), pieces };
+    let order = Command::ReviewEvidence { origin: OriginId(ALTERED), review };
+    assert_eq!(apply(world.warehouse(CENTRE), &order), Outcome::Recorded);
+    let (by, reviewed_at) = ("kho://test/operator/lan".to_string(), ago(2).to_rfc3339());
+    let reviewed = Finding::EvidenceReviewed { origin: ALTERED, pieces: 1, by, reviewed_at };
+    assert_eq!(standing(&world, data.path()), std::slice::from_ref(&reviewed));
+    assert_eq!(reviewed.severity(), crate::api::Severity::Notice);
+    world.restart(CENTRE);
+    assert_eq!(standing(&world, data.path()), std::slice::from_ref(&reviewed));
+    assert_eq!(world.warehouse(CENTRE).read(|reading| reading.evidence_places()).expect("the disk is well"), kept, "nothing is removed");
+
+    alter(&mut world, 8);
+    assert_eq!(standing(&world, data.path()), [Finding::EvidenceKept { origin: ALTERED, pieces: 1, first_seq: 2 }, reviewed]);
 }
 
 #[test]

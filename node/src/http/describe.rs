@@ -10,6 +10,7 @@ use crate::api;
     info(title = "Kho node", description = "One node of a Kho site: entry, answers, operation. All of it over HTTPS with mutual TLS."),
     paths(
         super::entry::enter_batch,
+        super::entry::check_batch,
         super::answers::list,
         super::answers::indicator,
         super::answers::row,
@@ -26,6 +27,7 @@ use crate::api;
         super::proof::resume,
         super::proof::abandon_transfer,
         super::discard::discard,
+        super::review::review_evidence,
         super::comparison::begin,
         super::comparison::buckets,
         super::comparison::bucket_rows,
@@ -37,6 +39,7 @@ use crate::api;
         super::site::add_node,
         super::site::remove_node,
         super::site::confirm_node,
+        super::damage::damage_examined,
         super::upgrade::status,
         super::upgrade::raise,
         super::upgrade::note_test,

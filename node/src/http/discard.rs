@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The longest reason that an order gives, in characters.
-const REASON_CHARS_MAX: usize = 200;
+pub(super) const REASON_CHARS_MAX: usize = 200;
 
 /// Query of a discard.
 #[derive(Debug, Deserialize)]

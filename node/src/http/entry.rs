@@ -16,6 +16,7 @@ use kho_messages::Ordinal;
 use kho_replication::identity::PeerIdentity;
 use kho_storage::{
     command::{WriteOutcome, WriteRequest},
+    error::StorageError,
     ids::{OriginId, StreamSeq},
     register::AreaScope,
     stream::REQUEST_KEY_BYTES_MAX,
@@ -26,10 +27,10 @@ use tokio::time::timeout;
 use super::{
     access::{Right, check},
     fault::RequestFault,
-    reply::{HttpError, Reply},
+    reply::{HttpError, Reply, task_lost},
 };
 use crate::{
-    api::{BatchAccepted, LeftOut, Problem, REQUEST_KEY_HEADER},
+    api::{BatchAccepted, BatchChecked, EmptiedFields, LeftOut, Problem, REQUEST_KEY_HEADER},
     byte_budget::{ByteBudget, ByteShare},
     entry::{BodyPlace, CheckedBatch, EntryEncoding, EntryFormat, EntryLimits, EntryReader, EntryScope, UnnamedColumns, unmet},
     maintenance,
@@ -72,17 +73,54 @@ pub async fn enter_batch(
     if !node.disk.room().takes_entry() {
         return Err(disk_full(&node));
     }
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let format = EntryFormat::of_media_type(header(CONTENT_TYPE), query.table.as_deref())?;
-    let encoding = EntryEncoding::of_content_encoding(header(CONTENT_ENCODING))?;
-    let limits = EntryLimits { body_bytes_max: node.config.limits.entry_body_mib << 20, ..EntryLimits::default() };
-    let reader = EntryReader::new(Arc::clone(node.entry_schema()), scope, format, encoding, query.unnamed, limits)?;
+    let reader = reader_of(&node, scope, &query, &headers)?;
     // On the heap: the router moves this future about, which holds all that reading needs.
     let (batch, share) = Box::pin(read_body(reader, body, node.writer.budget(), CHUNK_TIMEOUT)).await?;
     let CheckedBatch { changes, needs, places, left_out, body_hash, rows } = batch;
     let outcome = node.writer.write(origin, WriteRequest { key: request_key.clone(), body_hash, changes, needs }, share).await?;
     metrics::counter!("kho_entry_rows_total").increment(u64::from(rows));
     answer(&node, origin, Answered { request_key, places, left_out }, outcome)
+}
+
+/// Checks a batch of rows as entry does, and counts the fields that it would empty. Nothing is entered, and needs no request key.
+///
+/// The rows that stand are read after everything that was acknowledged. What a row asks of one that stands is not checked here.
+#[utoipa::path(post, path = "/v1/batches/check", params(("table" = Option<String>, Query, description = "table of a CSV body"), ("unnamed" = Option<String>, Query, description = "as for `/v1/batches`")),
+    request_body(content = String, description = "as for `/v1/batches`", content_type = "application/x-ndjson"),
+    responses((status = 200, body = BatchChecked), (status = 400, body = Problem), (status = 403, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+pub async fn check_batch(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<PeerIdentity>,
+    Query(query): Query<EntryQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Reply<BatchChecked> {
+    check(&node, &who, Right::Enter)?;
+    let (origin, scope) = scope(&node)?;
+    let reader = reader_of(&node, scope, &query, &headers)?;
+    let (batch, share) = Box::pin(read_body(reader, body, node.writer.budget(), CHUNK_TIMEOUT)).await?;
+    node.consensus.read_index().await?;
+    let CheckedBatch { changes, left_out, rows, .. } = batch;
+    let counted = tokio::task::spawn_blocking(move || {
+        let _room = share;
+        let emptied = node.warehouse.read(|reading| reading.emptied_by(origin, &changes))?;
+        let named = emptied.into_iter().filter_map(|((table, column), fields)| {
+            let table = node.warehouse.schema().table(table)?;
+            let column = table.column(column)?.name.clone();
+            Some(EmptiedFields { table: table.name.clone(), column, fields })
+        });
+        Ok::<_, StorageError>(named.collect())
+    });
+    Ok(Json(BatchChecked { rows, emptied: counted.await.map_err(task_lost)??, left_out }))
+}
+
+/// What reads the body of a request.
+fn reader_of(node: &Node, scope: EntryScope, query: &EntryQuery, headers: &HeaderMap) -> Result<EntryReader, HttpError> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = EntryFormat::of_media_type(header(CONTENT_TYPE), query.table.as_deref())?;
+    let encoding = EntryEncoding::of_content_encoding(header(CONTENT_ENCODING))?;
+    let limits = EntryLimits { body_bytes_max: node.config.limits.entry_body_mib << 20, ..EntryLimits::default() };
+    Ok(EntryReader::new(Arc::clone(node.entry_schema()), scope, format, encoding, query.unnamed, limits)?)
 }
 
 /// Why entry is closed, and what to do.

@@ -87,6 +87,10 @@ kho_messages::reportable! {
         UnknownOrigin { origin: Ordinal } = "unknown_origin",
         NoTransfer { origin: Ordinal } = "no_transfer",
         ReasonMissing { chars_max: usize } = "reason_missing",
+        NoEvidence { origin: Ordinal } = "no_evidence",
+        OtherNode { node: Ordinal, own: Ordinal } = "other_node",
+        NoDamage { node: Ordinal } = "no_damage",
+        DamageUnproved { count: u64, origins: String } = "damage_unproved",
         OriginLed { origin: Ordinal, site: Ordinal } = "origin_led",
         OriginNotDiscarded { detail: String } = "origin_not_discarded",
         BundleTooLarge { bytes_max: u64 } = "bundle_too_large",
@@ -150,6 +154,8 @@ fn status_of(code: &str) -> u16 {
         | "not_kept"
         | "unknown_origin"
         | "no_transfer"
+        | "no_evidence"
+        | "no_damage"
         | "not_set_back"
         | "bundle_reader_unknown"
         | "comparison_node_unknown"
@@ -171,6 +177,8 @@ fn status_of(code: &str) -> u16 {
         | "bundle_off_path"
         | "bundle_for_other_site"
         | "bundle_not_for_node"
+        | "other_node"
+        | "damage_unproved"
         | "origin_led"
         | "origin_not_discarded" => 409,
         "batch_too_large" | "bundle_too_large" => 413,

@@ -28,7 +28,7 @@ use super::{
     reply::{HttpError, OrderReply, Reply, Told, language},
 };
 use crate::{
-    api::{AlarmKind, Done, EvidenceKept, Problem, ProofLine, StoodAt},
+    api::{AlarmKind, Done, EvidenceKept, Problem, ProofLine, Review, StoodAt},
     node::Node,
     reasons,
 };
@@ -51,6 +51,7 @@ pub async fn proof(
         let mut progress = |done, total| drop(lines.try_send(ProofLine::Progress { done, total }));
         let last = match node.warehouse.recompute(OriginId(origin), &mut progress) {
             Ok(proof) => {
+                node.damage_found.note_proof(OriginId(origin), proof.as_ref());
                 if let Err(error) = node.failed_proofs.note(OriginId(origin), proof.as_ref(), node.clock.now()) {
                     let error = format!("what a proof found could not be kept: {error}");
                     node.alarms.raise(AlarmKind::StorageFailed { error }, node.clock.now());
@@ -108,21 +109,34 @@ pub async fn stood_at(
 #[utoipa::path(get, path = "/v1/evidence", responses((status = 200, body = Vec<EvidenceKept>)))]
 pub async fn evidence(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>) -> Reply<Vec<EvidenceKept>> {
     check(&node, &who, Right::Operate)?;
-    let mut told = Vec::new();
-    let mut tell = |evidence: StoredEvidence| {
-        told.push(EvidenceKept {
-            origin: evidence.segment.origin().0,
-            seq: evidence.segment.head.head.seq.0,
-            why: reasons::evidence(evidence.reason),
-            found_at: evidence.found_at.to_rfc3339(),
-            signed_by: format!("node {} of site {}", evidence.segment.head.node, evidence.segment.head.site),
-            batches: evidence.segment.batches.len() as u64,
-            bytes: evidence.segment.bytes() as u64,
-            their_chain: evidence.segment.head.head.chain.to_hex(),
-            our_chain: evidence.ours.map(|(chain, _)| chain.to_hex()),
-        });
-    };
-    node.warehouse.read(|reading| reading.evidence(&mut tell))?;
+    let told = node.warehouse.read(|reading| {
+        let (reviews, mut told) = (reading.evidence_reviews()?, Vec::new());
+        let mut tell = |evidence: StoredEvidence, name: (StreamSeq, u64)| {
+            let review = reviews.get(&evidence.segment.origin()).filter(|review| review.pieces.contains(&name));
+            told.push(EvidenceKept {
+                origin: evidence.segment.origin().0,
+                seq: evidence.segment.head.head.seq.0,
+                why: reasons::evidence(evidence.reason),
+                found_at: evidence.found_at.to_rfc3339(),
+                signed_by: format!("node {} of site {}", evidence.segment.head.node, evidence.segment.head.site),
+                batches: evidence.segment.batches.len() as u64,
+                bytes: evidence.segment.bytes() as u64,
+                their_chain: evidence.segment.head.head.chain.to_hex(),
+                our_chain: evidence.ours.map(|(chain, _)| chain.to_hex()),
+                review: review.map(|review| Review {
+                    by: review.by.clone(),
+                    reviewed_at: review.reviewed_at.to_rfc3339(),
+                    reason: review.reason.clone(),
+                }),
+            });
+        };
+        let mut unnamed = None;
+        reading.evidence(|evidence| match evidence.name() {
+            Ok(name) => tell(evidence, name),
+            Err(error) => unnamed = Some(error),
+        })?;
+        unnamed.map_or(Ok(told), Err)
+    })?;
     Ok(Json(told))
 }
 

@@ -1,5 +1,7 @@
 //! A node whose data are damaged stops itself and no other, and what would stop every node never enters the log.
 
+use std::time::Duration;
+
 use kho_node::consensus::{ConsensusLimits, ProposeError, StartError};
 use kho_storage::{
     codec::{self, Blob},
@@ -10,6 +12,7 @@ use kho_storage::{
     schema::Value,
     stream::Change,
 };
+use tokio::time::timeout;
 
 use crate::{
     site::{ORIGIN, Site, TestNode, is_committed, leader_of, until, until_equal, write},
@@ -129,6 +132,84 @@ async fn promise_5_of_two_nodes_that_differ_neither_decides_and_no_head_is_commi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_no_majority_answers_for_waits_and_is_named_until_one_does() {
+    let site = Site::new();
+    let mut nodes = site.create(3).await;
+    let leader = leader_of(&nodes).await;
+    write_until_committed(&nodes[leader], "row").await;
+    until_equal(&nodes).await;
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    for other in others {
+        nodes[other].stop().await;
+    }
+    let head = Command::CommitHead { signed: site.signed_head(&nodes[leader], |_| {}) };
+    let waits = nodes[leader].consensus().propose_as_leader(&head).await;
+    assert!(matches!(waits, Err(ProposeError::Busy { .. })), "{waits:?}");
+    let unanswered = nodes[leader].consensus().unanswered_heads(Duration::ZERO);
+    assert_eq!(unanswered.iter().map(|(origin, _)| *origin).collect::<Vec<_>>(), [ORIGIN]);
+    assert_eq!(nodes[leader].consensus().unanswered_heads(Duration::from_secs(60)), [], "not for long yet");
+
+    for other in others {
+        nodes[other].start(&site).await.expect("its own disk");
+    }
+    let next = leader_of(&nodes).await;
+    write_until_committed(&nodes[next], "later").await;
+    let mut tries = 0;
+    loop {
+        let head = Command::CommitHead { signed: site.signed_head(&nodes[next], |_| {}) };
+        match nodes[next].consensus().propose(&head).await {
+            Ok(outcome) => break assert_eq!(outcome, Outcome::HeadCommitted),
+            Err(error) => assert!(tries < 50, "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        tries += 1;
+    }
+    let next = leader_of(&nodes).await;
+    assert_eq!(nodes[next].consensus().unanswered_heads(Duration::ZERO), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promise_5_a_dispute_about_the_state_outlasts_other_rounds_and_a_change_of_leader() {
+    let mut site = Site::new();
+    site.limits = ConsensusLimits { compared_entries: 10, ..site.limits };
+    let mut nodes = site.create(3).await;
+    let leader = leader_of(&nodes).await;
+    write_until_committed(&nodes[leader], "row").await;
+    site.commit_head(&nodes[leader]).await;
+    until_equal(&nodes).await;
+    let (damaged, away) = ((leader + 1) % 3, (leader + 2) % 3);
+    nodes[away].stop().await;
+    nodes[damaged].warehouse().tamper_with_cell(ORIGIN, 5).expect("writable");
+    let applied = || nodes[leader].consensus().status().applied.unwrap_or(0);
+    let mut rounds = 0;
+    while nodes[leader].consensus().disputed_with().is_empty() {
+        let before = applied();
+        nodes[leader].consensus().propose(&Command::Trim { keep_bytes: 0 }).await.expect("a majority");
+        until("the entry is applied", || applied() > before).await;
+        if applied().is_multiple_of(10) {
+            // Every round compares another cube, and the node that is away is asked in vain.
+            assert!(rounds < 20, "{rounds} rounds and nobody found it");
+            let _ = timeout(Duration::from_secs(4), until("a dispute", || !nodes[leader].consensus().disputed_with().is_empty())).await;
+            rounds += 1;
+        }
+    }
+
+    // Rounds about other cubes settle nothing.
+    for _ in 0..20 {
+        nodes[leader].consensus().propose(&Command::Trim { keep_bytes: 0 }).await.expect("a majority");
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(nodes[leader].consensus().disputed_with(), [nodes[damaged].id].into());
+
+    // Nothing is entered any more. Another node leads, and says the same about the dispute.
+    nodes[leader].consensus().permit_leading(false);
+    until("the other one leads", || nodes[damaged].consensus().leadership().borrow().ready).await;
+    let other = [nodes[leader].id].into();
+    until("it knows of the dispute", || nodes[damaged].consensus().disputed_with() == other).await;
+    assert!(!has_failed(&nodes[leader]) && !has_failed(&nodes[damaged]), "nobody knows which of the two is right");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_may_not_enter_the_log_is_refused_to_its_proposer_and_stops_nobody() {
     let site = Site::new();
     let nodes = site.create(3).await;
@@ -184,7 +265,7 @@ async fn promise_5_a_node_whose_cubes_differ_is_named_although_every_head_agrees
         // Every round compares another cube.
         assert!(entries < 600, "{entries} entries and nobody found it");
         nodes[leader].consensus().propose(&Command::Trim { keep_bytes: 0 }).await.expect("a majority");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
         entries += 1;
     }
     let (id, disk) = (nodes[damaged].id, nodes[damaged].consensus().disk());

@@ -112,6 +112,15 @@ async fn promise_3_a_file_with_fewer_columns_leaves_the_others_as_they_are_and_t
     assert!(refused.contains("line 3, row 2, column household_id: there is no such row of `person` yet"), "{refused}");
     assert_eq!(desk.column("T-1", "marital").await, "divorced", "nothing of the batch is taken");
 
+    // How much that would empty is told before anything is changed.
+    let (code, told) = desk.import(MOVES, &["--clear-unnamed", "--dry-run"]);
+    assert_eq!(code, Some(0), "{told}");
+    let emptied = "nothing was entered: 8 fields that hold something now would be emptied: person.pin 2, person.insurance_no 2, \
+                   person.birth_date 2, person.education 1, person.marital 1";
+    assert!(told.contains(emptied), "{told}");
+    assert!(told.contains("columns that the file does not name would be empty: pin, insurance_no, birth_date"), "{told}");
+    assert_eq!((desk.column("T-1", "pin").await.as_str(), desk.column("T-1", "marital").await.as_str()), ("003199000001", "divorced"));
+
     // Rows are replaced whole only where the command says so.
     let (code, summary) = desk.import(MOVES, &["--clear-unnamed"]);
     assert_eq!(code, Some(0), "{summary}");

@@ -7,9 +7,9 @@ use futures::StreamExt as _;
 use kho_node::{
     answer::IndicatorInfo,
     api::{
-        BatchAccepted, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, Done, EvidenceKept, IndicatorAnswer,
-        NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash, RowNamed, SiteInit, SiteSetBack, StatusReport,
-        StoodAt, UpgradeReport,
+        BatchAccepted, BatchChecked, BranchRows, BundleImported, ComparedNode, ComparisonOrder, ComparisonTokens, DamageExamined, Done,
+        EvidenceKept, EvidenceReviewed, IndicatorAnswer, NodePlace, OriginDiscarded, ProofLine, REQUEST_KEY_HEADER, RowAnswer, RowHash,
+        RowNamed, SiteInit, SiteSetBack, StatusReport, StoodAt, UpgradeReport,
     },
     entry::UnnamedColumns,
 };
@@ -115,6 +115,11 @@ impl NodeClient {
         self.send_json(&entry_request(batch).retry_budget(RetryBudget::Long)).await
     }
 
+    /// Checks one batch and tells what it would empty. Nothing is entered.
+    pub async fn check_batch(&self, batch: BatchUpload) -> Result<BatchChecked, CallError> {
+        self.send_json(&batch_request(&["v1", "batches", "check"], batch)).await
+    }
+
     /// The same in one attempt: for who wants to see what the node says now.
     pub async fn enter_once(&self, batch: BatchUpload) -> Result<BatchAccepted, CallError> {
         self.send_json(&entry_request(batch).retry_budget(RetryBudget::None)).await
@@ -179,6 +184,15 @@ impl NodeClient {
     /// The row behind a hash of a comparison; needs the right to read rows.
     pub async fn row_of_hash(&self, origin: OriginId, hash: &str, token: &str) -> Result<RowNamed, CallError> {
         self.send_json(&origin_request(origin, &["row-of-hash"]).with("token", Some(token)).with("hash", Some(hash))).await
+    }
+
+    /// Notes that the evidence of an origin was examined, or only tells what would count as reviewed.
+    pub async fn review_evidence(&self, origin: OriginId, reason: &str, dry_run: bool) -> Result<EvidenceReviewed, CallError> {
+        let path = ["v1", "origins", &origin.to_string(), "review-evidence"];
+        let request = Request::write(Method::POST, &path, Payload::None, Idempotency::Idempotent)
+            .with("reason", Some(reason))
+            .with("dry_run", Some(dry_run.to_string()));
+        self.send_json(&request).await
     }
 
     pub async fn evidence(&self) -> Result<Vec<EvidenceKept>, CallError> {
@@ -252,6 +266,15 @@ impl NodeClient {
         self.write(Method::POST, &["v1", "site", "nodes", &node.to_string(), "confirm"], None::<&()>, Idempotency::Idempotent).await
     }
 
+    /// Says that the disk of this client's one node was examined, or only asks whether the order would be taken.
+    pub async fn damage_examined(&self, node: NodeId, reason: &str, dry_run: bool) -> Result<DamageExamined, CallError> {
+        let path = ["v1", "site", "nodes", &node.to_string(), "damage-examined"];
+        let request = Request::write(Method::POST, &path, Payload::None, Idempotency::NonIdempotent)
+            .with("reason", Some(reason))
+            .with("dry_run", Some(dry_run.to_string()));
+        self.send_json(&request).await
+    }
+
     /// The bundle as a stream.
     pub async fn export_bundle(&self, range: &BundleRange) -> Result<Response, CallError> {
         let list = |parts: Vec<String>| (!parts.is_empty()).then(|| parts.join(","));
@@ -292,11 +315,15 @@ impl NodeClient {
 }
 
 fn entry_request(batch: BatchUpload) -> Request {
+    let request_key = batch.request_key.clone();
+    batch_request(&["v1", "batches"], batch).header(REQUEST_KEY_HEADER, request_key)
+}
+
+fn batch_request(path: &[&str], batch: BatchUpload) -> Request {
     let payload = Payload::Bytes { content_type: batch.content_type, body: batch.body };
-    Request::write(Method::POST, &["v1", "batches"], payload, Idempotency::Idempotent)
+    Request::write(Method::POST, path, payload, Idempotency::Idempotent)
         .with("table", batch.table)
         .with("unnamed", Some(batch.unnamed).filter(|unnamed| *unnamed != UnnamedColumns::default()).map(UnnamedColumns::word))
-        .header(REQUEST_KEY_HEADER, batch.request_key)
 }
 
 fn origin_request(origin: OriginId, rest: &[&str]) -> Request {

@@ -2,7 +2,7 @@
 //! resumed, and what entered wrongly is taken out.
 
 use clap::{Args, Subcommand};
-use kho_node::api::{EvidenceKept, SiteSetBack};
+use kho_node::api::{EvidenceKept, EvidenceReviewed, Review, SiteSetBack};
 use kho_storage::ids::OriginId;
 use serde_json::json;
 
@@ -17,8 +17,16 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum ForkCommand {
     /// List what a site refused and kept, and what a site that was set back had acknowledged.
-    #[command(after_help = "Example:\n  kho fork list --node https://10.0.0.5:7443\n\nExit code 1 when there is any.")]
+    #[command(
+        after_help = "Example:\n  kho fork list --node https://10.0.0.5:7443\n\nExit code 1 when there is any that nobody has reviewed, or the site was set back."
+    )]
     List(ListArgs),
+    /// Note that the evidence of an origin was examined. All of it is kept, and status reads healthy again until newer evidence comes. The
+    /// site and the audit log keep who reviewed it, and why.
+    #[command(
+        after_help = "Examples:\n  kho fork review 12 --reason a-failed-disk-at-site-4 --dry-run --node https://10.0.0.5:7443\n  kho fork review 12 --reason a-failed-disk-at-site-4 --node https://10.0.0.5:7443"
+    )]
+    Review(ReasonedArgs),
     /// List the rows that a site that was set back had acknowledged, by key, without what they say. Needs a certificate that may read
     /// rows.
     #[command(after_help = "Example, at the site that was set back:\n  kho fork rows 340 --node https://10.0.0.5:7443")]
@@ -38,7 +46,7 @@ pub enum OriginCommand {
     #[command(
         after_help = "Examples:\n  kho origin discard 12 --reason brought-by-a-wrong-bundle --dry-run --node https://10.0.0.5:7443\n  kho origin discard 12 --reason brought-by-a-wrong-bundle --node https://10.0.0.5:7443"
     )]
-    Discard(DiscardArgs),
+    Discard(ReasonedArgs),
 }
 
 #[derive(Debug, Args)]
@@ -62,13 +70,13 @@ pub struct ResumeArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct DiscardArgs {
+pub struct ReasonedArgs {
     /// The origin's number
     origin: OriginId,
     /// Why, in at most 200 characters
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Only show what would be taken out
+    /// Change nothing, and only show what the order would do
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -81,6 +89,7 @@ pub struct DiscardArgs {
 pub async fn run_fork(command: ForkCommand) -> Result<Verdict, Failure> {
     match command {
         ForkCommand::List(args) => list(args).await,
+        ForkCommand::Review(args) => review(args).await,
         ForkCommand::Rows(args) => rows(args).await,
     }
 }
@@ -96,7 +105,20 @@ async fn list(args: ListArgs) -> Result<Verdict, Failure> {
         set_backs.iter().try_for_each(|noted| print::line(set_back(noted)))?;
         print_evidence(&kept)?;
     }
-    Ok(if kept.is_empty() && set_backs.is_empty() { Verdict::Good } else { Verdict::Bad })
+    let is_settled = set_backs.is_empty() && kept.iter().all(|evidence| evidence.review.is_some());
+    Ok(if is_settled { Verdict::Good } else { Verdict::Bad })
+}
+
+async fn review(args: ReasonedArgs) -> Result<Verdict, Failure> {
+    let reviewed = args.connection.open()?.review_evidence(args.origin, &args.reason, args.dry_run).await?;
+    if args.json {
+        print::json(&reviewed)?;
+    } else {
+        let EvidenceReviewed { origin, pieces, new_pieces, dry_run } = reviewed;
+        let done = if dry_run { "would count as reviewed" } else { "count as reviewed, and are kept" };
+        print::line(format!("origin {origin}: {pieces} pieces of evidence {done}; {new_pieces} of them are new"))?;
+    }
+    Ok(Verdict::Good)
 }
 
 /// What was shown, what was acknowledged meanwhile, and what to do.
@@ -141,9 +163,14 @@ async fn rows(args: ResumeArgs) -> Result<Verdict, Failure> {
     Ok(Verdict::Good)
 }
 
+fn review_cell(review: &Review) -> String {
+    format!("{} by {}: {}", review.reviewed_at, review.by, review.reason)
+}
+
 fn print_evidence(kept: &[EvidenceKept]) -> Result<(), Failure> {
     if !kept.is_empty() {
-        let mut table = print::table(&["origin", "batch", "found", "why", "signed by", "batches", "bytes", "their chain", "our chain"]);
+        let mut table =
+            print::table(&["origin", "batch", "found", "why", "signed by", "batches", "bytes", "their chain", "our chain", "reviewed"]);
         for evidence in kept {
             let short = |hash: &str| hash.chars().take(12).collect::<String>();
             table.add_row(vec![
@@ -156,6 +183,7 @@ fn print_evidence(kept: &[EvidenceKept]) -> Result<(), Failure> {
                 evidence.bytes.to_string(),
                 short(&evidence.their_chain),
                 evidence.our_chain.as_deref().map(short).unwrap_or_default(),
+                evidence.review.as_ref().map(review_cell).unwrap_or_default(),
             ]);
         }
         print::line(table)?;
@@ -183,7 +211,7 @@ pub async fn run_origin(command: OriginCommand) -> Result<Verdict, Failure> {
     Ok(Verdict::Good)
 }
 
-async fn discard(args: DiscardArgs) -> Result<Verdict, Failure> {
+async fn discard(args: ReasonedArgs) -> Result<Verdict, Failure> {
     let discarded = args.connection.open()?.discard_origin(args.origin, &args.reason, args.dry_run).await?;
     if args.json {
         print::json(&discarded)?;

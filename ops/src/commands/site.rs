@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Subcommand};
-use kho_node::api::{Done, NodePlace, SiteInit};
+use kho_node::api::{DamageExamined, Done, NodePlace, SiteInit};
 use kho_storage::ids::NodeId;
 
 use super::{print, register::load_signed};
@@ -39,6 +39,12 @@ pub enum NodeCommand {
     /// status says so.
     #[command(after_help = "Example, at the node that was away:\n  kho node confirm 4 --node https://10.0.0.7:7443")]
     Confirm(NodeArgs),
+    /// Say that a node's disk was examined after a read had found it damaged. Taken only once `kho verify` has found every origin whole
+    /// there. The audit log keeps the reason.
+    #[command(
+        after_help = "Examples, at the node itself:\n  kho verify --node https://10.0.0.6:7443\n  kho node damage-examined 2 --reason a-loose-cable-replaced --dry-run --node https://10.0.0.6:7443\n  kho node damage-examined 2 --reason a-loose-cable-replaced --node https://10.0.0.6:7443"
+    )]
+    DamageExamined(ExaminedArgs),
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +100,24 @@ pub struct NodeArgs {
     connection: ConnectionArgs,
 }
 
+#[derive(Debug, Args)]
+pub struct ExaminedArgs {
+    /// The node's id
+    #[arg(value_name = "ID")]
+    id: NodeId,
+    /// What was found out, in at most 200 characters
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Change nothing, and only say whether the order would be taken
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
 /// `ID=QUIC,HTTPS`, both as `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Member(NodePlace);
@@ -137,8 +161,21 @@ pub async fn run_node(command: NodeCommand) -> Result<Verdict, Failure> {
     match command {
         NodeCommand::Add(args) => print_done(&args.connection.open()?.add_node(&args.member.0).await?, args.json),
         NodeCommand::Remove(args) => print_done(&args.connection.open()?.remove_node(args.id).await?, args.json),
+        NodeCommand::DamageExamined(args) => damage_examined(args).await,
         NodeCommand::Confirm(args) => print_done(&args.connection.open()?.confirm_node(args.id).await?, args.json),
     }
+}
+
+async fn damage_examined(args: ExaminedArgs) -> Result<Verdict, Failure> {
+    let examined = args.connection.open()?.damage_examined(args.id, &args.reason, args.dry_run).await?;
+    if args.json {
+        print::json(&examined)?;
+    } else {
+        let DamageExamined { node, found_at, what, dry_run } = examined;
+        let done = if dry_run { "the finding would end" } else { "the finding has ended" };
+        print::line(format!("node {node}: {done} about damage found at {found_at}: {what}"))?;
+    }
+    Ok(Verdict::Good)
 }
 
 fn check_first_nodes(nodes: &[NodePlace]) -> Result<(), Failure> {

@@ -103,6 +103,9 @@ pub enum FrameIoError {
     /// The peer no longer wants this stream's work.
     #[error("the peer cancelled this stream (code {code})")]
     CancelledByPeer { code: CloseCode },
+    /// The connection stands, but the peer reads nothing of what is sent.
+    #[error("the peer took nothing of what was sent to it for {silent_ms} ms")]
+    TakesNothing { silent_ms: u128 },
     #[error(transparent)]
     Local(LocalFault),
 }

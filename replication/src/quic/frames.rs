@@ -3,6 +3,8 @@
 //! The length is checked before anything is allocated for it, and memory follows the bytes that really arrived: a peer
 //! that announces much and sends little costs little.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
 
@@ -49,15 +51,7 @@ impl FrameSender {
     /// As [`Self::send`].
     pub async fn send_parts(&mut self, parts: &[&[u8]]) -> Result<(), FrameIoError> {
         let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
-        let length = u32::try_from(bytes).ok().filter(|length| *length <= self.frame_bytes_max);
-        let Some(length) = length else {
-            return Err(FrameIoError::Local(LocalFault::FrameTooLong { bytes, max_bytes: self.frame_bytes_max }));
-        };
-        if self.inside_frame {
-            return Err(FrameIoError::Local(LocalFault::StreamClosed));
-        }
-        self.inside_frame = true;
-        let header = length.to_le_bytes();
+        let header = self.begin_frame(bytes)?;
         if bytes <= COALESCED_BYTES_MAX {
             let mut whole = Vec::with_capacity(HEADER_BYTES + bytes);
             whole.extend_from_slice(&header);
@@ -71,6 +65,37 @@ impl FrameSender {
         }
         self.inside_frame = false;
         Ok(())
+    }
+
+    /// As [`Self::send`], but gives up once the transport takes no byte of it for `silence_max`: the peer's process lives, or the
+    /// connection would be lost, and reads nothing. A slow link that takes a little now and then is waited for.
+    ///
+    /// # Errors
+    /// As [`Self::send`], and [`FrameIoError::TakesNothing`].
+    pub async fn send_unless_silent(&mut self, frame: &[u8], silence_max: Duration) -> Result<(), FrameIoError> {
+        let header = self.begin_frame(frame.len())?;
+        for mut rest in [&header[..], frame] {
+            while !rest.is_empty() {
+                let written = tokio::time::timeout(silence_max, self.stream.write(rest)).await;
+                let written = written.map_err(|_| FrameIoError::TakesNothing { silent_ms: silence_max.as_millis() })??;
+                rest = &rest[written..];
+            }
+        }
+        self.inside_frame = false;
+        Ok(())
+    }
+
+    /// Notes that a frame of `bytes` is under way, and returns its header.
+    fn begin_frame(&mut self, bytes: usize) -> Result<[u8; HEADER_BYTES], FrameIoError> {
+        let length = u32::try_from(bytes).ok().filter(|length| *length <= self.frame_bytes_max);
+        let Some(length) = length else {
+            return Err(FrameIoError::Local(LocalFault::FrameTooLong { bytes, max_bytes: self.frame_bytes_max }));
+        };
+        if self.inside_frame {
+            return Err(FrameIoError::Local(LocalFault::StreamClosed));
+        }
+        self.inside_frame = true;
+        Ok(length.to_le_bytes())
     }
 
     /// Ends the stream: the peer's `recv` yields `None` after the frames sent so far.

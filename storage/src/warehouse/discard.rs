@@ -42,7 +42,8 @@ impl Warehouse {
         let by_other_keys = metas_of(db, MetaKind::Parent, |meta| matches!(meta, Meta::Parent(_, of) if *of == origin))?
             .into_iter()
             .chain(metas_of(db, MetaKind::RequestAge, |meta| matches!(meta, Meta::RequestAge(_, of, _) if *of == origin))?);
-        for meta in by_other_keys.chain([Meta::Transfer(origin), Meta::SetBack(origin), Meta::Origin(origin)]) {
+        for meta in by_other_keys.chain([Meta::Transfer(origin), Meta::SetBack(origin), Meta::EvidenceReview(origin), Meta::Origin(origin)])
+        {
             set.delete(Space::Meta, meta.encode());
         }
         Ok(Ok(Outcome::Recorded))

@@ -3,22 +3,25 @@
 //! Invariant: what a carrier made up never takes the room of what an author signed (test
 //! `promise_6_what_carriers_make_up_leaves_room_for_the_second_history_that_an_author_signed`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Warehouse, meta::put_meta};
+use super::{Decided, Warehouse, meta::put_meta, read::ReadView};
 use crate::{
     codec,
+    command::{EvidenceReview, Outcome},
     db::{Db, WriteSet},
     error::StorageError,
     ids::{Hash32, OriginId, SiteTime, StreamSeq},
-    keys::{self, Meta, Space},
+    keys::{self, Meta, MetaKind, Space},
     planted::{Bug, planted},
     stream::Segment,
 };
 
 /// Pieces of evidence kept of one origin at most. The first of many like it are what a review needs, and a hostile carrier must
 /// not fill the disk.
-const EVIDENCE_MAX: usize = 16;
+pub(crate) const EVIDENCE_MAX: usize = 16;
 /// How many of them may be what a carrier could have made up. The rest is left for what an author signed: a second history must
 /// not be thrown away because somebody filled the room with inventions.
 const INVENTED_EVIDENCE_MAX: usize = EVIDENCE_MAX / 2;
@@ -33,6 +36,20 @@ pub struct StoredEvidence {
     pub segment: Segment,
     /// Chain hash and digest that this site held, or had computed, at the same place; `None` when it knows neither.
     pub ours: Option<(Hash32, Hash32)>,
+}
+
+impl StoredEvidence {
+    /// By what a review names the piece: batch of the head, and hash.
+    ///
+    /// # Errors
+    /// When the segment can't be encoded.
+    pub fn name(&self) -> Result<(StreamSeq, u64), StorageError> {
+        name_of(&self.segment)
+    }
+}
+
+fn name_of(segment: &Segment) -> Result<(StreamSeq, u64), StorageError> {
+    Ok((segment.head.head.seq, keys::evidence_hash(&codec::encode(segment)?)))
 }
 
 /// Why a segment was refused and kept. Variants are only appended.
@@ -112,9 +129,33 @@ impl Warehouse {
         if evidence_kept(&self.db.load(), segment.origin())? >= kept_max {
             return Ok(());
         }
-        let name = if planted(Bug::EvidenceOverwritten) { 0 } else { keys::evidence_hash(&codec::encode(segment)?) };
+        let (seq, hash) = name_of(segment)?;
+        let hash = if planted(Bug::EvidenceOverwritten) { 0 } else { hash };
         let evidence = StoredEvidence { reason, found_at, segment: segment.clone(), ours };
-        put_meta(set, &Meta::Evidence(segment.origin(), segment.head.head.seq, name), &evidence)
+        put_meta(set, &Meta::Evidence(segment.origin(), seq, hash), &evidence)
+    }
+}
+
+/// Notes that the evidence of an origin was reviewed. What is kept does not change, and is not looked at: nodes need not keep the same.
+pub(super) fn review_evidence(origin: OriginId, review: &EvidenceReview, set: &mut WriteSet) -> Decided {
+    put_meta(set, &Meta::EvidenceReview(origin), review)?;
+    Ok(Ok(Outcome::Recorded))
+}
+
+impl ReadView<'_> {
+    /// What an operator reviewed last, by origin.
+    ///
+    /// # Errors
+    /// A fault of the local disk.
+    pub fn evidence_reviews(&self) -> Result<BTreeMap<OriginId, EvidenceReview>, StorageError> {
+        let (from, to) = MetaKind::EvidenceReview.range();
+        let mut found = BTreeMap::new();
+        self.scan_meta(&from, &to, |meta, review| {
+            if let Meta::EvidenceReview(origin) = meta {
+                found.insert(*origin, review);
+            }
+        })?;
+        Ok(found)
     }
 }
 

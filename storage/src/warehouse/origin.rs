@@ -150,8 +150,8 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Whether the pieces were read from a history that the author does not have any more: its head is complete up to a time at which
-    /// they hold more than it does.
+    /// Whether the pieces seem to be read from a history that the author does not have any more: its head is complete up to a time at
+    /// which they hold more than it does. It may be so without that too, where `kho site confirm-time` took the time back.
     pub fn is_contradicted_by(&self, head: &Head) -> bool {
         let (seq, time) = self.newest;
         seq > head.seq && time < head.site_time

@@ -140,13 +140,13 @@ impl ReadView<'_> {
         self.scan_meta(&from, &to, |_, evidence| visit(evidence))
     }
 
-    /// Origin and batch of every piece of evidence, by origin. Cheaper than reading the pieces.
-    pub fn evidence_places(&self) -> Result<Vec<(OriginId, StreamSeq)>, StorageError> {
+    /// Origin, batch of the head and hash of every piece of evidence, by origin. Cheaper than reading the pieces.
+    pub fn evidence_places(&self) -> Result<Vec<(OriginId, StreamSeq, u64)>, StorageError> {
         let (from, to) = MetaKind::Evidence.range();
         let mut found = Vec::new();
         self.view.scan(Space::Meta, &from, &to, |key, _| {
-            if let Some(Meta::Evidence(origin, seq, _)) = Meta::decode(key) {
-                found.push((origin, seq));
+            if let Some(Meta::Evidence(origin, seq, hash)) = Meta::decode(key) {
+                found.push((origin, seq, hash));
             }
             Ok(true)
         })?;

@@ -34,7 +34,7 @@ use crate::{
     ids::{Generation, OriginId, SiteId, SiteTime, StreamSeq},
     keys::{self, Meta, Space},
     planted::{Bug, planted},
-    stream::{BatchBody, Segment, chain_next},
+    stream::{BatchBody, Head, Segment, SignedHead, chain_next},
 };
 
 impl Warehouse {
@@ -229,8 +229,10 @@ impl Warehouse {
             self.abandon_transfer(db, origin, set)?.ok();
             return Ok(Err(Refusal::Forked { origin, seq }));
         }
-        // A head of the future says nothing of what was written later: an operator may have taken its time back.
-        if !decides && head.ahead_of(site_time).is_none() && transfer.is_contradicted_by(head) {
+        // Neither a head that ends batches is a sign of it nor one of the future: its time may have been taken back, so that what follows
+        // is older.
+        let tells_of_now = at.next == transfer.next && head.ahead_of(site_time).is_none();
+        if !decides && tells_of_now && transfer.is_contradicted_by(head) && is_newer_head(db, head)? {
             // The author was set back since: no head of its present history can decide, so the next transfer begins anew.
             self.drop_transfer(&transfer, transfer.start.kept_after.next(), set);
             return Ok(Err(Refusal::Transfer { origin, why: "its rows are newer than all that the author had written later".into() }));
@@ -298,6 +300,12 @@ impl Warehouse {
             set.delete_range(Space::Cubes, prefix.to_vec(), end);
         }
     }
+}
+
+/// Whether the head says more than one that is held of the same batch: idle heads follow each other as long as nothing follows the batch.
+fn is_newer_head(db: &Db, head: &Head) -> Result<bool, StorageError> {
+    let held: Option<SignedHead> = read_meta(db, &Meta::Head(head.origin, head.epoch.number, head.seq))?;
+    Ok(held.is_some_and(|held| held.head.site_time < head.site_time))
 }
 
 /// The batch of the first row of the piece that was last written by a batch held here and is not held here alike.

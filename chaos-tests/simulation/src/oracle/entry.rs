@@ -8,6 +8,7 @@ use kho_storage::{
     checks::check_segment_level,
     codec,
     command::{Command, Outcome, ParentCursor, Refusal, WriteOutcome},
+    error::StorageError,
     ids::{Hash32, OriginId, SiteId, SiteTime, StreamSeq},
     stream::{Batch, HEAD_AHEAD_MS_MAX, Segment},
     warehouse::{OriginState, Transfer},
@@ -56,6 +57,7 @@ pub fn judge(world: &mut World, applied: &AppliedEntry<'_>) -> Result<(), String
         (Command::AdoptSegment { segment, .. }, Outcome::Refused(Refusal::Forked { .. } | Refusal::BadChain { .. })) => {
             keeps_evidence(world, applied.site, segment)
         }
+        (Command::ReviewEvidence { origin, .. }, Outcome::Recorded) => leaves_evidence(world, applied.site, *origin),
         (Command::RecordParent { parent, cursors }, _) => {
             cursors.iter().try_for_each(|cursor| record_is_true(world, applied.site, *parent, cursor))
         }
@@ -318,23 +320,44 @@ fn keeps_newest_register(world: &World, applied: &AppliedEntry<'_>) -> Result<()
 
 /// Promise 6: what is refused as another history is kept, beside all that was kept before.
 fn keeps_evidence(world: &mut World, site: SiteId, refused: &Segment) -> Result<(), String> {
-    let name = |segment: &Segment| Hash32::of(&codec::encode(segment).expect("a segment always encodes"));
     let origin = refused.origin();
-    let mut kept = BTreeSet::new();
+    let kept = evidence_of(world, site, origin)?;
+    // There is room for some evidence of each origin; more of the same kind adds nothing.
+    if !kept.contains(&evidence_name(refused)) && kept.len() < EVIDENCE_SURELY_KEPT {
+        return Err(format!("promise 6: a second history of origin {origin} was refused and thrown away"));
+    }
+    world.ledger.keeps(site, origin, kept)
+}
+
+/// Promise 6: a review takes nothing away, and names nothing that is not kept.
+fn leaves_evidence(world: &mut World, site: SiteId, origin: OriginId) -> Result<(), String> {
+    let kept = evidence_of(world, site, origin)?;
     let warehouse = &world.sites()[site.0 as usize - 1].disk.warehouse;
-    let read = warehouse.read(|reading| {
+    let read = warehouse.read(|reading| Ok::<_, StorageError>((reading.evidence_places()?, reading.evidence_reviews()?)));
+    let (places, mut reviews) = read.map_err(|error| error.to_string())?;
+    let review = reviews.remove(&origin).ok_or_else(|| format!("the review of origin {origin} was recorded and is not kept"))?;
+    if !review.pieces.iter().all(|(seq, hash)| places.contains(&(origin, *seq, *hash))) {
+        return Err(format!("evidence of origin {origin} counts as reviewed that is not kept"));
+    }
+    world.ledger.keeps(site, origin, kept)
+}
+
+/// The evidence that a site keeps of an origin.
+fn evidence_of(world: &World, site: SiteId, origin: OriginId) -> Result<BTreeSet<Hash32>, String> {
+    let mut kept = BTreeSet::new();
+    let read = world.sites()[site.0 as usize - 1].disk.warehouse.read(|reading| {
         reading.evidence(|evidence| {
             if evidence.segment.origin() == origin {
-                kept.insert(name(&evidence.segment));
+                kept.insert(evidence_name(&evidence.segment));
             }
         })
     });
     read.map_err(|error| error.to_string())?;
-    // There is room for some evidence of each origin; more of the same kind adds nothing.
-    if !kept.contains(&name(refused)) && kept.len() < EVIDENCE_SURELY_KEPT {
-        return Err(format!("promise 6: a second history of origin {origin} was refused and thrown away"));
-    }
-    world.ledger.keeps(site, origin, kept)
+    Ok(kept)
+}
+
+fn evidence_name(segment: &Segment) -> Hash32 {
+    Hash32::of(&codec::encode(segment).expect("a segment always encodes"))
 }
 
 fn chain_at(world: &World, origin: OriginId, chain: Hash32, seq: StreamSeq) -> Option<Hash32> {

@@ -100,6 +100,7 @@ impl World {
             Command::Write { origin, .. }
             | Command::AbandonTransfer { origin }
             | Command::ResumeOrigin { origin }
+            | Command::ReviewEvidence { origin, .. }
             | Command::DiscardOrigin { origin } => {
                 vec![*origin]
             }
@@ -166,6 +167,7 @@ impl World {
             (Command::AdoptRegister { .. }, _) => self.counts.step(Step::RegisterAdopted),
             (Command::RaiseLevel { .. }, Outcome::LevelStands { .. }) => self.counts.step(Step::LevelRaised),
             (Command::NoteTest { .. }, Outcome::Recorded) => self.counts.step(Step::TestNoted),
+            (Command::ReviewEvidence { .. }, Outcome::Recorded) => self.counts.step(Step::EvidenceReviewed),
             (Command::NoteSetBack { signed, .. }, Outcome::Recorded) => self.set_back_noted(applied.site, signed),
             _ => {}
         }

@@ -108,6 +108,7 @@ pub fn command(command: &Command) -> String {
         Command::DiscardOrigin { origin } => format!("take {origin} out"),
         Command::AbandonTransfer { origin } => format!("abandon the transfer of {origin}"),
         Command::ResumeOrigin { origin } => format!("resume {origin}"),
+        Command::ReviewEvidence { origin, review } => format!("{} pieces of evidence of {origin} are reviewed", review.pieces.len()),
         Command::ConfirmTime { site_time } => format!("confirm that it is {site_time}"),
         Command::NoteTurnedBack { node, .. } => format!("node {node} lost what it had acknowledged"),
         Command::RaiseLevel { to } => format!("raise the level to {to}"),

@@ -79,12 +79,15 @@ impl World {
             InjectedFault::FailWrites => self.fail_writes(any),
             InjectedFault::SwapParents => {
                 let site = self.dice.pick(&[tree::A, tree::B, tree::D, tree::P, tree::Q]);
+                // Who changes the register looks at what was refused, too.
+                self.review_evidence();
                 self.swap_parents(site);
             }
             InjectedFault::CrossTransfers => self.cross_transfers(),
             InjectedFault::SendOtherEpoch => {
                 self.connect_other_epoch();
                 self.bring_off_path();
+                self.review_evidence();
             }
             InjectedFault::MoveOffice => self.move_office(any),
             InjectedFault::ReplaceNode => self.replace_node(any),

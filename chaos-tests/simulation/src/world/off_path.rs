@@ -1,9 +1,12 @@
 //! A segment in the hands of somebody who brings it to a site through which the register does not lead its stream, as a carrier with
 //! the wrong bundle would. What stands in the way at the site's door is passed over here: the state itself must refuse it.
 
+use std::collections::BTreeMap;
+
 use kho_storage::{
-    command::Command,
-    ids::{OriginId, SiteId},
+    command::{Command, EvidenceReview},
+    error::StorageError,
+    ids::{OriginId, SiteId, StreamSeq},
 };
 
 use super::World;
@@ -32,6 +35,26 @@ impl World {
         let command = Command::AdoptSegment { site_time: self.clock(site), carrier: None, segment };
         self.commit_now(site, &command);
         self.take_out_off_path();
+    }
+
+    /// An operator reviews what nobody has reviewed yet.
+    pub(super) fn review_evidence(&mut self) {
+        let mut found = Vec::new();
+        for site in self.sites().iter().filter(|site| site.leader.is_some()) {
+            let read = site.disk.warehouse.read(|reading| Ok::<_, StorageError>((reading.evidence_places()?, reading.evidence_reviews()?)));
+            let (places, reviews) = read.expect("a memory does not fail");
+            let mut kept: BTreeMap<OriginId, Vec<(StreamSeq, u64)>> = BTreeMap::new();
+            for (origin, seq, hash) in places {
+                kept.entry(origin).or_default().push((seq, hash));
+            }
+            kept.retain(|origin, pieces| reviews.get(origin).is_none_or(|review| review.pieces != *pieces));
+            found.extend(kept.into_iter().map(|(origin, pieces)| (site.id, origin, pieces)));
+        }
+        for (site, origin, pieces) in found {
+            let (by, reason) = ("an operator".into(), "examined".into());
+            let review = EvidenceReview { reviewed_at: self.clock(site), by, reason, pieces };
+            self.commit_now(site, &Command::ReviewEvidence { origin, review });
+        }
     }
 
     /// What sites hold of streams that a newer register leads elsewhere, an operator takes out.

@@ -1,5 +1,6 @@
 ### What happened, and what to do.
 
+severity-notice = for information
 severity-warning = warning
 severity-critical = critical
 
@@ -39,6 +40,7 @@ alarm-no_common_cursor = parent { $parent } and this site find no cursor from wh
 alarm-parent_went_back = parent { $parent } stands at { $now } of origin { $origin }, it acknowledged { $before } before: it was restored to an older state; everything since is sent again
 alarm-site_behind_parent = parent { $parent } stands at { $claimed } of this site's own origin { $origin }, but the site only at { $held }: the site was set back: entry is closed; see `kho fork list` for what to do
 alarm-members_set_back = the log of the leader, node { $leader }, contradicts what was committed and stands on this node: the other nodes of the site were set back to an older state. This node takes nothing of it. Keep its disk, it holds what they lost; see `kho fork list` at the leader
+alarm-head_unanswered = for { $seconds } s no majority of the site's nodes has said what it computed at the newest head of origin { $origin }, and none contradicts it. Entries are taken, but no head is committed and nothing new goes up. See `kho status` at each node: start those that are down, give those that are far behind time or a faster disk
 alarm-nodes_disagree = these nodes of the site computed something else than this leader: { $nodes }. No majority says who is right, so no head is committed. Start the other nodes of the site; if all run, `kho verify` at each node shows whose disk is damaged: remove that node with `kho node remove`
 alarm-child_set_back = site { $child } stands at { $held } of its own origin { $origin }, or in another history of it, and this site at { $here }: that site was set back, or runs twice. Nothing of that history is taken. See `kho fork list` there; a bundle exported here brings back what it lost
 alarm-epochs_differ = parent { $parent } holds epoch { $theirs } of origin { $origin }, this site epoch { $ours }; see `kho fork list`

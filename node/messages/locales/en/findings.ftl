@@ -4,13 +4,21 @@ finding-origin_stopped = origin { $origin } is stopped: { $reason } at batch { $
 finding-site_set_back = this site was set back: { $shown_by } showed batch { $shown_seq } of this site's own origin { $origin }, here it stood at batch { $seq }. Entry is closed. Export origin { $origin } from batch { $wanted_from } on at the parent (`kho bundle export --for SITE`) and bring it in here (`kho bundle import`); see `kho fork list`
 finding-node_turned_back = node { $node } of the site no longer holds what it had acknowledged: its disk came back older. The others build on it no more; keep its disk, remove it with `kho node remove { $node }` and add a fresh node under a new id
 finding-node_diverged = the data on the disk of node { $node } are not those that a majority of the site computed ({ $place }). The node has stopped and takes part no more; keep its disk as evidence, remove it with `kho node remove { $node }` and add a fresh node under a new id with `kho node add`
-finding-damage_found = a read found this node's disk damaged at { $found_at }: { $what }. Keep the disk, remove this node with `kho node remove` and add a fresh node under a new id. If the disk was examined and the data are whole, stop the node and take the file `damage-found.json` in its data folder away
+finding-damage_found = a read found this node's disk damaged at { $found_at }: { $what }. Keep the disk, remove this node with `kho node remove` and add a fresh node under a new id. If the disk was examined and the data are whole, run `kho verify` at this node, then `kho node damage-examined ID --reason TEXT`
 finding-proof_failed = the rows of origin { $origin } on this node's disk did not agree with what stands beside them at batch { $seq }, found at { $found_at }; run `kho verify` again
 finding-evidence_kept =
     { $pieces ->
         [one] { $pieces } piece of evidence is kept
        *[other] { $pieces } pieces of evidence are kept
-    } of origin { $origin }, the first at batch { $first_seq }; see `kho fork list`
+    } of origin { $origin }, the first at batch { $first_seq }; see `kho fork list`, and once it is examined run `kho fork review { $origin }`
+finding-evidence_reviewed =
+    { $pieces ->
+        [one] { $pieces } piece of evidence
+       *[other] { $pieces } pieces of evidence
+    } of origin { $origin }, reviewed by { $by } at { $reviewed_at }, { $pieces ->
+        [one] is
+       *[other] are
+    } kept; see `kho fork list`
 finding-refused_bytes_kept =
     { $files ->
         [one] { $files } refused segment

@@ -132,6 +132,18 @@ request-no_transfer = no transfer of origin { $origin } is under way
     .hint = see `kho status`
 request-reason_missing = the order names no reason, or one of more than { $chars_max } characters
     .hint = say why in a few words; the audit log keeps it
+request-no_evidence = no evidence of origin { $origin } is kept
+    .hint = see `kho fork list`
+request-other_node = the order is for node { $node }, and node { $own } was asked
+    .hint = give --node the HTTPS address of node { $node } alone
+request-no_damage = no read has found the disk of node { $node } damaged
+    .hint = see `kho status` at that node
+request-damage_unproved =
+    { $count ->
+        [one] { $count } origin was
+       *[other] { $count } origins were
+    } not proved at this node since damage was met last, among them { $origins }
+    .hint = run `kho verify` at this node; when it finds nothing, give the order again
 request-origin_led = the register leads origin { $origin } through site { $site }: it belongs there and is not taken out
     .hint = see `kho register show`; only what the register leads elsewhere is taken out
 request-origin_not_discarded = the origin was not taken out: { $detail }

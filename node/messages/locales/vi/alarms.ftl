@@ -1,5 +1,6 @@
 ### Việc gì đã xảy ra và cần làm gì.
 
+severity-notice = để biết
 severity-warning = cần chú ý
 severity-critical = nghiêm trọng
 
@@ -31,6 +32,7 @@ alarm-no_common_cursor = kho cấp trên { $parent } và điểm kho này không
 alarm-parent_went_back = kho cấp trên { $parent } đang ở vị trí { $now } của nguồn { $origin }, trước đó đã xác nhận { $before }: kho cấp trên đã được khôi phục về trạng thái cũ hơn; toàn bộ phần còn thiếu đang được gửi lại
 alarm-site_behind_parent = kho cấp trên { $parent } đang ở vị trí { $claimed } của nguồn { $origin } do chính điểm kho này ghi, nhưng điểm kho chỉ có đến { $held }: điểm kho đã bị đưa về trạng thái cũ: việc nhập dữ liệu đã bị đóng; hãy xem việc cần làm bằng lệnh `kho fork list`
 alarm-members_set_back = nhật ký của nút chủ, nút { $leader }, trái với những gì đã được chấp thuận và đang nằm trên nút này: các nút khác của điểm kho đã bị đưa về trạng thái cũ. Nút này không nhận gì từ đó. Hãy giữ ổ đĩa của nút, trên đó còn phần các nút kia đã mất; hãy xem bằng lệnh `kho fork list` tại nút chủ
+alarm-head_unanswered = đã { $seconds } giây không có đa số nút nào của điểm kho cho biết kết quả mình đã tính tại mốc ký mới nhất của nguồn { $origin }, và cũng không nút nào tính khác. Việc nhập dữ liệu vẫn tiếp tục, nhưng không mốc ký nào được chấp thuận và không có gì mới được gửi lên. Hãy xem `kho status` tại từng nút: khởi động các nút đã dừng; với nút chậm nhiều, hãy chờ hoặc thay ổ đĩa nhanh hơn
 alarm-nodes_disagree = các nút sau của điểm kho đã tính ra kết quả khác với nút chủ này: { $nodes }. Không có đa số nào cho biết bên nào đúng, nên không mốc ký nào được chấp thuận. Hãy khởi động các nút còn lại của điểm kho; nếu tất cả đang chạy, lệnh `kho verify` tại từng nút cho thấy ổ đĩa nào bị hỏng: hãy đưa nút đó ra bằng lệnh `kho node remove`
 alarm-child_set_back = điểm kho { $child } đang ở vị trí { $held } của nguồn { $origin } do chính điểm kho đó ghi, hoặc ở một lịch sử khác của nguồn, còn điểm kho này đang ở { $here }: điểm kho đó đã bị đưa về trạng thái cũ, hoặc đang chạy hai lần. Lịch sử đó không được tiếp nhận. Hãy xem bằng lệnh `kho fork list` tại đó; gói dữ liệu xuất từ điểm kho này đưa lại phần đã mất
 alarm-epochs_differ = kho cấp trên { $parent } giữ thế hệ { $theirs } của nguồn { $origin }, điểm kho này giữ thế hệ { $ours }; hãy xem bằng lệnh `kho fork list`

@@ -127,7 +127,7 @@ pub async fn call_append(peers: &Peers, tail: &LogTail, target: &PeerTarget, req
     tail.until_written(request.leader_commit).await?;
     let bytes = REQUEST_OVERHEAD_BYTES + request.entries.iter().map(entry_bytes).sum::<usize>();
     let reply = peers.call(target, Subject::AppendEntries, &codec::encode_sized(request, bytes)?).await?;
-    let response = codec::decode(&reply)?;
+    let response = reply.read()?;
     tail.until_written(held_by(&response, end_of(request))).await?;
     Ok(response)
 }

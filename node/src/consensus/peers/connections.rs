@@ -17,7 +17,7 @@ use super::{
     address_book::{AddressBook, candidate},
     newcomers::Newcomers,
     reachability::Reachability,
-    wire::{self, Envelope, Subject, Verdict, WireError},
+    wire::{self, Envelope, Reply, Subject, Verdict, WireError},
 };
 use crate::consensus::{
     error::{PeerError, PeerRefusal},
@@ -146,7 +146,7 @@ impl Peers {
     ///
     /// # Errors
     /// [`PeerError`], sorted by whether the peer may have acted.
-    pub async fn call(&self, target: &PeerTarget, subject: Subject, body: &[u8]) -> Result<Vec<u8>, PeerError> {
+    pub async fn call(&self, target: &PeerTarget, subject: Subject, body: &[u8]) -> Result<Reply, PeerError> {
         let body_bytes = wire::announced(body).map_err(|e| PeerError::Unreachable(e.to_string()))?;
         let (mut sender, mut receiver, mut stall_detector) = self.open(target).await?;
         let envelope = self.envelope(target, subject, body_bytes);
@@ -159,7 +159,7 @@ impl Peers {
             };
             match verdict.refused {
                 Some(refusal) => Ok(Err(refusal)),
-                None => wire::receive_body(&mut receiver, verdict.body_bytes).await.map(Ok),
+                None => wire::receive_body(&mut receiver, verdict.body_bytes).await.map(|body| Ok(Reply::from(body))),
             }
         };
         let reply: Result<_, WireError> = exchange.await;

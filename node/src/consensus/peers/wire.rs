@@ -30,6 +30,8 @@ pub const COMMAND_BYTES_MAX: usize = BODY_BYTES_MAX - (64 << 10);
 const _: () = assert!(kho_storage::register::REGISTER_BYTES_MAX + (64 << 10) <= COMMAND_BYTES_MAX, "a register fits into a command");
 /// What a decoded body takes in memory at most: entries are little more than their commands.
 const BODY_MEMORY_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
+/// What a decoded reply takes in memory at most. The longest says what became of the some 100,000 requests that one batch has room for.
+const REPLY_MEMORY_BYTES_MAX: usize = 32 << 20;
 /// Bodies are cut into frames of this size.
 pub const PIECE_BYTES: usize = 1 << 20;
 /// Largest envelope or verdict.
@@ -164,6 +166,24 @@ pub fn decode_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Cod
     codec::decode_within(body, BODY_MEMORY_BYTES_MAX)
 }
 
+/// What a peer answered. It is read by [`Self::read`] alone, so that no answer takes more memory than it may.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reply(Vec<u8>);
+
+impl Reply {
+    /// # Errors
+    /// [`CodecError`], also when it would take more than [`REPLY_MEMORY_BYTES_MAX`].
+    pub fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, CodecError> {
+        codec::decode_within(&self.0, REPLY_MEMORY_BYTES_MAX)
+    }
+}
+
+impl From<Vec<u8>> for Reply {
+    fn from(body: Vec<u8>) -> Self {
+        Self(body)
+    }
+}
+
 /// Receives a body of the announced size, to the end of the stream.
 ///
 /// # Errors
@@ -241,11 +261,25 @@ mod tests {
     use std::num::NonZeroU64;
 
     use kho_storage::{
-        ids::SiteId,
+        command::{Outcome, WriteOutcome},
+        ids::{Epoch, OriginId, SiteId, StreamSeq},
         level::{Level, SUPPORTED},
     };
 
     use super::*;
+
+    #[test]
+    fn a_reply_that_unfolds_beyond_what_a_batch_can_come_to_is_refused() {
+        let reply = |outcome: &WriteOutcome, requests| {
+            let outcome = Outcome::Written(vec![outcome.clone(); requests]);
+            let reply = Reply::from(codec::encode(&outcome).expect("it encodes"));
+            reply.read::<Outcome>().map(|read| assert_eq!(read, outcome))
+        };
+        let epoch = Epoch::first("vn", OriginId(7));
+        let committed = WriteOutcome::Committed { epoch, seq: StreamSeq(u64::MAX), changes: 1, repeated: false };
+        assert_eq!(reply(&committed, BATCH_BYTES_MAX / 40), Ok(()), "as many as a batch has room for");
+        assert!(matches!(reply(&WriteOutcome::NotAuthor, 2_000_000), Err(CodecError::Malformed(_))), "2 MB that would take 100");
+    }
 
     #[test]
     fn a_frame_of_another_group_node_disk_or_certificate_is_refused() {

@@ -23,6 +23,7 @@ Examples:
   kho import person.csv
   kho import household.csv.gz person.csv.gz --jobs 8
   kho import slip-2019-04.csv --table event
+  kho import moves.csv --table person --clear-unnamed --dry-run
   kho import population/vn/34/340          (household.csv, person.csv and event.csv in it and below)
   zcat changes.ndjson.gz | kho import -
 
@@ -73,6 +74,11 @@ pub struct ImportArgs {
     #[arg(long)]
     clear_unnamed: bool,
 
+    /// Enter nothing: check the files, and say how many fields that hold something now would be emptied. What a row asks of one that
+    /// stands is not checked
+    #[arg(long)]
+    dry_run: bool,
+
     /// A word that makes records enter again that this file entered before, as after they were changed otherwise
     #[arg(long, value_name = "WORD", default_value = "", hide_default_value = true)]
     again: String,
@@ -97,7 +103,9 @@ pub async fn run(args: ImportArgs) -> Result<Verdict, Failure> {
         batch_rows: args.batch_rows,
         jobs: usize::from(args.jobs),
         keep_going: args.keep_going,
-        journal: !args.no_journal,
+        // What is only checked is no progress.
+        journal: !args.no_journal && !args.dry_run,
+        dry_run: args.dry_run,
         restart: args.restart,
         unnamed: if args.clear_unnamed { UnnamedColumns::Clear } else { UnnamedColumns::Stay },
         again: args.again,

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use kho_node::{
-    api::{LeftOut, Problem, RowProblem},
+    api::{EmptiedFields, LeftOut, Problem, RowProblem},
     entry::UnnamedColumns,
 };
 use serde::Serialize;
@@ -64,12 +64,16 @@ pub enum FileEnd {
 pub struct FileReport {
     pub file: String,
     pub end: FileEnd,
+    /// The file was only checked: nothing of it was entered.
+    pub dry_run: bool,
     /// Rows that an interrupted import had brought in; passed over here.
     pub resumed_after_rows: u64,
     /// What became of columns that the file does not name.
     pub unnamed: UnnamedColumns,
     /// Those columns, by table, in the rows that this run entered.
     pub left_out: Vec<LeftOut>,
+    /// In a dry run: fields that hold something now and would be empty.
+    pub emptied: Vec<EmptiedFields>,
     #[serde(flatten)]
     pub tally: Tally,
 }
@@ -83,6 +87,16 @@ pub fn add_left_out(sum: &mut Vec<LeftOut>, batch: &[LeftOut]) {
                 let new = more.columns.iter().filter(|column| !known.columns.contains(column)).cloned().collect::<Vec<_>>();
                 known.columns.extend(new);
             }
+            None => sum.push(more.clone()),
+        }
+    }
+}
+
+/// Adds what one batch would empty to what a file would so far.
+pub fn add_emptied(sum: &mut Vec<EmptiedFields>, batch: &[EmptiedFields]) {
+    for more in batch {
+        match sum.iter_mut().find(|known| (&known.table, &known.column) == (&more.table, &more.column)) {
+            Some(known) => known.fields += more.fields,
             None => sum.push(more.clone()),
         }
     }
@@ -166,6 +180,9 @@ impl ImportSummary {
             for left_out in &report.left_out {
                 let _ = write!(text, "\n{}", left_out_text(report, left_out));
             }
+            if report.dry_run {
+                let _ = write!(text, "\n{}", emptied_text(report));
+            }
         }
         text
     }
@@ -197,9 +214,18 @@ fn left_out_text(report: &FileReport, left_out: &LeftOut) -> String {
     let LeftOut { table, columns, rows } = left_out;
     let what = match report.unnamed {
         UnnamedColumns::Stay => "columns that the file does not name stay as they are",
+        UnnamedColumns::Clear if report.dry_run => "columns that the file does not name would be empty",
         UnnamedColumns::Clear => "columns that the file does not name are empty now",
     };
     format!("{}, {} rows of {table}: {what}: {}", report.file, grouped((*rows).into()), columns.join(", "))
+}
+
+fn emptied_text(report: &FileReport) -> String {
+    let fields: u64 = report.emptied.iter().map(|emptied| emptied.fields).sum();
+    let columns = report.emptied.iter().map(|emptied| format!("{}.{} {}", emptied.table, emptied.column, grouped(emptied.fields)));
+    let columns: Vec<String> = columns.collect();
+    let listed = if columns.is_empty() { String::new() } else { format!(": {}", columns.join(", ")) };
+    format!("{}, nothing was entered: {} fields that hold something now would be emptied{listed}", report.file, grouped(fields))
 }
 
 fn refused_text(batch: &RefusedBatch) -> String {
@@ -271,9 +297,11 @@ mod tests {
             let mut report = FileReport {
                 file: "person.csv".into(),
                 end: FileEnd::Complete,
+                dry_run: false,
                 resumed_after_rows: 0,
                 unnamed,
                 left_out: vec![],
+                emptied: vec![],
                 tally: Tally::default(),
             };
             add_left_out(&mut report.left_out, &[left_out(&["pin", "birth_date"], 5_000)]);
@@ -290,6 +318,32 @@ mod tests {
             "{stay}"
         );
         assert!(clear.contains("columns that the file does not name are empty now: pin, birth_date, marital"), "{clear}");
+    }
+
+    #[test]
+    fn a_dry_run_says_how_many_fields_would_be_emptied() {
+        let emptied = |column: &str, fields| EmptiedFields { table: "person".into(), column: column.into(), fields };
+        let mut report = FileReport {
+            file: "person.csv".into(),
+            end: FileEnd::Complete,
+            dry_run: true,
+            resumed_after_rows: 0,
+            unnamed: UnnamedColumns::Clear,
+            left_out: vec![],
+            emptied: vec![],
+            tally: Tally::default(),
+        };
+        let told = |report: &FileReport| {
+            let mut summary = ImportSummary::default();
+            summary.add_file(report.clone());
+            summary.text()
+        };
+        let nothing = told(&report);
+        assert!(nothing.ends_with("person.csv, nothing was entered: 0 fields that hold something now would be emptied"), "{nothing}");
+        add_emptied(&mut report.emptied, &[emptied("pin", 5_000), emptied("birth_date", 3)]);
+        add_emptied(&mut report.emptied, &[emptied("pin", 2)]);
+        let told = told(&report);
+        assert!(told.ends_with("5,005 fields that hold something now would be emptied: person.pin 5,002, person.birth_date 3"), "{told}");
     }
 
     #[test]

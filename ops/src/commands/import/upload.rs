@@ -10,7 +10,7 @@ use std::{
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use kho_node::{
-    api::{BatchAccepted, LeftOut, Problem},
+    api::{BatchAccepted, BatchChecked, EmptiedFields, LeftOut, Problem},
     entry::UnnamedColumns,
 };
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ use super::{
     ledger::Ledger,
     progress::ImportProgress,
     sources::Source,
-    summary::{FileEnd, FileReport, ImportSummary, RefusedBatch, Tally, add_left_out},
+    summary::{FileEnd, FileReport, ImportSummary, RefusedBatch, Tally, add_emptied, add_left_out},
 };
 use crate::{
     client::{BatchUpload, CallError, NodeClient},
@@ -43,6 +43,8 @@ pub struct ImportPlan {
     pub journal: bool,
     pub restart: bool,
     pub unnamed: UnnamedColumns,
+    /// Batches are checked, and none is entered.
+    pub dry_run: bool,
     pub again: String,
 }
 
@@ -89,6 +91,7 @@ pub async fn import_file(
         bytes_read,
         tally: Tally::default(),
         left_out: Vec::new(),
+        emptied: Vec::new(),
         ledger: Ledger::default(),
         place: resume,
         journal_written: Instant::now(),
@@ -99,10 +102,11 @@ pub async fn import_file(
         Ok(FileEnd::Complete | FileEnd::Refused) => upload.forget_journal(),
         _ => upload.write_journal(),
     };
-    let (mut tally, left_out, size) = (upload.tally, upload.left_out, source.size());
+    let (mut tally, left_out, emptied, size) = (upload.tally, upload.left_out, upload.emptied, source.size());
     tally.seconds = started.elapsed().as_secs_f64();
     let end = outcome.as_ref().copied().unwrap_or(FileEnd::Interrupted);
-    summary.add_file(FileReport { file: source.to_string(), end, resumed_after_rows, unnamed: plan.unnamed, left_out, tally });
+    let (unnamed, dry_run) = (plan.unnamed, plan.dry_run);
+    summary.add_file(FileReport { file: source.to_string(), end, dry_run, resumed_after_rows, unnamed, left_out, emptied, tally });
     progress.finish_file(size);
     outcome.and_then(|end| kept.map(|()| end))
 }
@@ -148,6 +152,7 @@ struct Upload<'a> {
     bytes_read: Arc<AtomicU64>,
     tally: Tally,
     left_out: Vec<LeftOut>,
+    emptied: Vec<EmptiedFields>,
     ledger: Ledger,
     /// Everything before it is in.
     place: Option<HashedMark>,
@@ -176,7 +181,7 @@ impl Upload<'_> {
                 Some((batch, answer)) = in_flight.next(), if !in_flight.is_empty() => self.settle(&batch, answer)?,
                 read = batches.recv(), if reading && in_flight.len() < self.plan.jobs => match read {
                     Some(Ok(batch)) => {
-                        in_flight.push(enter(client, self.upload_of(&batch), batch));
+                        in_flight.push(send(client, self.upload_of(&batch), batch, self.plan.dry_run));
                         Next::GoOn
                     }
                     Some(Err(error)) => Next::Stop(Err(unreadable(self.source, &error))),
@@ -212,9 +217,18 @@ impl Upload<'_> {
     }
 
     /// Books the answer to one batch.
-    fn settle(&mut self, batch: &Batch, answer: Result<BatchAccepted, CallError>) -> Result<Next, Failure> {
+    fn settle(&mut self, batch: &Batch, answer: Result<Answer, CallError>) -> Result<Next, Failure> {
         match answer {
-            Ok(accepted) => {
+            Ok(Answer::Checked(checked)) => {
+                self.tally.batches += 1;
+                self.tally.rows += u64::from(checked.rows);
+                self.tally.bytes += batch.body.len() as u64;
+                add_left_out(&mut self.left_out, &checked.left_out);
+                add_emptied(&mut self.emptied, &checked.emptied);
+                self.progress.advance(u64::from(checked.rows), self.bytes_read.load(Ordering::Relaxed));
+                Ok(Next::GoOn)
+            }
+            Ok(Answer::Entered(accepted)) => {
                 self.accept(batch, &accepted)?;
                 Ok(Next::GoOn)
             }
@@ -276,11 +290,22 @@ impl Upload<'_> {
     }
 }
 
+/// What the site answers to a batch.
+enum Answer {
+    Entered(BatchAccepted),
+    /// In a dry run.
+    Checked(BatchChecked),
+}
+
 /// Sends one batch. Sends it again when an answer breaks off: the key makes that harmless.
-async fn enter(client: &NodeClient, upload: BatchUpload, batch: Batch) -> (Batch, Result<BatchAccepted, CallError>) {
+async fn send(client: &NodeClient, upload: BatchUpload, batch: Batch, dry_run: bool) -> (Batch, Result<Answer, CallError>) {
     let mut tries = 1;
     loop {
-        match client.enter(upload.clone()).await {
+        let answer = match dry_run {
+            true => client.check_batch(upload.clone()).await.map(Answer::Checked),
+            false => client.enter(upload.clone()).await.map(Answer::Entered),
+        };
+        match answer {
             Err(CallError::Unknown { .. }) if tries < ENTER_TRIES_MAX => tries += 1,
             answer => return (batch, answer),
         }

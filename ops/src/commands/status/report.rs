@@ -319,7 +319,7 @@ mod tests {
         for line in [
             "Thái Bình (site 3, province) of tree thái-bình: alarm: node 2 of the site takes no entries; look at it, or replace it with `kho node remove` and `kho node add`",
             "answered by node 1 (khod 0.1.0) at 2019-04-01T00:00:00Z, register version 4",
-            "FINDING warning: 2 pieces of evidence are kept of origin 9, the first at batch 7; see `kho fork list`",
+            "FINDING warning: 2 pieces of evidence are kept of origin 9, the first at batch 7; see `kho fork list`, and once it is examined run `kho fork review 9`",
             "ALARM warning, node 2, since 2019-04-01T00:00:00Z: node 2 of the site takes no entries; look at it, or replace it with `kho node remove` and `kho node add`",
             "this node: leader; leader 1, term 5, log 1234, applied 1234, log snapshot 0",
             "uplink: down: the parent's nodes redirect this site to each other to site 1 (a stand-in)",
@@ -349,7 +349,7 @@ mod tests {
         let shown = text(&report(), Lang::Vi);
         for line in [
             "nút 1 (khod 0.1.0) trả lời lúc 2019-04-01T00:00:00Z, sổ đăng ký phiên bản 4",
-            "ĐIỂM BẤT THƯỜNG, mức cần chú ý: đang lưu 2 chứng cứ về nguồn 9, chứng cứ đầu tiên ở lô 7; hãy xem bằng lệnh `kho fork list`",
+            "ĐIỂM BẤT THƯỜNG, mức cần chú ý: đang lưu 2 chứng cứ về nguồn 9, chứng cứ đầu tiên ở lô 7; hãy xem bằng lệnh `kho fork list`, và khi đã xem xét xong, hãy chạy `kho fork review 9`",
             "  tạm dừng: nguồn 9: kho cấp trên có nhiều dữ liệu hơn điểm kho này, đến 1/9",
             "đĩa: còn trống 1,5 KiB trên 4,0 KiB; nhật ký 10 B; rows 512 B",
         ] {

@@ -6,7 +6,7 @@ use super::{
     *,
 };
 use crate::{
-    command::{RowPlace, TransferStart, TransferStatus},
+    command::{EvidenceReview, RowPlace, TransferStart, TransferStatus},
     keys::{self, Meta, Space},
     stream::{Batch, BatchBody},
 };
@@ -120,6 +120,8 @@ fn only_an_origin_that_the_register_leads_elsewhere_is_taken_out_and_nothing_of_
     // The district goes to the centre, past the province.
     province.apply(&tree.register_version(2, &[DISTRICT], 1));
     province.apply(&Command::RecordParent { parent: SiteId(1), cursors: vec![province.state().cursor(DISTRICT)] });
+    let review = EvidenceReview { reviewed_at: SiteTime(40), by: "lan".into(), reason: "a failed disk".into(), pieces: vec![] };
+    assert_eq!(province.apply(&Command::ReviewEvidence { origin: DISTRICT, review }), Outcome::Recorded);
     assert!(keys_of_the_district(&province).len() > 5);
     assert_eq!(province.apply(&discard), Outcome::Recorded);
     assert_eq!(keys_of_the_district(&province), Vec::<String>::new());

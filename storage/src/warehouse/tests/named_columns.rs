@@ -52,6 +52,26 @@ fn is_committed(outcomes: &[WriteOutcome]) -> bool {
 }
 
 #[test]
+fn what_changes_would_empty_is_counted_before_they_are_entered() {
+    let tree = Tree::new();
+    let mut district = tree.node("d", 3);
+    district.write(10, vec![request("1", vec![person("a", 1, 0, "2000"), person("b", 1, 1, "2001")])]);
+    let before = district.replica();
+    let mut shorter = person("a", 2, 0, "2000");
+    let mut row = RowBuilder::default();
+    row.push(ColumnId(1), &Value::Text("a".into()));
+    row.push(ColumnId(8), &Value::Code(0));
+    shorter.row = RowChange::Whole(row.finish().into());
+    let cleared = moved("b", 1, None, &[ColumnId(7), PIN]);
+    let changes = [shorter, cleared, person("new", 1, 0, "2002"), gone("b")];
+    let emptied = district.warehouse.read(|reading| reading.emptied_by(DISTRICT, &changes)).expect("reads");
+    let of_persons = |column, fields| ((PERSON, ColumnId(column)), fields);
+    // The PIN of `b` is empty already, and of the whole row of `a` four columns are left out that hold something.
+    assert_eq!(emptied.into_iter().collect::<Vec<_>>(), [of_persons(7, 2), of_persons(13, 1), of_persons(14, 1), of_persons(15, 1)]);
+    assert_eq!(district.replica(), before, "nothing is entered");
+}
+
+#[test]
 fn promise_3_a_column_that_a_change_does_not_name_stays_and_an_empty_one_that_it_names_is_cleared() {
     let tree = Tree::new();
     let mut district = tree.node("d", 3);

@@ -238,6 +238,32 @@ fn promise_7_a_head_of_the_future_whose_time_was_taken_back_holds_up_no_transfer
 }
 
 #[test]
+fn promise_7_a_transfer_over_batches_whose_time_was_taken_back_comes_to_its_end() {
+    let tree = Tree::new();
+    let (mut district, mut province) = (trimmed_district(&tree), tree.node("p", 2));
+    let (now, future) = (1_000, 1_000_000 + 100 * HEAD_AHEAD_MS_MAX);
+    district.write(future, vec![request("ahead", vec![person("ahead", 1, 0, "1980")])]);
+    tree.head(&mut district, future);
+    assert_eq!(district.apply(&Command::ConfirmTime { site_time: SiteTime(now) }), Outcome::Recorded);
+    district.write(now + 5, vec![request("right", vec![person("right", 1, 0, "1981")])]);
+    tree.head(&mut district, now + 10);
+
+    begin(&mut province, &district);
+    let piece = piece_of(&district, &RowPlace::default(), usize::MAX);
+    assert_eq!(piece.read_at, StreamSeq(10));
+    province.take_piece(piece);
+    // Each under the head that ended it then; the ninth, of the future, twice.
+    for (seq, next) in [(6, 7), (7, 8), (8, 9), (9, 10), (9, 10)] {
+        let outcome = province.apply(&tree.adopt(one(&district, seq)));
+        let Outcome::Transfer(TransferStatus::WantsBatches { next: wanted, .. }) = outcome else { panic!("batch {seq}: {outcome:?}") };
+        assert_eq!(wanted, StreamSeq(next));
+    }
+    assert!(matches!(province.apply(&tree.adopt(one(&district, 10))), Outcome::Adopted(_)));
+    assert_eq!((province.replica(), province.evidence()), (district.replica(), 0));
+    province.prove();
+}
+
+#[test]
 fn promise_6_a_transfer_under_way_shows_its_author_how_far_it_stood() {
     let tree = Tree::new();
     let (district, mut province) = (trimmed_district(&tree), tree.node("p", 2));
