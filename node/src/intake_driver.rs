@@ -1,5 +1,7 @@
 //! The parent's side at work: one task per connection from a child carries out what [`Intake`] decides.
 
+mod registers;
+
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
@@ -17,7 +19,10 @@ use kho_storage::{
     level::LevelOffer,
 };
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
+pub use self::registers::PackedRegisters;
+use self::registers::serve_registers;
 use crate::{
     api::AlarmKind,
     byte_budget::{ByteBudget, ByteShare},
@@ -107,6 +112,7 @@ impl ChildConnection {
         let (frames, mut incoming) = mpsc::channel(INCOMING_FRAMES_MAX);
         let reader = tokio::spawn(read_frames(receiver, frames));
         let mut registers = self.node.register_changes.clone();
+        let mut serves_registers: Option<AbortOnDropHandle<()>> = None;
         let mut tick = tokio::time::interval(TICK);
         let mut clock_due = tokio::time::interval(CLOCK_SENT_INTERVAL);
         let level = self.node.warehouse.level();
@@ -145,6 +151,10 @@ impl ChildConnection {
                 self.note_levels(hello.levels);
             }
             self.handle(input);
+            if self.intake.phase() == IntakePhase::Open && serves_registers.is_none() {
+                let serving = serve_registers(Arc::clone(&self.node), self.connection.clone());
+                serves_registers = Some(AbortOnDropHandle::new(tokio::spawn(serving)));
+            }
             match self.carry_out().await {
                 Ok(None) => {}
                 Ok(Some(goodbye)) => {

@@ -1,6 +1,7 @@
 //! The child's side at work: carries out what [`Uplink`] decides. It decides nothing itself.
 
 mod compare_head;
+mod fetch_register;
 mod inputs;
 mod offer_register;
 
@@ -8,13 +9,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use kho_replication::{
-    frames::{ChildFrame, Cursor, ParentFrame},
+    frames::{ChildFrame, Cursor, ParentFrame, RegisterOffer},
     quic::{Alpn, CloseCode, ConnectError, Connection},
     site_clock::{CLOCK_SENT_INTERVAL, Neighbour},
     tls::site_server_name,
     uplink::{
-        DialFailure, LinkFailure, LinkId, LinkStatus, LoadFailure, LoadId, StreamPosition, StreamState, Uplink, UplinkAction, UplinkAlarm,
-        UplinkConfig, UplinkInput, UplinkStatus,
+        DialFailure, LinkFailure, LinkId, LinkStatus, LoadFailure, LoadId, RegisterFetchFailure, StreamPosition, StreamState, Uplink,
+        UplinkAction, UplinkAlarm, UplinkConfig, UplinkInput, UplinkStatus,
     },
 };
 use kho_storage::{
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     compare_head::compare_head,
+    fetch_register::fetch_registers,
     inputs::{Arriving, Inputs},
     offer_register::offer_register,
 };
@@ -47,6 +49,8 @@ const TICK: Duration = Duration::from_millis(200);
 const DIAL_STAGGER: Duration = Duration::from_millis(300);
 /// Frames that wait for the connection; the uplink's own window keeps their number small.
 const OUTGOING_FRAMES_MAX: usize = 1024;
+/// Registers that wait to be fetched over a connection; the uplink wants one at a time, and may have given up one before.
+const WANTED_REGISTERS_MAX: usize = 4;
 /// Records of cursors that wait for the site. One more is given back as failed, and the uplink records again later.
 const RECORDS_MAX: usize = 64;
 
@@ -55,6 +59,7 @@ type Records = mpsc::Sender<(SiteId, Vec<ParentCursor>)>;
 /// A connection to a parent, also while it is being dialled.
 struct ParentConnection {
     frames: mpsc::Sender<Vec<u8>>,
+    registers: mpsc::Sender<RegisterOffer>,
     closing: CancellationToken,
 }
 
@@ -252,10 +257,12 @@ impl Driver {
         match action {
             UplinkAction::Dial { link, site, addresses } => {
                 let (frames, outgoing) = mpsc::channel(OUTGOING_FRAMES_MAX);
+                let (registers, wanted) = mpsc::channel(WANTED_REGISTERS_MAX);
                 let closing = CancellationToken::new();
                 self.connections.retain(|_, connection| !connection.frames.is_closed());
-                self.connections.insert(link, ParentConnection { frames, closing: closing.clone() });
-                tokio::spawn(hold_connection(node, link, site, addresses, outgoing, closing, inputs));
+                self.connections.insert(link, ParentConnection { frames, registers, closing: closing.clone() });
+                let ends = DriverEnds { outgoing, wanted, closing };
+                tokio::spawn(hold_connection(node, link, site, addresses, ends, inputs));
             }
             UplinkAction::Disconnect { link, reason } => {
                 tracing::info!(%link, %reason, "the link to the parent is ended");
@@ -287,6 +294,13 @@ impl Driver {
                 if let Err(error) = self.records.try_send((parent, cursors)) {
                     let (parent, cursors) = error.into_inner();
                     return Some(UplinkInput::RecordFailed { parent, cursors });
+                }
+            }
+            UplinkAction::FetchRegister { link, offer } => {
+                let wanted = self.connections.get(&link).is_some_and(|connection| connection.registers.try_send(offer).is_ok());
+                if !wanted {
+                    let result = Err(RegisterFetchFailure::Interrupted("the connection is gone, or still busy with another".into()));
+                    return Some(UplinkInput::RegisterFetched { link, offer, result });
                 }
             }
             UplinkAction::AdoptRegister(signed) => self.adopt_register(signed),
@@ -332,7 +346,7 @@ impl Driver {
     }
 
     /// Judged BEFORE it is proposed: nothing unsigned takes a place in the site's log.
-    fn adopt_register(&self, signed: SignedRegister) {
+    fn adopt_register(&self, signed: Arc<SignedRegister>) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
         tokio::spawn(async move {
             let input = match offer_register(&node, &signed).await {
@@ -372,14 +386,20 @@ fn load_piece(node: &Node, origin: OriginId, epoch: Epoch, from: &RowPlace, byte
     piece.filter(|piece| piece.epoch == epoch).ok_or(LoadFailure::NoSuchPlace)
 }
 
+/// What the driver gives to the task that holds a connection.
+struct DriverEnds {
+    outgoing: mpsc::Receiver<Vec<u8>>,
+    wanted: mpsc::Receiver<RegisterOffer>,
+    closing: CancellationToken,
+}
+
 /// Dials and then moves frames both ways until the connection ends.
 async fn hold_connection(
     node: Arc<Node>,
     link: LinkId,
     site: SiteId,
     addresses: Vec<String>,
-    outgoing: mpsc::Receiver<Vec<u8>>,
-    closing: CancellationToken,
+    DriverEnds { outgoing, wanted, closing }: DriverEnds,
     inputs: Inputs,
 ) {
     let connection = tokio::select! {
@@ -390,6 +410,7 @@ async fn hold_connection(
         Ok(connection) => {
             let detail = tokio::select! {
                 why = move_frames(&node, &connection, link, outgoing, &closing, &inputs) => why,
+                never = fetch_registers(&connection, link, wanted, &inputs) => match never {},
                 never = ConnectionMeter::new(&connection).run() => match never {},
             };
             connection.close(CloseCode::SHUTDOWN, "done");

@@ -35,7 +35,7 @@ impl Uplink {
             ParentFrame::Welcome(welcome) => self.welcomed(welcome, now),
             ParentFrame::Clock(_) => {}
             frame if !open => self.peer_misbehaved(ProtocolViolation::FrameOutOfTurn { frame: frame.kind() }, now),
-            ParentFrame::Register(register) => self.register_received(register),
+            ParentFrame::Registers(offers) => self.registers_offered(offers),
             ParentFrame::Cursors { cursors, transfers, heads } => {
                 self.cursor_request_answered();
                 self.heads_shown(heads);

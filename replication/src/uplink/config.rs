@@ -42,7 +42,7 @@ pub struct UplinkConfig {
     pub fruitless_restarts_max: u32,
     /// Acknowledged cursors are recorded in this site this often.
     pub record_interval_ms: u64,
-    /// After so long a register is offered to this site again, which did not take it.
+    /// After so long a register is offered to this site again, which did not take it, or fetched again from the parent.
     pub register_retry_ms: u64,
     /// What this site says of its level.
     pub levels: LevelOffer,

@@ -7,7 +7,6 @@ use kho_storage::{
     ids::{Hash32, OriginId, SiteId},
     level::Level,
     planted::{Bug, planted},
-    register::SignedRegister,
     stream::SignedHead,
 };
 
@@ -114,6 +113,7 @@ impl Uplink {
     pub(super) fn forget_link(&mut self) {
         self.ready.clear();
         self.timers.clear();
+        self.registers.link_lost();
         for stream in self.streams.values_mut() {
             stream.queued = false;
             stream.forget_link();
@@ -227,9 +227,7 @@ impl Uplink {
         }
         self.parents.welcomed();
         self.probe.link_opened(now);
-        if let Some(register) = welcome.register {
-            self.register_received(register);
-        }
+        self.registers_offered(welcome.registers);
         // BEFORE anything else: a site that was set back must take no more entries.
         self.heads_shown(welcome.heads);
         self.cursors_received(&welcome.cursors, &welcome.transfers, now);
@@ -248,11 +246,6 @@ impl Uplink {
         for head in heads.into_iter().filter(|shown| self.is_own(shown.head.origin)).collect::<Vec<_>>() {
             self.actions.push_back(UplinkAction::CompareHead { parent, head });
         }
-    }
-
-    pub(super) fn register_received(&mut self, register: SignedRegister) {
-        let offered = self.registers.received(register);
-        self.offer_register(offered);
     }
 
     /// The parent says where it stands with streams whose cursors were requested.
