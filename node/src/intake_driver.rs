@@ -29,6 +29,7 @@ use crate::{
     clock::machine_time,
     consensus::{ProposeError, ReadError},
     findings::REFUSED_BYTES_FOLDER,
+    link_movement::{LinkMovement, MOVEMENT_INTERVAL},
     node::{ChildSeen, Node},
     reasons,
 };
@@ -115,6 +116,7 @@ impl ChildConnection {
         let mut serves_registers: Option<AbortOnDropHandle<()>> = None;
         let mut tick = tokio::time::interval(TICK);
         let mut clock_due = tokio::time::interval(CLOCK_SENT_INTERVAL);
+        let (mut movement, mut movement_due) = (LinkMovement::default(), tokio::time::interval(MOVEMENT_INTERVAL));
         let level = self.node.warehouse.level();
         let reason = loop {
             let input = tokio::select! {
@@ -133,6 +135,14 @@ impl ChildConnection {
                     self.handle(IntakeInput::LeaderChanged(leader));
                     let now = self.node.warehouse.level();
                     if now > level { IntakeInput::LevelRaised(now) } else { IntakeInput::Tick }
+                }
+                _ = movement_due.tick() => {
+                    if !movement.moved(&self.connection) {
+                        continue;
+                    }
+                    // A child whose long frame is on its way is not silent.
+                    note_child(&self.node, &self.connection);
+                    IntakeInput::LinkMoves
                 }
                 _ = clock_due.tick() => match self.send_clock().await {
                     Ok(()) => continue,

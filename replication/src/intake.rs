@@ -148,6 +148,7 @@ impl Intake {
             IntakeInput::FrameRefused(error) => {
                 self.peer_misbehaved(ProtocolViolation::FrameUnreadable { detail: ViolationDetail::new(&error.to_string()) });
             }
+            IntakeInput::LinkMoves => self.link_moves(now),
             IntakeInput::TransportMisused(how) => {
                 self.peer_misbehaved(ProtocolViolation::TransportMisused { detail: ViolationDetail::new(&how) });
             }
@@ -268,6 +269,13 @@ impl Intake {
             _ => {}
         }
         self.report_set_backs(now);
+    }
+
+    /// A long Hello may still be on its way: the timeout counts silence.
+    fn link_moves(&mut self, now: LinkTime) {
+        if let State::AwaitingHello { until } = &mut self.state {
+            *until = now.after_ms(self.config.hello_timeout_ms).max(*until);
+        }
     }
 
     fn not_parent(&self) -> Goodbye {

@@ -144,6 +144,7 @@ impl Uplink {
             UplinkInput::LinkOpened { link } => self.link_opened(link, now),
             UplinkInput::LinkLost { link, failure } => self.link_lost(link, failure, now),
             UplinkInput::FrameReceived { link, frame } => self.frame_received(link, frame, now),
+            UplinkInput::LinkMoves { link } => self.link_moves(link, now),
             UplinkInput::FrameRefused { link, error } => self.frame_refused(link, &error, now),
             UplinkInput::SegmentLoaded { load, result } => self.segment_loaded(load, result, now),
             UplinkInput::TransferStartLoaded { load, result } => self.transfer_start_loaded(load, result, now),

@@ -169,6 +169,11 @@ impl World {
         self.notify_uplink(UplinkInput::StreamAdvanced(position));
     }
 
+    /// The connection that stands, or is being dialled.
+    pub fn link(&self) -> Option<LinkId> {
+        self.wire.as_ref().map(|wire| wire.link)
+    }
+
     pub fn note(&mut self, what: &str) {
         self.log.push(format!("-- {what}"));
     }

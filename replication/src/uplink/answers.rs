@@ -26,7 +26,7 @@ impl Uplink {
             return;
         }
         if let LinkState::Open(open) = &mut self.link {
-            open.last_received = now;
+            open.last_moved = now;
         }
         let open = matches!(self.link, LinkState::Open(_));
         match frame {
@@ -146,7 +146,7 @@ impl Uplink {
     /// The parent answered a request for cursors. A stream whose own answer is missing is requested again.
     fn cursor_request_answered(&mut self) {
         if let LinkState::Open(open) = &mut self.link {
-            open.cursors_requested_at = None;
+            open.cursors_requested = None;
         }
     }
 

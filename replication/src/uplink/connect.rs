@@ -64,6 +64,15 @@ impl Uplink {
         }
     }
 
+    /// What is awaited may still be on its way: timeouts count silence.
+    pub(super) fn link_moves(&mut self, moving: LinkId, now: LinkTime) {
+        match &mut self.link {
+            LinkState::Greeting { link, until, .. } if *link == moving => *until = now.after_ms(self.config.welcome_timeout_ms).max(*until),
+            LinkState::Open(open) if open.link == moving => open.last_moved = now,
+            _ => {}
+        }
+    }
+
     pub(super) fn frame_refused(&mut self, link: LinkId, error: &FrameCodecError, now: LinkTime) {
         if self.link.id() == Some(link) {
             let detail = ViolationDetail::new(&error.to_string());

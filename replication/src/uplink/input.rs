@@ -98,6 +98,10 @@ pub enum UplinkInput {
         link: LinkId,
         frame: ParentFrame,
     },
+    /// Bytes move over the connection, in either direction, although no frame may be whole yet: a long one, or a slow link.
+    LinkMoves {
+        link: LinkId,
+    },
     /// The bytes are not a frame.
     FrameRefused {
         link: LinkId,
