@@ -176,7 +176,8 @@ impl Traffic {
             UplinkAction::RecordParent { parent, cursors } => drop(self.apply(child, Command::RecordParent { parent, cursors })?),
             UplinkAction::FetchRegister { .. }
             | UplinkAction::AdoptRegister(_)
-            | UplinkAction::CompareHead { .. } | UplinkAction::Probe { .. } => {}
+            | UplinkAction::CompareHead { .. }
+            | UplinkAction::Probe { .. } => {}
             UplinkAction::Disconnect { reason, .. } => bail!("the child disconnects: {reason}"),
             UplinkAction::RaiseAlarm(alarm) => bail!("the child raises an alarm: {alarm}"),
         }

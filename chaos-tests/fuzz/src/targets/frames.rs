@@ -2,8 +2,8 @@
 
 use kho_replication::{
     frames::{
-        ADDRESSES_MAX, ChildFrame, Compressed, HEADS_MAX, PIECE_PLAIN_BYTES_MAX, ParentFrame, REGISTER_OFFERS_MAX, RegisterReply, RegisterRequest,
-        SEGMENT_PLAIN_BYTES_MAX, STREAMS_MAX,
+        ADDRESSES_MAX, ChildFrame, Compressed, HEADS_MAX, PIECE_PLAIN_BYTES_MAX, ParentFrame, REGISTER_OFFERS_MAX, RegisterReply,
+        RegisterRequest, SEGMENT_PLAIN_BYTES_MAX, STREAMS_MAX,
     },
     fuzzing::assembled,
     verified::{ReceivedPiece, ReceivedSegment},
