@@ -5,7 +5,7 @@
 //! golden/level-1/data/consensus/   the disk's mark and the log of node 1 of the district
 //! golden/level-1/data/warehouse/   its state
 //! golden/level-1/bundle            the district's stream, encrypted to node 1 of the province
-//! golden/level-1/wire/             frames between tiers (`child-`, `parent-`), and values inside a site (`site-`), one a file
+//! golden/level-1/wire/             frames between tiers (`child-`, `parent-`, `register-`), and values inside a site (`site-`), one a file
 //! ```
 //! They are made once, by the last build before a level is left, and never again: [`generate_the_golden_files_of_this_level`].
 
@@ -20,8 +20,8 @@ use kho_node::consensus::{FirstStart, GroupId, first_start, fuzzing};
 use kho_replication::{
     bundle::{BundleAuthor, BundleOpener, BundleReader, BundleWriter, DecryptingReader, EncryptingWriter},
     frames::{
-        ChildFrame, Compressed, Cursor, FrameId, Goodbye, Hello, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, StreamHeld,
-        Welcome,
+        ChildFrame, Compressed, Cursor, FrameId, Goodbye, Hello, PIECE_PLAIN_BYTES_MAX, ParentFrame, RegisterOffer, RegisterReply,
+        RegisterRequest, SEGMENT_PLAIN_BYTES_MAX, StreamHeld, Welcome,
     },
 };
 use kho_storage::{
@@ -148,11 +148,19 @@ fn the_frames_of_level_1_are_read_and_written_as_they_were() {
                 kinds.insert(format!("parent {}", frame.kind()));
                 frame.encode().expect("as read")
             }
+            Some("register") if name.ends_with("Request") => {
+                kinds.insert("register Request".into());
+                RegisterRequest::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}")).encode().expect("as read")
+            }
+            Some("register") => {
+                kinds.insert("register Reply".into());
+                RegisterReply::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}")).encode().expect("as read")
+            }
             _ => site_value(&name).rewritten(&bytes).unwrap_or_else(|| panic!("{name} can't be read")),
         };
         assert_eq!(rewritten, bytes, "{name}");
     }
-    assert_eq!(kinds.len(), 17, "7 kinds of a child and 10 of a parent existed at level 1: {kinds:?}");
+    assert_eq!(kinds.len(), 19, "7 kinds of a child, 10 of a parent and 2 for registers existed at level 1: {kinds:?}");
 }
 
 /// The values on the wire with their files' names.
@@ -368,11 +376,12 @@ fn frames(district: &District, signed: &SignedRegister, segments: &[Segment], co
         ChildFrame::Goodbye(Goodbye::Stopping),
         ChildFrame::Clock(SiteTime(NOW)),
     ];
+    let offer = RegisterOffer { version: 1, hash: signed.hash() };
     let welcome = Welcome {
         levels,
         level: Level::FOUNDING,
         site: PROVINCE,
-        register: Some(signed.clone()),
+        registers: vec![offer],
         cursors: vec![cursor],
         transfers: vec![],
         heads: vec![district.head()],
@@ -393,7 +402,7 @@ fn frames(district: &District, signed: &SignedRegister, segments: &[Segment], co
         ParentFrame::TransferWants { id: FrameId(2), status: transfer },
         ParentFrame::Refused { id: Some(FrameId(3)), origin: ORIGIN, refusal },
         ParentFrame::Busy { id: FrameId(4), retry_after_ms: 500 },
-        ParentFrame::Register(signed.clone()),
+        ParentFrame::Registers(vec![offer]),
         ParentFrame::Goodbye(Goodbye::NoLeader),
         ParentFrame::Clock(SiteTime(NOW)),
     ];
@@ -403,6 +412,11 @@ fn frames(district: &District, signed: &SignedRegister, segments: &[Segment], co
     }
     for frame in parent {
         files.push((format!("parent-{:02}-{}", files.len(), frame.kind()), frame.encode().expect("short")));
+    }
+    let request = RegisterRequest { hash: signed.hash() };
+    files.push((format!("register-{:02}-Request", files.len()), request.encode().expect("short")));
+    for reply in [RegisterReply::pack(signed).expect("short"), RegisterReply::NotHeld] {
+        files.push((format!("register-{:02}-Reply", files.len()), reply.encode().expect("short")));
     }
     for (kind, bytes) in fuzzing::seeds(commands) {
         files.push((format!("site-{:02}-{kind:?}", files.len()), bytes));

@@ -19,8 +19,10 @@ use kho_storage::{
 
 use crate::{node::Node, uplink_driver::dial};
 
-/// How long one parent may take to answer.
-const ASK_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a parent may be silent: until a connection stands, and then between any bytes of its answer, which is some ten KB long.
+const ASK_SILENCE_MAX: Duration = Duration::from_secs(8);
+/// How long one parent may take in all, through every node that it redirects to. Less than `kho` waits for this node.
+const ASK_TIMEOUT: Duration = Duration::from_secs(40);
 /// A parent passes on to its leader so often at most.
 const REDIRECTS_MAX: usize = 3;
 
@@ -63,7 +65,9 @@ pub async fn ask(node: &Node, register: &VerifiedRegister, site: &SiteEntry, nam
 async fn ask_parent(node: &Node, register: &VerifiedRegister, parent: &SiteEntry) -> Result<Vec<SignedHead>, String> {
     let mut addresses = parent.addresses.clone();
     for _ in 0..REDIRECTS_MAX {
-        let connection = dial(node, parent.site, &addresses).await.map_err(|failure| failure.to_string())?;
+        let dialled = tokio::time::timeout(ASK_SILENCE_MAX, dial(node, parent.site, &addresses)).await;
+        let connection =
+            dialled.map_err(|_| format!("no connection within {ASK_SILENCE_MAX:?}"))?.map_err(|failure| failure.to_string())?;
         let answer = greet(node, register, &connection).await;
         connection.close(CloseCode::SHUTDOWN, "done");
         match answer? {
@@ -96,7 +100,8 @@ async fn greet(node: &Node, register: &VerifiedRegister, connection: &Connection
     };
     let frame = ChildFrame::Hello(hello).encode().map_err(|error| error.to_string())?;
     sender.send(&frame).await.map_err(|error| error.to_string())?;
-    let answer = receiver.recv().await.map_err(|error| error.to_string())?.ok_or("it closed the connection")?;
+    let answer =
+        receiver.recv_unless_silent(ASK_SILENCE_MAX).await.map_err(|error| error.to_string())?.ok_or("it closed the connection")?;
     match ParentFrame::decode(&answer).map_err(|error| error.to_string())? {
         ParentFrame::Welcome(welcome) => {
             let goodbye = ChildFrame::Goodbye(Goodbye::Stopping).encode().map_err(|error| error.to_string())?;

@@ -1,5 +1,7 @@
 //! The parent's side at work: one task per connection from a child carries out what [`Intake`] decides.
 
+mod registers;
+
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
@@ -17,13 +19,17 @@ use kho_storage::{
     level::LevelOffer,
 };
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
+pub use self::registers::PackedRegisters;
+use self::registers::serve_registers;
 use crate::{
     api::AlarmKind,
     byte_budget::{ByteBudget, ByteShare},
     clock::machine_time,
     consensus::{ProposeError, ReadError},
     findings::REFUSED_BYTES_FOLDER,
+    link_movement::{LinkMovement, MOVEMENT_INTERVAL},
     node::{ChildSeen, Node},
     outgoing_frames::OutgoingFrames,
     reasons,
@@ -117,8 +123,10 @@ impl ChildConnection {
         let (frames, mut incoming) = mpsc::channel(INCOMING_FRAMES_MAX);
         let reader = tokio::spawn(read_frames(receiver, frames));
         let mut registers = self.node.register_changes.clone();
+        let mut serves_registers: Option<AbortOnDropHandle<()>> = None;
         let mut tick = tokio::time::interval(TICK);
         let mut clock_due = tokio::time::interval(CLOCK_SENT_INTERVAL);
+        let (mut movement, mut movement_due) = (LinkMovement::default(), tokio::time::interval(MOVEMENT_INTERVAL));
         let level = self.node.warehouse.level();
         let reason = loop {
             let input = tokio::select! {
@@ -142,6 +150,14 @@ impl ChildConnection {
                     let now = self.node.warehouse.level();
                     if now > level { IntakeInput::LevelRaised(now) } else { IntakeInput::Tick }
                 }
+                _ = movement_due.tick() => {
+                    if !movement.moved(&self.connection) {
+                        continue;
+                    }
+                    // A child whose long frame is on its way is not silent.
+                    note_child(&self.node, &self.connection);
+                    IntakeInput::LinkMoves
+                }
                 _ = clock_due.tick() => {
                     self.send_clock();
                     continue;
@@ -159,6 +175,10 @@ impl ChildConnection {
                 self.note_levels(hello.levels);
             }
             self.handle(input);
+            if self.intake.phase() == IntakePhase::Open && serves_registers.is_none() {
+                let serving = serve_registers(Arc::clone(&self.node), self.connection.clone());
+                serves_registers = Some(AbortOnDropHandle::new(tokio::spawn(serving)));
+            }
             if let Some(goodbye) = self.carry_out() {
                 // Nobody is told of what is still undecided, so it holds no room while the child reads the goodbye.
                 self.undecided.clear();

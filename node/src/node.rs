@@ -12,10 +12,10 @@ use kho_storage::{
     error::StorageError,
     ids::{NodeId, OriginId, SiteId, SiteTime},
     level::LevelOffer,
-    register::VerifiedRegister,
+    register::{RegisterError, SignedRegister, VerifiedRegister},
     signature::PublicKey,
     stream::{HEAD_AHEAD_MS_MAX, Head, SignedHead},
-    warehouse::{OriginState, Warehouse},
+    warehouse::{JudgedRegister, OriginState, Warehouse},
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -33,6 +33,7 @@ use crate::{
     disk_room::DiskWatch,
     entry::{EntrySchema, EntrySchemas},
     failed_proofs::FailedProofs,
+    intake_driver::PackedRegisters,
     writer::Writer,
 };
 
@@ -74,6 +75,8 @@ pub struct Node {
     pub signing_key: PublicKey,
     /// The newest register that was given to this node, if its site has still to adopt it.
     pub offered_register: Mutex<Option<Arc<VerifiedRegister>>>,
+    /// Registers as they travel down.
+    pub packed_registers: PackedRegisters,
     /// Counts adoptions of registers.
     pub register_changes: watch::Receiver<u64>,
     pub stopping: CancellationToken,
@@ -87,6 +90,16 @@ impl Node {
     /// What entry reads rows by at the level at which the site works now.
     pub fn entry_schema(&self) -> &Arc<EntrySchema> {
         self.entry_schemas.at(self.warehouse.level())
+    }
+
+    /// What adopting a register would come to, judged on a thread that may take its time: a long one takes some.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub async fn judge_register(&self, signed: Arc<SignedRegister>) -> Result<JudgedRegister, RegisterError> {
+        let warehouse = Arc::clone(&self.warehouse);
+        let judged = tokio::task::spawn_blocking(move || warehouse.judge_register(&signed)).await;
+        judged.unwrap_or_else(|error| Err(RegisterError::Malformed(error.to_string())))
     }
 
     /// Whether this node leads its site and has applied everything that was ever acknowledged.

@@ -140,7 +140,7 @@ mod tests {
         }
         assert!(outgoing.frames_waiting() > 0, "the rest waits");
         let why = timeout(Duration::from_secs(20), outgoing.send()).await.expect("it gives up").expect_err("nothing is taken");
-        assert_eq!(why, "the peer took nothing of what was sent to it for 500 ms");
+        assert_eq!(why, "the peer was silent on this stream for 500 ms: it neither sent nor took anything");
         assert!(outgoing.send().await.is_err(), "the stream is of no further use");
     }
 

@@ -1,20 +1,20 @@
 //! The child's side at work: carries out what [`Uplink`] decides. It decides nothing itself.
 
 mod compare_head;
+mod fetch_register;
 mod inputs;
 mod offer_register;
+mod parent_connection;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures::stream::{FuturesUnordered, StreamExt as _};
 use kho_replication::{
-    frames::{ChildFrame, Cursor, ParentFrame},
-    quic::{Alpn, CloseCode, ConnectError, Connection},
-    site_clock::{CLOCK_SENT_INTERVAL, Neighbour},
-    tls::site_server_name,
+    frames::{ChildFrame, Cursor, RegisterOffer},
+    quic::CloseCode,
+    site_clock::CLOCK_SENT_INTERVAL,
     uplink::{
-        DialFailure, LinkFailure, LinkId, LinkStatus, LoadFailure, LoadId, StreamPosition, StreamState, Uplink, UplinkAction, UplinkAlarm,
-        UplinkConfig, UplinkInput, UplinkStatus,
+        LinkFailure, LinkId, LinkStatus, LoadFailure, LoadId, RegisterFetchFailure, StreamPosition, StreamState, Uplink, UplinkAction,
+        UplinkAlarm, UplinkConfig, UplinkInput, UplinkStatus,
     },
 };
 use kho_storage::{
@@ -27,15 +27,16 @@ use kho_storage::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use self::parent_connection::dial;
 use self::{
     compare_head::compare_head,
     inputs::{Arriving, Inputs},
     offer_register::offer_register,
+    parent_connection::{DriverEnds, hold_connection},
 };
 use crate::{
     api::AlarmKind,
     clock::machine_time,
-    connection_meter::ConnectionMeter,
     node::Node,
     reasons,
     task_watch::TaskWatch,
@@ -43,10 +44,10 @@ use crate::{
 };
 
 const TICK: Duration = Duration::from_millis(200);
-/// Between the beginnings of attempts to reach a site's nodes.
-const DIAL_STAGGER: Duration = Duration::from_millis(300);
 /// Frames that wait for the connection; the uplink's own window keeps their number small.
 const OUTGOING_FRAMES_MAX: usize = 1024;
+/// Registers that wait to be fetched over a connection; the uplink wants one at a time, and may have given up one before.
+const WANTED_REGISTERS_MAX: usize = 4;
 /// Records of cursors that wait for the site. One more is given back as failed, and the uplink records again later.
 const RECORDS_MAX: usize = 64;
 
@@ -55,6 +56,7 @@ type Records = mpsc::Sender<(SiteId, Vec<ParentCursor>)>;
 /// A connection to a parent, also while it is being dialled.
 struct ParentConnection {
     frames: mpsc::Sender<Vec<u8>>,
+    registers: mpsc::Sender<RegisterOffer>,
     closing: CancellationToken,
 }
 
@@ -252,10 +254,12 @@ impl Driver {
         match action {
             UplinkAction::Dial { link, site, addresses } => {
                 let (frames, outgoing) = mpsc::channel(OUTGOING_FRAMES_MAX);
+                let (registers, wanted) = mpsc::channel(WANTED_REGISTERS_MAX);
                 let closing = CancellationToken::new();
                 self.connections.retain(|_, connection| !connection.frames.is_closed());
-                self.connections.insert(link, ParentConnection { frames, closing: closing.clone() });
-                tokio::spawn(hold_connection(node, link, site, addresses, outgoing, closing, inputs));
+                self.connections.insert(link, ParentConnection { frames, registers, closing: closing.clone() });
+                let ends = DriverEnds { outgoing, wanted, closing };
+                tokio::spawn(hold_connection(node, link, site, addresses, ends, inputs));
             }
             UplinkAction::Disconnect { link, reason } => {
                 tracing::info!(%link, %reason, "the link to the parent is ended");
@@ -287,6 +291,13 @@ impl Driver {
                 if let Err(error) = self.records.try_send((parent, cursors)) {
                     let (parent, cursors) = error.into_inner();
                     return Some(UplinkInput::RecordFailed { parent, cursors });
+                }
+            }
+            UplinkAction::FetchRegister { link, offer } => {
+                let wanted = self.connections.get(&link).is_some_and(|connection| connection.registers.try_send(offer).is_ok());
+                if !wanted {
+                    let result = Err(RegisterFetchFailure::Interrupted("the connection is gone, or still busy with another".into()));
+                    return Some(UplinkInput::RegisterFetched { link, offer, result });
                 }
             }
             UplinkAction::AdoptRegister(signed) => self.adopt_register(signed),
@@ -332,7 +343,7 @@ impl Driver {
     }
 
     /// Judged BEFORE it is proposed: nothing unsigned takes a place in the site's log.
-    fn adopt_register(&self, signed: SignedRegister) {
+    fn adopt_register(&self, signed: Arc<SignedRegister>) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
         tokio::spawn(async move {
             let input = match offer_register(&node, &signed).await {
@@ -370,125 +381,4 @@ fn load_start(node: &Node, origin: OriginId) -> Result<TransferStart, LoadFailur
 fn load_piece(node: &Node, origin: OriginId, epoch: Epoch, from: &RowPlace, bytes_max: usize) -> Result<TransferPiece, LoadFailure> {
     let piece = node.warehouse.read(|reading| reading.piece(origin, from, bytes_max)).map_err(local)?;
     piece.filter(|piece| piece.epoch == epoch).ok_or(LoadFailure::NoSuchPlace)
-}
-
-/// Dials and then moves frames both ways until the connection ends.
-async fn hold_connection(
-    node: Arc<Node>,
-    link: LinkId,
-    site: SiteId,
-    addresses: Vec<String>,
-    outgoing: mpsc::Receiver<Vec<u8>>,
-    closing: CancellationToken,
-    inputs: Inputs,
-) {
-    let connection = tokio::select! {
-        dialled = dial(&node, site, &addresses) => dialled,
-        () = closing.cancelled() => return,
-    };
-    let failure = match connection {
-        Ok(connection) => {
-            let detail = tokio::select! {
-                why = move_frames(&node, &connection, link, outgoing, &closing, &inputs) => why,
-                never = ConnectionMeter::new(&connection).run() => match never {},
-            };
-            connection.close(CloseCode::SHUTDOWN, "done");
-            LinkFailure::ConnectionLost { detail }
-        }
-        Err(failure) => failure,
-    };
-    inputs.send(UplinkInput::LinkLost { link, failure }).await;
-}
-
-async fn move_frames(
-    node: &Node,
-    connection: &Connection,
-    link: LinkId,
-    mut outgoing: mpsc::Receiver<Vec<u8>>,
-    closing: &CancellationToken,
-    inputs: &Inputs,
-) -> String {
-    let (mut sender, mut receiver) = match connection.open_bi().await {
-        Ok(stream) => stream,
-        Err(error) => return error.to_string(),
-    };
-    inputs.send(UplinkInput::LinkOpened { link }).await;
-    let send = async {
-        while let Some(frame) = outgoing.recv().await {
-            if let Err(error) = sender.send(&frame).await {
-                return error.to_string();
-            }
-        }
-        // The driver dropped the connection: let what was sent arrive.
-        let _ = sender.finish();
-        std::future::pending().await
-    };
-    let receive = async {
-        loop {
-            match receiver.recv().await {
-                Ok(Some(bytes)) => {
-                    let input = match ParentFrame::decode(&bytes) {
-                        Ok(ParentFrame::Clock(theirs)) => {
-                            node.clock.hear(Neighbour::Parent, theirs);
-                            continue;
-                        }
-                        Ok(frame) => UplinkInput::FrameReceived { link, frame },
-                        Err(error) => UplinkInput::FrameRefused { link, error },
-                    };
-                    inputs.send_frame(input, bytes.len()).await;
-                }
-                Ok(None) => return "the parent closed the connection".to_string(),
-                Err(error) => return error.to_string(),
-            }
-        }
-    };
-    tokio::select! {
-        why = send => why,
-        why = receive => why,
-        () = closing.cancelled() => "this site ended it".into(),
-    }
-}
-
-/// Connects to the node of `site` that answers first. The addresses are tried in their order, each a little after the one before,
-/// so that a dead node costs no more than that.
-pub async fn dial(node: &Node, site: SiteId, addresses: &[String]) -> Result<Connection, LinkFailure> {
-    let mut attempts: FuturesUnordered<_> = addresses
-        .iter()
-        .zip(0..)
-        .map(|(address, place)| async move {
-            tokio::time::sleep(DIAL_STAGGER * place).await;
-            dial_one(node, site, address).await.map_err(|(kind, why)| (kind, format!("{address}: {why}")))
-        })
-        .collect();
-    let mut failures = Vec::new();
-    while let Some(attempt) = attempts.next().await {
-        match attempt {
-            Ok(connection) => return Ok(connection),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    if failures.is_empty() {
-        failures.push((DialFailure::Unreachable, format!("the register gives no address of site {site}")));
-    }
-    Err(LinkFailure::of_dials(&failures))
-}
-
-async fn dial_one(node: &Node, site: SiteId, address: &str) -> Result<Connection, (DialFailure, String)> {
-    let unresolved = |why: String| (DialFailure::Unreachable, why);
-    let mut resolved = tokio::net::lookup_host(address).await.map_err(|e| unresolved(e.to_string()))?;
-    let resolved = resolved.next().ok_or_else(|| unresolved("the name has no address".into()))?;
-    let connection = node.endpoint.connect(resolved, &site_server_name(site), Alpn::Link).await.map_err(|error| {
-        let kind = match error {
-            ConnectError::PeerMisbehaved { .. } => DialFailure::WrongPeer,
-            ConnectError::RefusedByPeer { .. } => DialFailure::Refused,
-            ConnectError::PeerUnreachable { .. } | ConnectError::Local { .. } => DialFailure::Unreachable,
-        };
-        (kind, error.to_string())
-    })?;
-    let (found, _) = connection.peer_node();
-    if found == site {
-        return Ok(connection);
-    }
-    connection.close(CloseCode::NOT_ADMITTED, "another site was dialled");
-    Err((DialFailure::WrongPeer, format!("a node of site {found} answers, not of site {site}")))
 }

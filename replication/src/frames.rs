@@ -4,7 +4,7 @@
 //! frame on the wire := length (4 bytes, little endian) | body      written and read by the task that owns the connection
 //! body              := format byte | bincode of ChildFrame or ParentFrame
 //! ```
-//! Segments and pieces travel as [`Compressed`]. Variants are only appended, so that an older peer refuses a newer frame
+//! Segments and pieces travel as [`Compressed`], registers on streams of their own (`frames/register.rs`). Variants are only appended, so that an older peer refuses a newer frame
 //! instead of misreading it. Each kind of frame exists from one level on; [`Hello`] and [`Welcome`] settle the level at which both ends
 //! work, and no frame above it is sent.
 //!
@@ -15,6 +15,7 @@ mod compressed;
 mod error;
 mod goodbye;
 mod refusal;
+mod register;
 mod values;
 mod violation;
 
@@ -23,7 +24,6 @@ use kho_storage::{
     command::{ParentCursor, Refusal, TransferPiece, TransferStart, TransferStatus},
     ids::{Epoch, Generation, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq},
     level::{Level, LevelOffer},
-    register::{REGISTER_BYTES_MAX, SignedRegister},
     stream::{SEGMENT_BYTES_MAX, Segment, SignedHead},
 };
 use serde::{Deserialize, Serialize};
@@ -33,14 +33,17 @@ pub use self::{
     error::FrameCodecError,
     goodbye::Goodbye,
     refusal::{Fault, refusal_fault},
+    register::{
+        REGISTER_PLAIN_BYTES_MAX, REGISTER_REPLY_BYTES_MAX, REGISTER_REQUEST_BYTES_MAX, RegisterOffer, RegisterReply, RegisterRequest,
+    },
     values::{Cursor, FrameId, FrameKind},
     violation::{ProtocolViolation, VIOLATION_DETAIL_CHARS_MAX, ViolationDetail},
 };
 
 /// The longest body of a frame from a child: a segment that did not compress at all.
 pub const CHILD_FRAME_BYTES_MAX: usize = SEGMENT_PLAIN_BYTES_MAX + (256 << 10);
-/// The longest body of a frame from a parent: a register.
-pub const PARENT_FRAME_BYTES_MAX: usize = REGISTER_BYTES_MAX + (1 << 20);
+/// The longest body of a frame from a parent: a welcome with the cursors of [`STREAMS_MAX`] streams.
+pub const PARENT_FRAME_BYTES_MAX: usize = 8 << 20;
 /// An encoded segment: its batches and what encoding adds to them.
 pub const SEGMENT_PLAIN_BYTES_MAX: usize = SEGMENT_BYTES_MAX + (1 << 20);
 /// What a sender puts into one piece of a transfer, in bytes of rows.
@@ -53,6 +56,8 @@ const LISTS_MEMORY_BYTES_MAX: usize = 8 << 20;
 pub const STREAMS_MAX: usize = 65_536;
 /// The most heads that a parent shows a child of the child's own origins; a site authors one, or a few that it inherited.
 pub const HEADS_MAX: usize = 64;
+/// The most registers that a parent offers at once: those that changed who signs registers, and the newest.
+pub const REGISTER_OFFERS_MAX: usize = 64;
 /// The most addresses that a redirection names.
 pub const ADDRESSES_MAX: usize = 16;
 
@@ -144,8 +149,8 @@ pub enum ParentFrame {
         id: FrameId,
         retry_after_ms: u32,
     },
-    /// A newer register.
-    Register(SignedRegister),
+    /// Newer registers, in the order in which they have to be adopted. The child fetches them by [`RegisterRequest`].
+    Registers(Vec<RegisterOffer>),
     Goodbye(Goodbye),
     /// What the parent's machine's clock shows. For the task that owns the connection ([`crate::site_clock`]); the uplink ignores it.
     Clock(SiteTime),
@@ -158,9 +163,9 @@ pub struct Welcome {
     /// The level at which both ends work on this link.
     pub level: Level,
     pub site: SiteId,
-    /// Set when the child's is older: the first that it lacks, of those that changed who signs registers and the newest. The rest follow as
-    /// [`ParentFrame::Register`], in order.
-    pub register: Option<SignedRegister>,
+    /// When the child's is older: those that it lacks, of those that changed who signs registers and the newest, in order. The welcome
+    /// only names them, so that it is quick on any link. At most [`REGISTER_OFFERS_MAX`].
+    pub registers: Vec<RegisterOffer>,
     /// Where the parent's site stands with each stream of the Hello that its register knows.
     pub cursors: Vec<ParentCursor>,
     /// Whole-origin transfers under way.
@@ -248,6 +253,9 @@ impl ParentFrame {
             Self::Redirect { addresses } => check_number("addresses", addresses.len(), ADDRESSES_MAX)?,
             _ => {}
         }
+        if let Self::Welcome(Welcome { registers, .. }) | Self::Registers(registers) = &frame {
+            check_number("registers", registers.len(), REGISTER_OFFERS_MAX)?;
+        }
         Ok(frame)
     }
 
@@ -261,7 +269,7 @@ impl ParentFrame {
             | Self::TransferWants { .. }
             | Self::Refused { .. }
             | Self::Busy { .. }
-            | Self::Register(_)
+            | Self::Registers(_)
             | Self::Goodbye(_)
             | Self::Clock(_) => Level::FOUNDING,
         }
@@ -277,7 +285,7 @@ impl ParentFrame {
             Self::TransferWants { .. } => FrameKind::TransferWants,
             Self::Refused { .. } => FrameKind::Refused,
             Self::Busy { .. } => FrameKind::Busy,
-            Self::Register(_) => FrameKind::Register,
+            Self::Registers(_) => FrameKind::Registers,
             Self::Goodbye(_) => FrameKind::Goodbye,
             Self::Clock(_) => FrameKind::Clock,
         }

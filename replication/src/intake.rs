@@ -46,7 +46,9 @@ pub use self::{
 };
 use self::{child_set_back::Behind, lane::Lane, proposals::Proposals};
 use crate::{
-    frames::{ChildFrame, Fault, FrameId, Goodbye, ParentFrame, ProtocolViolation, StreamHeld, ViolationDetail, refusal_fault},
+    frames::{
+        ChildFrame, Fault, FrameId, Goodbye, ParentFrame, ProtocolViolation, RegisterOffer, StreamHeld, ViolationDetail, refusal_fault,
+    },
     link_time::LinkTime,
 };
 
@@ -97,7 +99,7 @@ enum State {
 struct Open {
     /// The level at which both ends work.
     level: Level,
-    /// The newest register that the child has, or was sent.
+    /// The newest register that the child has, or was offered.
     register_version: u64,
     lanes: BTreeMap<OriginId, Lane>,
     /// Proposed and not decided.
@@ -146,6 +148,7 @@ impl Intake {
             IntakeInput::FrameRefused(error) => {
                 self.peer_misbehaved(ProtocolViolation::FrameUnreadable { detail: ViolationDetail::new(&error.to_string()) });
             }
+            IntakeInput::LinkMoves => self.link_moves(now),
             IntakeInput::TransportMisused(how) => {
                 self.peer_misbehaved(ProtocolViolation::TransportMisused { detail: ViolationDetail::new(&how) });
             }
@@ -218,9 +221,14 @@ impl Intake {
             && open.register_version < self.register.version()
         {
             let held = std::mem::replace(&mut open.register_version, self.register.version());
-            let newer = self.registers.newer_than(held).cloned().map(|signed| IntakeAction::SendFrame(ParentFrame::Register(signed)));
-            self.actions.extend(newer);
+            let offers = self.offers_newer_than(held);
+            self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Registers(offers)));
         }
+    }
+
+    /// What a child lacks that has this version. Those that changed the roots come first.
+    fn offers_newer_than(&self, version: u64) -> Vec<RegisterOffer> {
+        self.registers.names_newer_than(version).map(|(version, hash)| RegisterOffer { version, hash }).collect()
     }
 
     fn leader_changed(&mut self, leader: SiteLeader) {
@@ -261,6 +269,13 @@ impl Intake {
             _ => {}
         }
         self.report_set_backs(now);
+    }
+
+    /// A long Hello may still be on its way: the timeout counts silence.
+    fn link_moves(&mut self, now: LinkTime) {
+        if let State::AwaitingHello { until } = &mut self.state {
+            *until = now.after_ms(self.config.hello_timeout_ms).max(*until);
+        }
     }
 
     fn not_parent(&self) -> Goodbye {

@@ -13,6 +13,7 @@ mod converge;
 mod levels;
 mod limits;
 mod promises;
+mod registers;
 mod repairs;
 mod set_back;
 mod site;

@@ -56,19 +56,19 @@ use self::{
     link::LinkState,
     parent_probe::ParentProbe,
     parents::{Jitter, Parents},
-    registers::RegisterQueue,
+    registers::{RegisterQueue, RegisterStep, is_of_use},
     stream::Stream,
 };
 pub use self::{
     action::{UplinkAction, UplinkAlarm},
     config::UplinkConfig,
-    failure::{DialFailure, LinkFailure, LinkWait},
+    failure::{DialFailure, LinkFailure, LinkWait, RegisterFetchFailure},
     input::{LinkId, LoadFailure, LoadId, StreamPosition, UplinkInput},
     park::{ParkReason, RestartCause},
     status::{LinkStatus, StreamState, UplinkStatus, UplinkStreamStatus},
 };
 use crate::{
-    frames::{Cursor, Goodbye, HEADS_MAX},
+    frames::{Cursor, Goodbye, HEADS_MAX, ProtocolViolation, RegisterOffer, ViolationDetail},
     link_time::LinkTime,
 };
 
@@ -144,6 +144,7 @@ impl Uplink {
             UplinkInput::LinkOpened { link } => self.link_opened(link, now),
             UplinkInput::LinkLost { link, failure } => self.link_lost(link, failure, now),
             UplinkInput::FrameReceived { link, frame } => self.frame_received(link, frame, now),
+            UplinkInput::LinkMoves { link } => self.link_moves(link, now),
             UplinkInput::FrameRefused { link, error } => self.frame_refused(link, &error, now),
             UplinkInput::SegmentLoaded { load, result } => self.segment_loaded(load, result, now),
             UplinkInput::TransferStartLoaded { load, result } => self.transfer_start_loaded(load, result, now),
@@ -151,16 +152,15 @@ impl Uplink {
             UplinkInput::RecordFailed { parent, cursors } => self.record_failed(parent, &cursors, now),
             UplinkInput::RegisterFailed(_) if planted(Bug::RegisterNotOfferedAgain) => {}
             UplinkInput::RegisterFailed(register) => self.registers.failed(&register, now.after_ms(self.config.register_retry_ms)),
-            UplinkInput::RegisterSettled(register) => {
-                let next = self.registers.settled(&register);
-                self.offer_register(next);
-            }
+            UplinkInput::RegisterSettled(register) => self.registers.settled(&register),
+            UplinkInput::RegisterFetched { link, offer, result } => self.register_fetched(link, &offer, result, now),
             UplinkInput::HeadNotCompared { parent, head } => self.head_not_compared(parent, head, now),
             UplinkInput::ProbeAnswered { site, reachable } => self.probe_answered(site, reachable, now),
             UplinkInput::Tick => self.ticked(now),
         }
         self.wake_streams(now);
         self.schedule(now);
+        self.move_registers(now);
     }
 
     /// The next thing to be done, in order.
@@ -198,6 +198,7 @@ impl Uplink {
     fn register_changed(&mut self, register: Arc<VerifiedRegister>, now: LinkTime) {
         let before = self.parents.current().map(|parent| parent.site);
         self.parents.replace(&register, self.site);
+        self.registers.held(register.version(), register.hash());
         self.register = Some(register);
         let current = self.parents.current().map(|parent| parent.site);
         if before.is_some() && before != current {
@@ -225,8 +226,6 @@ impl Uplink {
         self.check_link(now);
         let due = self.recorder.poll(now);
         self.propose_record(due);
-        let register = self.registers.due(now);
-        self.offer_register(register);
         while self.head_retries.front().is_some_and(|(at, _, _)| *at <= now) {
             if let Some((_, parent, head)) = self.head_retries.pop_front() {
                 self.actions.push_back(UplinkAction::CompareHead { parent, head });
@@ -245,8 +244,47 @@ impl Uplink {
         self.head_retries.push_back((now.after_ms(self.config.register_retry_ms), parent, head));
     }
 
-    fn offer_register(&mut self, register: Option<SignedRegister>) {
-        self.actions.extend(register.map(UplinkAction::AdoptRegister));
+    /// The parent has registers that this site may lack.
+    fn registers_offered(&mut self, offers: Vec<RegisterOffer>) {
+        let held = self.register.as_ref().map(|register| (register.version(), register.hash()));
+        for offer in offers {
+            if held.is_none_or(|(version, hash)| is_of_use(&offer, version, hash)) {
+                self.registers.received(offer);
+            }
+        }
+    }
+
+    fn register_fetched(
+        &mut self,
+        link: LinkId,
+        offer: &RegisterOffer,
+        result: Result<Arc<SignedRegister>, RegisterFetchFailure>,
+        now: LinkTime,
+    ) {
+        if self.link.id() != Some(link) {
+            return;
+        }
+        match result {
+            Ok(signed) => self.registers.fetched(offer, signed, now),
+            Err(RegisterFetchFailure::NotHeld) => self.registers.withdrawn(offer),
+            Err(RegisterFetchFailure::Interrupted(_)) => {
+                self.registers.interrupted(offer, now.after_ms(self.config.register_retry_ms));
+            }
+            Err(RegisterFetchFailure::Unreadable(error)) => {
+                let detail = ViolationDetail::new(&error.to_string());
+                self.peer_misbehaved(ProtocolViolation::FrameUnreadable { detail }, now);
+            }
+        }
+    }
+
+    /// Does what is due with the register that is next. Without a link there is none to fetch, but one may be here.
+    fn move_registers(&mut self, now: LinkTime) {
+        let action = match self.registers.due(now) {
+            Some(RegisterStep::Fetch(offer)) => self.link.id().map(|link| UplinkAction::FetchRegister { link, offer }),
+            Some(RegisterStep::Offer(signed)) => Some(UplinkAction::AdoptRegister(signed)),
+            None => None,
+        };
+        self.actions.extend(action);
     }
 
     /// Notes what a parent acknowledged; it is recorded in this site before long.

@@ -231,7 +231,7 @@ impl Warehouse {
         self.written_bytes.fetch_add(set.bytes() as u64, Ordering::Relaxed);
         db.write(set)?;
         match outcome {
-            Some(Outcome::RegisterAdopted { .. }) => self.load_register()?,
+            Some(Outcome::RegisterAdopted { version }) if !self.holds_register(version) => self.load_register()?,
             Some(Outcome::LevelStands { level }) => self.level.store(level.0, Ordering::Release),
             _ => {}
         }

@@ -14,7 +14,9 @@ use std::{io::Write as _, path::Path};
 use kho_node::consensus::fuzzing;
 use kho_replication::{
     bundle::{BundleAuthor, BundleWriter, EncryptingWriter},
-    frames::{ChildFrame, Compressed, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX},
+    frames::{
+        ChildFrame, Compressed, PIECE_PLAIN_BYTES_MAX, ParentFrame, RegisterOffer, RegisterReply, RegisterRequest, SEGMENT_PLAIN_BYTES_MAX,
+    },
 };
 use kho_storage::{
     codec,
@@ -87,7 +89,11 @@ fn frames(traffic: &Traffic, seeds: &mut Vec<Seed>) -> anyhow::Result<()> {
         }
     }
     seeds.extend(traffic.down.iter().map(|bytes| ("parent_frame", bytes.clone())));
-    seeds.push(("parent_frame", ParentFrame::Register(WORLD.signed.clone()).encode()?));
+    let offer = RegisterOffer { version: WORLD.register.version(), hash: WORLD.signed.hash() };
+    seeds.push(("parent_frame", ParentFrame::Registers(vec![offer]).encode()?));
+    seeds.push(("register_reply", joined(&[&[0], &RegisterReply::pack(&WORLD.signed)?.encode()?])));
+    seeds.push(("register_reply", joined(&[&[0], &RegisterReply::NotHeld.encode()?])));
+    seeds.push(("register_reply", joined(&[&[1], &RegisterRequest { hash: offer.hash }.encode()?])));
     seeds.push(("parent_frame", ParentFrame::Redirect { addresses: vec!["127.0.0.1:7401".into()] }.encode()?));
     let mut wire = vec![7];
     for frame in traffic.down.iter().filter(|frame| frame.len() < 300).take(6) {

@@ -13,7 +13,7 @@ mod streams;
 pub use adoption::{adoption, transfer};
 pub use bundles::bundle;
 pub use entry::{entry_csv, entry_gzip, entry_ndjson};
-pub use frames::{child_frame, compressed_segment, parent_frame, wire_frames};
+pub use frames::{child_frame, compressed_segment, parent_frame, register_reply, wire_frames};
 pub use identities::{certificate, certificate_request};
 pub use registers::{register, request_json};
 pub use site::{log_value, site_wire};
@@ -21,9 +21,10 @@ pub use stored::stored;
 pub use streams::{batch, head, segment};
 
 /// Every target by its name, as `fuzz_targets/` builds them.
-pub const ALL: [(&str, fn(&[u8])); 20] = [
+pub const ALL: [(&str, fn(&[u8])); 21] = [
     ("child_frame", child_frame),
     ("parent_frame", parent_frame),
+    ("register_reply", register_reply),
     ("compressed_segment", compressed_segment),
     ("wire_frames", wire_frames),
     ("segment", segment),

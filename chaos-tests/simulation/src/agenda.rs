@@ -1,9 +1,9 @@
 //! Future events, in the order of virtual time; what is due at the same moment comes in the order in which it was set.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{cmp::Ordering, collections::BinaryHeap, sync::Arc};
 
 use kho_replication::{
-    frames::FrameId,
+    frames::{FrameId, RegisterOffer},
     intake::ProposeFailure,
     link_time::LinkTime,
     uplink::{LinkId, UplinkAction},
@@ -40,7 +40,7 @@ pub enum Proposer {
     },
     Register {
         term: Term,
-        signed: SignedRegister,
+        signed: Arc<SignedRegister>,
     },
     /// That the site was set back, as a parent's head of its own shows.
     SetBack {
@@ -89,6 +89,15 @@ pub enum Event {
         site: SiteId,
         term: Term,
         action: UplinkAction,
+    },
+    /// A register that an uplink fetches arrives, or its transfer goes silent.
+    RegisterArrives {
+        site: SiteId,
+        term: Term,
+        link: LinkNo,
+        link_id: LinkId,
+        offer: RegisterOffer,
+        is_silent: bool,
     },
     Probed {
         site: SiteId,

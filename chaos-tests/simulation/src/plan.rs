@@ -121,6 +121,7 @@ impl Plan {
                 welcome_timeout_ms: 1_500,
                 idle_timeout_ms: 4_000,
                 answer_timeout_ms: 9_000,
+                link_bytes_per_second_min: 1_000_000,
                 backoff_ms_min: 100,
                 backoff_ms_max: 2_000,
                 failures_max: dice.between(1, 3) as u32,

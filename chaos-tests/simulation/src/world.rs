@@ -26,6 +26,7 @@ mod moved_offices;
 mod off_path;
 mod other_epoch;
 mod propose;
+mod registers;
 mod set_back;
 mod uplink_driver;
 
@@ -175,6 +176,9 @@ impl World {
             Event::ParentDetectsLoss(link) => self.parent_detects_loss(link),
             Event::ChildDetectsLoss(link) => self.child_detects_loss(link),
             Event::Load { site, term, action } => self.loads(site, term, action),
+            Event::RegisterArrives { site, term, link, link_id, offer, is_silent } => {
+                self.register_arrives(site, term, link, link_id, offer, is_silent);
+            }
             Event::Probed { site, term, parent, is_there } => self.probed(site, term, parent, is_there),
             Event::Commits(proposal) => self.commits(proposal),
             Event::Decided { site, life, proposer, result } => self.decided(site, life, proposer, result),

@@ -48,14 +48,19 @@ pub async fn adopt_register(
 ) -> OrderReply {
     check(&node, &who, Right::Operate)?;
     // Refused here already, so that nothing wrong takes a place in the site's log.
-    let given = match node.warehouse.judge_register(&signed).map_err(|error| refused(&node, error))? {
+    let signed = Arc::new(signed);
+    let given = match node.judge_register(Arc::clone(&signed)).await.map_err(|error| refused(&node, error))? {
         JudgedRegister::Newer(verified) => {
             let version = verified.version();
             register_watch::offer(&node, Arc::new(*verified));
             version
         }
         JudgedRegister::NotNewer { held } => {
-            let given = signed.unverified().map_err(|error| refused(&node, error))?.version;
+            let read = tokio::task::spawn_blocking(move || signed.unverified()).await.map_err(|error| {
+                let detail = error.to_string();
+                RequestFault::RegisterRefused { detail }
+            })?;
+            let given = read.map_err(|error| refused(&node, error))?.version;
             let (held, given) = (Ordinal(held), Ordinal(given));
             return if given == held {
                 Ok(Told(OrderDone::RegisterStands { version: held }))
@@ -64,7 +69,7 @@ pub async fn adopt_register(
             };
         }
     };
-    match node.consensus.propose(&adopt(&node, signed)).await? {
+    match node.consensus.propose(&adopt(&node, Arc::unwrap_or_clone(signed))).await? {
         Outcome::RegisterAdopted { version } if version == given => Ok(Told(OrderDone::RegisterStands { version: Ordinal(version) })),
         Outcome::RegisterAdopted { version } => Err(RequestFault::RegisterOlder { held: Ordinal(version), given: Ordinal(given) }.into()),
         Outcome::Refused(Refusal::RegisterDoubled { version, held, given }) => {
@@ -91,7 +96,8 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
     if !node.consensus.is_fresh() {
         return Err(RequestFault::AlreadyFounded {}.into());
     }
-    let JudgedRegister::Newer(verified) = node.warehouse.judge_register(&init.register).map_err(|error| refused(&node, error))? else {
+    let given = Arc::new(init.register);
+    let JudgedRegister::Newer(verified) = node.judge_register(Arc::clone(&given)).await.map_err(|error| refused(&node, error))? else {
         return Err(RequestFault::AlreadyFounded {}.into());
     };
     let entry = verified.site(node.site()).ok_or(RequestFault::SiteNotInRegister { site: site(&node) })?;
@@ -107,7 +113,7 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
         return Err(RequestFault::FoundedBefore { parent, origin, batch: Ordinal(shown.head.seq.0) }.into());
     }
     node.consensus.initialize(&members).await?;
-    node.consensus.propose(&adopt(&node, init.register)).await?;
+    node.consensus.propose(&adopt(&node, Arc::unwrap_or_clone(given))).await?;
     // What is shown by now need not be shown again before entry is closed.
     for (parent, signed) in asked.shown {
         node.consensus.propose(&Command::NoteSetBack { site_time: node.clock.now(), shown_by: ShownBy::Site(parent), signed }).await?;

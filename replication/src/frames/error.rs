@@ -1,6 +1,6 @@
 //! Why a value is not written as a frame, or bytes are not read as one.
 
-use kho_storage::codec::CodecError;
+use kho_storage::{codec::CodecError, ids::Hash32};
 
 /// Why a value is not written as a frame, or bytes are not read as one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +15,8 @@ pub enum FrameCodecError {
     Compression(String),
     #[error("the frame names {given} {what}, at most {given_max} are read")]
     TooMany { what: &'static str, given: usize, given_max: usize },
+    #[error("the register {requested} was requested, and {given} came")]
+    OtherRegister { requested: Hash32, given: Hash32 },
     #[error("the frame can't be read: {0}")]
     Codec(#[from] CodecError),
 }

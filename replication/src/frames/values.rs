@@ -63,7 +63,7 @@ pub enum FrameKind {
     TransferWants,
     Refused,
     Busy,
-    Register,
+    Registers,
     Goodbye,
     Clock,
     TestLevel,

@@ -5,7 +5,7 @@ use kho_storage::{level::LevelOffer, stream::SEGMENT_BYTES_MAX};
 /// What one connection from a child may cost its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IntakeConfig {
-    /// From the open connection to the Hello.
+    /// From the open connection to the Hello, or since bytes moved last.
     pub hello_timeout_ms: u64,
     /// Plain bytes proposed and not yet committed. At least twice a segment's maximum.
     pub queued_bytes_max: usize,

@@ -1,16 +1,15 @@
 //! Greeting a child, and answering where this site stands.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use kho_storage::{
     checks::check_path,
     command::TransferStatus,
     ids::{OriginId, StreamSeq},
-    register::SignedRegister,
 };
 
 use super::{ChildIdentity, CursorsHeld, Intake, IntakeAction, IntakeAlarm, Open, ProposeFailure, State, lane::Lane};
-use crate::frames::{Cursor, Goodbye, HEADS_MAX, Hello, ParentFrame, ProtocolViolation, STREAMS_MAX, StreamHeld, Welcome};
+use crate::frames::{Cursor, Goodbye, HEADS_MAX, Hello, ParentFrame, ProtocolViolation, RegisterOffer, STREAMS_MAX, StreamHeld, Welcome};
 
 impl Intake {
     pub(super) fn hello_received(&mut self, hello: Hello) {
@@ -102,11 +101,10 @@ impl Intake {
         let origins = self.led_origins(&streams);
         let held = self.place_lanes(&origins, held);
         self.compare_child(&streams, &held.heads);
-        // Those that changed the roots come first, each by itself: a welcome has room for one.
-        let mut registers: VecDeque<SignedRegister> = self.registers.newer_than(child_register).cloned().collect();
+        let mut registers = self.offers_newer_than(child_register);
         if child_register == newest && hash != self.register.hash() {
             // The child judges it by whom its own site believes.
-            registers.push_back(self.registers.newest().clone());
+            registers.push(RegisterOffer { version: newest, hash: self.register.hash() });
             let (child, here) = (self.child.site, self.register.hash());
             self.actions.push_back(IntakeAction::RaiseAlarm(IntakeAlarm::RegisterDiffers { child, version: newest, held: hash, here }));
         }
@@ -114,14 +112,13 @@ impl Intake {
             levels: self.config.levels,
             level,
             site: self.site,
-            register: registers.pop_front(),
+            registers,
             cursors: held.cursors,
             transfers: held.transfers,
             heads: held.heads,
             in_flight_bytes_max: self.config.in_flight_bytes_max(),
         };
         self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Welcome(welcome)));
-        self.actions.extend(registers.into_iter().map(|register| IntakeAction::SendFrame(ParentFrame::Register(register))));
         self.refuse_others(&streams);
     }
 

@@ -49,6 +49,8 @@ pub enum ProposeFailure {
 #[derive(Debug, Clone)]
 pub enum IntakeInput {
     FrameReceived(ChildFrame),
+    /// Bytes move over the connection, although no frame may be whole yet.
+    LinkMoves,
     /// The bytes are not a frame.
     FrameRefused(FrameCodecError),
     /// The child's bytes do not even hold to the transport's rules, as a frame longer than the connection carries; says how.

@@ -112,6 +112,32 @@ fn a_register_that_names_another_parent_moves_the_child_there() {
     assert_eq!(world.is_equal_at(REGION), Ok(()));
 }
 
+#[test]
+fn a_greeting_that_takes_long_on_a_slow_link_is_awaited_as_long_as_bytes_move() {
+    let silence_ms = UplinkConfig::default().welcome_timeout_ms;
+    let mut world = World::new(UplinkConfig::default());
+    world.start_child();
+    world.take(Step::Open);
+    let is_greeting = |world: &World| matches!(world.uplink.status().link, LinkStatus::Greeting);
+    let link = world.link().expect("it is open");
+    for _ in 0..4 {
+        world.pass(silence_ms - 1_000);
+        world.notify_uplink(UplinkInput::LinkMoves { link });
+        world.notify_intake(PROVINCE, IntakeInput::LinkMoves);
+    }
+    assert!(is_greeting(&world), "{}", world.trace());
+    assert!(!world.log.iter().any(|line| line.starts_with("2: close")), "{}", world.trace());
+    world.settle();
+    assert_eq!(world.is_equal_at(PROVINCE), Ok(()), "the Hello came at last");
+
+    let mut silent = World::new(UplinkConfig::default());
+    silent.start_child();
+    silent.take(Step::Open);
+    silent.notify_uplink(UplinkInput::LinkMoves { link });
+    silent.pass(silence_ms + 1_000);
+    assert!(!is_greeting(&silent), "nothing came");
+}
+
 fn intake(tree: &Tree, site: SiteId, child: SiteId) -> Intake {
     let child = ChildIdentity { site: child, node: NODE };
     Intake::new(IntakeConfig::default(), site, child, tree.verified(), tree.chain(), SiteLeader::ThisNode, LinkTime(0))

@@ -1,11 +1,8 @@
 //! What the two sides do when things are not as they were: another leader, a parent set back, batches trimmed, a dishonest parent.
 
-use std::{slice, sync::Arc};
-
 use kho_storage::{
     command::ParentCursor,
     ids::{SiteTime, StreamSeq},
-    register::{RegisterChain, SignedRegister},
 };
 
 use super::{
@@ -17,7 +14,7 @@ use super::{
 use crate::{
     frames::{FrameId, ParentFrame},
     intake::{IntakeInput, ProposeFailure, SiteLeader},
-    uplink::{UplinkConfig, UplinkInput},
+    uplink::UplinkConfig,
 };
 
 /// A world in which only the own stream has batches, and the parent holds three.
@@ -342,78 +339,4 @@ fn promise_7_a_request_for_cursors_that_nobody_answers_ends_the_link() {
     let trace = world.trace();
     assert!(trace.contains("2: send Adopted"), "other streams went on meanwhile: {trace}");
     assert!(trace.contains("3: disconnect: "), "{trace}");
-}
-
-/// Has the province hand registers of these versions down; all but the last changed who signs registers.
-fn hand_down(world: &mut World, versions: &[u64]) -> Vec<SignedRegister> {
-    let mut issued: Vec<(u64, Arc<SignedRegister>)> = Vec::new();
-    for version in versions {
-        world.tree.register.version = *version;
-        issued.push((*version, Arc::new(world.tree.signed())));
-    }
-    let all = issued.iter().map(|(_, signed)| (**signed).clone()).collect();
-    let (version, newest) = issued.pop().expect("at least one");
-    let (register, chain) = (world.tree.verified(), Arc::new(RegisterChain::new(issued, version, newest)));
-    world.notify_intake(PROVINCE, IntakeInput::RegisterChanged { register, chain });
-    world.settle();
-    all
-}
-
-#[test]
-fn a_register_that_the_site_did_not_take_is_offered_to_it_again() {
-    let mut world = linked();
-    let register = hand_down(&mut world, &[2]).remove(0);
-    assert_eq!(world.offered, slice::from_ref(&register));
-    world.notify_uplink(UplinkInput::RegisterFailed(register.clone()));
-    assert_eq!(world.offered.len(), 1);
-    world.pass(UplinkConfig::default().register_retry_ms);
-    assert_eq!(world.offered, [register.clone(), register]);
-    world.pass(10_000);
-    assert_eq!(world.offered.len(), 2, "once for each time it was not taken");
-}
-
-#[test]
-fn a_child_that_was_away_is_offered_every_change_of_the_roots_one_after_another_before_the_newest_register() {
-    let mut world = linked();
-    let [second, third, newest]: [SignedRegister; 3] = hand_down(&mut world, &[2, 3, 4]).try_into().expect("three");
-    assert_eq!(world.offered, slice::from_ref(&second), "the next is believed only when this one stands");
-    world.notify_uplink(UplinkInput::RegisterSettled(second));
-    world.notify_uplink(UplinkInput::RegisterFailed(third.clone()));
-    world.pass(UplinkConfig::default().register_retry_ms);
-    assert_eq!(world.offered[1..], [third.clone(), third.clone()]);
-    world.notify_uplink(UplinkInput::RegisterSettled(third));
-    assert_eq!(world.offered[3..], *slice::from_ref(&newest));
-    world.notify_uplink(UplinkInput::RegisterSettled(newest));
-    assert_eq!(world.offered.len(), 4);
-}
-
-#[test]
-fn a_child_that_connects_is_welcomed_with_the_first_register_that_it_lacks_and_given_the_rest() {
-    let mut world = World::new(UplinkConfig::default());
-    world.start_child();
-    let issue = |world: &mut World, version: u64| {
-        world.tree.register.version = version;
-        (version, Arc::new(world.tree.signed()))
-    };
-    let changes = vec![issue(&mut world, 1), issue(&mut world, 5)];
-    let (version, newest) = issue(&mut world, 7);
-    let chain = Arc::new(RegisterChain::new(changes.clone(), version, newest.clone()));
-    world.take(Step::Open);
-    let register = world.tree.verified();
-    world.notify_intake(PROVINCE, IntakeInput::RegisterChanged { register, chain });
-    world.settle();
-    assert_eq!(world.offered, [(*changes[1].1).clone()], "the child stands at version 1");
-    world.notify_uplink(UplinkInput::RegisterSettled((*changes[1].1).clone()));
-    assert_eq!(world.offered[1..], [(*newest).clone()]);
-}
-
-#[test]
-fn a_parent_that_holds_another_register_of_the_childs_version_says_so_and_shows_its_own() {
-    let mut world = World::new(UplinkConfig::default());
-    world.start_child();
-    world.tree.register.sites[0].name = "another".into();
-    world.settle();
-    assert_eq!(world.offered, [world.tree.signed()], "the child's site judges it");
-    let trace = world.trace();
-    assert!(trace.contains("2: ALARM site 3 says that it holds another register of version 1"), "{trace}");
 }

@@ -2,12 +2,11 @@
 
 use kho_storage::{
     command::{Command, Outcome, ParentCursor, TransferStatus},
-    register::SignedRegister,
     stream::Segment,
 };
 
 use crate::{
-    frames::{ChildFrame, Compressed, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, StreamHeld},
+    frames::{ChildFrame, Compressed, ParentFrame, RegisterOffer, SEGMENT_PLAIN_BYTES_MAX, StreamHeld},
     intake::{IntakeAction, ProposeFailure},
     uplink::UplinkAction,
 };
@@ -50,8 +49,8 @@ fn status(status: &TransferStatus) -> String {
     }
 }
 
-fn register(register: &Option<SignedRegister>) -> &'static str {
-    if register.is_some() { " and a register" } else { "" }
+fn registers(offers: &[RegisterOffer]) -> String {
+    offers.iter().map(|offer| format!(", register {}", offer.version)).collect()
 }
 
 pub(super) fn child_frame(frame: &ChildFrame) -> String {
@@ -75,7 +74,7 @@ pub(super) fn parent_frame(frame: &ParentFrame) -> String {
     match frame {
         ParentFrame::Welcome(welcome) => {
             let transfers: Vec<String> = welcome.transfers.iter().map(|s| format!(", {}", status(s))).collect();
-            format!("Welcome{}{}{}", cursors(&welcome.cursors), transfers.concat(), register(&welcome.register))
+            format!("Welcome{}{}{}", cursors(&welcome.cursors), transfers.concat(), registers(&welcome.registers))
         }
         ParentFrame::Redirect { addresses } => format!("Redirect to {}", addresses.join(" ")),
         ParentFrame::Cursors { cursors: held, transfers, .. } => {
@@ -89,7 +88,7 @@ pub(super) fn parent_frame(frame: &ParentFrame) -> String {
             format!("Refused {id}{origin}: {refusal}")
         }
         ParentFrame::Busy { id, retry_after_ms } => format!("Busy {id} for {retry_after_ms} ms"),
-        ParentFrame::Register(_) => "Register".into(),
+        ParentFrame::Registers(offers) => format!("Registers{}", registers(offers)),
         ParentFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
         ParentFrame::Clock(time) => format!("Clock {time}"),
     }
@@ -104,6 +103,7 @@ pub(super) fn uplink_action(action: &UplinkAction) -> String {
         UplinkAction::LoadTransferStart { origin, .. } => format!("load transfer start of {origin}"),
         UplinkAction::LoadPiece { origin, from, .. } => format!("load rows of {origin} from {}", key(&from.key)),
         UplinkAction::RecordParent { parent, cursors: held } => format!("record: site {parent} holds{}", cursors(held)),
+        UplinkAction::FetchRegister { offer, .. } => format!("fetch register {}", offer.version),
         UplinkAction::AdoptRegister(_) => "adopt register".into(),
         UplinkAction::CompareHead { parent, head } => format!("compare with the head of {} that site {parent} holds", head.head.origin),
         UplinkAction::Probe { site, .. } => format!("probe site {site}"),

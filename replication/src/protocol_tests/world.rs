@@ -16,7 +16,7 @@ use super::{
     tree::{ADOPTED, COMMUNE, DISTRICT, NODE, OWN, PROVINCE, REGION, Tree},
 };
 use crate::{
-    frames::{ChildFrame, Cursor, FrameId, ParentFrame},
+    frames::{ChildFrame, Cursor, FrameId, ParentFrame, RegisterOffer},
     intake::{ChildIdentity, Intake, IntakeAction, IntakeConfig, IntakeInput, ProposeFailure, SiteLeader},
     link_time::LinkTime,
     uplink::{DialFailure, LinkFailure, LinkId, Uplink, UplinkAction, UplinkConfig, UplinkInput},
@@ -29,6 +29,8 @@ pub(super) enum Step {
     Open,
     /// The child's disk answers.
     Load,
+    /// A register that the child fetches arrives.
+    Fetch,
     /// The oldest frame towards the parent arrives, or towards the child.
     Up,
     Down,
@@ -79,6 +81,11 @@ pub(super) struct World {
     pub shown: Vec<(SiteId, SignedHead)>,
     /// Registers that were offered to the child's site. A test says what became of each.
     pub offered: Vec<SignedRegister>,
+    /// Registers that parents hand down.
+    pub handed_down: Vec<SignedRegister>,
+    /// What the child fetches. While they are held, [`Self::settle`] lets none arrive.
+    pub fetches: VecDeque<(LinkId, RegisterOffer)>,
+    pub hold_fetches: bool,
     /// Changes frames on their way, to play a misbehaving peer.
     pub alter_up: Option<fn(ChildFrame) -> ChildFrame>,
     pub alter_down: Option<fn(ParentFrame) -> ParentFrame>,
@@ -112,6 +119,9 @@ impl World {
             rows_per_piece: 3,
             shown: vec![],
             offered: vec![],
+            handed_down: vec![],
+            fetches: VecDeque::new(),
+            hold_fetches: false,
             alter_up: None,
             alter_down: None,
             tree,
@@ -135,6 +145,7 @@ impl World {
     pub fn start_child(&mut self) {
         self.cut_wire();
         self.loads.clear();
+        self.fetches.clear();
         self.probes.clear();
         self.uplink = Uplink::new(self.config, DISTRICT, NODE, self.now.0);
         self.notify_uplink(UplinkInput::RegisterChanged(self.tree.verified()));
@@ -156,6 +167,11 @@ impl World {
     pub fn stream_advanced(&mut self, origin: OriginId) {
         let position = self.author(origin).position();
         self.notify_uplink(UplinkInput::StreamAdvanced(position));
+    }
+
+    /// The connection that stands, or is being dialled.
+    pub fn link(&self) -> Option<LinkId> {
+        self.wire.as_ref().map(|wire| wire.link)
     }
 
     pub fn note(&mut self, what: &str) {
@@ -204,6 +220,7 @@ impl World {
         let mut steps = vec![];
         let mut add = |possible: bool, step| steps.extend(possible.then_some(step));
         add(!self.loads.is_empty(), Step::Load);
+        add(!self.fetches.is_empty() && !self.hold_fetches, Step::Fetch);
         if let Some(wire) = &self.wire {
             add(!wire.opened, Step::Open);
             add(!wire.up.is_empty(), Step::Up);
@@ -237,6 +254,7 @@ impl World {
         match step {
             Step::Open => self.open(),
             Step::Load => self.load(),
+            Step::Fetch => self.fetch(None),
             Step::Up => self.deliver_up(),
             Step::Down => self.deliver_down(),
             Step::Read(site) => {
@@ -286,6 +304,7 @@ impl World {
         }
         wire.opened = true;
         let (register, signed, now) = (self.tree.verified(), self.tree.chain(), self.now);
+        self.handed_down.push(self.tree.signed());
         let parent = self.parent(site);
         let child = ChildIdentity { site: DISTRICT, node: NODE };
         let intake = Intake::new(parent.config, site, child, register, signed, parent.leader.clone(), now);
@@ -386,7 +405,8 @@ impl World {
                 self.loads.push_back(load);
             }
             UplinkAction::CompareHead { parent, head } => self.shown.push((parent, head)),
-            UplinkAction::AdoptRegister(register) => self.offered.push(register),
+            UplinkAction::FetchRegister { link, offer } => self.fetches.push_back((link, offer)),
+            UplinkAction::AdoptRegister(register) => self.offered.push((*register).clone()),
             UplinkAction::RaiseAlarm(_) => {}
         }
     }

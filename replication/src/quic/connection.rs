@@ -136,6 +136,21 @@ impl Connection {
         receiver.recv().await?.ok_or(FrameIoError::PeerMisbehaved(Misbehaviour::NoAnswer))
     }
 
+    /// As [`Self::call`], for an answer that is long. It may take as long as the link needs: it is given up when not a byte of it arrives
+    /// for `silence_max`.
+    ///
+    /// # Errors
+    /// As [`Self::call`], and [`FrameIoError::PeerSilent`].
+    pub async fn call_unless_silent(&self, request: &[u8], answer_bytes_max: u32, silence_max: Duration) -> Result<Bytes, FrameIoError> {
+        let silent = |_| FrameIoError::PeerSilent { silence_max };
+        let opened = tokio::time::timeout(silence_max, self.quinn.open_bi()).await.map_err(silent)?;
+        let (send, receive) = opened.map_err(ConnectionLost::from)?;
+        let (mut sender, mut receiver) = self.framed(send, receive, answer_bytes_max);
+        tokio::time::timeout(silence_max, sender.send(request)).await.map_err(silent)??;
+        sender.finish()?;
+        receiver.recv_unless_silent(silence_max).await?.ok_or(FrameIoError::PeerMisbehaved(Misbehaviour::NoAnswer))
+    }
+
     /// Closes at once; what is still under way is lost. The peer reads `code` and `reason`.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.quinn.close(code.to_wire(), reason.as_bytes());

@@ -1,7 +1,7 @@
 //! What can go wrong, sorted by whose fault it is: a peer that misbehaves raises an alarm, one that can't be reached is
 //! tried again, a local fault is for the operator.
 
-use std::{fmt, io, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use quinn::VarInt;
 
@@ -100,12 +100,12 @@ pub enum FrameIoError {
     PeerMisbehaved(Misbehaviour),
     #[error("the peer can't be reached: {0}")]
     PeerUnreachable(ConnectionLost),
+    /// Retry. Not a byte of the awaited frame arrived, or was taken, for so long.
+    #[error("the peer was silent on this stream for {} ms: it neither sent nor took anything", .silence_max.as_millis())]
+    PeerSilent { silence_max: Duration },
     /// The peer no longer wants this stream's work.
     #[error("the peer cancelled this stream (code {code})")]
     CancelledByPeer { code: CloseCode },
-    /// The connection stands, but the peer reads nothing of what is sent.
-    #[error("the peer took nothing of what was sent to it for {silent_ms} ms")]
-    TakesNothing { silent_ms: u128 },
     #[error(transparent)]
     Local(LocalFault),
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
+use tokio::time::timeout;
 
 use super::{
     connection::InUse,
@@ -14,8 +15,12 @@ use super::{
 };
 
 const HEADER_BYTES: usize = 4;
+/// Other streams have 0.
+const PRIORITY_BEHIND_OTHERS: i32 = -1;
 /// Frames up to this size are copied into one buffer and written at once.
 const COALESCED_BYTES_MAX: usize = 4096;
+/// A long frame is handed over in pieces of so many bytes, to see whether the peer takes any.
+const PIECE_BYTES: usize = 16 * 1024;
 /// First allocation for a frame; afterwards it at most doubles with what arrived.
 const FIRST_ALLOCATION_BYTES_MAX: usize = 64 * 1024;
 
@@ -71,15 +76,32 @@ impl FrameSender {
     /// connection would be lost, and reads nothing. A slow link that takes a little now and then is waited for.
     ///
     /// # Errors
-    /// As [`Self::send`], and [`FrameIoError::TakesNothing`].
+    /// As [`Self::send`], and [`FrameIoError::PeerSilent`].
     pub async fn send_unless_silent(&mut self, frame: &[u8], silence_max: Duration) -> Result<(), FrameIoError> {
         let header = self.begin_frame(frame.len())?;
         for mut rest in [&header[..], frame] {
             while !rest.is_empty() {
-                let written = tokio::time::timeout(silence_max, self.stream.write(rest)).await;
-                let written = written.map_err(|_| FrameIoError::TakesNothing { silent_ms: silence_max.as_millis() })??;
+                let written = timeout(silence_max, self.stream.write(rest)).await;
+                let written = written.map_err(|_| FrameIoError::PeerSilent { silence_max })??;
                 rest = &rest[written..];
             }
+        }
+        self.inside_frame = false;
+        Ok(())
+    }
+
+    /// Sends one long frame without copying it, after all that waits on other streams of the connection. It may take as long as the link
+    /// needs: it is given up when the peer takes nothing for `silence_max`.
+    ///
+    /// # Errors
+    /// As [`Self::send`], and [`FrameIoError::PeerSilent`].
+    pub async fn send_behind_others(&mut self, mut frame: Bytes, silence_max: Duration) -> Result<(), FrameIoError> {
+        self.stream.set_priority(PRIORITY_BEHIND_OTHERS).map_err(|_| FrameIoError::Local(LocalFault::StreamClosed))?;
+        let mut piece = Bytes::copy_from_slice(&self.begin_frame(frame.len())?);
+        while !piece.is_empty() {
+            let taken = timeout(silence_max, self.stream.write_chunk(piece)).await;
+            taken.map_err(|_| FrameIoError::PeerSilent { silence_max })??;
+            piece = frame.split_to(frame.len().min(PIECE_BYTES));
         }
         self.inside_frame = false;
         Ok(())
@@ -96,6 +118,19 @@ impl FrameSender {
         }
         self.inside_frame = true;
         Ok(length.to_le_bytes())
+    }
+
+    /// Sends one frame in pieces with pauses, and only the first `pieces` of them.
+    #[cfg(test)]
+    pub(super) async fn drip(&mut self, frame: &[u8], piece_bytes: usize, pause: Duration, pieces: usize) -> Result<(), FrameIoError> {
+        self.inside_frame = true;
+        self.stream.write_all(&u32::try_from(frame.len()).expect("short").to_le_bytes()).await?;
+        for piece in frame.chunks(piece_bytes).take(pieces) {
+            tokio::time::sleep(pause).await;
+            self.stream.write_all(piece).await?;
+        }
+        self.inside_frame = frame.len() > piece_bytes * pieces;
+        Ok(())
     }
 
     /// Ends the stream: the peer's `recv` yields `None` after the frames sent so far.
@@ -140,19 +175,53 @@ impl FrameReceiver {
     /// [`FrameIoError`]; after one the stream is of no further use.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, FrameIoError> {
         loop {
-            match self.stream.read_chunk(self.assembly.wanted_bytes(), true).await? {
-                Some(chunk) => match self.assembly.push(&chunk.bytes) {
-                    Ok(None) => {}
-                    Ok(Some(frame)) => return Ok(Some(frame)),
-                    Err(misbehaviour) => {
-                        // An error means that the stream is gone already.
-                        let _ = self.stream.stop(CloseCode::MISBEHAVED.to_wire());
-                        return Err(FrameIoError::PeerMisbehaved(misbehaviour));
-                    }
-                },
-                None if self.assembly.is_between_frames() => return Ok(None),
-                None => return Err(FrameIoError::PeerMisbehaved(Misbehaviour::Truncated)),
+            if let Some(received) = self.recv_some().await? {
+                return Ok(received.frame());
             }
+        }
+    }
+
+    /// As [`Self::recv`]: however long a frame takes, it is given up only when not a byte arrives for `silence_max`.
+    ///
+    /// # Errors
+    /// As [`Self::recv`], and [`FrameIoError::PeerSilent`].
+    pub async fn recv_unless_silent(&mut self, silence_max: Duration) -> Result<Option<Bytes>, FrameIoError> {
+        loop {
+            let some = timeout(silence_max, self.recv_some()).await;
+            if let Some(received) = some.map_err(|_| FrameIoError::PeerSilent { silence_max })?? {
+                return Ok(received.frame());
+            }
+        }
+    }
+
+    /// Takes what has arrived, or waits for it; `None` while a frame is not whole. Cancel-safe.
+    async fn recv_some(&mut self) -> Result<Option<Received>, FrameIoError> {
+        match self.stream.read_chunk(self.assembly.wanted_bytes(), true).await? {
+            Some(chunk) => match self.assembly.push(&chunk.bytes) {
+                Ok(frame) => Ok(frame.map(Received::Frame)),
+                Err(misbehaviour) => {
+                    // An error means that the stream is gone already.
+                    let _ = self.stream.stop(CloseCode::MISBEHAVED.to_wire());
+                    Err(FrameIoError::PeerMisbehaved(misbehaviour))
+                }
+            },
+            None if self.assembly.is_between_frames() => Ok(Some(Received::End)),
+            None => Err(FrameIoError::PeerMisbehaved(Misbehaviour::Truncated)),
+        }
+    }
+}
+
+/// What a stream brings.
+enum Received {
+    Frame(Bytes),
+    End,
+}
+
+impl Received {
+    fn frame(self) -> Option<Bytes> {
+        match self {
+            Self::Frame(bytes) => Some(bytes),
+            Self::End => None,
         }
     }
 }

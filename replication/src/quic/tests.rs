@@ -22,6 +22,7 @@ use crate::{
 mod link;
 mod raw_peer;
 mod revoked;
+mod silence;
 
 use link::Link;
 use raw_peer::{certificate_by_hand, dial_raw, raw_endpoint};

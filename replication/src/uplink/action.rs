@@ -1,5 +1,7 @@
 //! What is to be done: the uplink's actions, and the alarms among them.
 
+use std::sync::Arc;
+
 use kho_storage::{
     command::{ParentCursor, Refusal, RowPlace},
     ids::{Epoch, OriginId, SiteId},
@@ -12,7 +14,7 @@ use super::{
     input::{LinkId, LoadId},
     park::RestartCause,
 };
-use crate::frames::{ChildFrame, Cursor, Goodbye, ProtocolViolation};
+use crate::frames::{ChildFrame, Cursor, Goodbye, ProtocolViolation, RegisterOffer};
 
 /// What is to be done. Actions are carried out in order; loads and records may run side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +60,14 @@ pub enum UplinkAction {
         parent: SiteId,
         cursors: Vec<ParentCursor>,
     },
-    /// Judge the register and propose it to this site. The next one is given after [`super::UplinkInput::RegisterSettled`].
-    AdoptRegister(SignedRegister),
+    /// Fetch a register that the parent offered, on a stream of its own: however long it takes, as long as bytes arrive. One at a time.
+    /// Answered by [`super::UplinkInput::RegisterFetched`].
+    FetchRegister {
+        link: LinkId,
+        offer: RegisterOffer,
+    },
+    /// Judge the register and propose it to this site. The next one is fetched after [`super::UplinkInput::RegisterSettled`].
+    AdoptRegister(Arc<SignedRegister>),
     /// Compare the head of this site's own that `parent` holds with what this site holds. When it stands further, or elsewhere, note in
     /// this site that it was set back.
     CompareHead {

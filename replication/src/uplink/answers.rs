@@ -26,7 +26,7 @@ impl Uplink {
             return;
         }
         if let LinkState::Open(open) = &mut self.link {
-            open.last_received = now;
+            open.last_moved = now;
         }
         let open = matches!(self.link, LinkState::Open(_));
         match frame {
@@ -35,7 +35,7 @@ impl Uplink {
             ParentFrame::Welcome(welcome) => self.welcomed(welcome, now),
             ParentFrame::Clock(_) => {}
             frame if !open => self.peer_misbehaved(ProtocolViolation::FrameOutOfTurn { frame: frame.kind() }, now),
-            ParentFrame::Register(register) => self.register_received(register),
+            ParentFrame::Registers(offers) => self.registers_offered(offers),
             ParentFrame::Cursors { cursors, transfers, heads } => {
                 self.cursor_request_answered();
                 self.heads_shown(heads);
@@ -146,7 +146,7 @@ impl Uplink {
     /// The parent answered a request for cursors. A stream whose own answer is missing is requested again.
     fn cursor_request_answered(&mut self) {
         if let LinkState::Open(open) = &mut self.link {
-            open.cursors_requested_at = None;
+            open.cursors_requested = None;
         }
     }
 

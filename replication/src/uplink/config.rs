@@ -15,12 +15,15 @@ pub struct UplinkConfig {
     pub in_flight_segments_max: usize,
     /// From dialling until the connection stands.
     pub dial_timeout_ms: u64,
-    /// From Hello to Welcome.
+    /// From Hello to Welcome, or since bytes moved last: a Hello of many streams takes its time on a slow link.
     pub welcome_timeout_ms: u64,
-    /// With something unanswered: time without a frame from the parent after which the link counts as lost.
+    /// With something unanswered: time without a frame from the parent, and without bytes that move, after which the link counts as lost.
     pub idle_timeout_ms: u64,
-    /// How long any one frame may stay unanswered.
+    /// How long any one frame may stay unanswered, from when it has left.
     pub answer_timeout_ms: u64,
+    /// The lowest rate at which a link carries plain bytes of segments; they shrink to about a quarter on the way. By it is judged when a
+    /// frame has left.
+    pub link_bytes_per_second_min: u64,
     /// First pause after a failure; doubles up to `backoff_ms_max`, less up to a half at random.
     pub backoff_ms_min: u64,
     pub backoff_ms_max: u64,
@@ -42,7 +45,7 @@ pub struct UplinkConfig {
     pub fruitless_restarts_max: u32,
     /// Acknowledged cursors are recorded in this site this often.
     pub record_interval_ms: u64,
-    /// After so long a register is offered to this site again, which did not take it.
+    /// After so long a register is offered to this site again, which did not take it, or fetched again from the parent.
     pub register_retry_ms: u64,
     /// What this site says of its level.
     pub levels: LevelOffer,
@@ -59,6 +62,7 @@ impl Default for UplinkConfig {
             welcome_timeout_ms: 15_000,
             idle_timeout_ms: 180_000,
             answer_timeout_ms: 600_000,
+            link_bytes_per_second_min: 4_000,
             backoff_ms_min: 500,
             backoff_ms_max: 60_000,
             failures_max: 3,

@@ -7,7 +7,6 @@ use kho_storage::{
     ids::{Hash32, OriginId, SiteId},
     level::Level,
     planted::{Bug, planted},
-    register::SignedRegister,
     stream::SignedHead,
 };
 
@@ -65,6 +64,15 @@ impl Uplink {
         }
     }
 
+    /// What is awaited may still be on its way: timeouts count silence.
+    pub(super) fn link_moves(&mut self, moving: LinkId, now: LinkTime) {
+        match &mut self.link {
+            LinkState::Greeting { link, until, .. } if *link == moving => *until = now.after_ms(self.config.welcome_timeout_ms).max(*until),
+            LinkState::Open(open) if open.link == moving => open.last_moved = now,
+            _ => {}
+        }
+    }
+
     pub(super) fn frame_refused(&mut self, link: LinkId, error: &FrameCodecError, now: LinkTime) {
         if self.link.id() == Some(link) {
             let detail = ViolationDetail::new(&error.to_string());
@@ -114,6 +122,7 @@ impl Uplink {
     pub(super) fn forget_link(&mut self) {
         self.ready.clear();
         self.timers.clear();
+        self.registers.link_lost();
         for stream in self.streams.values_mut() {
             stream.queued = false;
             stream.forget_link();
@@ -227,9 +236,7 @@ impl Uplink {
         }
         self.parents.welcomed();
         self.probe.link_opened(now);
-        if let Some(register) = welcome.register {
-            self.register_received(register);
-        }
+        self.registers_offered(welcome.registers);
         // BEFORE anything else: a site that was set back must take no more entries.
         self.heads_shown(welcome.heads);
         self.cursors_received(&welcome.cursors, &welcome.transfers, now);
@@ -248,11 +255,6 @@ impl Uplink {
         for head in heads.into_iter().filter(|shown| self.is_own(shown.head.origin)).collect::<Vec<_>>() {
             self.actions.push_back(UplinkAction::CompareHead { parent, head });
         }
-    }
-
-    pub(super) fn register_received(&mut self, register: SignedRegister) {
-        let offered = self.registers.received(register);
-        self.offer_register(offered);
     }
 
     /// The parent says where it stands with streams whose cursors were requested.

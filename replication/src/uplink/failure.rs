@@ -1,6 +1,6 @@
 //! Why a link to a parent ended, or never stood: as the status shows it, with a stable code.
 
-use crate::frames::{Goodbye, ProtocolViolation};
+use crate::frames::{FrameCodecError, Goodbye, ProtocolViolation};
 
 /// Why a link ended, or never stood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,19 @@ pub enum LinkFailure {
     ProtocolBroken { violation: ProtocolViolation },
     #[error("the parent's nodes redirect this site to each other")]
     RedirectLoop,
+}
+
+/// Why a register that the parent offered did not come. The link goes on, unless the parent is at fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterFetchFailure {
+    /// It has a newer one by now.
+    #[error("the parent does not hold it any more")]
+    NotHeld,
+    /// Nothing came for too long, or the parent ended the stream.
+    #[error("{0}")]
+    Interrupted(String),
+    #[error("{0}")]
+    Unreadable(FrameCodecError),
 }
 
 /// How dialling failed. Of several attempts the greatest is the one to report: it names what an operator can correct.

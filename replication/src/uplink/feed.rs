@@ -85,7 +85,8 @@ impl Uplink {
             }
         }
         if let (LinkState::Open(open), false) = (&mut self.link, requested.is_empty()) {
-            open.cursors_requested_at.get_or_insert(now);
+            let leaves_by = open.leaves_by(0, &self.config, now);
+            open.cursors_requested.get_or_insert((now, leaves_by));
             self.actions.push_back(UplinkAction::SendFrame { link: open.link, frame: ChildFrame::Streams(requested) });
         }
     }
@@ -207,7 +208,8 @@ impl Uplink {
 
     fn send(&mut self, load: &Load, what: Sent, bytes: usize, now: LinkTime, frame: impl FnOnce(crate::frames::FrameId) -> ChildFrame) {
         let LinkState::Open(open) = &mut self.link else { return };
-        let id = open.sent(Unanswered { origin: load.origin, placement: load.placement, what, bytes, sent_at: now });
+        let leaves_by = open.leaves_by(bytes, &self.config, now);
+        let id = open.sent(Unanswered { origin: load.origin, placement: load.placement, what, bytes, sent_at: now, leaves_by });
         self.actions.push_back(UplinkAction::SendFrame { link: open.link, frame: frame(id) });
     }
 }

@@ -10,8 +10,8 @@ use kho_storage::{
     stream::{Segment, SignedHead},
 };
 
-use super::failure::LinkFailure;
-use crate::frames::{Cursor, FrameCodecError, ParentFrame, StreamHeld};
+use super::failure::{LinkFailure, RegisterFetchFailure};
+use crate::frames::{Cursor, FrameCodecError, ParentFrame, RegisterOffer, StreamHeld};
 
 /// A connection that the uplink requested. Never reused, so that a late event of an old one is known as such.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,6 +98,10 @@ pub enum UplinkInput {
         link: LinkId,
         frame: ParentFrame,
     },
+    /// Bytes move over the connection, in either direction, although no frame may be whole yet: a long one, or a slow link.
+    LinkMoves {
+        link: LinkId,
+    },
     /// The bytes are not a frame.
     FrameRefused {
         link: LinkId,
@@ -120,10 +124,16 @@ pub enum UplinkInput {
         parent: SiteId,
         cursors: Vec<ParentCursor>,
     },
+    /// The answer to [`super::UplinkAction::FetchRegister`]. Its signatures are not judged yet.
+    RegisterFetched {
+        link: LinkId,
+        offer: RegisterOffer,
+        result: Result<Arc<SignedRegister>, RegisterFetchFailure>,
+    },
     /// This site did not take the register that was offered to it (no leader, or busy). It is offered again.
-    RegisterFailed(SignedRegister),
-    /// This site took the register that was offered to it, has it already, or refused it. The next one is offered.
-    RegisterSettled(SignedRegister),
+    RegisterFailed(Arc<SignedRegister>),
+    /// This site took the register that was offered to it, has it already, or refused it. The next one is fetched.
+    RegisterSettled(Arc<SignedRegister>),
     /// This site did not take note of a head that the parent showed (no leader, or busy), or could not compare it.
     HeadNotCompared {
         parent: SiteId,

@@ -69,11 +69,12 @@ pub(super) struct OpenLink {
     pub opened_at: LinkTime,
     /// Plain bytes that may be loaded or unanswered: the smaller of what both sides allow.
     pub in_flight_bytes_max: usize,
-    pub last_received: LinkTime,
+    /// When a frame of the parent came last, or bytes moved in either direction.
+    pub last_moved: LinkTime,
     /// Whether the parent acknowledged anything on this link.
     pub proved: bool,
-    /// When the oldest request for cursors went out that the parent has not answered.
-    pub cursors_requested_at: Option<LinkTime>,
+    /// When the oldest request for cursors was sent that the parent has not answered, and when it has left at the latest.
+    pub cursors_requested: Option<(LinkTime, LinkTime)>,
     pub unanswered: BTreeMap<FrameId, Unanswered>,
     pub loads: BTreeMap<LoadId, Load>,
     /// Plain bytes of `unanswered` and what `loads` reserve.
@@ -90,6 +91,8 @@ pub(super) struct Unanswered {
     pub what: Sent,
     pub bytes: usize,
     pub sent_at: LinkTime,
+    /// When it has left at the latest: at the lowest rate, behind all that was under way before it.
+    pub leaves_by: LinkTime,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,9 +120,9 @@ impl OpenLink {
             level: welcome.level,
             opened_at: now,
             in_flight_bytes_max,
-            last_received: now,
+            last_moved: now,
             proved: false,
-            cursors_requested_at: None,
+            cursors_requested: None,
             unanswered: BTreeMap::new(),
             loads: BTreeMap::new(),
             in_flight_bytes: 0,
@@ -182,10 +185,49 @@ impl OpenLink {
 
     /// Whether an answer of the parent is overdue.
     pub fn answer_is_overdue(&self, config: &UplinkConfig, now: LinkTime) -> bool {
-        let oldest_frame = self.unanswered.values().next().map(|frame| frame.sent_at);
-        oldest_frame.into_iter().chain(self.cursors_requested_at).min().is_some_and(|oldest| {
-            let waited = now.ms_since(oldest);
-            waited > config.answer_timeout_ms || waited.min(now.ms_since(self.last_received)) > config.idle_timeout_ms
+        let oldest_frame = self.unanswered.values().next().map(|frame| (frame.sent_at, frame.leaves_by));
+        oldest_frame.into_iter().chain(self.cursors_requested).min().is_some_and(|(sent_at, leaves_by)| {
+            let silent_ms = now.ms_since(sent_at).min(now.ms_since(self.last_moved));
+            now.ms_since(leaves_by) > config.answer_timeout_ms || silent_ms > config.idle_timeout_ms
         })
+    }
+
+    /// When what is sent now has left, at the lowest rate that a link may have: it waits behind all that is under way.
+    pub fn leaves_by(&self, bytes: usize, config: &UplinkConfig, now: LinkTime) -> LinkTime {
+        let bytes = u64::try_from(self.in_flight_bytes.saturating_add(bytes)).unwrap_or(u64::MAX);
+        now.after_ms(bytes.saturating_mul(1_000) / config.link_bytes_per_second_min.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_to_leave_is_awaited_from_then_on_and_silence_ends_the_link() {
+        let (config, bytes) = (UplinkConfig::default(), 8 << 20);
+        let mut link = OpenLink::new(LinkId(1), SiteId(2), LevelOffer::default(), usize::MAX, LinkTime(0));
+        let frame = |link: &OpenLink| Unanswered {
+            origin: OriginId(3),
+            placement: 0,
+            what: Sent::TransferStart,
+            bytes,
+            sent_at: LinkTime(0),
+            leaves_by: link.leaves_by(bytes, &config, LinkTime(0)),
+        };
+        let (first, second) = (frame(&link), {
+            let first = frame(&link);
+            link.sent(first);
+            frame(&link)
+        });
+        assert!(first.leaves_by.ms_since(LinkTime(0)) > config.answer_timeout_ms, "it is slow");
+        assert_eq!(second.leaves_by.0, 2 * first.leaves_by.0, "it waits behind the first");
+        let silent = LinkTime(config.idle_timeout_ms);
+        assert!(!link.answer_is_overdue(&config, silent) && link.answer_is_overdue(&config, silent.after_ms(1)));
+        let last = first.leaves_by.after_ms(config.answer_timeout_ms);
+        link.last_moved = last;
+        assert!(!link.answer_is_overdue(&config, last), "bytes move, and it may just have left");
+        link.last_moved = last.after_ms(1);
+        assert!(link.answer_is_overdue(&config, last.after_ms(1)), "it must have left long ago");
     }
 }

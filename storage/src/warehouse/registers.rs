@@ -133,6 +133,11 @@ impl Warehouse {
         Ok(Ok(Outcome::RegisterAdopted { version }))
     }
 
+    /// Whether the register of this version is the one that stands. One that was adopted is of a later version than the one before it.
+    pub(super) fn holds_register(&self, version: u64) -> bool {
+        self.held_register.load().as_ref().is_some_and(|held| held.verified.version() == version)
+    }
+
     /// Reads the register that stands, and verifies it once more.
     pub(super) fn load_register(&self) -> Result<(), StorageError> {
         let db = self.db.load();

@@ -175,7 +175,10 @@ impl Traffic {
                 uplink.handle(UplinkInput::PieceLoaded { load, result: piece.ok_or(LoadFailure::NoSuchPlace) }, now);
             }
             UplinkAction::RecordParent { parent, cursors } => drop(self.apply(child, Command::RecordParent { parent, cursors })?),
-            UplinkAction::AdoptRegister(_) | UplinkAction::CompareHead { .. } | UplinkAction::Probe { .. } => {}
+            UplinkAction::FetchRegister { .. }
+            | UplinkAction::AdoptRegister(_)
+            | UplinkAction::CompareHead { .. }
+            | UplinkAction::Probe { .. } => {}
             UplinkAction::Disconnect { reason, .. } => bail!("the child disconnects: {reason}"),
             UplinkAction::RaiseAlarm(alarm) => bail!("the child raises an alarm: {alarm}"),
         }

@@ -1,7 +1,10 @@
 //! What a child and a parent send to each other, and the transport's own frames.
 
 use kho_replication::{
-    frames::{ADDRESSES_MAX, ChildFrame, Compressed, HEADS_MAX, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX, STREAMS_MAX},
+    frames::{
+        ADDRESSES_MAX, ChildFrame, Compressed, HEADS_MAX, PIECE_PLAIN_BYTES_MAX, ParentFrame, REGISTER_OFFERS_MAX, RegisterReply,
+        RegisterRequest, SEGMENT_PLAIN_BYTES_MAX, STREAMS_MAX,
+    },
     fuzzing::assembled,
     verified::{ReceivedPiece, ReceivedSegment},
 };
@@ -38,9 +41,28 @@ pub fn parent_frame(bytes: &[u8]) {
         ParentFrame::Redirect { addresses } => assert!(addresses.len() <= ADDRESSES_MAX),
         ParentFrame::Welcome(welcome) => {
             assert!(welcome.cursors.len().max(welcome.transfers.len()) <= STREAMS_MAX && welcome.heads.len() <= HEADS_MAX);
+            assert!(welcome.registers.len() <= REGISTER_OFFERS_MAX);
         }
-        ParentFrame::Register(signed) => drop(signed.verify(&WORLD.centre.public_key(), crate::world::TREE)),
+        ParentFrame::Registers(offers) => assert!(offers.len() <= REGISTER_OFFERS_MAX),
         _ => {}
+    }
+}
+
+/// What a child and a parent say on a stream of its own for a register: a reply, or a request.
+pub fn register_reply(bytes: &[u8]) {
+    let Some((what, body)) = choice(bytes) else { return };
+    if what % 2 == 1 {
+        if let Ok(request) = RegisterRequest::decode(body) {
+            assert_eq!(RegisterRequest::decode(&request.encode().expect("it was short enough")), Ok(request));
+        }
+        return;
+    }
+    let Ok(reply) = RegisterReply::decode(body) else { return };
+    assert_eq!(RegisterReply::decode(&reply.encode().expect("it was short enough")).as_ref(), Ok(&reply));
+    let hash = WORLD.signed.hash();
+    if let Ok(Some(signed)) = reply.unpack(hash) {
+        assert_eq!(signed.hash(), hash, "another register is refused");
+        let _ = signed.verify(&WORLD.centre.public_key(), crate::world::TREE);
     }
 }
 

@@ -1,7 +1,7 @@
 //! How inputs, actions and outcomes are printed: short, and the same for the same thing.
 
 use kho_replication::{
-    frames::{ChildFrame, PIECE_PLAIN_BYTES_MAX, ParentFrame, SEGMENT_PLAIN_BYTES_MAX},
+    frames::{ChildFrame, PIECE_PLAIN_BYTES_MAX, ParentFrame, RegisterOffer, SEGMENT_PLAIN_BYTES_MAX},
     intake::IntakeAction,
     uplink::UplinkAction,
 };
@@ -21,6 +21,7 @@ pub fn uplink_action(action: &UplinkAction) -> String {
         UplinkAction::LoadTransferStart { origin, .. } => format!("load transfer start of {origin}"),
         UplinkAction::LoadPiece { origin, from, .. } => format!("load rows of {origin} from {}", place(from)),
         UplinkAction::RecordParent { parent, cursors } => format!("record: {} holds {}", tree::name(*parent), cursors_of(cursors)),
+        UplinkAction::FetchRegister { offer, .. } => format!("fetch register {}", offer.version),
         UplinkAction::AdoptRegister(_) => "adopt a register".into(),
         UplinkAction::CompareHead { parent, head } => {
             format!("compare with {} of {}, as {} holds it", head.head.seq.next(), head.head.origin, tree::name(*parent))
@@ -69,8 +70,7 @@ fn child_frame(frame: &ChildFrame) -> String {
 fn parent_frame(frame: &ParentFrame) -> String {
     match frame {
         ParentFrame::Welcome(welcome) => {
-            let with = if welcome.register.is_some() { ", a register" } else { "" };
-            format!("Welcome {}{}{with}", cursors_of(&welcome.cursors), transfers(&welcome.transfers))
+            format!("Welcome {}{}{}", cursors_of(&welcome.cursors), transfers(&welcome.transfers), registers(&welcome.registers))
         }
         ParentFrame::Redirect { addresses } => format!("Redirect to {}", addresses.join(", ")),
         ParentFrame::Cursors { cursors, transfers: under_way, .. } => format!("Cursors {}{}", cursors_of(cursors), transfers(under_way)),
@@ -80,10 +80,14 @@ fn parent_frame(frame: &ParentFrame) -> String {
             format!("Refused {} {origin}: {refusal}", id.map_or_else(String::new, |id| id.to_string()))
         }
         ParentFrame::Busy { id, retry_after_ms } => format!("Busy {id} for {retry_after_ms} ms"),
-        ParentFrame::Register(_) => "Register".into(),
+        ParentFrame::Registers(offers) => format!("Registers{}", registers(offers)),
         ParentFrame::Goodbye(reason) => format!("Goodbye: {reason}"),
         ParentFrame::Clock(time) => format!("Clock {time}"),
     }
+}
+
+fn registers(offers: &[RegisterOffer]) -> String {
+    offers.iter().map(|offer| format!(", register {}", offer.version)).collect()
 }
 
 pub fn command(command: &Command) -> String {

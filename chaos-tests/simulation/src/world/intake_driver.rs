@@ -95,7 +95,7 @@ impl World {
     fn count_sent_down(&mut self, frame: &ParentFrame) {
         let step = match frame {
             ParentFrame::Welcome(welcome) => {
-                if welcome.register.is_some() {
+                if !welcome.registers.is_empty() {
                     self.counts.step(Step::WelcomedWithRegister);
                 }
                 Step::Welcomed
@@ -113,7 +113,7 @@ impl World {
                 _ => return,
             },
             ParentFrame::Busy { .. } => Step::BusySent,
-            ParentFrame::Register(_) => Step::RegisterSent,
+            ParentFrame::Registers(_) => Step::RegisterSent,
             ParentFrame::Goodbye(Goodbye::NoLeader) => Step::ByeNoLeader,
             ParentFrame::Goodbye(Goodbye::Busy { .. }) => Step::ByeBusy,
             ParentFrame::Goodbye(Goodbye::NotParent { .. }) => Step::ByeNotParent,

@@ -7,9 +7,7 @@ use kho_replication::{
 use kho_storage::{
     command::{Command, Refusal},
     ids::{OriginId, SiteId},
-    register::SignedRegister,
     stream::Segment,
-    warehouse::JudgedRegister,
 };
 
 use super::{World, describe};
@@ -88,6 +86,7 @@ impl World {
                     self.records_next(id, term);
                 }
             }
+            UplinkAction::FetchRegister { link: link_id, offer } => self.fetches_register(id, term, link_id, offer),
             UplinkAction::AdoptRegister(signed) => self.propose_register(id, term, signed),
             UplinkAction::CompareHead { parent, head } => self.compare_head(id, term, parent, head),
             UplinkAction::Probe { site, addresses } => {
@@ -134,21 +133,6 @@ impl World {
         (leader.recording, leader.has_recorded) = (true, true);
         let command = Command::RecordParent { parent, cursors: cursors.clone() };
         self.propose(id, Proposer::Recorder { term, parent, cursors }, &command);
-    }
-
-    fn propose_register(&mut self, id: SiteId, term: Term, signed: SignedRegister) {
-        match self.site(id).disk.warehouse.judge_register(&signed) {
-            Ok(JudgedRegister::Newer(verified)) => {
-                self.counts.step(Step::RegisterOffered);
-                if verified.version() < self.parents.version() {
-                    self.counts.step(Step::RootsCaughtUp);
-                }
-                let command = self.register_command(id, signed.clone());
-                self.propose(id, Proposer::Register { term, signed }, &command);
-            }
-            Ok(JudgedRegister::NotNewer { .. }) => self.notify_uplink(id, term, UplinkInput::RegisterSettled(signed)),
-            Err(error) => self.violated(format!("a register was handed down that is refused: {error}")),
-        }
     }
 
     fn uplink_alarms(&mut self, id: SiteId, alarm: &UplinkAlarm) {

@@ -20,7 +20,6 @@ use kho_storage::{
     ids::Hash32,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::time::timeout;
 
 use crate::consensus::{
     error::PeerRefusal,
@@ -36,7 +35,7 @@ pub const FILES_MAX: usize = 20_000;
 const LIST_BYTES_MAX: usize = 4 << 20;
 /// What a list takes in memory at most.
 const MEMORY_BYTES_MAX: usize = 4 * LIST_BYTES_MAX;
-/// A piece, or the offer, is waited for this long.
+/// A piece, or the offer, is given up after such a silence.
 pub const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The other end may have to hash all it holds, or to install it.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -93,10 +92,9 @@ pub async fn send<T: Serialize>(sender: &mut FrameSender, value: &T) -> Result<(
     Ok(sender.send(&codec::encode(value)?).await?)
 }
 
-/// The next frame, which must come within `timeout_after`.
-pub async fn receive<T: DeserializeOwned>(receiver: &mut FrameReceiver, timeout_after: Duration) -> Result<T, WireError> {
-    let arrived = timeout(timeout_after, receiver.recv()).await.map_err(|_| WireError::TooSlow { timeout: timeout_after })?;
-    let frame = arrived?.ok_or(WireError::OtherLength)?;
+/// The next frame. It may take as long as the network needs: it is given up when not a byte of it arrives for `silence_max`.
+pub async fn receive<T: DeserializeOwned>(receiver: &mut FrameReceiver, silence_max: Duration) -> Result<T, WireError> {
+    let frame = receiver.recv_unless_silent(silence_max).await?.ok_or(WireError::OtherLength)?;
     if frame.len() > LIST_BYTES_MAX {
         return Err(WireError::TooLarge { bytes: frame.len() });
     }

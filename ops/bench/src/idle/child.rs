@@ -140,6 +140,7 @@ impl Child {
             }
             // What the parent acknowledged, a real child writes down; this one forgets nothing and needs no register but its own.
             UplinkAction::RecordParent { .. }
+            | UplinkAction::FetchRegister { .. }
             | UplinkAction::AdoptRegister(_)
             | UplinkAction::CompareHead { .. }
             | UplinkAction::Probe { .. } => {}

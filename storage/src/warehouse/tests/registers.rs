@@ -185,3 +185,17 @@ fn another_register_of_the_version_that_stands_is_refused_and_both_hashes_are_na
         assert_eq!(site.warehouse.signed_register().expect("reads").as_ref(), Some(register));
     }
 }
+
+#[test]
+fn a_register_that_stands_already_is_not_read_and_verified_again() {
+    let tree = Tree::new();
+    let mut site = tree.empty("p");
+    let (first, second) = (signed(1, vec![], &[&tree.centre]), signed(2, vec![], &[&tree.centre]));
+    assert_eq!(site.apply(&tree.adopt_register(first.clone())), stands(1));
+    assert_eq!(site.apply(&tree.adopt_register(second.clone())), stands(2));
+    let held = site.warehouse.register().expect("it stands");
+    for given in [second, first] {
+        assert_eq!(site.apply(&tree.adopt_register(given)), stands(2));
+        assert!(Arc::ptr_eq(&held, &site.warehouse.register().expect("it stands")), "it was read again");
+    }
+}

@@ -1,0 +1,2 @@
+#![no_main]
+kho_fuzz::fuzz!(register_reply);
