@@ -12,6 +12,7 @@ mod membership;
 mod moved_nodes;
 mod promise_1_leader_killed_in_the_middle_of_an_import;
 mod promise_2_a_site_that_was_set_back;
+mod promise_2_nodes_that_were_set_back;
 mod promise_2_parent_acknowledges_only_what_it_committed;
 mod promise_4_a_bundle_enters_only_where_the_register_leads;
 mod promise_4_hostile_province;

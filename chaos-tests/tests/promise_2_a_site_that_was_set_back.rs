@@ -11,8 +11,13 @@ use kho_ops::client::CallError;
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
 
 /// Enters one batch of one person at the district; `Err` with the code of the refusal.
-async fn enter(stage: &Stage, people: &People, number: u64) -> Result<(), String> {
-    let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}")).map_err(|error| error.to_string())?;
+pub async fn enter(stage: &Stage, people: &People, number: u64) -> Result<(), String> {
+    enter_at(stage, &stage.tree.urls(id(DISTRICT)), people, number).await
+}
+
+/// The same through these nodes of the district alone.
+pub async fn enter_at(stage: &Stage, urls: &[String], people: &People, number: u64) -> Result<(), String> {
+    let client = stage.tree.client(urls, &format!("client-{DISTRICT}")).map_err(|error| error.to_string())?;
     match client.enter(people.batch(number..number + 1)).await {
         Ok(_) => Ok(()),
         Err(CallError::Refused { status, problem, .. }) => Err(format!("{status} {}", problem.code)),
@@ -31,21 +36,26 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn take_image(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
+pub fn take_image(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
     stage.kill(at)?;
     copy(&stage.tree.node_dir(at.0, at.1).join("data"), &image(stage, at))?;
     stage.tree.start_node(at.0, at.1)
 }
 
-fn set_back(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
+pub fn set_back(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
     stage.kill(at)?;
-    stage.lose_disk(at)?;
-    copy(&image(stage, at), &stage.tree.node_dir(at.0, at.1).join("data"))?;
+    put_image(stage, at)?;
     stage.tree.start_node(at.0, at.1)
 }
 
+/// Puts the image in the place of a killed node's data folder.
+pub fn put_image(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
+    stage.lose_disk(at)?;
+    copy(&image(stage, at), &stage.tree.node_dir(at.0, at.1).join("data"))
+}
+
 /// Starts the tree and enters two persons, until all of `places` hold them.
-async fn start_with_two_persons(stage: &mut Stage, places: &[Place]) -> anyhow::Result<People> {
+pub async fn start_with_two_persons(stage: &mut Stage, places: &[Place]) -> anyhow::Result<People> {
     stage.tree.start().await?;
     let people = People::new("person", BIEN_HOA.commune);
     for number in 0..2 {
