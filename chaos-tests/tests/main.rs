@@ -22,6 +22,7 @@ mod promise_7_link_cut_and_resumed;
 mod promise_7_parent_switched_mid_segment;
 mod promise_7_whole_origin_transfer;
 mod promise_9_an_answer_names_what_it_lacks;
+mod promise_9_an_operator_confirms_the_time;
 mod promise_9_healthy_means_moving;
 mod revocation;
 mod trees;
