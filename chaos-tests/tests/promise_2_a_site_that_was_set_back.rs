@@ -30,7 +30,8 @@ fn image(stage: &Stage, at: Place) -> PathBuf {
     stage.folder(&format!("image-{}-{}", at.0, at.1))
 }
 
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+/// Copies a folder with everything in it.
+pub fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status()?;
     ensure!(copied.success(), "{} can't be copied", from.display());
     Ok(())
