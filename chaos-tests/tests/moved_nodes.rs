@@ -1,4 +1,4 @@
-//! Offices that moved: all nodes of a site at once, and the only node of one, with what an operator does then.
+//! Offices that moved: all nodes of a site at once, one of three, and the only node of one, with what an operator does then.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use kho_chaos_tests::{
     place::{Place, place},
     play, until,
 };
-use kho_node::api::{Finding, Health};
+use kho_node::api::{AlarmKind, Finding, Health};
 use kho_ops::client::CallError;
 use kho_storage::ids::NodeId;
 
@@ -137,6 +137,48 @@ async fn a_site_of_one_that_moved_takes_a_second_node_which_says_so_while_it_can
             until("both name the two voters", async || Ok((stage.status(at).await?.health == wanted).then_some(()))).await?;
         }
         stage.verify(&both).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_9_no_node_of_a_site_reads_healthy_while_one_of_three_is_where_the_record_does_not_lead() {
+    play(plan(vec![district(DISTRICT, &BIEN_HOA, &[], 3)]), async |stage| {
+        stage.tree.start().await?;
+        let site = nodes(DISTRICT, 3);
+        let leader = (id(DISTRICT), stage.tree.leader(id(DISTRICT)).await?);
+        let moved = site.iter().copied().find(|at| *at != leader).expect("three nodes");
+        let others: Vec<Place> = site.iter().copied().filter(|at| *at != moved).collect();
+        until("the site is healthy", async || Ok(stage.status(leader).await?.health.is_healthy().then_some(()))).await?;
+
+        // Without the documented step: nobody is told where it is now.
+        stage.kill(moved)?;
+        stage.tree.move_node(moved.0, moved.1)?;
+        start(stage, &[moved]).await?;
+        let url = [stage.tree.url(leader.0, leader.1)];
+        stage.tree.client(&url, &format!("client-{DISTRICT}"))?.enter(People::new("person", BIEN_HOA.commune).batch(0..ROWS)).await?;
+        for at in &others {
+            until("both others name the node that they do not reach", async || {
+                let status = stage.status(*at).await?;
+                let is_it = |kind: &AlarmKind| matches!(kind, AlarmKind::MemberUnreachable { node, .. } if *node == moved.1.0);
+                let named = status.alarms.iter().any(|alarm| is_it(&alarm.kind)) && !status.health.is_healthy();
+                let lag = status.consensus.nodes.iter().find(|node| node.node == moved.1.0).and_then(|node| node.lag_entries);
+                Ok((named && lag.is_none()).then_some(()))
+            })
+            .await?;
+        }
+        until("the node that moved is not healthy", async || Ok((!stage.status(moved).await?.health.is_healthy()).then_some(()))).await?;
+
+        // The documented step: an entry for itself is enough.
+        stage.kill(moved)?;
+        stage.tree.name_addresses(moved, &[moved.1])?;
+        start(stage, &[moved]).await?;
+        until_recorded(stage, &site).await?;
+        stage.until_equal(DISTRICT, ROWS, &site).await?;
+        for at in &site {
+            until("all are healthy", async || Ok(stage.status(*at).await?.health.is_healthy().then_some(()))).await?;
+        }
+        Ok(())
     })
     .await;
 }

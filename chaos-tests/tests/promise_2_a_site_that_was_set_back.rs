@@ -1,7 +1,10 @@
 //! Promise 2: a machine that is set back to an older image acknowledges nothing that cannot go up, from the moment its parent has shown what
 //! it holds. A bundle of the parent brings back what was lost; where the site had written past it, entry stays closed.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use kho_chaos_tests::{People, Stage, place::Place, play, until};
@@ -10,9 +13,17 @@ use kho_ops::client::CallError;
 
 use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, centre, district, id, nodes, plan};
 
+/// In this time an idle site of these trees signs two heads.
+const IDLE_HEADS: Duration = Duration::from_secs(11);
+
 /// Enters one batch of one person at the district; `Err` with the code of the refusal.
-async fn enter(stage: &Stage, people: &People, number: u64) -> Result<(), String> {
-    let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}")).map_err(|error| error.to_string())?;
+pub async fn enter(stage: &Stage, people: &People, number: u64) -> Result<(), String> {
+    enter_at(stage, &stage.tree.urls(id(DISTRICT)), people, number).await
+}
+
+/// The same through these nodes of the district alone.
+pub async fn enter_at(stage: &Stage, urls: &[String], people: &People, number: u64) -> Result<(), String> {
+    let client = stage.tree.client(urls, &format!("client-{DISTRICT}")).map_err(|error| error.to_string())?;
     match client.enter(people.batch(number..number + 1)).await {
         Ok(_) => Ok(()),
         Err(CallError::Refused { status, problem, .. }) => Err(format!("{status} {}", problem.code)),
@@ -25,27 +36,33 @@ fn image(stage: &Stage, at: Place) -> PathBuf {
     stage.folder(&format!("image-{}-{}", at.0, at.1))
 }
 
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+/// Copies a folder with everything in it.
+pub fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status()?;
     ensure!(copied.success(), "{} can't be copied", from.display());
     Ok(())
 }
 
-fn take_image(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
+pub fn take_image(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
     stage.kill(at)?;
     copy(&stage.tree.node_dir(at.0, at.1).join("data"), &image(stage, at))?;
     stage.tree.start_node(at.0, at.1)
 }
 
-fn set_back(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
+pub fn set_back(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
     stage.kill(at)?;
-    stage.lose_disk(at)?;
-    copy(&image(stage, at), &stage.tree.node_dir(at.0, at.1).join("data"))?;
+    put_image(stage, at)?;
     stage.tree.start_node(at.0, at.1)
 }
 
+/// Puts the image in the place of a killed node's data folder.
+pub fn put_image(stage: &mut Stage, at: Place) -> anyhow::Result<()> {
+    stage.lose_disk(at)?;
+    copy(&image(stage, at), &stage.tree.node_dir(at.0, at.1).join("data"))
+}
+
 /// Starts the tree and enters two persons, until all of `places` hold them.
-async fn start_with_two_persons(stage: &mut Stage, places: &[Place]) -> anyhow::Result<People> {
+pub async fn start_with_two_persons(stage: &mut Stage, places: &[Place]) -> anyhow::Result<People> {
     stage.tree.start().await?;
     let people = People::new("person", BIEN_HOA.commune);
     for number in 0..2 {
@@ -64,6 +81,31 @@ async fn until_told(stage: &Stage, at: Place) -> anyhow::Result<SiteSetBack> {
     .await?;
     ensure!(matches!(told, Health::FindingStands { finding: Finding::SiteSetBack { .. } }), "{told:?}");
     stage.tree.operator(id(DISTRICT))?.set_backs().await?.into_iter().next().context("what was found is listed")
+}
+
+/// `kho fork list`, to which the alarm sends, says what was shown and which command brings it back.
+async fn ensure_told_what_to_do(stage: &Stage, told: &SiteSetBack) -> anyhow::Result<()> {
+    let output = stage.kho("operator", ["fork", "list"], &stage.tree.urls(id(DISTRICT))).output().await?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.code() == Some(1), "it ended with {}: {said}", output.status);
+    let export = format!("kho bundle export --for {DISTRICT} --origin {DISTRICT} --from {DISTRICT}:{}", told.agreed + 1);
+    for part in
+        ["was set back", "entry is closed", "nothing was acknowledged here that the shown history lacks", &export, "kho bundle import"]
+    {
+        ensure!(said.contains(part), "`kho fork list` does not say {part:?}: {said}");
+    }
+    ensure!(!said.contains("nothing was refused"), "{said}");
+    Ok(())
+}
+
+/// Who imports a file is told in words, and the command ends with 1.
+async fn ensure_import_refused(stage: &Stage, people: &People) -> anyhow::Result<()> {
+    let file = people.write_csv(&stage.folder("after"), 30..32)?;
+    let arguments = ["import", file.to_str().context("text")?];
+    let output = stage.kho(&format!("client-{DISTRICT}"), arguments, &stage.tree.urls(id(DISTRICT))).output().await?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(1) && said.contains("set back"), "it ended with {}: {said}", output.status);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +127,10 @@ async fn promise_2_a_site_that_was_set_back_takes_nothing_until_it_has_caught_up
         set_back(stage, child)?;
         stage.until_ready(child).await?;
         let told = until_told(stage, child).await?;
+        let told_at = Instant::now();
         ensure!(told.acknowledged_from.is_none() && told.shown_seq > told.seq, "nothing was entered before the word came: {told:?}");
+        ensure_told_what_to_do(stage, &told).await?;
+        ensure_import_refused(stage, &people).await?;
         ensure!(enter(stage, &people, 9).await == Err("409 site_set_back".into()), "entry is closed");
         // It survives a restart.
         stage.kill(child)?;
@@ -98,6 +143,11 @@ async fn promise_2_a_site_that_was_set_back_takes_nothing_until_it_has_caught_up
             Ok(stage.status(parent).await?.alarms.iter().any(|alarm| is_told(&alarm.kind)).then_some(()))
         })
         .await?;
+
+        // It lacks what it wrote: it signs no head that says that nothing followed.
+        tokio::time::sleep(IDLE_HEADS.saturating_sub(told_at.elapsed())).await;
+        let age_seconds = stage.stream(child, DISTRICT).await?.watermark_age_seconds;
+        ensure!(age_seconds + 2 >= IDLE_HEADS.as_secs(), "it says that it is complete as of {age_seconds} s ago");
 
         let file = stage.folder("back.kho");
         let (path, from) = (file.to_str().context("text")?, format!("{DISTRICT}:{}", told.agreed + 1));

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use kho_chaos_tests::{People, Stage, hostile, play};
+use kho_chaos_tests::{People, Stage, hostile, play, until};
 use kho_storage::ids::OriginId;
 
-use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, LONG_KHANH, centre, district, id, nodes, plan};
+use crate::trees::{BIEN_HOA, CENTRE, DISTRICT, LONG_KHANH, REGION, centre, district, id, nodes, plan, region};
 
 /// Another child of the centre, which has nothing to do with the first.
 const OTHER: u32 = 4;
@@ -73,6 +73,61 @@ async fn promise_4_a_bundle_enters_only_where_the_register_leads_its_streams() {
         let held = stage.status(nodes(OTHER, 1)[0]).await?.streams;
         ensure!(held.iter().all(|stream| stream.origin != DISTRICT), "nothing of another district came in: {held:?}");
         Ok(())
+    })
+    .await;
+}
+
+/// What a bundle or a former register brought to a site has no place there once the register leads it elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_4_an_origin_that_the_register_leads_elsewhere_is_taken_out_by_an_order_that_the_audit_log_tells() {
+    play(plan(vec![centre(1), region(), district(DISTRICT, &BIEN_HOA, &[REGION], 1)]), async |stage| {
+        let (top, former, child) = (nodes(CENTRE, 1)[0], nodes(REGION, 1)[0], nodes(DISTRICT, 1)[0]);
+        stage.tree.start().await?;
+        let people = People::new("person", BIEN_HOA.commune);
+        let client = stage.tree.client(&stage.tree.urls(id(DISTRICT)), &format!("client-{DISTRICT}"))?;
+        client.enter(people.batch(0..ROWS)).await?;
+        stage.until_equal(DISTRICT, ROWS, &[top, former, child]).await?;
+        let origin = DISTRICT.to_string();
+        let order = ["origin", "discard", &origin, "--reason", "the-district-changed-its-parent"];
+        refused(stage, REGION, &order, "origin_led").await?;
+
+        stage.tree.change_register(|register| {
+            register.sites.iter_mut().filter(|entry| entry.site == id(DISTRICT)).for_each(|entry| entry.parents = vec![id(CENTRE)]);
+        })?;
+        for site in [CENTRE, REGION, DISTRICT] {
+            stage.tree.operator(id(site))?.apply_register(&stage.tree.register()?).await?;
+        }
+        client.enter(people.batch(ROWS..ROWS + 1)).await?;
+        stage.until_equal(DISTRICT, ROWS + 1, &[top, child]).await?;
+
+        let urls = stage.tree.urls(id(REGION));
+        let shown = stage.run_kho("operator", &[&order[..], &["--dry-run"]].concat(), &urls).await?;
+        ensure!(shown.contains(&format!("{ROWS} rows")) && shown.contains("would be taken out"), "{shown}");
+        ensure!(stage.stream(former, DISTRICT).await?.rows == ROWS, "a dry run takes nothing out");
+        let done = stage.run_kho("operator", &order, &urls).await?;
+        ensure!(done.contains(&format!("{ROWS} rows")) && done.contains("were taken out"), "{done}");
+        until("nothing of it is left", async || {
+            let gone = stage.status(former).await?.streams.iter().all(|stream| stream.origin != DISTRICT);
+            Ok(gone.then_some(()))
+        })
+        .await?;
+        refused(stage, REGION, &order, "unknown_origin").await?;
+        let log = stage.tree.process(former.0, former.1).context("it runs")?.log();
+        let told = |dry_run: bool| {
+            let parts = [
+                "kho_audit",
+                "an origin was taken out",
+                "/operator/",
+                "the-district-changed-its-parent",
+                &format!("\"dry_run\":{dry_run}"),
+            ];
+            log.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+        };
+        ensure!(told(true) && told(false), "the audit log tells who ordered it and why");
+
+        client.enter(people.batch(ROWS + 1..ROWS + 2)).await?;
+        stage.until_equal(DISTRICT, ROWS + 2, &[top, child]).await?;
+        stage.verify(&[top, child]).await
     })
     .await;
 }

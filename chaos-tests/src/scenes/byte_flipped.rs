@@ -1,5 +1,6 @@
 //! A bit flips in a database file of a stopped node. The node must not spread it: it refuses to start, or stops, or
-//! `kho verify` finds it, and the file or its folder is named; or the bit lay where it hurts nothing. The site goes on meanwhile.
+//! `kho verify` finds it, and the file or its folder is named; or the bit lay where it hurts nothing. Where the node works on, its status
+//! names the damage. The site goes on meanwhile.
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use kho_node::api::Finding;
 use kho_storage::ids::SiteId;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -21,11 +23,14 @@ use crate::{
     recorder::{Recorded, Recorder},
     stage::Stage,
     trees::{CENTRE, DISTRICT},
+    wait::until,
 };
 
 /// How long a damaged node may take until it takes part, or ends.
 const JUDGED_WITHIN: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// In a node's data folder: what a read found damaged. An operator takes it away once the disk was examined.
+const DAMAGE_FILE: &str = "damage-found.json";
 
 /// Which file is hit. The first four in turn, and then any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +131,10 @@ async fn hit(stage: &mut Stage, victim: Place, target: FlipTarget, chance: &mut 
         FlipOutcome::Found | FlipOutcome::Harmless => {
             std::fs::remove_dir_all(&whole)?;
             flipped.put_back()?;
+            let damage = data.join(DAMAGE_FILE);
+            if damage.exists() {
+                std::fs::remove_file(damage)?;
+            }
         }
     }
     stage.tree.start_node(victim.0, victim.1)?;
@@ -167,8 +176,24 @@ async fn judged(stage: &mut Stage, victim: Place) -> anyhow::Result<(FlipOutcome
     match stage.run_kho("operator", &["verify"], &urls).await {
         Ok(_) if stage.runs(victim) => Ok((FlipOutcome::Harmless, log_since(stage))),
         Ok(_) => Ok((FlipOutcome::Found, log_since(stage))),
-        Err(error) => Ok((FlipOutcome::Found, format!("{}\n{error:#}", log_since(stage)))),
+        Err(error) => {
+            until_named(stage, victim).await.with_context(|| format!("{error:#}"))?;
+            Ok((FlipOutcome::Found, format!("{}\n{error:#}", log_since(stage))))
+        }
     }
+}
+
+/// Waits until a node on whose disk `kho verify` met damage has ended, or says so in its status.
+async fn until_named(stage: &mut Stage, victim: Place) -> anyhow::Result<()> {
+    until("the damaged node ends, or its status names the damage", async || {
+        if !stage.runs(victim) {
+            return Ok(Some(()));
+        }
+        let status = stage.status(victim).await?;
+        let is_damage = |finding: &Finding| matches!(finding, Finding::DamageFound { .. } | Finding::ProofFailed { .. });
+        Ok((status.findings.iter().any(is_damage) && !status.health.is_healthy()).then_some(()))
+    })
+    .await
 }
 
 /// Whether the node had opened its disk and joined its site.

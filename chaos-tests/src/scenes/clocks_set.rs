@@ -1,6 +1,6 @@
 //! Clocks that are set wrong while a site works: back by hours and by decades, forward by hours, a month and years, on the leader and on
-//! a follower, while running and over a restart, in the district and at the centre. Rows flow on, site time never goes back, nothing is
-//! stamped in the future, the node whose clock is wrong says so, and once it is right everything goes on by itself.
+//! a follower, while running and over a restart of one node and of all, in the district and at the centre. Rows flow on, site time never
+//! goes back, nothing is stamped in the future, the node whose clock is wrong says so, and once it is right everything goes on by itself.
 
 use std::time::Duration;
 
@@ -51,6 +51,7 @@ pub async fn play(stage: &mut Stage) -> anyhow::Result<Recorded> {
     for jump in [6 * HOUR, 30 * DAY, 3 * YEAR] {
         ahead_while_running(stage, &clocks, &recorder, jump).await?;
     }
+    all_restarted(stage, &recorder).await?;
     ahead_at_start(stage, &clocks, &recorder).await?;
     centre_ahead(stage, &clocks, &recorder).await?;
     recorder.conclude(stage, &stage.places()).await
@@ -90,15 +91,34 @@ async fn ahead_while_running(stage: &mut Stage, clocks: &Clocks, recorder: &Reco
     goes_on(stage, recorder).await
 }
 
-/// A node, and the only one of the centre, that boot years ahead and are set right later.
+/// All nodes of the district start again, with what was stamped while its leader's clock was years ahead: nobody is locked out.
+async fn all_restarted(stage: &mut Stage, recorder: &Recorder) -> anyhow::Result<()> {
+    let nodes = district(stage);
+    for at in &nodes {
+        stage.kill(*at)?;
+    }
+    for at in &nodes {
+        stage.tree.start_node(at.0, at.1)?;
+    }
+    for at in &nodes {
+        stage.until_takes_part(*at).await?;
+    }
+    goes_on(stage, recorder).await
+}
+
+/// A node that boots years ahead and is set right before its next start, and the only one of the centre, which is set right while it runs.
 async fn ahead_at_start(stage: &mut Stage, clocks: &Clocks, recorder: &Recorder) -> anyhow::Result<()> {
-    for at in [leader(stage).await?, place(CENTRE, 1)] {
+    for (at, is_restarted) in [(leader(stage).await?, true), (place(CENTRE, 1), false)] {
         clocks.set(at, 3 * YEAR)?;
         stage.kill(at)?;
         stage.tree.start_node(at.0, at.1)?;
         until_named(stage, at, |kind| matches!(kind, AlarmKind::MachineClockAhead { .. })).await?;
         recorder.until_more(100).await?;
+        if is_restarted {
+            stage.kill(at)?;
+        }
         clocks.set(at, 0)?;
+        stage.tree.start_node(at.0, at.1)?;
         goes_on(stage, recorder).await?;
     }
     Ok(())

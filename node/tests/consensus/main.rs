@@ -3,6 +3,7 @@
 mod addresses;
 mod disks;
 mod divergence;
+mod install_stopped;
 mod levels;
 mod link;
 mod members;

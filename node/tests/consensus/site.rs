@@ -257,6 +257,11 @@ impl TestNode {
         std::fs::remove_dir_all(self.dir.path().join("consensus")).expect("removable");
     }
 
+    /// Whether files of a log snapshot are coming in.
+    pub fn is_receiving(&self) -> bool {
+        self.dir.path().join("consensus/snapshots/incoming").exists()
+    }
+
     /// Bytes of all log snapshots on the node's disk.
     pub fn snapshot_bytes(&self) -> u64 {
         let snapshots = std::fs::read_dir(self.dir.path().join("consensus/snapshots")).expect("the store of snapshots");

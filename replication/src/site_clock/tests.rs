@@ -129,6 +129,17 @@ fn a_clock_that_is_behind_its_parent_stamps_no_more_than_it_shows_and_says_so() 
 }
 
 #[test]
+fn promise_9_a_parent_of_the_future_vouches_for_no_jump_that_comes_after_its_word() {
+    for heard in [Neighbour::Parent, Neighbour::Other] {
+        let mut node = Node::started(0, 0);
+        node.hear(heard, 3 * YEAR);
+        node.ahead = YEAR;
+        let reading = node.wait(1_000);
+        assert!(is_ahead(&reading) && reading.time == node.right(), "{heard:?}: {reading:?}");
+    }
+}
+
+#[test]
 fn a_lost_clock_is_carried_by_what_the_site_committed() {
     let mut node = Node::started(0, -20 * YEAR);
     let reading = node.wait(MINUTE);

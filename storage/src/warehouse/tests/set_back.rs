@@ -93,26 +93,33 @@ fn promise_3_what_comes_back_from_the_parent_ends_the_set_back_and_is_not_entere
     assert!(matches!(entered(&mut older, "new", "d"), WriteOutcome::Committed { repeated: false, seq: StreamSeq(4), .. }));
 }
 
+/// What is shown ends with batch 3. The other history ends there too, or is longer.
 #[test]
 fn promise_6_only_the_history_that_was_shown_ends_a_set_back() {
+    for others in [2, 4] {
+        only_the_history_that_was_shown_ends_it(others);
+    }
+}
+
+fn only_the_history_that_was_shown_ends_it(others: u64) {
     let tree = Tree::new();
     let (mut older, province) = set_back(&tree);
-    for n in 0..4 {
+    for n in 0..others {
         let key = format!("other {n}");
         assert!(matches!(entered(&mut older, &key, &key), WriteOutcome::Committed { .. }), "nobody has told it yet");
     }
     tree.head(&mut older, 61);
     older.apply(&shown(&province));
-    let known = noted(&older).expect("the other history is longer, and shown all the same");
-    assert_eq!((known.branch(), known.differs_at), (StreamSeq(2)..StreamSeq(6), None));
+    let known = noted(&older).expect("the other history is as long or longer, and shown all the same");
+    let (branch, shown_seq) = (StreamSeq(2)..StreamSeq(2 + others), known.furthest.head.seq);
+    assert_eq!((known.branch(), known.differs_at, shown_seq), (branch.clone(), None, StreamSeq(3)));
     assert!(matches!(older.apply(&tree.adopt(province.segment(1))), Outcome::Refused(Refusal::Forked { .. })));
     let compared = noted(&older).expect("the branch differs");
-    assert_eq!((compared.branch(), compared.differs_at), (StreamSeq(2)..StreamSeq(6), Some(StreamSeq(2))));
+    assert_eq!((compared.branch(), compared.differs_at), (branch.clone(), Some(StreamSeq(2))));
     assert_eq!(entered(&mut older, "other 0", "other 0"), WriteOutcome::SetBack, "a retry of what cannot go up is not answered as good");
-    assert!(matches!(older.apply(&tree.adopt(older.segment(1))), Outcome::Adopted(_)), "its own segment, as long as what was shown");
-    assert_eq!(noted(&older), Some(compared.clone()), "the number alone ends nothing");
+    assert!(matches!(older.apply(&tree.adopt(older.segment(1))), Outcome::Adopted(_)), "its own segment");
+    assert_eq!(noted(&older), Some(compared), "{others}: the number alone ends nothing");
     let mut rows = Vec::new();
-    let branch = compared.branch();
     older
         .warehouse
         .read(|read| {
@@ -124,7 +131,7 @@ fn promise_6_only_the_history_that_was_shown_ends_a_set_back() {
         .expect("reads");
     let keys: Vec<_> = rows.iter().map(|row| (row.seq.0, String::from_utf8_lossy(&row.key).into_owned(), row.removed)).collect();
     assert_eq!(keys[0], (2, "other 0".to_owned(), false));
-    assert_eq!(keys.len(), 4);
+    assert_eq!(keys.len() as u64, others);
 }
 
 #[test]
