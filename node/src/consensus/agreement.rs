@@ -27,7 +27,7 @@ use kho_storage::{
     warehouse::place_hash,
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{
     Consensus,
@@ -44,6 +44,9 @@ const APPLY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// A leader asks again about a head within this time. One that does not does not lead any more, or has nothing to ask.
 const ASKED_AGAIN_WITHIN: Duration = Duration::from_secs(15);
+
+/// While writes follow each other, the next one carries the commit index within this.
+const NEXT_ENTRY_WITHIN: Duration = Duration::from_millis(5);
 
 /// Comparisons that wait at a member at the same time; one more is answered with nothing.
 pub(super) const COMPARISONS_MAX: usize = 4;
@@ -172,18 +175,16 @@ impl Consensus {
         if self.is_majority_alone() {
             return Ok(());
         }
-        // Confirms that this node leads still, and carries the commit index to the members, who would learn of it a little later.
-        match self.confirm_here().await {
-            // Who is slow to confirm may still answer: a majority is needed for that too.
-            Ok(_) | Err(NotConfirmed::NoMajority(_)) => {}
-            Err(NotConfirmed::NotLeader(leader)) => return Err(NotAgreed::NotLeader(leader.map(NodeId))),
-            Err(NotConfirmed::Fatal(_)) => return Err(NotAgreed::NotLeader(None)),
-        }
         // Nothing applied: then there is nothing to vouch for.
         let position = self.applied_here().map_err(NotAgreed::Storage)?.ok_or(NotAgreed::HeadDiffers)?;
         let place = ComparedPlace::Stream { origin: head.origin, epoch: head.epoch, seq: head.seq };
         let noted = DivergedPlace::Stream { origin: head.origin, seq: head.seq };
-        match self.compare(&Comparison { position, place }, claimed, Asking::Majority).await {
+        let comparison = Comparison { position, place };
+        let agreement = tokio::select! {
+            agreement = self.compare(&comparison, claimed, Asking::Majority) => agreement,
+            deposed = self.carry_commit_index() => return Err(deposed),
+        };
+        match agreement {
             Agreement::Agreed { differing } => {
                 self.report_differing(&differing, noted);
                 self.agreed_heads.lock().insert(head.origin, agreed);
@@ -198,6 +199,18 @@ impl Consensus {
                 self.disputes.lock().stands_open(head.origin, &differing, Instant::now());
                 Err(NotAgreed::Open { differing })
             }
+        }
+    }
+
+    /// Members answer once they know that what they are asked about is committed. The next entry tells them; where none follows soon, a
+    /// confirmation of this node's leadership does. Returns only when this node does not lead.
+    async fn carry_commit_index(&self) -> NotAgreed {
+        sleep(NEXT_ENTRY_WITHIN).await;
+        match self.confirm_here().await {
+            // Who is slow to confirm may still answer: a majority is needed for that too.
+            Ok(_) | Err(NotConfirmed::NoMajority(_)) => std::future::pending().await,
+            Err(NotConfirmed::NotLeader(leader)) => NotAgreed::NotLeader(leader.map(NodeId)),
+            Err(NotConfirmed::Fatal(_)) => NotAgreed::NotLeader(None),
         }
     }
 
