@@ -206,7 +206,11 @@ mod tests {
     #[test]
     fn what_takes_long_to_leave_is_awaited_from_then_on_and_silence_ends_the_link() {
         let (config, bytes) = (UplinkConfig::default(), 8 << 20);
-        let mut link = OpenLink::new(LinkId(1), SiteId(2), LevelOffer::default(), usize::MAX, LinkTime(0));
+        let levels = LevelOffer::default();
+        let (registers, cursors, transfers, heads) = (vec![], vec![], vec![], vec![]);
+        let welcome =
+            Welcome { levels, level: Level(1), site: SiteId(2), registers, cursors, transfers, heads, in_flight_bytes_max: u32::MAX };
+        let mut link = OpenLink::new(LinkId(1), &welcome, usize::MAX, LinkTime(0));
         let frame = |link: &OpenLink| Unanswered {
             origin: OriginId(3),
             placement: 0,
