@@ -2,6 +2,7 @@
 //!
 //! They need `khod` and `kho` of the same build: `cargo build --release` first.
 
+mod a_task_that_dies;
 mod bundle;
 mod failover;
 mod faults;

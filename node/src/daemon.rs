@@ -52,6 +52,8 @@ pub struct Checked {
     pub schema: Arc<Schema>,
     /// Levels that the node supports: those of its build, unless a test had it offer more.
     pub levels: LevelRange,
+    /// The task or job that panics as soon as it starts. For tests alone.
+    pub panic_in: Option<Arc<str>>,
 }
 
 /// Reads every file that the configuration names and checks that they fit together.
@@ -86,7 +88,7 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
         .with_context(|| format!("the encryption key {} is of no use", files.encryption_key.display()))?;
     config.register_key().map_err(anyhow::Error::msg)?;
     let schema = Arc::new(load_schema(&config.schema)?);
-    Ok(Checked { config, credentials, signing_key, decryption_key, schema, levels: SUPPORTED })
+    Ok(Checked { config, credentials, signing_key, decryption_key, schema, levels: SUPPORTED, panic_in: None })
 }
 
 /// Runs a node until `stop` resolves or the node fails.
@@ -95,7 +97,7 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
 /// Why the node could not start, or why it stopped by itself.
 pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
-    let tasks = TaskWatch::new(stopping.clone());
+    let tasks = TaskWatch::new(stopping.clone()).with_panic_in(checked.panic_in);
     let (decryption_key, signing_key) = (checked.decryption_key, checked.signing_key.public_key());
     let (node, events) = start(
         checked.config,
@@ -226,6 +228,7 @@ async fn start(
         offered_register: parking_lot::Mutex::default(),
         register_changes,
         stopping,
+        tasks: tasks.clone(),
         config,
     };
     // BEFORE the first election, and before a connection is served.
@@ -304,8 +307,8 @@ async fn accept_connections(node: Arc<Node>) {
             () = node.stopping.cancelled() => return,
         };
         match connection.alpn() {
-            Alpn::Site => drop(tokio::spawn(Arc::clone(&node.consensus).serve(connection))),
-            Alpn::Link => drop(tokio::spawn(serve_child(Arc::clone(&node), connection))),
+            Alpn::Site => drop(node.tasks.job("connection of a peer", Arc::clone(&node.consensus).serve(connection))),
+            Alpn::Link => drop(node.tasks.job("connection of a child", serve_child(Arc::clone(&node), connection))),
         }
     }
 }

@@ -105,7 +105,7 @@ struct ChildConnection {
 impl ChildConnection {
     async fn run(mut self, receiver: FrameReceiver) -> String {
         let (frames, mut incoming) = mpsc::channel(INCOMING_FRAMES_MAX);
-        let reader = tokio::spawn(read_frames(receiver, frames));
+        let reader = self.node.tasks.job("reads the frames of a child", read_frames(receiver, frames));
         let mut registers = self.node.register_changes.clone();
         let mut tick = tokio::time::interval(TICK);
         let mut clock_due = tokio::time::interval(CLOCK_SENT_INTERVAL);

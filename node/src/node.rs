@@ -33,6 +33,7 @@ use crate::{
     disk_room::DiskWatch,
     entry::EntrySchema,
     failed_proofs::FailedProofs,
+    task_watch::TaskWatch,
     writer::Writer,
 };
 
@@ -77,6 +78,7 @@ pub struct Node {
     /// Counts adoptions of registers.
     pub register_changes: watch::Receiver<u64>,
     pub stopping: CancellationToken,
+    pub tasks: TaskWatch,
 }
 
 impl Node {

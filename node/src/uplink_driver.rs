@@ -255,7 +255,8 @@ impl Driver {
                 let closing = CancellationToken::new();
                 self.connections.retain(|_, connection| !connection.frames.is_closed());
                 self.connections.insert(link, ParentConnection { frames, closing: closing.clone() });
-                tokio::spawn(hold_connection(node, link, site, addresses, outgoing, closing, inputs));
+                let connection = hold_connection(node, link, site, addresses, outgoing, closing, inputs);
+                self.node.tasks.job("connection to the parent", connection);
             }
             UplinkAction::Disconnect { link, reason } => {
                 tracing::info!(%link, %reason, "the link to the parent is ended");
@@ -273,12 +274,12 @@ impl Driver {
                 Err(error) => node.alarms.raise(AlarmKind::FrameNotSent { error: error.to_string() }, node.clock.now()),
             },
             UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
-                tokio::task::spawn_blocking(move || {
+                self.node.tasks.blocking_job("loads a segment", move || {
                     inputs.blocking_send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) });
                 });
             }
             UplinkAction::LoadTransferStart { load, origin } => {
-                tokio::task::spawn_blocking(move || {
+                self.node.tasks.blocking_job("loads the start of a transfer", move || {
                     inputs.blocking_send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) });
                 });
             }
@@ -291,10 +292,10 @@ impl Driver {
             }
             UplinkAction::AdoptRegister(signed) => self.adopt_register(signed),
             UplinkAction::CompareHead { parent, head } => {
-                tokio::spawn(compare_head(node, parent, head, inputs));
+                self.node.tasks.job("compares a head of the parent", compare_head(node, parent, head, inputs));
             }
             UplinkAction::Probe { site, addresses } => {
-                tokio::spawn(async move {
+                self.node.tasks.job("probes a parent", async move {
                     let reachable = match dial(&node, site, &addresses).await {
                         Ok(connection) => {
                             connection.close(CloseCode::SHUTDOWN, "probe");
@@ -326,7 +327,7 @@ impl Driver {
 
     fn load_piece(&self, load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
-        tokio::task::spawn_blocking(move || {
+        self.node.tasks.blocking_job("loads a piece of a transfer", move || {
             inputs.blocking_send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) });
         });
     }
@@ -334,7 +335,7 @@ impl Driver {
     /// Judged BEFORE it is proposed: nothing unsigned takes a place in the site's log.
     fn adopt_register(&self, signed: SignedRegister) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
-        tokio::spawn(async move {
+        self.node.tasks.job("offers a register to the site", async move {
             let input = match offer_register(&node, &signed).await {
                 Ok(()) => UplinkInput::RegisterSettled(signed),
                 Err(error) => {

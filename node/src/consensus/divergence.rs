@@ -89,7 +89,7 @@ impl Consensus {
         }
         tracing::error!(?place, "a majority of the site computed something else than this leader: it stops leading");
         let (raft, peers, own) = (self.raft.clone(), Arc::clone(&self.peers), self.own_divergence.clone());
-        tokio::spawn(async move {
+        self.tasks.job("leaves as diverged", async move {
             note_in_own_log(&raft, peers.local(), place).await;
             peers.leading().keep_silent();
             own.note(place);

@@ -81,6 +81,8 @@ impl Consensus {
         apply_committed(&mut log, &mut state).await.map_err(named)?;
         step_down_on_restart(&mut log, config.node).await?;
 
+        let stopping = CancellationToken::new();
+        let tasks = TaskWatch::new(stopping.clone());
         let (turned_back, reports) = TurnedBack::of(Arc::clone(&warehouse));
         let network = Network {
             peers: Arc::clone(&peers),
@@ -88,6 +90,7 @@ impl Consensus {
             snapshot_store: Arc::clone(&parts.snapshot_store),
             acknowledged: Arc::default(),
             turned_back: turned_back.clone(),
+            tasks: tasks.clone(),
         };
         let settings = Arc::new(config::raft_config(&config.group)?);
         let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
@@ -105,8 +108,6 @@ impl Consensus {
         let elections = Elections { raft: raft.clone(), peers: Arc::clone(&peers), election_timer: Arc::clone(&election_timer) };
         let (leadership_sender, leadership) = watch::channel(Leadership::default());
         let (failure_sender, failed) = watch::channel(None);
-        let stopping = CancellationToken::new();
-        let tasks = TaskWatch::new(stopping.clone());
         tasks.spawn("keeps the log short", keeper.run(stopping.clone()));
         let leadership_watch = LeadershipWatch {
             raft: raft.clone(),
