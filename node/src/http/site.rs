@@ -23,7 +23,7 @@ use super::{
 use crate::{
     api::{AlarmKind, Done, NodePlace, Problem, SiteInit},
     clock::machine_time,
-    consensus::NodeAddress,
+    consensus::{MembersError, NodeAddress},
     founding,
     node::Node,
     reasons, register_watch,
@@ -152,9 +152,15 @@ pub async fn add_node(State(node): State<Arc<Node>>, Extension(who): Extension<P
 #[utoipa::path(delete, path = "/v1/site/nodes/{node}", params(("node" = u64, Path)), responses((status = 200, body = Done), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub async fn remove_node(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(removed): Path<u64>) -> OrderReply {
     check(&node, &who, Right::Operate)?;
-    node.consensus.remove(NodeId(removed)).await?;
-    let revoking = revoking(&node, NodeId(removed))?;
-    Ok(Told(OrderDone::NodeRemoved { node: Ordinal(removed), site: site(&node), revoking }))
+    let number = Ordinal(removed);
+    match node.consensus.remove(NodeId(removed)).await {
+        Ok(()) => Ok(Told(OrderDone::NodeRemoved { node: number, site: site(&node), revoking: revoking(&node, NodeId(removed))? })),
+        // It may have been removed by an order whose answer was lost: what is left to revoke is told all the same.
+        Err(MembersError::NotAMember(missing)) if missing == NodeId(removed) => {
+            Err(RequestFault::NothingToRemove { node: number, revoking: revoking(&node, missing)? }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What `kho register revoke` is told to revoke a node: its certificate, and its signing key beyond where the streams stand now that
