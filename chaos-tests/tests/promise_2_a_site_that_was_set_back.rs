@@ -184,6 +184,39 @@ async fn promise_6_a_site_that_wrote_past_its_parent_while_the_link_was_down_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn promise_2_a_site_whose_parent_is_silent_is_founded_by_an_operators_word_alone() {
+    play(plan(vec![centre(1), district(DISTRICT, &BIEN_HOA, &[CENTRE], 1)]), async |stage| {
+        let (parent, child) = (nodes(CENTRE, 1)[0], nodes(DISTRICT, 1)[0]);
+        stage.tree.start_node(child.0, child.1)?;
+        stage.tree.wait_for_answer(child.0, child.1).await?;
+        let urls = stage.tree.urls(id(DISTRICT));
+        let place = stage.tree.node_place(child.0, child.1);
+        let member = format!("{}={},{}", place.node, place.quic_address, place.https_address);
+        let register = stage.tree.register_path().display().to_string();
+        let init = ["site", "init", "--register", register.as_str(), "--member", member.as_str()];
+        // Neither alone nor with the word that its own data are lost: the parent may hold what the site wrote.
+        for given in [&init[..], &[&init[..], &["--again"]].concat()] {
+            let refused = stage.kho("operator", given, &urls).output().await?;
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            ensure!(!refused.status.success() && said.contains("could not be asked") && said.contains("--parent-unreachable"), "{said}");
+            ensure!(stage.status(child).await?.consensus.nodes.is_empty(), "nothing was founded");
+        }
+
+        let founded = stage.run_kho("operator", &[&init[..], &["--parent-unreachable"]].concat(), &urls).await?;
+        ensure!(founded.contains("is not known yet"), "{founded}");
+        let log = stage.tree.process(child.0, child.1).context("it was started")?.log();
+        ensure!(log.lines().any(|line| line.contains("kho_audit") && line.contains("by an operator's word")), "{log}");
+
+        stage.tree.start_node(parent.0, parent.1)?;
+        stage.tree.bootstrap_site(parent.0).await?;
+        let people = People::new("person", BIEN_HOA.commune);
+        until("entry is open", async || Ok(enter(stage, &people, 0).await.ok())).await?;
+        stage.until_equal(DISTRICT, 1, &[parent, child]).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn promise_2_a_site_is_founded_once_and_an_empty_folder_is_no_first_start() {
     play(plan(vec![centre(1), district(DISTRICT, &BIEN_HOA, &[CENTRE], 1)]), async |stage| {
         let (parent, child) = (nodes(CENTRE, 1)[0], nodes(DISTRICT, 1)[0]);

@@ -63,6 +63,8 @@ kho_messages::reportable! {
         SiteRuns { site: Ordinal, node: Ordinal } = "members_unchanged" as "site_runs",
         /// A parent holds what the site wrote before.
         FoundedBefore { parent: Ordinal, origin: Ordinal, batch: Ordinal } = "founded_before",
+        /// Nobody knows whether a parent holds what the site wrote before.
+        ParentNotAsked { parent: Ordinal, detail: String } = "parent_not_asked",
         SiteNotInRegister { site: Ordinal } = "site_not_in_register",
         NodeIdUsed { node: Ordinal } = "members_unchanged" as "node_id_used",
         NodeNotInRegister { node: Ordinal, version: Ordinal } = "members_unchanged" as "node_not_in_register",
@@ -161,6 +163,7 @@ fn status_of(code: &str) -> u16 {
         | "site_set_back"
         | "command_refused"
         | "founded_before"
+        | "parent_not_asked"
         | "site_not_in_register"
         | "register_refused"
         | "register_older"
