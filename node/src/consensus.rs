@@ -71,7 +71,7 @@ mod tests;
 mod turned_back;
 mod types;
 
-pub use config::{ConsensusConfig, ConsensusLimits};
+pub use config::{BelievedTime, ConsensusConfig, ConsensusLimits};
 pub use disk_mark::{FirstStart, first_start, require_first_start};
 pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
 pub use founding::Incarnation;
@@ -131,6 +131,7 @@ pub struct Consensus {
     comparisons: Semaphore,
     summaries: Arc<Summaries>,
     own_divergence: OwnDivergence,
+    believed_time: BelievedTime,
     log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,
     limits: ConsensusLimits,

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alarms::Alarms,
     audit::AuditKey,
-    clock::{NodeClock, machine_time},
+    clock::NodeClock,
     config::NodeConfig,
     consensus::{Consensus, ConsensusConfig, ConsensusLimits, FirstStart, GroupId, StartError, first_start, require_first_start},
     damage_found::{self, DamageFound},
@@ -180,9 +180,14 @@ async fn start(
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
     let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
     let warehouse = Arc::new(open_warehouse(&config, schema, levels)?);
-    let damage = Arc::clone(&damage_found);
-    warehouse.listen_for_damage(move |error| damage.note(error, machine_time()));
-    vouch_by_committed(&certificate_clock, &warehouse)?;
+    let clock = Arc::new(NodeClock::new(credentials.validity()));
+    let (damage, believed) = (Arc::clone(&damage_found), Arc::clone(&clock));
+    warehouse.listen_for_damage(move |error| damage.note(error, believed.now()));
+    // A machine that lost its clock must not take every certificate for one of the future: time has come at least so far.
+    warehouse.committed_time()?.into_iter().for_each(|time| {
+        certificate_clock.vouch(time);
+        clock.has_committed(time);
+    });
     let (register_changed, register_changes) = watch::channel(0);
     let (own_batch, changes) = (Arc::new(Notify::new()), Arc::new(WarehouseEvents::default()));
     let (wake, noted) = (Arc::clone(&own_batch), Arc::clone(&changes));
@@ -202,9 +207,10 @@ async fn start(
         addresses: config.member_addresses().map_err(anyhow::Error::msg)?,
         limits: ConsensusLimits::default(),
     };
-    let consensus = Consensus::start(consensus_config, Arc::clone(&warehouse), endpoint.clone()).await?;
+    let believed = Arc::clone(&clock);
+    let consensus = Consensus::start(consensus_config, Arc::clone(&warehouse), endpoint.clone(), Arc::new(move || believed.now())).await?;
     // After a crash the newest watermarks stood in the log alone; what of it is known to be committed was just applied.
-    let clock = Arc::new(NodeClock::new(credentials.validity(), warehouse.committed_time()?));
+    warehouse.committed_time()?.into_iter().for_each(|time| clock.has_committed(time));
     certificate_clock.vouch(clock.read().vouched);
     let writer = Writer::start(Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock), config.limits.entry_requests_max, tasks);
     let node = Node {
@@ -274,12 +280,6 @@ fn group(config: &NodeConfig) -> GroupId {
 /// Folder of the log, log snapshots and the disk's mark.
 fn consensus_dir(config: &NodeConfig) -> PathBuf {
     config.data_dir.join("consensus")
-}
-
-/// A machine that lost its clock must not take every certificate for one of the future: time has come at least so far.
-fn vouch_by_committed(clock: &CertificateClock, warehouse: &Warehouse) -> Result<(), StorageError> {
-    warehouse.committed_time()?.into_iter().for_each(|time| clock.vouch(time));
-    Ok(())
 }
 
 /// The longest frame between nodes: a register handed down, with room around it.

@@ -19,7 +19,7 @@ use super::{
     Consensus,
     addresses::announce_addresses,
     agreement::COMPARISONS_MAX,
-    config::{self, ConsensusConfig, rank_of},
+    config::{self, BelievedTime, ConsensusConfig, rank_of},
     confirm::watch_own_membership,
     disk_mark::{self, OwnDirectory},
     divergence::{self, OwnDivergence},
@@ -46,7 +46,12 @@ impl Consensus {
     ///
     /// # Errors
     /// [`StartError`]; the operator has to fix it.
-    pub async fn start(config: ConsensusConfig, warehouse: Arc<Warehouse>, endpoint: Endpoint) -> Result<Arc<Self>, StartError> {
+    pub async fn start(
+        config: ConsensusConfig,
+        warehouse: Arc<Warehouse>,
+        endpoint: Endpoint,
+        believed_time: BelievedTime,
+    ) -> Result<Arc<Self>, StartError> {
         let parts = {
             let (config, warehouse) = (config.clone(), Arc::clone(&warehouse));
             let opened = tokio::task::spawn_blocking(move || Parts::open(&config, &warehouse));
@@ -115,6 +120,7 @@ impl Consensus {
             peers: Arc::clone(&peers),
             warehouse: Arc::clone(&warehouse),
             own_divergence: own_divergence.clone(),
+            believed_time: Arc::clone(&believed_time),
             leadership: leadership_sender,
             failure: failure_sender,
         };
@@ -123,7 +129,10 @@ impl Consensus {
         let own_membership = watch_own_membership(raft.clone(), Arc::clone(&peers), Arc::clone(&election_timer));
         tasks.spawn_until_stop("watches its own membership", own_membership);
         tasks.spawn_until_stop("announces its addresses", announce_addresses(raft.clone(), Arc::clone(&peers)));
-        tasks.spawn_until_stop("notes nodes that were turned back", note_reports(raft.clone(), turned_back.clone(), reports));
+        tasks.spawn_until_stop(
+            "notes nodes that were turned back",
+            note_reports(raft.clone(), turned_back.clone(), reports, Arc::clone(&believed_time)),
+        );
         let consensus = Arc::new(Self {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
@@ -144,6 +153,7 @@ impl Consensus {
             comparisons: Semaphore::new(COMPARISONS_MAX),
             summaries: Arc::clone(&summaries),
             own_divergence,
+            believed_time,
             log: parts_log,
             warehouse,
             proposed_bytes: ByteBudget::new(config.limits.proposed_bytes_max),
