@@ -18,6 +18,7 @@ mod promise_4_a_bundle_enters_only_where_the_register_leads;
 mod promise_4_hostile_province;
 mod promise_4_only_a_child_of_the_register_is_taken_in;
 mod promise_4_registers_of_a_hostile_parent;
+mod promise_4_who_saw_personal_data_is_audited;
 mod promise_7_link_cut_and_resumed;
 mod promise_7_parent_switched_mid_segment;
 mod promise_7_whole_origin_transfer;

@@ -154,6 +154,15 @@ async fn promise_6_a_site_that_wrote_past_its_parent_while_the_link_was_down_is_
         for number in 10..16 {
             ensure!(listed.contains(&people.key(number)), "{listed}");
         }
+        // Who had them named is told, by hashes under a key of the node's own.
+        let data = stage.tree.node_dir(child.0, child.1).join("data");
+        let log = stage.tree.process(child.0, child.1).context("it runs")?.log();
+        for number in 10..16 {
+            let key = people.key(number);
+            let hash = stage.run_kho("operator", &["audit", "hash", data.to_str().context("text")?, "person", &key], &[]).await?;
+            let told = |line: &str| line.contains("kho_audit") && line.contains("a row was named") && line.contains(hash.trim());
+            ensure!(log.lines().any(told) && !log.contains(&key), "nobody is told who had {key} named, or the log names it");
+        }
 
         // The parent goes on saying so, whatever an operator takes away there.
         let is_told = |kind: &AlarmKind| matches!(kind, AlarmKind::ChildSetBack { child: DISTRICT, .. });
