@@ -4,6 +4,7 @@
 //! golden/level-1/keys.json         the register's public key, and the key that opens the bundle
 //! golden/level-1/data/consensus/   the disk's mark and the log of node 1 of the district
 //! golden/level-1/data/warehouse/   its state
+//! golden/level-1/register.toml     the signed register, as `kho register issue` writes it
 //! golden/level-1/bundle            the district's stream, encrypted to node 1 of the province
 //! golden/level-1/wire/             frames between tiers (`child-`, `parent-`, `register-`), and values inside a site (`site-`), one a file
 //! ```
@@ -32,7 +33,7 @@ use kho_storage::{
     ids::{ColumnId, Generation, Hash32, NodeId, OriginId, SiteId, SiteTime, StreamSeq, TableId, Tier},
     level::{Level, LevelOffer, SUPPORTED},
     log_db::{LogDb, LogMeta},
-    register::{NodeEntry, OriginEntry, Register, SignedRegister, SiteEntry},
+    register::{NodeEntry, OriginEntry, Register, RevokedIdentity, SignedRegister, SiteEntry, unknown_fields},
     row::RowBuilder,
     schema::{Value, population},
     signature::{PublicKey, SignatureAlgorithm, SigningKey},
@@ -50,6 +51,8 @@ const NODE: NodeId = NodeId(1);
 const HOUSEHOLD: TableId = TableId(1);
 const BATCHES: u64 = 4;
 const ROWS_PER_BATCH: u64 = 5;
+/// The register as a file of its own.
+const REGISTER: &str = "register.toml";
 const NOW: i64 = 1_795_000_000_000;
 /// All files of a level together.
 const BYTES_MAX: u64 = 200_000;
@@ -113,6 +116,25 @@ fn the_data_folder_of_level_1_is_opened_and_proves_itself() {
         assert_eq!(fuzzing::SiteValue::Entry.rewritten(&record.bytes), Some(record.bytes.clone()), "entry {}", record.index);
     }
     assert!(log.meta(LogMeta::Vote).expect("reads").is_some());
+}
+
+#[test]
+fn the_register_of_level_1_is_read_verified_and_written_as_it_was() {
+    let keys: Keys = serde_json::from_slice(&golden("keys.json")).expect("keys");
+    let file = String::from_utf8(golden(REGISTER)).expect("a text");
+    let signed = SignedRegister::from_file(&file).expect("text and signatures");
+    assert_eq!(signed.to_file(), file, "byte for byte");
+    let verified = signed.verify(&keys.register_key, TREE).expect("signed by the centre");
+    assert_eq!((verified.version(), verified.author(ORIGIN)), (1, Some(DISTRICT)));
+    assert_eq!(verified.site(DISTRICT).expect("it is named").parents, [PROVINCE]);
+    assert_eq!(verified.register().revoked_identities.len(), 1);
+    assert_eq!(unknown_fields(&signed.text).expect("readable"), Vec::<String>::new(), "a later build knows every field of level 1");
+
+    // It is the one that the node of the data folder adopted.
+    let copy = tempfile::tempdir().expect("a directory");
+    copy_files(&folder().join("data"), copy.path());
+    let warehouse = Warehouse::open(&copy.path().join("warehouse"), config(keys.register_key)).expect("a state of level 1");
+    assert_eq!(warehouse.register().expect("it was adopted").hash(), signed.hash());
 }
 
 #[test]
@@ -227,6 +249,7 @@ fn generate_the_golden_files_of_this_level() {
         fs::remove_dir_all(&to).expect("removable");
     }
     copy_files(&data, &to.join("data"));
+    fs::write(to.join(REGISTER), signed.to_file()).expect("writable");
     fs::write(to.join("bundle"), encrypted.finish().expect("in memory")).expect("writable");
     let keys = Keys { register_key: centre.public_key(), decryption_key: String::clone(&reader.to_pkcs8_pem()) };
     fs::write(to.join("keys.json"), serde_json::to_vec_pretty(&keys).expect("plain values")).expect("writable");
@@ -251,7 +274,7 @@ fn register(centre: &SigningKey, node: &SigningKey, reader: &DecryptionKey) -> S
         tier,
         parents: parents.to_vec(),
         areas: vec![],
-        addresses: vec![],
+        addresses: vec!["10.0.0.5:7444".into()],
         nodes: vec![NodeEntry { node: NODE, signing_key: node.public_key(), encryption_key: reader.public_key(), revoked: vec![] }],
     };
     let register = Register {
@@ -265,7 +288,7 @@ fn register(centre: &SigningKey, node: &SigningKey, reader: &DecryptionKey) -> S
             site(DISTRICT, "Huyện", Tier::District, &[PROVINCE]),
         ],
         origins: vec![OriginEntry { origin: ORIGIN, author: DISTRICT }],
-        revoked_identities: vec![],
+        revoked_identities: vec![RevokedIdentity { identity: format!("kho://{TREE}/operator/former"), issued_before: SiteTime(NOW) }],
     };
     SignedRegister::issue(&register, centre).expect("whole")
 }

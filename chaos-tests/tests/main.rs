@@ -2,6 +2,7 @@
 //!
 //! They need `khod` and `kho` of the same build: `cargo build --release` first.
 
+mod a_task_that_dies;
 mod bundle;
 mod failover;
 mod faults;
@@ -18,6 +19,7 @@ mod promise_4_a_bundle_enters_only_where_the_register_leads;
 mod promise_4_hostile_province;
 mod promise_4_only_a_child_of_the_register_is_taken_in;
 mod promise_4_registers_of_a_hostile_parent;
+mod promise_4_who_saw_personal_data_is_audited;
 mod promise_6_a_double_of_a_site;
 mod promise_7_an_old_register_over_a_slow_link;
 mod promise_7_link_cut_and_resumed;

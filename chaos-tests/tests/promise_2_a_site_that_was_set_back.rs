@@ -204,6 +204,15 @@ async fn promise_6_a_site_that_wrote_past_its_parent_while_the_link_was_down_is_
         for number in 10..16 {
             ensure!(listed.contains(&people.key(number)), "{listed}");
         }
+        // Who had them named is told, by hashes under a key of the node's own.
+        let data = stage.tree.node_dir(child.0, child.1).join("data");
+        let log = stage.tree.process(child.0, child.1).context("it runs")?.log();
+        for number in 10..16 {
+            let key = people.key(number);
+            let hash = stage.run_kho("operator", &["audit", "hash", data.to_str().context("text")?, "person", &key], &[]).await?;
+            let told = |line: &str| line.contains("kho_audit") && line.contains("a row was named") && line.contains(hash.trim());
+            ensure!(log.lines().any(told) && !log.contains(&key), "nobody is told who had {key} named, or the log names it");
+        }
 
         // The parent goes on saying so, whatever an operator takes away there.
         let is_told = |kind: &AlarmKind| matches!(kind, AlarmKind::ChildSetBack { child: DISTRICT, .. });
@@ -229,6 +238,39 @@ async fn promise_6_a_site_that_wrote_past_its_parent_while_the_link_was_down_is_
         ensure!(compared.compared && compared.acknowledged_to == Some(told.seq), "{compared:?}");
         ensure!(enter(stage, &people, 20).await == Err("409 site_set_back".into()), "entry stays closed");
         Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_2_a_site_whose_parent_is_silent_is_founded_by_an_operators_word_alone() {
+    play(plan(vec![centre(1), district(DISTRICT, &BIEN_HOA, &[CENTRE], 1)]), async |stage| {
+        let (parent, child) = (nodes(CENTRE, 1)[0], nodes(DISTRICT, 1)[0]);
+        stage.tree.start_node(child.0, child.1)?;
+        stage.tree.wait_for_answer(child.0, child.1).await?;
+        let urls = stage.tree.urls(id(DISTRICT));
+        let place = stage.tree.node_place(child.0, child.1);
+        let member = format!("{}={},{}", place.node, place.quic_address, place.https_address);
+        let register = stage.tree.register_path().display().to_string();
+        let init = ["site", "init", "--register", register.as_str(), "--member", member.as_str()];
+        // Neither alone nor with the word that its own data are lost: the parent may hold what the site wrote.
+        for given in [&init[..], &[&init[..], &["--again"]].concat()] {
+            let refused = stage.kho("operator", given, &urls).output().await?;
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            ensure!(!refused.status.success() && said.contains("could not be asked") && said.contains("--parent-unreachable"), "{said}");
+            ensure!(stage.status(child).await?.consensus.nodes.is_empty(), "nothing was founded");
+        }
+
+        let founded = stage.run_kho("operator", &[&init[..], &["--parent-unreachable"]].concat(), &urls).await?;
+        ensure!(founded.contains("is not known yet"), "{founded}");
+        let log = stage.tree.process(child.0, child.1).context("it was started")?.log();
+        ensure!(log.lines().any(|line| line.contains("kho_audit") && line.contains("by an operator's word")), "{log}");
+
+        stage.tree.start_node(parent.0, parent.1)?;
+        stage.tree.bootstrap_site(parent.0).await?;
+        let people = People::new("person", BIEN_HOA.commune);
+        until("entry is open", async || Ok(enter(stage, &people, 0).await.ok())).await?;
+        stage.until_equal(DISTRICT, 1, &[parent, child]).await
     })
     .await;
 }

@@ -18,9 +18,14 @@ pub struct NodeClock {
 }
 
 impl NodeClock {
-    /// `own` is the validity of the node's certificate, `committed` the newest time that its site has committed.
-    pub fn new(own: Validity, committed: Option<SiteTime>) -> Self {
-        Self { started: Instant::now(), believed: Mutex::new(SiteClock::new(own, committed, LinkTime(0))) }
+    /// `own` is the validity of the node's certificate.
+    pub fn new(own: Validity) -> Self {
+        Self { started: Instant::now(), believed: Mutex::new(SiteClock::new(own, None, LinkTime(0))) }
+    }
+
+    /// The site had committed `committed` before the node started.
+    pub fn has_committed(&self, committed: SiteTime) {
+        self.believed.lock().has_committed(committed, self.link_time());
     }
 
     /// The time to go by: the machine's, as far as it is vouched for. It may go back when a clock is set; applying a command makes the

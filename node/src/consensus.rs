@@ -73,7 +73,7 @@ mod types;
 
 #[doc(hidden)]
 pub use agreement::{Agreement, judge as judge_agreement};
-pub use config::{ConsensusConfig, ConsensusLimits};
+pub use config::{BelievedTime, ConsensusConfig, ConsensusLimits};
 pub use disk_mark::{FirstStart, first_start, require_first_start};
 pub use error::{MembersError, PeerRefusal, ProposeError, ReadError, StartError};
 pub use founding::Incarnation;
@@ -133,6 +133,7 @@ pub struct Consensus {
     comparisons: Semaphore,
     summaries: Arc<Summaries>,
     own_divergence: OwnDivergence,
+    believed_time: BelievedTime,
     log: Arc<LogDb>,
     warehouse: Arc<Warehouse>,
     limits: ConsensusLimits,

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alarms::Alarms,
     audit::AuditKey,
-    clock::{NodeClock, machine_time},
+    clock::NodeClock,
     config::NodeConfig,
     consensus::{Consensus, ConsensusConfig, ConsensusLimits, FirstStart, GroupId, StartError, first_start, require_first_start},
     damage_found::{self, DamageFound},
@@ -52,6 +52,8 @@ pub struct Checked {
     pub schema: Arc<Schema>,
     /// Levels that the node supports: those of its build, unless a test had it offer more.
     pub levels: LevelRange,
+    /// The task or job that panics as soon as it starts. For tests alone.
+    pub panic_in: Option<Arc<str>>,
 }
 
 /// Reads every file that the configuration names and checks that they fit together.
@@ -86,7 +88,7 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
         .with_context(|| format!("the encryption key {} is of no use", files.encryption_key.display()))?;
     config.register_key().map_err(anyhow::Error::msg)?;
     let schema = Arc::new(load_schema(&config.schema)?);
-    Ok(Checked { config, credentials, signing_key, decryption_key, schema, levels: SUPPORTED })
+    Ok(Checked { config, credentials, signing_key, decryption_key, schema, levels: SUPPORTED, panic_in: None })
 }
 
 /// Runs a node until `stop` resolves or the node fails.
@@ -95,7 +97,7 @@ pub fn check(config: NodeConfig) -> anyhow::Result<Checked> {
 /// Why the node could not start, or why it stopped by itself.
 pub async fn run(checked: Checked, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
-    let tasks = TaskWatch::new(stopping.clone());
+    let tasks = TaskWatch::new(stopping.clone()).with_panic_in(checked.panic_in);
     let (decryption_key, signing_key) = (checked.decryption_key, checked.signing_key.public_key());
     let (node, events) = start(
         checked.config,
@@ -178,9 +180,14 @@ async fn start(
     let limits = TransportLimits { frame_bytes_max: FRAME_BYTES_MAX, ..TransportLimits::default() };
     let endpoint = Endpoint::bind(config.listen.quic, &credentials, certificate_clock.clone(), limits)?;
     let warehouse = Arc::new(open_warehouse(&config, schema, levels)?);
-    let damage = Arc::clone(&damage_found);
-    warehouse.listen_for_damage(move |error| damage.note(error, machine_time()));
-    vouch_by_committed(&certificate_clock, &warehouse)?;
+    let clock = Arc::new(NodeClock::new(credentials.validity()));
+    let (damage, believed) = (Arc::clone(&damage_found), Arc::clone(&clock));
+    warehouse.listen_for_damage(move |error| damage.note(error, believed.now()));
+    // A machine that lost its clock must not take every certificate for one of the future: time has come at least so far.
+    warehouse.committed_time()?.into_iter().for_each(|time| {
+        certificate_clock.vouch(time);
+        clock.has_committed(time);
+    });
     let (register_changed, register_changes) = watch::channel(0);
     let (own_batch, changes) = (Arc::new(Notify::new()), Arc::new(WarehouseEvents::default()));
     let (wake, noted) = (Arc::clone(&own_batch), Arc::clone(&changes));
@@ -200,9 +207,10 @@ async fn start(
         addresses: config.member_addresses().map_err(anyhow::Error::msg)?,
         limits: ConsensusLimits::default(),
     };
-    let consensus = Consensus::start(consensus_config, Arc::clone(&warehouse), endpoint.clone()).await?;
+    let believed = Arc::clone(&clock);
+    let consensus = Consensus::start(consensus_config, Arc::clone(&warehouse), endpoint.clone(), Arc::new(move || believed.now())).await?;
     // After a crash the newest watermarks stood in the log alone; what of it is known to be committed was just applied.
-    let clock = Arc::new(NodeClock::new(credentials.validity(), warehouse.committed_time()?));
+    warehouse.committed_time()?.into_iter().for_each(|time| clock.has_committed(time));
     certificate_clock.vouch(clock.read().vouched);
     let writer = Writer::start(Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock), config.limits.entry_requests_max, tasks);
     let node = Node {
@@ -227,6 +235,7 @@ async fn start(
         packed_registers: PackedRegisters::default(),
         register_changes,
         stopping,
+        tasks: tasks.clone(),
         config,
     };
     // BEFORE the first election, and before a connection is served.
@@ -274,12 +283,6 @@ fn consensus_dir(config: &NodeConfig) -> PathBuf {
     config.data_dir.join("consensus")
 }
 
-/// A machine that lost its clock must not take every certificate for one of the future: time has come at least so far.
-fn vouch_by_committed(clock: &CertificateClock, warehouse: &Warehouse) -> Result<(), StorageError> {
-    warehouse.committed_time()?.into_iter().for_each(|time| clock.vouch(time));
-    Ok(())
-}
-
 /// The longest frame between nodes: a register handed down, with room around it.
 const FRAME_BYTES_MAX: u32 = 40 << 20;
 
@@ -305,8 +308,8 @@ async fn accept_connections(node: Arc<Node>) {
             () = node.stopping.cancelled() => return,
         };
         match connection.alpn() {
-            Alpn::Site => drop(tokio::spawn(Arc::clone(&node.consensus).serve(connection))),
-            Alpn::Link => drop(tokio::spawn(serve_child(Arc::clone(&node), connection))),
+            Alpn::Site => drop(node.tasks.job("connection of a peer", Arc::clone(&node.consensus).serve(connection))),
+            Alpn::Link => drop(node.tasks.job("connection of a child", serve_child(Arc::clone(&node), connection))),
         }
     }
 }

@@ -29,12 +29,22 @@ use crate::api::Finding;
 pub const FILE: &str = "damage-found.json";
 /// What the file is called once an operator has examined the disk.
 const EXAMINED_FILE: &str = "damage-examined.json";
+/// The format of the file that this build writes.
+const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Damage {
     /// When it was found first (RFC 3339).
     found_at: String,
     what: String,
+}
+
+/// The file's content.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    format: u32,
+    #[serde(flatten)]
+    damage: Damage,
 }
 
 /// What reads of this node's disk found damaged.
@@ -58,7 +68,7 @@ impl DamageFound {
     /// When the file can't be read, or holds something else.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let first = match fs::read(folder.join(FILE)) {
-            Ok(bytes) => Some(serde_json::from_slice(&bytes)?),
+            Ok(bytes) => Some(parse(&bytes)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -120,16 +130,42 @@ impl DamageFound {
     fn write(&self, damage: &Damage) -> io::Result<()> {
         let (place, fresh) = (self.folder.join(FILE), self.folder.join(format!("{FILE}.new")));
         let mut file = File::create(&fresh)?;
-        file.write_all(&serde_json::to_vec_pretty(damage)?)?;
+        file.write_all(&serde_json::to_vec_pretty(&Kept { format: FORMAT, damage: damage.clone() })?)?;
         file.sync_all()?;
         fs::rename(&fresh, &place)?;
         File::open(&self.folder)?.sync_all()
     }
 }
 
+/// The format is read first: what else stands in a file of a newer build is not known.
+fn parse(bytes: &[u8]) -> io::Result<Damage> {
+    #[derive(Deserialize)]
+    struct Start {
+        format: u32,
+    }
+    let Start { format } = serde_json::from_slice(bytes)?;
+    if format != FORMAT {
+        return Err(io::Error::other(format!(
+            "it has format {format}, and this build reads format {FORMAT}: a newer Kho wrote it; install that on this node again"
+        )));
+    }
+    Ok(serde_json::from_slice::<Kept>(bytes)?.damage)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damage_kept_by_a_newer_build_is_refused_as_such() {
+        let folder = tempfile::tempdir().expect("a directory");
+        fs::write(folder.path().join(FILE), br#"{"format": 2, "damages": []}"#).expect("writable");
+        let error = DamageFound::open(folder.path()).expect_err("another format");
+        assert!(error.to_string().contains("it has format 2") && error.to_string().contains("a newer Kho wrote it"), "{error}");
+        let own = br#"{"format": 1, "found_at": "1970-01-01T00:00:01Z", "what": "block checksum mismatch"}"#;
+        fs::write(folder.path().join(FILE), own).expect("writable");
+        assert!(DamageFound::open(folder.path()).expect("its own").finding().is_some());
+    }
 
     #[test]
     fn damage_that_a_read_found_stands_after_a_restart() {
@@ -142,6 +178,8 @@ mod tests {
         assert_eq!(found.finding().as_ref(), Some(&first), "the first one is told");
         assert_eq!(first.severity(), crate::api::Severity::Critical, "and the node does not read healthy");
         assert_eq!(DamageFound::open(dir.path()).expect("readable").finding(), Some(first));
+        let file = fs::read(dir.path().join(FILE)).expect("written");
+        assert_eq!(serde_json::from_slice::<Kept>(&file).expect("its own").format, FORMAT, "a later build knows how to read it");
     }
 
     #[test]

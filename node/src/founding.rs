@@ -3,7 +3,7 @@
 //! A second founding would write the same stream again from its beginning, and nothing of it could go up. A parent says so by the heads
 //! that it holds of the site's own origins, which nodes of the site signed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use kho_replication::{
@@ -23,6 +23,10 @@ use crate::{node::Node, uplink_driver::dial};
 const ASK_SILENCE_MAX: Duration = Duration::from_secs(8);
 /// How long one parent may take in all, through every node that it redirects to. Less than `kho` waits for this node.
 const ASK_TIMEOUT: Duration = Duration::from_secs(40);
+/// A parent that fails to answer is asked again for so long: it may just have been founded, and not know yet who leads it.
+const ASKED_AGAIN_FOR: Duration = Duration::from_secs(15);
+/// Between two attempts.
+const ASK_PAUSE: Duration = Duration::from_millis(500);
 /// A parent passes on to its leader so often at most.
 const REDIRECTS_MAX: usize = 3;
 
@@ -33,8 +37,8 @@ pub struct Asked {
     pub running: Option<NodeId>,
     /// Heads of this site's own that parents hold, with who showed them. The furthest first.
     pub shown: Vec<(SiteId, SignedHead)>,
-    /// Parents that did not answer.
-    pub silent: Vec<SiteId>,
+    /// Parents that did not answer, each with the reason.
+    pub silent: Vec<(SiteId, String)>,
 }
 
 /// Asks every node of this site that `register` gives an address beside `named` ones, and every parent that it names.
@@ -42,10 +46,7 @@ pub async fn ask(node: &Node, register: &VerifiedRegister, site: &SiteEntry, nam
     let others: Vec<String> = site.addresses.iter().filter(|address| !named.contains(address)).cloned().collect();
     let nodes: Vec<NodeId> = site.nodes.iter().map(|entry| entry.node).collect();
     let parents = site.parents.iter().filter_map(|parent| register.site(*parent));
-    let answers = join_all(parents.map(|parent| async move {
-        let asked = tokio::time::timeout(ASK_TIMEOUT, ask_parent(node, register, parent)).await;
-        (parent.site, asked.unwrap_or_else(|_| Err(format!("no answer within {ASK_TIMEOUT:?}"))))
-    }));
+    let answers = join_all(parents.map(|parent| async move { (parent.site, ask_for_a_while(node, register, parent).await) }));
     let (running, answers) = tokio::join!(node.consensus.founded_member(&nodes, &others), answers);
     let mut asked = Asked { running, ..Asked::default() };
     for (parent, answer) in answers {
@@ -53,12 +54,26 @@ pub async fn ask(node: &Node, register: &VerifiedRegister, site: &SiteEntry, nam
             Ok(heads) => asked.shown.extend(heads.into_iter().map(|head| (parent, head))),
             Err(why) => {
                 tracing::warn!(%parent, why, "a parent could not be asked whether this site was founded before");
-                asked.silent.push(parent);
+                asked.silent.push((parent, why));
             }
         }
     }
     asked.shown.sort_by_key(|(_, signed)| std::cmp::Reverse(signed.head.seq));
     asked
+}
+
+/// Asks again for a while until the parent answers; why it did not at last, when it never does.
+async fn ask_for_a_while(node: &Node, register: &VerifiedRegister, parent: &SiteEntry) -> Result<Vec<SignedHead>, String> {
+    let begun = Instant::now();
+    let asking = async {
+        loop {
+            match ask_parent(node, register, parent).await {
+                Err(_) if begun.elapsed() < ASKED_AGAIN_FOR => tokio::time::sleep(ASK_PAUSE).await,
+                answer => return answer,
+            }
+        }
+    };
+    tokio::time::timeout(ASK_TIMEOUT, asking).await.unwrap_or_else(|_| Err(format!("no answer within {ASK_TIMEOUT:?}")))
 }
 
 /// Heads of batches of this site's own that the parent holds.

@@ -121,7 +121,7 @@ struct ChildConnection {
 impl ChildConnection {
     async fn run(mut self, receiver: FrameReceiver) -> String {
         let (frames, mut incoming) = mpsc::channel(INCOMING_FRAMES_MAX);
-        let reader = tokio::spawn(read_frames(receiver, frames));
+        let reader = self.node.tasks.job("reads the frames of a child", read_frames(receiver, frames));
         let mut registers = self.node.register_changes.clone();
         let mut serves_registers: Option<AbortOnDropHandle<()>> = None;
         let mut tick = tokio::time::interval(TICK);
@@ -177,7 +177,7 @@ impl ChildConnection {
             self.handle(input);
             if self.intake.phase() == IntakePhase::Open && serves_registers.is_none() {
                 let serving = serve_registers(Arc::clone(&self.node), self.connection.clone());
-                serves_registers = Some(AbortOnDropHandle::new(tokio::spawn(serving)));
+                serves_registers = Some(AbortOnDropHandle::new(self.node.tasks.job("serves registers to a child", serving)));
             }
             if let Some(goodbye) = self.carry_out() {
                 // Nobody is told of what is still undecided, so it holds no room while the child reads the goodbye.

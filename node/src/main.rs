@@ -13,6 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Set to the level of tests, the node offers it. For tests of levels alone: a site that was raised to it is of no use to any product.
 const TEST_LEVEL: &str = "KHO_TEST_LEVEL";
+/// Names a task or job that panics as soon as it starts. For tests of what the node does then.
+const TEST_PANIC: &str = "KHO_TEST_PANIC";
 /// The exit code of a node whose build does not support the level of its site.
 const LEVEL_NOT_SUPPORTED: u8 = 3;
 
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    checked.panic_in = std::env::var(TEST_PANIC).ok().filter(|task| !task.is_empty()).map(Into::into);
     if arguments.check_config {
         println!(
             "{}: site {}, node {} of tree {}; certificate, keys and limits fit together",

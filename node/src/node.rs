@@ -34,6 +34,7 @@ use crate::{
     entry::{EntrySchema, EntrySchemas},
     failed_proofs::FailedProofs,
     intake_driver::PackedRegisters,
+    task_watch::TaskWatch,
     writer::Writer,
 };
 
@@ -80,6 +81,7 @@ pub struct Node {
     /// Counts adoptions of registers.
     pub register_changes: watch::Receiver<u64>,
     pub stopping: CancellationToken,
+    pub tasks: TaskWatch,
 }
 
 impl Node {

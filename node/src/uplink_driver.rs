@@ -259,7 +259,7 @@ impl Driver {
                 self.connections.retain(|_, connection| !connection.frames.is_closed());
                 self.connections.insert(link, ParentConnection { frames, registers, closing: closing.clone() });
                 let ends = DriverEnds { outgoing, wanted, closing };
-                tokio::spawn(hold_connection(node, link, site, addresses, ends, inputs));
+                self.node.tasks.job("connection to the parent", hold_connection(node, link, site, addresses, ends, inputs));
             }
             UplinkAction::Disconnect { link, reason } => {
                 tracing::info!(%link, %reason, "the link to the parent is ended");
@@ -277,12 +277,12 @@ impl Driver {
                 Err(error) => node.alarms.raise(AlarmKind::FrameNotSent { error: error.to_string() }, node.clock.now()),
             },
             UplinkAction::LoadSegment { load, origin, from, bytes_max } => {
-                tokio::task::spawn_blocking(move || {
+                self.node.tasks.blocking_job("loads a segment", move || {
                     inputs.blocking_send(UplinkInput::SegmentLoaded { load, result: load_segment(&node, origin, from, bytes_max) });
                 });
             }
             UplinkAction::LoadTransferStart { load, origin } => {
-                tokio::task::spawn_blocking(move || {
+                self.node.tasks.blocking_job("loads the start of a transfer", move || {
                     inputs.blocking_send(UplinkInput::TransferStartLoaded { load, result: load_start(&node, origin) });
                 });
             }
@@ -302,10 +302,10 @@ impl Driver {
             }
             UplinkAction::AdoptRegister(signed) => self.adopt_register(signed),
             UplinkAction::CompareHead { parent, head } => {
-                tokio::spawn(compare_head(node, parent, head, inputs));
+                self.node.tasks.job("compares a head of the parent", compare_head(node, parent, head, inputs));
             }
             UplinkAction::Probe { site, addresses } => {
-                tokio::spawn(async move {
+                self.node.tasks.job("probes a parent", async move {
                     let reachable = match dial(&node, site, &addresses).await {
                         Ok(connection) => {
                             connection.close(CloseCode::SHUTDOWN, "probe");
@@ -337,7 +337,7 @@ impl Driver {
 
     fn load_piece(&self, load: LoadId, origin: OriginId, epoch: Epoch, from: RowPlace, bytes_max: usize) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
-        tokio::task::spawn_blocking(move || {
+        self.node.tasks.blocking_job("loads a piece of a transfer", move || {
             inputs.blocking_send(UplinkInput::PieceLoaded { load, result: load_piece(&node, origin, epoch, &from, bytes_max) });
         });
     }
@@ -345,7 +345,7 @@ impl Driver {
     /// Judged BEFORE it is proposed: nothing unsigned takes a place in the site's log.
     fn adopt_register(&self, signed: Arc<SignedRegister>) {
         let (node, inputs) = (Arc::clone(&self.node), self.inputs.clone());
-        tokio::spawn(async move {
+        self.node.tasks.job("offers a register to the site", async move {
             let input = match offer_register(&node, &signed).await {
                 Ok(()) => UplinkInput::RegisterSettled(signed),
                 Err(error) => {

@@ -79,7 +79,7 @@ impl Writer {
         tasks: &TaskWatch,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(requests_max);
-        tasks.watch("commits entries", tokio::spawn(commit_groups(waiting, consensus, warehouse, clock)));
+        tasks.watch("commits entries", tokio::spawn(commit_groups(waiting, consensus, warehouse, clock, tasks.clone())));
         Self { queue, budget: ByteBudget::new(ENTRY_BYTES_MAX) }
     }
 
@@ -102,7 +102,13 @@ impl Writer {
     }
 }
 
-async fn commit_groups(mut waiting: mpsc::Receiver<Waiting>, consensus: Arc<Consensus>, warehouse: Arc<Warehouse>, clock: Arc<NodeClock>) {
+async fn commit_groups(
+    mut waiting: mpsc::Receiver<Waiting>,
+    consensus: Arc<Consensus>,
+    warehouse: Arc<Warehouse>,
+    clock: Arc<NodeClock>,
+    tasks: TaskWatch,
+) {
     let (groups_under_way, bytes_under_way) = (Arc::new(Semaphore::new(GROUPS_UNDER_WAY_MAX)), ByteBudget::new(UNDER_WAY_BYTES_MAX));
     let mut held_back: Option<Waiting> = None;
     loop {
@@ -119,7 +125,7 @@ async fn commit_groups(mut waiting: mpsc::Receiver<Waiting>, consensus: Arc<Cons
         held_back = fill(&mut group, &mut waiting);
         let room = bytes_under_way.take(group.iter().map(|waiting| waiting.bytes).sum()).await;
         let (consensus, warehouse, clock) = (Arc::clone(&consensus), Arc::clone(&warehouse), Arc::clone(&clock));
-        tokio::spawn(async move {
+        tasks.job("commits a group of entries", async move {
             commit(group, &consensus, &warehouse, &clock).await;
             drop((place, room));
         });

@@ -96,6 +96,13 @@ impl SiteClock {
         }
     }
 
+    /// The site had committed `committed` before the process started, as its log shows once it is applied.
+    pub fn has_committed(&mut self, committed: SiteTime, now: LinkTime) {
+        if self.is_fresh || committed > self.vouched_at(now) {
+            self.confirm(committed, now);
+        }
+    }
+
     /// The site has its register. Nobody vouches for the first clock of a tree: a root that has committed nothing goes by its own.
     pub fn settle(&mut self, is_root: bool, machine: SiteTime, now: LinkTime) {
         if std::mem::take(&mut self.is_fresh) && is_root && (self.earliest..=self.latest).contains(&machine) {

@@ -18,6 +18,9 @@ pub struct SiteInit {
     /// Found the site although its parent holds what it wrote before: its own data are lost. Entry stays closed until it has them back.
     #[serde(default)]
     pub again: bool,
+    /// Found the site although a parent does not answer, by an operator's word that it can't be asked.
+    #[serde(default)]
+    pub parent_unreachable: bool,
 }
 
 /// A node and where it answers.

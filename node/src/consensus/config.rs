@@ -1,13 +1,16 @@
 //! How a node takes part in its site's consensus, and every bound of it.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use kho_storage::ids::NodeId;
+use kho_storage::ids::{NodeId, SiteTime};
 
 use super::{
     error::StartError,
     types::{GroupId, NodeAddress},
 };
+
+/// Gives the time that the node believes. Whatever the consensus itself notes in the log is stamped by it.
+pub type BelievedTime = Arc<dyn Fn() -> SiteTime + Send + Sync>;
 
 /// What a node needs to take part.
 #[derive(Debug, Clone)]

@@ -32,7 +32,7 @@ impl Consensus {
             return;
         }
         let this = Arc::clone(self);
-        tokio::spawn(async move {
+        self.tasks.job("asks about a newcomer", async move {
             let membership = this.membership();
             let asking = this.stopping.run_until_cancelled(is_confirmed(&this.peers, &membership, node)).await;
             if asking == Some(true) {

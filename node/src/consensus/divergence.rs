@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use kho_storage::{
     command::{Command, DivergedPlace},
-    ids::NodeId,
+    ids::{NodeId, SiteTime},
 };
 use tokio::{
     sync::watch,
@@ -28,7 +28,6 @@ use super::{
     propose::AtLeader,
     types::{CommandBytes, Raft},
 };
-use crate::clock::machine_time;
 
 /// How long a node that diverged tries to tell its site before it stops.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -88,21 +87,22 @@ impl Consensus {
         }
         tracing::error!(?place, "a majority of the site computed something else than this leader: it stops leading");
         let (raft, peers, own) = (self.raft.clone(), Arc::clone(&self.peers), self.own_divergence.clone());
-        tokio::spawn(async move {
-            note_in_own_log(&raft, peers.local(), place).await;
+        let now = (self.believed_time)();
+        self.tasks.job("leaves as diverged", async move {
+            note_in_own_log(&raft, peers.local(), place, now).await;
             peers.leading().keep_silent();
             own.note(place);
         });
     }
 }
 
-fn note_of(local: &LocalNode, place: DivergedPlace) -> Option<CommandBytes> {
-    let note = Command::NoteDiverged { site_time: machine_time(), node: local.node, disk: local.disk.0, place };
+fn note_of(local: &LocalNode, place: DivergedPlace, now: SiteTime) -> Option<CommandBytes> {
+    let note = Command::NoteDiverged { site_time: now, node: local.node, disk: local.disk.0, place };
     CommandBytes::encode(&note).ok()
 }
 
-async fn note_in_own_log(raft: &Raft, local: &LocalNode, place: DivergedPlace) {
-    let Some(note) = note_of(local, place) else { return };
+async fn note_in_own_log(raft: &Raft, local: &LocalNode, place: DivergedPlace, now: SiteTime) {
+    let Some(note) = note_of(local, place, now) else { return };
     if !matches!(timeout_at(Instant::now() + REPORT_TIMEOUT, raft.client_write(note)).await, Ok(Ok(_))) {
         tracing::warn!("the site could not be told that this node diverged; the next leader finds out");
     }
@@ -110,8 +110,8 @@ async fn note_in_own_log(raft: &Raft, local: &LocalNode, place: DivergedPlace) {
 
 /// Tells the site that this node can't apply what it committed: whichever of the other members leads takes the note. The node has stopped
 /// taking part by then.
-pub(super) async fn report_to_site(peers: &Peers, others: &[PeerTarget], place: DivergedPlace) {
-    let Some(note) = note_of(peers.local(), place) else { return };
+pub(super) async fn report_to_site(peers: &Peers, others: &[PeerTarget], place: DivergedPlace, now: SiteTime) {
+    let Some(note) = note_of(peers.local(), place, now) else { return };
     let deadline = Instant::now() + REPORT_TIMEOUT;
     while Instant::now() < deadline {
         for other in others {

@@ -9,6 +9,7 @@ use kho_storage::{command::DivergedPlace, warehouse::Warehouse};
 use tokio::sync::watch;
 
 use super::{
+    config::BelievedTime,
     divergence::{self, OwnDivergence},
     log::LogTail,
     peers::{PeerTarget, Peers},
@@ -26,6 +27,7 @@ pub(super) struct LeadershipWatch {
     pub peers: Arc<Peers>,
     pub warehouse: Arc<Warehouse>,
     pub own_divergence: OwnDivergence,
+    pub believed_time: BelievedTime,
     pub leadership: watch::Sender<Leadership>,
     pub failure: watch::Sender<Option<String>>,
 }
@@ -48,7 +50,7 @@ impl LeadershipWatch {
                 self.peers.leading().keep_silent();
                 self.leadership.send_replace(Leadership::default());
                 if noted.is_none() {
-                    divergence::report_to_site(&self.peers, &self.other_members(), place).await;
+                    divergence::report_to_site(&self.peers, &self.other_members(), place, (self.believed_time)()).await;
                 }
                 let why = divergence::told(self.peers.local().node, place);
                 tracing::error!("{why}");

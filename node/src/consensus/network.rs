@@ -27,6 +27,7 @@ use super::{
     turned_back::TurnedBack,
     types::{AppendRequest, AppendResponse, SiteNode, SiteRaft, Snapshot, SnapshotResponse, Vote, VoteRequest, VoteResponse},
 };
+use crate::task_watch::TaskWatch;
 
 type RpcResult<T> = Result<T, RPCError<u64, SiteNode, RaftError<u64>>>;
 
@@ -40,6 +41,7 @@ pub(super) struct Network {
     pub snapshot_store: Arc<SnapshotStore>,
     pub acknowledged: Arc<Acknowledged>,
     pub turned_back: TurnedBack,
+    pub tasks: TaskWatch,
 }
 
 /// One task's client for one peer.
@@ -49,6 +51,7 @@ pub(super) struct PeerNetwork {
     snapshot_store: Arc<SnapshotStore>,
     acknowledged: Arc<Acknowledged>,
     turned_back: TurnedBack,
+    tasks: TaskWatch,
     target: PeerTarget,
     pipeline: AppendPipeline,
     notices: CommitNotices,
@@ -66,6 +69,7 @@ impl RaftNetworkFactory<SiteRaft> for Network {
             snapshot_store: Arc::clone(&self.snapshot_store),
             acknowledged: Arc::clone(&self.acknowledged),
             turned_back: self.turned_back.clone(),
+            tasks: self.tasks.clone(),
             target,
             pipeline,
             notices: CommitNotices::default(),
@@ -77,6 +81,29 @@ impl PeerNetwork {
     /// A node whose disk was turned back is left alone, by every leader: its acknowledgements and votes count for nothing.
     fn refuse_turned_back(&self) -> Result<(), PeerError> {
         if self.turned_back.holds(&self.target) { Err(PeerError::Refused(PeerRefusal::LogTurnedBack)) } else { Ok(()) }
+    }
+
+    async fn append(&mut self, rpc: AppendRequest) -> RpcResult<AppendResponse> {
+        self.refuse_turned_back().map_err(sorted)?;
+        if self.notices.may_wait(&rpc, Instant::now()) {
+            self.notices.defer(rpc, &self.peers, &self.log_tail, &self.target, &self.tasks);
+            return Ok(AppendResponse::Success);
+        }
+        self.notices.clear_deferred();
+        let sent = SentRequest::of(&rpc);
+        let response = self.pipeline.append(rpc).await.map_err(|error| {
+            if let PeerError::Refused(PeerRefusal::FurtherHere { heads }) = &error {
+                self.turned_back.note_further(&self.target, heads);
+            }
+            sorted(error)
+        })?;
+        if self.acknowledged.is_consistent(self.target.node, sent.vote, sent.previous, sent.end, &response) {
+            self.notices.note_response(sent, &response, Instant::now());
+            return Ok(response);
+        }
+        tracing::error!(node = %self.target.node, "{}", PeerRefusal::LogTurnedBack);
+        self.turned_back.note(&self.target);
+        Err(sorted(PeerError::Refused(PeerRefusal::LogTurnedBack)))
     }
 }
 
@@ -95,26 +122,9 @@ fn sorted(error: PeerError) -> RPCError<u64, SiteNode, RaftError<u64>> {
 
 impl RaftNetwork<SiteRaft> for PeerNetwork {
     async fn append_entries(&mut self, rpc: AppendRequest, _option: RPCOption) -> RpcResult<AppendResponse> {
-        self.refuse_turned_back().map_err(sorted)?;
-        if self.notices.may_wait(&rpc, Instant::now()) {
-            self.notices.defer(rpc, &self.peers, &self.log_tail, &self.target);
-            return Ok(AppendResponse::Success);
-        }
-        self.notices.clear_deferred();
-        let sent = SentRequest::of(&rpc);
-        let response = self.pipeline.append(rpc).await.map_err(|error| {
-            if let PeerError::Refused(PeerRefusal::FurtherHere { heads }) = &error {
-                self.turned_back.note_further(&self.target, heads);
-            }
-            sorted(error)
-        })?;
-        if self.acknowledged.is_consistent(self.target.node, sent.vote, sent.previous, sent.end, &response) {
-            self.notices.note_response(sent, &response, Instant::now());
-            return Ok(response);
-        }
-        tracing::error!(node = %self.target.node, "{}", PeerRefusal::LogTurnedBack);
-        self.turned_back.note(&self.target);
-        Err(sorted(PeerError::Refused(PeerRefusal::LogTurnedBack)))
+        // openraft waits for none of its tasks that send: a follower would get nothing more.
+        let tasks = self.tasks.clone();
+        tasks.within("sends entries to a member", self.append(rpc)).await
     }
 
     async fn vote(&mut self, rpc: VoteRequest, _option: RPCOption) -> RpcResult<VoteResponse> {
@@ -136,7 +146,7 @@ impl RaftNetwork<SiteRaft> for PeerNetwork {
         let sending = self.snapshot_store.begin_sending(snapshot.meta.last_log_id.map_or(0, |id| id.index));
         let sent = tokio::select! {
             closed = cancel => return Err(closed.into()),
-            sent = snapshot::send(&self.peers, &self.target, vote, &snapshot) => sent,
+            sent = self.tasks.within("sends a log snapshot", snapshot::send(&self.peers, &self.target, vote, &snapshot)) => sent,
         };
         drop(sending);
         sent.map_err(|error| {

@@ -51,7 +51,7 @@ impl Consensus {
             };
             let Some(Some((slot, (mut sender, mut receiver)))) = self.stopping.run_until_cancelled(next).await else { break };
             let this = Arc::clone(&self);
-            tokio::spawn(async move {
+            self.tasks.job("serves a request of a peer", async move {
                 let _slot = slot;
                 let stopping = this.stopping.clone();
                 // A request that breaks off is sent again; there is nothing to be done about it here.

@@ -19,7 +19,7 @@ use super::{
     Consensus,
     addresses::announce_addresses,
     agreement::COMPARISONS_MAX,
-    config::{self, ConsensusConfig, rank_of},
+    config::{self, BelievedTime, ConsensusConfig, rank_of},
     confirm::watch_own_membership,
     disk_mark::{self, OwnDirectory},
     divergence::{self, OwnDivergence},
@@ -46,7 +46,12 @@ impl Consensus {
     ///
     /// # Errors
     /// [`StartError`]; the operator has to fix it.
-    pub async fn start(config: ConsensusConfig, warehouse: Arc<Warehouse>, endpoint: Endpoint) -> Result<Arc<Self>, StartError> {
+    pub async fn start(
+        config: ConsensusConfig,
+        warehouse: Arc<Warehouse>,
+        endpoint: Endpoint,
+        believed_time: BelievedTime,
+    ) -> Result<Arc<Self>, StartError> {
         let parts = {
             let (config, warehouse) = (config.clone(), Arc::clone(&warehouse));
             let opened = tokio::task::spawn_blocking(move || Parts::open(&config, &warehouse));
@@ -81,6 +86,8 @@ impl Consensus {
         apply_committed(&mut log, &mut state).await.map_err(named)?;
         step_down_on_restart(&mut log, config.node).await?;
 
+        let stopping = CancellationToken::new();
+        let tasks = TaskWatch::new(stopping.clone());
         let (turned_back, reports) = TurnedBack::of(Arc::clone(&warehouse));
         let network = Network {
             peers: Arc::clone(&peers),
@@ -88,6 +95,7 @@ impl Consensus {
             snapshot_store: Arc::clone(&parts.snapshot_store),
             acknowledged: Arc::default(),
             turned_back: turned_back.clone(),
+            tasks: tasks.clone(),
         };
         let settings = Arc::new(config::raft_config(&config.group)?);
         let raft = Raft::new(config.node.0, settings, network, log, state).await.map_err(|e| StartError::Consensus(e.to_string()))?;
@@ -105,8 +113,6 @@ impl Consensus {
         let elections = Elections { raft: raft.clone(), peers: Arc::clone(&peers), election_timer: Arc::clone(&election_timer) };
         let (leadership_sender, leadership) = watch::channel(Leadership::default());
         let (failure_sender, failed) = watch::channel(None);
-        let stopping = CancellationToken::new();
-        let tasks = TaskWatch::new(stopping.clone());
         tasks.spawn("keeps the log short", keeper.run(stopping.clone()));
         let leadership_watch = LeadershipWatch {
             raft: raft.clone(),
@@ -114,6 +120,7 @@ impl Consensus {
             peers: Arc::clone(&peers),
             warehouse: Arc::clone(&warehouse),
             own_divergence: own_divergence.clone(),
+            believed_time: Arc::clone(&believed_time),
             leadership: leadership_sender,
             failure: failure_sender,
         };
@@ -122,7 +129,10 @@ impl Consensus {
         let own_membership = watch_own_membership(raft.clone(), Arc::clone(&peers), Arc::clone(&election_timer));
         tasks.spawn_until_stop("watches its own membership", own_membership);
         tasks.spawn_until_stop("announces its addresses", announce_addresses(raft.clone(), Arc::clone(&peers)));
-        tasks.spawn_until_stop("notes nodes that were turned back", note_reports(raft.clone(), turned_back.clone(), reports));
+        tasks.spawn_until_stop(
+            "notes nodes that were turned back",
+            note_reports(raft.clone(), turned_back.clone(), reports, Arc::clone(&believed_time)),
+        );
         let consensus = Arc::new(Self {
             snapshots: SnapshotReceiver {
                 raft: raft.clone(),
@@ -143,6 +153,7 @@ impl Consensus {
             comparisons: Semaphore::new(COMPARISONS_MAX),
             summaries: Arc::clone(&summaries),
             own_divergence,
+            believed_time,
             log: parts_log,
             warehouse,
             proposed_bytes: ByteBudget::new(config.limits.proposed_bytes_max),

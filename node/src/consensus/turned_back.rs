@@ -19,10 +19,10 @@ use kho_storage::{
 use tokio::sync::mpsc;
 
 use super::{
+    config::BelievedTime,
     peers::PeerTarget,
     types::{CommandBytes, DiskId, Raft},
 };
-use crate::clock::machine_time;
 
 /// Reports that wait for the site's log; a node is detected again with the next entry.
 const REPORTS_MAX: usize = 16;
@@ -106,9 +106,9 @@ impl TurnedBack {
 }
 
 /// Notes in the site's log what was reported, as long as this node leads.
-pub(super) async fn note_reports(raft: Raft, turned_back: TurnedBack, mut reports: mpsc::Receiver<Report>) {
+pub(super) async fn note_reports(raft: Raft, turned_back: TurnedBack, mut reports: mpsc::Receiver<Report>, believed_time: BelievedTime) {
     while let Some(report) = reports.recv().await {
-        let site_time = machine_time();
+        let site_time = believed_time();
         let commands = match turned_back.commands(report, site_time) {
             Ok(commands) => commands,
             Err(error) => {

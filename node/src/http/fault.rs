@@ -63,11 +63,15 @@ kho_messages::reportable! {
         SiteRuns { site: Ordinal, node: Ordinal } = "members_unchanged" as "site_runs",
         /// A parent holds what the site wrote before.
         FoundedBefore { parent: Ordinal, origin: Ordinal, batch: Ordinal } = "founded_before",
+        /// Nobody knows whether a parent holds what the site wrote before.
+        ParentNotAsked { parent: Ordinal, detail: String } = "parent_not_asked",
         SiteNotInRegister { site: Ordinal } = "site_not_in_register",
         NodeIdUsed { node: Ordinal } = "members_unchanged" as "node_id_used",
         NodeNotInRegister { node: Ordinal, version: Ordinal } = "members_unchanged" as "node_not_in_register",
         NodeNotFresh { node: Ordinal } = "members_unchanged" as "node_not_fresh",
         NotAMember { node: Ordinal } = "members_unchanged" as "not_a_member",
+        /// A node to be removed is no member; what is left to revoke of it is told as by a removal.
+        NothingToRemove { node: Ordinal, revoking: String } = "members_unchanged" as "nothing_to_remove",
         NoVoterLeft {} = "members_unchanged" as "no_voter_left",
         NodeUnreachable { node: Ordinal, detail: String } = "members_unchanged" as "node_unreachable",
         ChangeInProgress {} = "members_unchanged" as "change_in_progress",
@@ -166,6 +170,7 @@ fn status_of(code: &str) -> u16 {
         | "site_set_back"
         | "command_refused"
         | "founded_before"
+        | "parent_not_asked"
         | "site_not_in_register"
         | "register_refused"
         | "register_older"
@@ -257,7 +262,7 @@ impl From<MembersError> for RequestFault {
 
 #[cfg(test)]
 mod tests {
-    use kho_messages::coverage;
+    use kho_messages::{Lang, coverage};
 
     use super::*;
 
@@ -265,6 +270,17 @@ mod tests {
     fn every_refusal_and_every_order_has_its_text_in_every_language() {
         assert_eq!(coverage::declared_gaps(RequestFault::SUBJECT, RequestFault::TEXTS, &["hint"]), Vec::<String>::new());
         assert_eq!(coverage::declared_gaps(OrderDone::SUBJECT, OrderDone::TEXTS, &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn whoever_removes_a_node_that_is_not_there_is_told_what_is_left_to_revoke() {
+        let revoking = "--identity kho://vn/site/4/node/3 --last-good 4=1/17";
+        let refused = RequestFault::NothingToRemove { node: Ordinal(3), revoking: revoking.into() };
+        assert_eq!((refused.code(), refused.status()), ("members_unchanged", 409));
+        for lang in [Lang::En, Lang::Vi] {
+            let hint = kho_messages::hint(lang, &refused);
+            assert!(hint.contains(&format!("kho register revoke register.toml {revoking}")), "{hint}");
+        }
     }
 
     #[test]

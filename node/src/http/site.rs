@@ -22,8 +22,9 @@ use super::{
 };
 use crate::{
     api::{AlarmKind, Done, NodePlace, Problem, SiteInit},
+    audit::AUDIT,
     clock::machine_time,
-    consensus::NodeAddress,
+    consensus::{MembersError, NodeAddress},
     founding,
     node::Node,
     reasons, register_watch,
@@ -80,7 +81,7 @@ pub async fn adopt_register(
 }
 
 /// Founds the site with its first nodes and its first register. The site's parents and its other nodes are asked first whether it was
-/// founded before.
+/// founded before; a parent that does not answer stands in the way, unless the operator says that it can't be asked.
 #[utoipa::path(post, path = "/v1/site/init", request_body = SiteInit, responses((status = 200, body = Done), (status = 400, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Json(init): Json<SiteInit>) -> OrderReply {
     check(&node, &who, Right::Operate)?;
@@ -112,7 +113,13 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
         let (parent, origin) = (Ordinal(parent.0.into()), Ordinal(shown.head.origin.0.into()));
         return Err(RequestFault::FoundedBefore { parent, origin, batch: Ordinal(shown.head.seq.0) }.into());
     }
+    if let (Some((parent, why)), false) = (asked.silent.first(), init.parent_unreachable) {
+        return Err(RequestFault::ParentNotAsked { parent: Ordinal(parent.0.into()), detail: why.clone() }.into());
+    }
     node.consensus.initialize(&members).await?;
+    for (parent, why) in &asked.silent {
+        tracing::warn!(target: AUDIT, %who, %parent, why, "the site was founded by an operator's word that this parent can't be asked");
+    }
     node.consensus.propose(&adopt(&node, Arc::unwrap_or_clone(given))).await?;
     // What is shown by now need not be shown again before entry is closed.
     for (parent, signed) in asked.shown {
@@ -120,7 +127,7 @@ pub async fn init(State(node): State<Arc<Node>>, Extension(who): Extension<PeerI
     }
     let (site, nodes) = (site(&node), count);
     Ok(Told(match asked.silent.first() {
-        Some(parent) => OrderDone::SiteFoundedUnasked { site, nodes, parent: Ordinal(parent.0.into()) },
+        Some((parent, _)) => OrderDone::SiteFoundedUnasked { site, nodes, parent: Ordinal(parent.0.into()) },
         None => OrderDone::SiteFounded { site, nodes },
     }))
 }
@@ -158,9 +165,15 @@ pub async fn add_node(State(node): State<Arc<Node>>, Extension(who): Extension<P
 #[utoipa::path(delete, path = "/v1/site/nodes/{node}", params(("node" = u64, Path)), responses((status = 200, body = Done), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub async fn remove_node(State(node): State<Arc<Node>>, Extension(who): Extension<PeerIdentity>, Path(removed): Path<u64>) -> OrderReply {
     check(&node, &who, Right::Operate)?;
-    node.consensus.remove(NodeId(removed)).await?;
-    let revoking = revoking(&node, NodeId(removed))?;
-    Ok(Told(OrderDone::NodeRemoved { node: Ordinal(removed), site: site(&node), revoking }))
+    let number = Ordinal(removed);
+    match node.consensus.remove(NodeId(removed)).await {
+        Ok(()) => Ok(Told(OrderDone::NodeRemoved { node: number, site: site(&node), revoking: revoking(&node, NodeId(removed))? })),
+        // It may have been removed by an order whose answer was lost: what is left to revoke is told all the same.
+        Err(MembersError::NotAMember(missing)) if missing == NodeId(removed) => {
+            Err(RequestFault::NothingToRemove { node: number, revoking: revoking(&node, missing)? }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What `kho register revoke` is told to revoke a node: its certificate, and its signing key beyond where the streams stand now that

@@ -9,7 +9,7 @@ use kho_storage::{
 };
 
 use crate::{
-    site::{ORIGIN, Site, leader_of, until, until_equal, write},
+    site::{BELIEVED, ORIGIN, Site, leader_of, until, until_equal, write},
     write_until_committed,
 };
 
@@ -134,6 +134,10 @@ async fn promise_6_two_of_three_that_were_set_back_learn_of_it_from_the_third_wh
         back.iter().all(|node| nodes[*node].warehouse().set_back(ORIGIN).expect("a good disk").is_some())
     })
     .await;
+    for node in &back {
+        let noted = nodes[*node].warehouse().set_back(ORIGIN).expect("a good disk").expect("just seen");
+        assert_eq!(noted.noted_at, BELIEVED, "a machine's clock that is wrong is not stamped");
+    }
     let refused = nodes[leader_of(&nodes).await].consensus().propose(&write("later", 1)).await.expect("a majority");
     assert!(matches!(&refused, Outcome::Written(outcomes) if outcomes[..] == [WriteOutcome::SetBack]), "{refused:?}");
     assert_eq!(nodes[kept].origin(), held, "the third holds what it held");

@@ -15,7 +15,7 @@ use kho_storage::{
 use tokio::time::timeout;
 
 use crate::{
-    site::{ORIGIN, Site, TestNode, is_committed, leader_of, until, until_equal, write},
+    site::{BELIEVED, ORIGIN, Site, TestNode, is_committed, leader_of, until, until_equal, write},
     some_follower, write_until_committed,
 };
 
@@ -39,6 +39,10 @@ fn has_failed(node: &TestNode) -> bool {
 
 fn noted(at: &TestNode, of: NodeId, disk: u64) -> Option<DivergedPlace> {
     at.warehouse().divergence_of(of, disk).expect("a good disk")
+}
+
+fn noted_at(at: &TestNode, of: NodeId, disk: u64) -> Option<SiteTime> {
+    at.warehouse().diverged_since(of, disk).expect("a good disk")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,6 +71,7 @@ async fn promise_5_a_leader_whose_rows_are_damaged_stops_and_the_others_go_on() 
         assert!(!has_failed(node), "node {place} is sound");
         until("the others know of it", || noted(node, id, disk.0).is_some()).await;
         assert_eq!(noted(node, id, disk.0), Some(DivergedPlace::Stream { origin: ORIGIN, seq: StreamSeq(2) }));
+        assert_eq!(noted_at(node, id, disk.0), Some(BELIEVED), "a machine's clock that is wrong is not stamped");
     }
 
     // It never takes part again on this disk; a fresh node takes its place.
@@ -99,6 +104,7 @@ async fn promise_5_a_follower_whose_rows_are_damaged_stops_alone_and_is_named() 
     until("the damaged follower has stopped", || has_failed(&nodes[damaged])).await;
     for node in nodes.iter().filter(|node| node.id != id) {
         until("the others know of it", || noted(node, id, disk.0).is_some()).await;
+        assert_eq!(noted_at(node, id, disk.0), Some(BELIEVED));
         assert!(!has_failed(node), "node {} is sound", node.id);
     }
     write_until_committed(&nodes[leader_of(&nodes).await], "later").await;

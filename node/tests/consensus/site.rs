@@ -35,6 +35,8 @@ use crate::link::Link;
 pub const SITE: SiteId = SiteId(7);
 pub const ORIGIN: OriginId = OriginId(7);
 const TREE: &str = "test";
+/// The time that every node believes, whatever its machine's clock shows.
+pub const BELIEVED: SiteTime = SiteTime(1_600_000_000_000);
 /// The node that signs heads in these tests.
 const SIGNER: NodeId = NodeId(1);
 
@@ -196,7 +198,7 @@ impl TestNode {
             addresses: site.addresses.clone(),
             limits: site.limits.clone(),
         };
-        let consensus = Consensus::start(config, Arc::clone(&warehouse), endpoint.clone()).await?;
+        let consensus = Consensus::start(config, Arc::clone(&warehouse), endpoint.clone(), Arc::new(|| BELIEVED)).await?;
         let accepting = tokio::spawn({
             let (consensus, endpoint) = (Arc::clone(&consensus), endpoint.clone());
             async move {

@@ -1,6 +1,7 @@
 //! A tree on this machine: where its nodes answer, which of them run, and who leads.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     ffi::OsString,
     net::SocketAddr,
@@ -153,7 +154,7 @@ impl LocalTree {
         self.running.get_mut(&(site, node))
     }
 
-    /// Starts every node, creates every site, and gives each the register.
+    /// Starts every node, creates every site from the highest tier downward, and gives each the register.
     ///
     /// # Errors
     /// When a node does not answer in time; the message ends with its log.
@@ -161,16 +162,18 @@ impl LocalTree {
         for (site, node) in self.places.keys().copied().collect::<Vec<_>>() {
             self.start_node(site, node)?;
         }
-        for site in self.plan.sites.iter().map(|site| site.site).collect::<Vec<_>>() {
+        let mut sites: Vec<_> = self.plan.sites.iter().map(|site| (Reverse(site.tier), site.site)).collect();
+        sites.sort_unstable();
+        for (_, site) in sites {
             self.bootstrap_site(site).await?;
         }
         Ok(())
     }
 
-    /// Creates a site from its nodes, which run, and gives it the register. A site that was created before is left as it is.
+    /// Creates a site from its nodes, which run below parents that run too, and gives it the register. A site that was created before is left as it is.
     ///
     /// # Errors
-    /// When its nodes do not answer in time.
+    /// When its nodes or its parents do not answer in time.
     pub async fn bootstrap_site(&mut self, site: SiteId) -> anyhow::Result<()> {
         for node in self.nodes(site) {
             self.wait_for_answer(site, node).await?;
@@ -179,7 +182,7 @@ impl LocalTree {
         let status = client.status().await?;
         if status.consensus.nodes.is_empty() {
             let nodes = self.nodes(site).into_iter().map(|node| self.node_place(site, node)).collect();
-            client.init_site(&SiteInit { nodes, register: self.register()?, again: false }).await?;
+            client.init_site(&SiteInit { nodes, register: self.register()?, again: false, parent_unreachable: false }).await?;
         }
         if status.register_version == 0 {
             client.apply_register(&self.register()?).await?;

@@ -66,7 +66,10 @@ async fn a_non_idempotent_request_that_may_have_arrived_is_unknown_and_is_never_
     let client = tree.connection(&[node, node]).open().expect("usable");
     let place = NodePlace { node: 1, quic_address: "a:1".into(), https_address: "b:1".into() };
     let register = SignedRegister { text: String::new(), signatures: vec![] };
-    let failed = client.init_site(&SiteInit { nodes: vec![place], register, again: false }).await.expect_err("no answer came");
+    let failed = client
+        .init_site(&SiteInit { nodes: vec![place], register, again: false, parent_unreachable: false })
+        .await
+        .expect_err("no answer came");
     assert_eq!(Failure::from(failed).kind, FailureKind::Unknown);
     assert_eq!(received.lock().expect("kept").len(), 1);
 }

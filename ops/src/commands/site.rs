@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum SiteCommand {
     /// Create a site from its first nodes. The command is given once, to one of them. The parents that the register names are asked
-    /// first whether the site was created before.
+    /// first whether the site was created before: so sites are created from the centre downward.
     #[command(
         after_help = "Example, for a site of three nodes:\n  kho site init --node https://10.0.0.5:7443 --register register.json --member 1=10.0.0.5:7444,10.0.0.5:7443 \\\n    --member 2=10.0.0.6:7444,10.0.0.6:7443 --member 3=10.0.0.7:7444,10.0.0.7:7443"
     )]
@@ -59,6 +59,10 @@ pub struct InitArgs {
     /// parent has brought them back
     #[arg(long)]
     again: bool,
+    /// Create the site although a parent does not answer: your word that it can't be asked. If the site was created before, what is entered
+    /// until the link stands can't go up
+    #[arg(long)]
+    parent_unreachable: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -151,7 +155,8 @@ pub async fn run_site(command: SiteCommand) -> Result<Verdict, Failure> {
             let nodes: Vec<NodePlace> = args.members.into_iter().map(|Member(place)| place).collect();
             check_first_nodes(&nodes)?;
             let register = load_signed(&args.register)?;
-            print_done(&args.connection.open()?.init_site(&SiteInit { nodes, register, again: args.again }).await?, args.json)
+            let init = SiteInit { nodes, register, again: args.again, parent_unreachable: args.parent_unreachable };
+            print_done(&args.connection.open()?.init_site(&init).await?, args.json)
         }
         SiteCommand::ConfirmTime(args) => print_done(&args.connection.open()?.confirm_time().await?, args.json),
     }

@@ -55,6 +55,19 @@ impl Node {
     }
 }
 
+#[test]
+fn what_the_log_shows_as_committed_once_it_is_applied_vouches_as_if_it_had_been_known_at_once() {
+    let mut clock = SiteClock::new(own(), None, LinkTime(0));
+    let three_years_on = SiteTime(COMMITTED.0 + 3 * YEAR);
+    clock.has_committed(COMMITTED, LinkTime(0));
+    let reading = clock.read(three_years_on, LinkTime(0));
+    assert_eq!((reading.time, is_ahead(&reading)), (COMMITTED, true));
+    clock.has_committed(SiteTime(COMMITTED.0 - DAY), LinkTime(0));
+    assert_eq!(clock.read(three_years_on, LinkTime(0)).time, COMMITTED, "what was known before stays");
+    clock.has_committed(SiteTime(COMMITTED.0 + DAY), LinkTime(0));
+    assert_eq!(clock.read(three_years_on, LinkTime(0)).time, SiteTime(COMMITTED.0 + DAY));
+}
+
 fn is_ahead(reading: &ClockReading) -> bool {
     matches!(reading.standing, ClockStanding::Ahead { .. })
 }

@@ -106,8 +106,19 @@ impl Warehouse {
     /// # Errors
     /// A fault of the local disk.
     pub fn divergence_of(&self, node: NodeId, disk: u64) -> Result<Option<DivergedPlace>, StorageError> {
-        let noted: Option<(SiteTime, DivergedPlace)> = read_meta(&self.db.load(), &Meta::Diverged(node, disk))?;
-        Ok(noted.map(|(_, place)| place))
+        Ok(self.noted_divergence(node, disk)?.map(|(_, place)| place))
+    }
+
+    /// When that was noted, by the time that the node which noted it believed.
+    ///
+    /// # Errors
+    /// A fault of the local disk.
+    pub fn diverged_since(&self, node: NodeId, disk: u64) -> Result<Option<SiteTime>, StorageError> {
+        Ok(self.noted_divergence(node, disk)?.map(|(since, _)| since))
+    }
+
+    fn noted_divergence(&self, node: NodeId, disk: u64) -> Result<Option<(SiteTime, DivergedPlace)>, StorageError> {
+        read_meta(&self.db.load(), &Meta::Diverged(node, disk))
     }
 
     /// Whether the rows of an origin are those that stand in its digest. Where they are not, this node's disk lost or altered some.

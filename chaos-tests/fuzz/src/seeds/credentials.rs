@@ -33,7 +33,7 @@ pub(super) fn seeds(seeds: &mut Vec<Seed>) -> anyhow::Result<()> {
     seeds.push(("register", WORLD.signed.to_file().into_bytes()));
     let place = NodePlace { node: 1, quic_address: "127.0.0.1:7401".into(), https_address: "127.0.0.1:7443".into() };
     let bodies = [
-        serde_json::to_vec(&SiteInit { nodes: vec![place.clone()], register: WORLD.signed.clone(), again: false })?,
+        serde_json::to_vec(&SiteInit { nodes: vec![place.clone()], register: WORLD.signed.clone(), again: false, parent_unreachable: false })?,
         serde_json::to_vec(&place)?,
         serde_json::to_vec(WORLD.register.register())?,
         serde_json::to_vec(&WORLD.signed)?,

@@ -7,6 +7,7 @@
 
 use std::{
     io, iter, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -70,9 +71,8 @@ impl Drop for WriterThread {
     fn drop(&mut self) {
         // The channel closes BEFORE the thread is waited for, or it would never end.
         drop(self.jobs.take());
-        if let Some(Err(_)) = self.running.take().map(thread::JoinHandle::join) {
-            tracing::error!("the log's thread had panicked");
-        }
+        // What it said of a panic is in the log's tail.
+        let _ = self.running.take().map(thread::JoinHandle::join);
     }
 }
 
@@ -93,7 +93,12 @@ impl LogWriter {
         });
         let running = thread::Builder::new().name("kho-log-write".into()).spawn({
             let core = Arc::clone(&core);
-            move || core.run(arrived)
+            move || {
+                // Nobody may wait for a write that never comes: a node whose log can't be written ends.
+                if catch_unwind(AssertUnwindSafe(|| core.run(arrived))).is_err() {
+                    core.tail.write_failed(LogWriteFailed(PANICKED.into()));
+                }
+            }
         })?;
         Ok(Self { thread: Arc::new(WriterThread { jobs: Some(jobs), running: Some(running) }), core })
     }
@@ -168,6 +173,7 @@ impl StallInjector {
 }
 
 const ENDED: &str = "the log's thread has ended";
+const PANICKED: &str = "the log's thread panicked";
 
 /// Why a change of the log failed.
 #[derive(Debug, thiserror::Error)]
@@ -285,5 +291,27 @@ impl WriterCore {
     fn write_committed(&self) -> Result<(), LogDbError> {
         let noted = self.committed.lock().take_if(|(committed, _)| self.tail.is_written(*committed));
         noted.map_or(Ok(()), |(_, bytes)| self.log.put_meta(LogMeta::Committed, &bytes, false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_the_thread_that_writes_counts_as_a_failed_write() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = Arc::new(LogDb::open(dir.path()).expect("fresh directory"));
+        let tail = Arc::new(LogTail::after(log.extent().next));
+        let writer = LogWriter::start(log, Arc::clone(&tail)).expect("a thread");
+        let changed = writer.change(|_| panic!("a test had it panic")).await;
+        assert!(matches!(changed, Err(WriteError::Ended)), "{changed:?}");
+        // Nothing is appended: who waits for the disk learns of it all the same.
+        let why = timeout(Duration::from_secs(10), tail.until_write_failed()).await.expect("it is told");
+        assert_eq!(why, LogWriteFailed(PANICKED.into()));
     }
 }

@@ -22,9 +22,12 @@ use super::{
     append_pipeline::{call_append, end_of, held_by},
     connections::{PeerTarget, Peers},
 };
-use crate::consensus::{
-    log::LogTail,
-    types::{AppendRequest, AppendResponse, LogId, Vote},
+use crate::{
+    consensus::{
+        log::LogTail,
+        types::{AppendRequest, AppendResponse, LogId, Vote},
+    },
+    task_watch::TaskWatch,
 };
 
 /// How long a follower may learn later than the leader that an entry is committed.
@@ -59,13 +62,13 @@ impl CommitNotices {
     }
 
     /// Sends `request` after a pause, unless another request goes before.
-    pub fn defer(&mut self, request: AppendRequest, peers: &Arc<Peers>, tail: &Arc<LogTail>, target: &PeerTarget) {
+    pub fn defer(&mut self, request: AppendRequest, peers: &Arc<Peers>, tail: &Arc<LogTail>, target: &PeerTarget, tasks: &TaskWatch) {
         *self.deferred.lock() = Some(request);
         if self.sending_task.as_ref().is_some_and(|sending_task| !sending_task.is_finished()) {
             return;
         }
         let (deferred, peers, tail, target) = (Arc::clone(&self.deferred), Arc::clone(peers), Arc::clone(tail), target.clone());
-        self.sending_task = Some(tokio::spawn(async move {
+        self.sending_task = Some(tasks.job("sends a commit index", async move {
             sleep(NOTICE_PAUSE).await;
             let deferred = deferred.lock().take();
             if let Some(request) = deferred {
