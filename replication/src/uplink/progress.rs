@@ -47,8 +47,9 @@ pub(super) struct SendWindow {
     /// Segments of this placement without an answer.
     pub unanswered: usize,
     pub loading: bool,
-    /// Newest head time that the parent acknowledged on this link.
-    time_acknowledged: Option<SiteTime>,
+    /// Newest head that the parent acknowledged on this link: where it stands, and its time. A head of the future that ended earlier
+    /// batches says nothing of those that end later ones.
+    head_acknowledged: Option<(Cursor, SiteTime)>,
     /// A time of the future that was taken back: what is acknowledged of it, while the newest head says less, is not of today.
     time_taken_back: Option<SiteTime>,
 }
@@ -71,7 +72,7 @@ pub(super) enum Step {
 
 impl Progress {
     pub fn sending(sent: Cursor, acknowledged: Cursor) -> Self {
-        Self::Sending(SendWindow { sent, acknowledged, unanswered: 0, loading: false, time_acknowledged: None, time_taken_back: None })
+        Self::Sending(SendWindow { sent, acknowledged, unanswered: 0, loading: false, head_acknowledged: None, time_taken_back: None })
     }
 }
 
@@ -79,25 +80,47 @@ impl SendWindow {
     pub fn wants(&self, held: &StreamPosition, in_flight_segments_max: usize) -> bool {
         let has_more = self.sent < held.cursor();
         // One idle head at a time, and only when nothing else speaks for the stream.
-        let has_newer_time = self.sent == held.cursor() && self.unanswered == 0 && self.time_acknowledged < Some(held.head_time);
+        let newest = Some((held.cursor(), held.head_time));
+        let has_newer_time = self.sent == held.cursor() && self.unanswered == 0 && self.head_acknowledged < newest;
         !self.loading && self.unanswered < in_flight_segments_max && (has_more || has_newer_time)
     }
 
-    /// The parent acknowledged a head of `time`, and the newest is of `held`.
-    pub fn time_acknowledged(&mut self, time: SiteTime, held: SiteTime) {
+    /// The parent acknowledged a head of `time` that ends at `end`, and the newest is of `held`.
+    pub fn head_acknowledged(&mut self, end: Cursor, time: SiteTime, held: SiteTime) {
         if time <= held || Some(time) > self.time_taken_back {
-            self.time_acknowledged = self.time_acknowledged.max(Some(time));
+            self.head_acknowledged = self.head_acknowledged.max(Some((end, time)));
         }
     }
 
     /// An operator took back that the stream is complete up to `time`.
     pub fn time_taken_back(&mut self, time: SiteTime) {
-        self.time_acknowledged = None;
+        self.head_acknowledged = None;
         self.time_taken_back = self.time_taken_back.max(Some(time));
     }
 
     /// Whether the parent holds everything up to `held`.
     pub fn is_caught_up(&self, held: &StreamPosition) -> bool {
         self.acknowledged >= held.cursor()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kho_storage::ids::{Epoch, OriginId, StreamSeq};
+
+    use super::*;
+
+    #[test]
+    fn promise_9_a_head_of_the_future_that_ended_earlier_batches_holds_back_no_newer_one() {
+        let epoch = Epoch::first("vn", OriginId(3));
+        let at = |next| Cursor { epoch, next: StreamSeq(next) };
+        let (now, future) = (SiteTime(1_000), SiteTime(9_000_000));
+        let held = StreamPosition { origin: OriginId(3), epoch, next: StreamSeq(5), oldest_kept: StreamSeq(1), head_time: now };
+        let Progress::Sending(mut window) = Progress::sending(at(5), at(5)) else { panic!("it sends") };
+        window.head_acknowledged(at(3), future, now);
+        assert!(window.wants(&held, 4), "the parent has not been told up to when the batches to the fourth are complete");
+        window.head_acknowledged(at(5), now, now);
+        assert!(!window.wants(&held, 4), "it has now");
+        assert!(window.wants(&StreamPosition { head_time: SiteTime(2_000), ..held }, 4), "an idle head follows");
     }
 }

@@ -233,7 +233,7 @@ impl Stream {
             Sent::Segment { end, head_time, .. } if cursor >= *end => {
                 // One that stands beyond is shown the newest head too, so that it compares.
                 if cursor == *end {
-                    window.time_acknowledged(*head_time, newest);
+                    window.head_acknowledged(*end, *head_time, newest);
                 }
                 None
             }
@@ -260,9 +260,9 @@ impl Stream {
             (Sent::TransferStart, _) | (Sent::Piece { .. }, TransferStatus::WantsBatches { .. }) => true,
             (Sent::Segment { .. }, TransferStatus::WantsPiece { .. }) => false,
         };
-        if let (true, Sent::Segment { head_time, .. }, Progress::Sending(window)) = (moved_on, &frame.what, &mut self.progress) {
+        if let (true, Sent::Segment { end, head_time, .. }, Progress::Sending(window)) = (moved_on, &frame.what, &mut self.progress) {
             window.unanswered -= 1;
-            window.time_acknowledged(*head_time, self.held.head_time);
+            window.head_acknowledged(*end, *head_time, self.held.head_time);
             self.fruitless_restarts = 0;
             return None;
         }
