@@ -47,6 +47,10 @@ struct Kept {
     damage: Damage,
 }
 
+/// When a proof was begun, beside the damage that was met.
+#[derive(Debug, Clone, Copy)]
+pub struct ProofBegun(u64);
+
 /// What reads of this node's disk found damaged.
 #[derive(Debug)]
 pub struct DamageFound {
@@ -57,7 +61,9 @@ pub struct DamageFound {
 #[derive(Debug, Default)]
 struct Found {
     first: Option<Damage>,
-    /// Origins whose proof held since damage was met last.
+    /// How often damage was met.
+    met: u64,
+    /// Origins of which a proof held that was begun after damage was met last.
     proved: BTreeSet<OriginId>,
 }
 
@@ -72,13 +78,14 @@ impl DamageFound {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        Ok(Self { folder: folder.to_owned(), found: Mutex::new(Found { first, proved: BTreeSet::new() }) })
+        Ok(Self { folder: folder.to_owned(), found: Mutex::new(Found { first, met: 0, proved: BTreeSet::new() }) })
     }
 
     /// Keeps the first damage that is found. What can't be written is known until the node stops.
     pub fn note(&self, what: &impl std::fmt::Display, now: SiteTime) {
         let mut found = self.found.lock();
         found.proved.clear();
+        found.met += 1;
         if found.first.is_some() {
             return;
         }
@@ -90,13 +97,19 @@ impl DamageFound {
         found.first = Some(damage);
     }
 
-    /// Notes what a proof of an origin came to. `None`: nothing of the origin is held.
-    pub fn note_proof(&self, origin: OriginId, proof: Option<&OriginProof>) {
+    /// To be taken before a proof begins, and given to [`Self::note_proof`].
+    pub fn proof_begins(&self) -> ProofBegun {
+        ProofBegun(self.found.lock().met)
+    }
+
+    /// Notes what a proof of an origin came to. `None`: nothing of the origin is held. One that was under way when damage was met says
+    /// nothing of it.
+    pub fn note_proof(&self, begun: ProofBegun, origin: OriginId, proof: Option<&OriginProof>) {
         let mut found = self.found.lock();
-        if found.first.is_some() && proof.is_none_or(OriginProof::holds) {
-            found.proved.insert(origin);
-        } else {
+        if !proof.is_none_or(OriginProof::holds) {
             found.proved.remove(&origin);
+        } else if found.first.is_some() && found.met == begun.0 {
+            found.proved.insert(origin);
         }
     }
 
@@ -106,20 +119,28 @@ impl DamageFound {
         held.filter(|origin| !found.proved.contains(origin)).collect()
     }
 
-    /// An operator has examined the disk: the finding ends. What was found is kept under another name.
+    /// An operator has examined the disk: the finding ends, unless some of the origins that are `held` are [unproved](Self::unproved),
+    /// which are returned. What was found is kept under another name.
     ///
     /// # Errors
     /// When the file can't be renamed; the finding stands.
-    pub fn end(&self) -> io::Result<()> {
+    pub fn end(&self, held: impl Iterator<Item = OriginId>) -> io::Result<Vec<OriginId>> {
+        // Under one lock: damage that is met meanwhile is not taken for examined.
         let mut found = self.found.lock();
+        let unproved: Vec<OriginId> = held.filter(|origin| !found.proved.contains(origin)).collect();
+        if !unproved.is_empty() {
+            return Ok(unproved);
+        }
         match fs::rename(self.folder.join(FILE), self.folder.join(EXAMINED_FILE)) {
-            Ok(()) => File::open(&self.folder)?.sync_all()?,
+            Ok(()) => {}
             // It could not be written then.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        *found = Found::default();
-        Ok(())
+        *found = Found { met: found.met, ..Found::default() };
+        // A rename that a crash takes back lets the finding stand again.
+        File::open(&self.folder)?.sync_all()?;
+        Ok(vec![])
     }
 
     /// What status says of it.
@@ -188,16 +209,21 @@ mod tests {
         let held = [OriginId(3), OriginId(4)];
         let found = DamageFound::open(dir.path()).expect("nothing yet");
         let unproved = || found.unproved(held.into_iter());
-        found.note_proof(OriginId(3), None);
+        let prove = |origin| found.note_proof(found.proof_begins(), origin, None);
+        let end = || found.end(held.into_iter()).expect("renamed");
+        prove(OriginId(3));
+        let under_way = found.proof_begins();
         found.note(&"block checksum mismatch", SiteTime(1_000));
         assert_eq!(unproved(), held, "what was proved before says nothing");
-        found.note_proof(OriginId(3), None);
+        found.note_proof(under_way, OriginId(3), None);
+        assert_eq!(unproved(), held, "nor does a proof that had passed the place when the damage was met");
+        prove(OriginId(3));
         assert_eq!(unproved(), [OriginId(4)]);
         found.note(&"another one", SiteTime(2_000));
         assert_eq!(unproved(), held, "damage was met again");
-        held.iter().for_each(|origin| found.note_proof(*origin, None));
-        assert_eq!(unproved(), []);
-        found.end().expect("renamed");
+        assert_eq!(end(), held, "the order is refused");
+        held.into_iter().for_each(prove);
+        assert_eq!((unproved(), end()), (vec![], vec![]));
         assert_eq!(found.finding(), None);
         assert_eq!(DamageFound::open(dir.path()).expect("readable").finding(), None, "after a restart too");
         assert!(dir.path().join(EXAMINED_FILE).exists(), "what was found is kept");

@@ -41,11 +41,13 @@ const INCOMING_FRAMES_MAX: usize = 4;
 /// Their bytes: one of the longest, or some ordinary ones. Each connection has its own, so that a child that reads no answers holds up no
 /// other.
 const INCOMING_BYTES_MAX: u32 = CHILD_FRAME_BYTES_MAX as u32;
-/// A child for which so many frames wait is read no further until it takes some. Beyond them wait at most the outcomes of what it has
-/// proposed, and newer registers.
+/// A child for which so many frames or bytes wait is read no further until it takes some. Beyond them wait at most the answers to one frame,
+/// the outcomes of what it has proposed, and newer registers.
 const OUTGOING_FRAMES_MAX: usize = 64;
-/// A child that takes no byte of what is sent to it for so long loses the connection.
-const SEND_SILENCE_MAX: Duration = Duration::from_secs(60);
+const OUTGOING_BYTES_MAX: usize = 8 << 20;
+/// A child that takes no byte of what is sent to it for so long loses the connection. Its transport tells of a mebibyte at a time, which
+/// takes two minutes at 64 kbit/s.
+const SEND_SILENCE_MAX: Duration = Duration::from_secs(180);
 /// Refused bytes kept beside the data, in sum; a hostile child must not fill the disk.
 const EVIDENCE_BYTES_MAX: u64 = 256 << 20;
 /// How long a connection stays open after the goodbye, so that the goodbye still reaches the child.
@@ -130,7 +132,7 @@ impl ChildConnection {
         let level = self.node.warehouse.level();
         let reason = loop {
             let input = tokio::select! {
-                frame = incoming.recv(), if self.outgoing.frames_waiting() < OUTGOING_FRAMES_MAX => match frame {
+                frame = incoming.recv(), if self.takes_frames() => match frame {
                     Some(Ok((IntakeInput::FrameReceived(ChildFrame::Clock(theirs)), _))) => {
                         self.heard_clock(theirs);
                         continue;
@@ -191,6 +193,10 @@ impl ChildConnection {
         };
         reader.abort();
         reason
+    }
+
+    fn takes_frames(&self) -> bool {
+        self.outgoing.frames_waiting() < OUTGOING_FRAMES_MAX && self.outgoing.bytes_waiting() < OUTGOING_BYTES_MAX
     }
 
     /// Kept for an operator, who looks for what holds an upgrade back.

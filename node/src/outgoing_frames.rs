@@ -13,7 +13,11 @@ type Sending = Pin<Box<dyn Future<Output = Result<FrameSender, String>> + Send>>
 
 /// Frames that wait to be sent, in order.
 pub struct OutgoingFrames {
-    waiting: VecDeque<ParentFrame>,
+    /// Encoded, so that they take no more memory than on the wire.
+    waiting: VecDeque<Vec<u8>>,
+    bytes_waiting: usize,
+    /// Why a frame could not be encoded.
+    failed: Option<String>,
     /// `None` while a frame is being sent, and after a send that failed.
     sender: Option<FrameSender>,
     sending: Option<Sending>,
@@ -23,17 +27,29 @@ pub struct OutgoingFrames {
 impl OutgoingFrames {
     /// `silence_max`: how long the peer may take nothing.
     pub fn new(sender: FrameSender, silence_max: Duration) -> Self {
-        Self { waiting: VecDeque::new(), sender: Some(sender), sending: None, silence_max }
+        Self { waiting: VecDeque::new(), bytes_waiting: 0, failed: None, sender: Some(sender), sending: None, silence_max }
     }
 
-    /// Lays a frame down behind those that wait. The caller bounds their number by [`Self::frames_waiting`].
+    /// Lays a frame down behind those that wait. The caller bounds them by [`Self::frames_waiting`] and [`Self::bytes_waiting`].
+    #[expect(clippy::needless_pass_by_value, reason = "it goes out of the caller's hands")]
     pub fn push(&mut self, frame: ParentFrame) {
-        self.waiting.push_back(frame);
+        match frame.encode() {
+            Ok(bytes) => {
+                self.bytes_waiting += bytes.len();
+                self.waiting.push_back(bytes);
+            }
+            Err(error) => self.failed = Some(error.to_string()),
+        }
     }
 
     /// Frames that were not taken over by the transport yet.
     pub fn frames_waiting(&self) -> usize {
-        self.waiting.len() + usize::from(self.sending.is_some())
+        self.waiting.len() + usize::from(self.sending.is_some()) + usize::from(self.failed.is_some())
+    }
+
+    /// Their bytes, without those of the frame that is being sent.
+    pub fn bytes_waiting(&self) -> usize {
+        self.bytes_waiting
     }
 
     /// Sends what waits; returns when the transport has taken all of it over. Cancel-safe: the next call goes on with the same frame.
@@ -47,8 +63,8 @@ impl OutgoingFrames {
                 self.sending = None;
                 self.sender = Some(sent?);
             }
-            let Some(frame) = self.waiting.pop_front() else { return Ok(()) };
-            let bytes = frame.encode().map_err(|e| e.to_string())?;
+            let Some(bytes) = self.waiting.pop_front() else { return self.failed.clone().map_or(Ok(()), Err) };
+            self.bytes_waiting -= bytes.len();
             let Some(mut sender) = self.sender.take() else { return Err("an earlier frame could not be sent".into()) };
             let silence_max = self.silence_max;
             self.sending = Some(Box::pin(async move {
@@ -139,6 +155,7 @@ mod tests {
             () = decided => {}
         }
         assert!(outgoing.frames_waiting() > 0, "the rest waits");
+        assert!(outgoing.bytes_waiting() >= outgoing.frames_waiting() - 1, "and its bytes are counted");
         let why = timeout(Duration::from_secs(20), outgoing.send()).await.expect("it gives up").expect_err("nothing is taken");
         assert_eq!(why, "the peer was silent on this stream for 500 ms: it neither sent nor took anything");
         assert!(outgoing.send().await.is_err(), "the stream is of no further use");
@@ -161,7 +178,7 @@ mod tests {
             read
         });
         timeout(Duration::from_secs(20), outgoing.send()).await.expect("in time").expect("all is taken");
-        assert_eq!(outgoing.frames_waiting(), 0);
+        assert_eq!((outgoing.frames_waiting(), outgoing.bytes_waiting()), (0, 0));
         outgoing.finish();
         let read = timeout(Duration::from_secs(20), reading).await.expect("in time").expect("no panic");
         assert_eq!(read, (1..=FRAMES).map(busy).collect::<Vec<_>>());

@@ -35,7 +35,7 @@ pub use authority::{Authority, Issued, NODE_VALIDITY_DAYS, ROOT_VALIDITY_DAYS};
 pub use clock::CertificateClock;
 pub use credentials::{CredentialFiles, Credentials, CredentialsError, Validity};
 pub use request::{CertificateRequest, IssueError, VerifiedRequest};
-pub use revocations::{CertificateRevoked, RevocationChanges, Revocations, ShownCertificate};
+pub use revocations::{CertificateRevoked, Revocations, ShownCertificate};
 
 /// The application protocol of the HTTPS interface.
 pub const ALPN_HTTP: &[u8] = b"http/1.1";

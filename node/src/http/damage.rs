@@ -54,14 +54,17 @@ pub async fn damage_examined(
     let Some(Finding::DamageFound { found_at, what }) = node.damage_found.finding() else {
         return Err(RequestFault::NoDamage { node: Ordinal(own) }.into());
     };
-    let unproved = node.damage_found.unproved(node.warehouse.origins()?.into_iter().map(|(origin, _)| origin));
+    let held = node.warehouse.origins()?.into_iter().map(|(origin, _)| origin);
+    let unproved = if dry_run {
+        node.damage_found.unproved(held)
+    } else {
+        node.damage_found.end(held).map_err(|error| RequestFault::LocalStorage { detail: error.to_string() })?
+    };
     if !unproved.is_empty() {
         let origins: Vec<String> = unproved.iter().take(NAMED_MAX).map(ToString::to_string).collect();
         return Err(RequestFault::DamageUnproved { count: unproved.len() as u64, origins: origins.join(", ") }.into());
     }
-    if !dry_run {
-        node.damage_found.end().map_err(|error| RequestFault::LocalStorage { detail: error.to_string() })?;
-    }
-    tracing::info!(target: AUDIT, who = %who, reason, dry_run, found_at, what, "damage was examined");
+    // Not what was found: it may name a row by its key.
+    tracing::info!(target: AUDIT, who = %who, reason, dry_run, found_at, "damage was examined");
     Ok(Json(DamageExamined { node: own, found_at, what, dry_run }))
 }

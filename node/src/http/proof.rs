@@ -49,9 +49,10 @@ pub async fn proof(
     let (lines, written) = mpsc::channel::<ProofLine>(LINES_MAX);
     tokio::task::spawn_blocking(move || {
         let mut progress = |done, total| drop(lines.try_send(ProofLine::Progress { done, total }));
+        let begun = node.damage_found.proof_begins();
         let last = match node.warehouse.recompute(OriginId(origin), &mut progress) {
             Ok(proof) => {
-                node.damage_found.note_proof(OriginId(origin), proof.as_ref());
+                node.damage_found.note_proof(begun, OriginId(origin), proof.as_ref());
                 if let Err(error) = node.failed_proofs.note(OriginId(origin), proof.as_ref(), node.clock.now()) {
                     let error = format!("what a proof found could not be kept: {error}");
                     node.alarms.raise(AlarmKind::StorageFailed { error }, node.clock.now());

@@ -4,12 +4,12 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use kho_replication::{
     connection_places::ConnectionPlace,
-    tls::{RevocationChanges, Revocations, ShownCertificate},
+    tls::{Revocations, ShownCertificate},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -21,9 +21,6 @@ use tokio_rustls::server::TlsStream;
 pub struct RevocableStream {
     stream: TlsStream<TcpStream>,
     revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
-    changes: RevocationChanges,
-    /// The task that `revoked` wakes.
-    woken: Option<Waker>,
     is_cut: bool,
     /// Its certificate's, given back when the stream is dropped.
     _place: ConnectionPlace,
@@ -31,22 +28,16 @@ pub struct RevocableStream {
 
 impl RevocableStream {
     pub fn new(stream: TlsStream<TcpStream>, shown: ShownCertificate, revocations: Arc<Revocations>, place: ConnectionPlace) -> Self {
-        let changes = revocations.changes();
         let revoked = Box::pin(async move {
             revocations.until_revoked(&shown).await;
             tracing::warn!(who = %shown.identity, "a connection was cut: the register revoked its certificate");
         });
-        Self { stream, revoked, changes, woken: None, is_cut: false, _place: place }
+        Self { stream, revoked, is_cut: false, _place: place }
     }
 
     /// An error once the certificate is revoked. The task that reads or writes is woken when it is.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        // This is asked at every read and write, and almost never is there anything new.
-        let wakes_this_task = self.woken.as_ref().is_some_and(|woken| woken.will_wake(context.waker()));
-        if !self.is_cut && (!wakes_this_task || self.changes.any_new()) {
-            self.woken = Some(context.waker().clone());
-            self.is_cut = self.revoked.as_mut().poll(context).is_ready();
-        }
+        self.is_cut = self.is_cut || self.revoked.as_mut().poll(context).is_ready();
         if self.is_cut { Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the certificate was revoked")) } else { Ok(()) }
     }
 }

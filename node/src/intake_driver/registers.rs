@@ -15,7 +15,8 @@ use tokio::sync::Mutex;
 
 use crate::node::Node;
 
-/// A child that takes nothing of a register for so long is answered no further; it asks again.
+/// A child that opens a stream and requests nothing for so long is answered no further. One that requested a register ends its transfer
+/// itself when nothing comes.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Packed registers that are kept at most, in number and in bytes; the newest is kept whatever its length. A child that was away for long
 /// fetches several.
@@ -63,7 +64,7 @@ async fn answer(node: &Node, mut sender: FrameSender, mut receiver: FrameReceive
         Some(signed) => node.packed_registers.of(hash, &signed).await?,
         None => RegisterReply::NotHeld.encode().map_err(|e| e.to_string())?.into(),
     };
-    sender.send_behind_others(reply, SILENCE_MAX).await.map_err(|e| e.to_string())?;
+    sender.send_behind_others(reply).await.map_err(|e| e.to_string())?;
     sender.finish().map_err(|e| e.to_string())
 }
 

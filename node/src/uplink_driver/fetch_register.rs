@@ -16,25 +16,38 @@ use super::inputs::Inputs;
 /// needs.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// Fetches one after another what is wanted, as long as the connection is held.
+/// Fetches what is wanted, as long as the connection is held. Who wants another one wants the one under way no more.
 pub(super) async fn fetch_registers(
     connection: &Connection,
     link: LinkId,
     mut wanted: mpsc::Receiver<RegisterOffer>,
     inputs: &Inputs,
 ) -> Infallible {
-    while let Some(offer) = wanted.recv().await {
-        let (result, bytes) = match reply(connection, &offer).await {
-            Ok(reply) => (unpack(&offer, reply.clone()).await, reply.len()),
-            Err(failure) => (Err(failure), 0),
+    let mut next = wanted.recv().await;
+    while let Some(offer) = next {
+        let (result, bytes) = tokio::select! {
+            fetched = fetch(connection, &offer) => fetched,
+            Some(other) = wanted.recv() => {
+                next = Some(other);
+                continue;
+            }
         };
         if let Err(failure) = &result {
             tracing::warn!(%link, version = offer.version, %failure, "a register that the parent offered did not come");
         }
         inputs.send_frame(UplinkInput::RegisterFetched { link, offer, result }, bytes).await;
+        next = wanted.recv().await;
     }
     // The link goes on without.
     std::future::pending().await
+}
+
+/// What came of a transfer, and how many bytes it was.
+async fn fetch(connection: &Connection, offer: &RegisterOffer) -> (Result<Arc<SignedRegister>, RegisterFetchFailure>, usize) {
+    match reply(connection, offer).await {
+        Ok(reply) => (unpack(offer, reply.clone()).await, reply.len()),
+        Err(failure) => (Err(failure), 0),
+    }
 }
 
 async fn reply(connection: &Connection, offer: &RegisterOffer) -> Result<bytes::Bytes, RegisterFetchFailure> {

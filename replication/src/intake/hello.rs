@@ -59,7 +59,7 @@ impl Intake {
     }
 
     fn refuse_others(&mut self, streams: &[StreamHeld]) {
-        for origin in streams.iter().map(|held| held.origin) {
+        for origin in streams.iter().map(|held| held.origin).collect::<BTreeSet<OriginId>>() {
             let Err(refusal) = check_path(origin, self.site, &self.register) else { continue };
             self.actions.push_back(IntakeAction::SendFrame(ParentFrame::Refused { id: None, origin, refusal }));
         }

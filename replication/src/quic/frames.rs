@@ -90,17 +90,16 @@ impl FrameSender {
         Ok(())
     }
 
-    /// Sends one long frame without copying it, after all that waits on other streams of the connection. It may take as long as the link
-    /// needs: it is given up when the peer takes nothing for `silence_max`.
+    /// Sends one long frame without copying it, after all that waits on other streams of the connection. It takes as long as the link
+    /// needs; a peer that wants it no more cancels the stream.
     ///
     /// # Errors
-    /// As [`Self::send`], and [`FrameIoError::PeerSilent`].
-    pub async fn send_behind_others(&mut self, mut frame: Bytes, silence_max: Duration) -> Result<(), FrameIoError> {
-        self.stream.set_priority(PRIORITY_BEHIND_OTHERS).map_err(|_| FrameIoError::Local(LocalFault::StreamClosed))?;
+    /// As [`Self::send`].
+    pub async fn send_behind_others(&mut self, mut frame: Bytes) -> Result<(), FrameIoError> {
         let mut piece = Bytes::copy_from_slice(&self.begin_frame(frame.len())?);
+        self.stream.set_priority(PRIORITY_BEHIND_OTHERS).map_err(|_| FrameIoError::Local(LocalFault::StreamClosed))?;
         while !piece.is_empty() {
-            let taken = timeout(silence_max, self.stream.write_chunk(piece)).await;
-            taken.map_err(|_| FrameIoError::PeerSilent { silence_max })??;
+            self.stream.write_chunk(piece).await?;
             piece = frame.split_to(frame.len().min(PIECE_BYTES));
         }
         self.inside_frame = false;

@@ -41,21 +41,6 @@ impl ShownCertificate {
     }
 }
 
-/// Whether the revocations changed since this was asked last.
-#[derive(Debug)]
-pub struct RevocationChanges(watch::Receiver<Arc<Revoked>>);
-
-impl RevocationChanges {
-    /// Whether there is anything new; the next call answers from here on.
-    pub fn any_new(&mut self) -> bool {
-        let changed = self.0.has_changed().unwrap_or(false);
-        if changed {
-            self.0.mark_unchanged();
-        }
-        changed
-    }
-}
-
 type Revoked = BTreeMap<String, SiteTime>;
 
 /// The revoked identities of the newest register.
@@ -86,11 +71,6 @@ impl Revocations {
             None => Ok(()),
             Some(time) => Err(CertificateRevoked { identity: shown.identity.clone(), issued_before: time.to_rfc3339() }),
         }
-    }
-
-    /// Tells from now on whether anything was revoked.
-    pub fn changes(&self) -> RevocationChanges {
-        RevocationChanges(self.revoked.subscribe())
     }
 
     /// Waits until the certificate is revoked; for ever, if it never is.

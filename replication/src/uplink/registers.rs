@@ -68,12 +68,14 @@ pub(super) fn is_of_use(offer: &RegisterOffer, version: u64, hash: Hash32) -> bo
 }
 
 impl RegisterQueue {
-    /// Takes an offer in. One that waits already is not taken twice, and none is taken when there is no room: a parent makes it again with
-    /// the next connection.
+    /// Takes an offer in. One that waits already is not taken twice. Where there is no room it takes the place of the last one, which is
+    /// older and may be held by the parent no more.
     pub fn received(&mut self, offer: RegisterOffer) {
-        if self.waiting.len() < WAITING_MAX && !self.waiting.contains(&offer) {
-            self.waiting.push_back(offer);
+        if self.waiting.contains(&offer) {
+            return;
         }
+        self.waiting.truncate(WAITING_MAX - 1);
+        self.waiting.push_back(offer);
     }
 
     /// What is due by now.

@@ -3,11 +3,15 @@
 //! Invariant: what a carrier made up never takes the room of what an author signed (test
 //! `promise_6_what_carriers_make_up_leaves_room_for_the_second_history_that_an_author_signed`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decided, Warehouse, meta::put_meta, read::ReadView};
+use super::{
+    Decided, Warehouse,
+    meta::{put_meta, read_meta},
+    read::ReadView,
+};
 use crate::{
     codec,
     command::{EvidenceReview, Outcome},
@@ -19,12 +23,14 @@ use crate::{
     stream::Segment,
 };
 
-/// Pieces of evidence kept of one origin at most. The first of many like it are what a review needs, and a hostile carrier must
-/// not fill the disk.
-pub(crate) const EVIDENCE_MAX: usize = 16;
+/// Pieces of evidence of one origin that nobody has reviewed are kept up to this number. The first of many like it are what a review
+/// needs, and a hostile carrier must not fill the disk.
+const UNREVIEWED_MAX: usize = 16;
 /// How many of them may be what a carrier could have made up. The rest is left for what an author signed: a second history must
 /// not be thrown away because somebody filled the room with inventions.
-const INVENTED_EVIDENCE_MAX: usize = EVIDENCE_MAX / 2;
+const INVENTED_UNREVIEWED_MAX: usize = UNREVIEWED_MAX / 2;
+/// All pieces of one origin, those that were reviewed among them.
+pub(crate) const EVIDENCE_MAX: usize = 8 * UNREVIEWED_MAX;
 
 /// A refused segment as it is kept for review. It is never removed by machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,11 +128,12 @@ impl Warehouse {
         ours: Option<(Hash32, Hash32)>,
         set: &mut WriteSet,
     ) -> Result<(), StorageError> {
-        let kept_max = match reason.witness() {
-            Witness::Author => EVIDENCE_MAX,
-            Witness::Carrier => INVENTED_EVIDENCE_MAX,
+        let unreviewed_max = match reason.witness() {
+            Witness::Author => UNREVIEWED_MAX,
+            Witness::Carrier => INVENTED_UNREVIEWED_MAX,
         };
-        if evidence_kept(&self.db.load(), segment.origin())? >= kept_max {
+        let (kept, unreviewed) = evidence_kept(&self.db.load(), segment.origin())?;
+        if unreviewed >= unreviewed_max || kept >= EVIDENCE_MAX {
             return Ok(());
         }
         let (seq, hash) = name_of(segment)?;
@@ -159,22 +166,25 @@ impl ReadView<'_> {
     }
 }
 
-/// Pieces of evidence kept of one origin.
-fn evidence_kept(db: &Db, origin: OriginId) -> Result<usize, StorageError> {
+/// Pieces of evidence of an origin: all, and those that nobody has reviewed.
+fn evidence_kept(db: &Db, origin: OriginId) -> Result<(usize, usize), StorageError> {
+    let review: Option<EvidenceReview> = read_meta(db, &Meta::EvidenceReview(origin))?;
+    let reviewed: BTreeSet<(StreamSeq, u64)> = review.into_iter().flat_map(|review| review.pieces).collect();
     let from = Meta::Evidence(origin, StreamSeq(0), 0).encode();
     let to = Meta::Evidence(OriginId(origin.0.saturating_add(1)), StreamSeq(0), 0).encode();
-    let mut kept = 0;
-    db.view().scan(Space::Meta, &from, &to, |_, _| {
+    let (mut kept, mut unreviewed) = (0, 0);
+    db.view().scan(Space::Meta, &from, &to, |key, _| {
         kept += 1;
+        if !matches!(Meta::decode(key), Some(Meta::Evidence(_, seq, hash)) if reviewed.contains(&(seq, hash))) {
+            unreviewed += 1;
+        }
         Ok(true)
     })?;
-    Ok(kept)
+    Ok((kept, unreviewed))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]

@@ -46,14 +46,14 @@ async fn a_long_answer_is_awaited_as_long_as_bytes_arrive_and_given_up_in_silenc
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_frame_that_waits_behind_others_comes_whole_or_is_given_up_when_nobody_takes_it() {
+async fn a_long_frame_that_waits_behind_others_comes_whole_or_waits_until_the_peer_cancels_it() {
     let root = root();
     let (here, there) = (bind(&credentials(&root, 1, 1)), bind(&credentials(&root, 2, 1)));
     let (dialled, accepted) = joined(&here, &there, &site_server_name(SiteId(2)), Alpn::Link).await;
     let long = Bytes::from((0..3_000_000u32).map(|n| n.to_le_bytes()[1]).collect::<Vec<u8>>());
     let (mut sender, _none) = dialled.open_bi().await.expect("open");
-    sender.send_behind_others(long.clone(), SILENCE_MAX).await.expect("the window takes it");
-    sender.send_behind_others(Bytes::new(), SILENCE_MAX).await.expect("an empty one");
+    sender.send_behind_others(long.clone()).await.expect("the window takes it");
+    sender.send_behind_others(Bytes::new()).await.expect("an empty one");
     let (_none, mut receiver) = accepted.accept_bi().await.expect("opened");
     assert!(receiver.recv().await.expect("whole").as_ref() == Some(&long), "three megabytes arrive unchanged");
     assert_eq!(receiver.recv().await, Ok(Some(Bytes::new())));
@@ -61,7 +61,12 @@ async fn a_long_frame_that_waits_behind_others_comes_whole_or_is_given_up_when_n
     // More than the windows take, and nobody reads.
     let endless = Bytes::from(vec![0; 12 << 20]);
     let (mut unread, _none) = dialled.open_bi().await.expect("open");
-    assert_eq!(unread.send_behind_others(endless, SILENCE_MAX).await, Err(FrameIoError::PeerSilent { silence_max: SILENCE_MAX }));
+    let (_none, not_read) = accepted.accept_bi().await.expect("opened");
+    let (sent, ()) = tokio::join!(unread.send_behind_others(endless), async {
+        tokio::time::sleep(2 * SILENCE_MAX).await;
+        drop(not_read);
+    });
+    assert!(matches!(sent, Err(FrameIoError::CancelledByPeer { .. })), "{sent:?}: it waits until the peer wants it no more");
     sender.send(b"goes on").await.expect("the connection stands");
     assert_eq!(receiver.recv().await.expect("sent").as_deref(), Some(&b"goes on"[..]));
 }

@@ -62,6 +62,30 @@ fn promise_6_what_carriers_make_up_leaves_room_for_the_second_history_that_an_au
 }
 
 #[test]
+fn promise_6_evidence_that_was_reviewed_takes_no_room_from_what_comes_later() {
+    let tree = Tree::new();
+    let (one, two) = (district(&tree, "one", 2, "2000"), district(&tree, "two", 2, "1950"));
+    let mut province = tree.node("p", 2);
+    province.apply(&tree.adopt(one.segment(1)));
+    for commune in 0..40 {
+        province.apply(&tree.adopt(altered(one.segment(1), commune)));
+        province.apply(&tree.adopt(altered(two.segment(1), commune)));
+    }
+    let kept = province.evidence();
+    let mut pieces = Vec::new();
+    province.warehouse.read(|view| view.evidence(|piece| pieces.push(piece.name().expect("encodes")))).expect("reads");
+    let review = EvidenceReview { reviewed_at: SiteTime(40), by: "lan".into(), reason: "a bad line".into(), pieces };
+    assert_eq!(province.apply(&Command::ReviewEvidence { origin: DISTRICT, review }), Outcome::Recorded);
+    for commune in 40..80 {
+        province.apply(&tree.adopt(altered(one.segment(1), commune)));
+    }
+    let invented = province.evidence() - kept;
+    assert!((1..16).contains(&invented), "{invented} pieces more are kept");
+    assert!(matches!(province.apply(&tree.adopt(two.segment(1))), Outcome::Refused(Refusal::Forked { .. })));
+    assert_eq!(province.evidence(), kept + invented + 1, "the author's own second history is kept");
+}
+
+#[test]
 fn promise_4_a_stream_is_adopted_only_by_its_author_and_the_sites_above_it() {
     let tree = Tree::new();
     let district = district(&tree, "d", 2, "2000");
