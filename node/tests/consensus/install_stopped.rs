@@ -50,6 +50,7 @@ async fn a_node_that_is_stopped_while_it_installs_a_log_snapshot_stops_within_se
     for part in 0..6 {
         let outcome = nodes[0].consensus().propose(&write(&format!("part {part}"), 4_000)).await.expect("the only node");
         assert!(is_committed(&outcome), "{outcome:?}");
+        site.commit_head(&nodes[0]).await;
     }
     let mut second = site.node(2);
     second.start(&site).await.expect("starts");
