@@ -1,13 +1,15 @@
 //! Keys and values of the state, as they lie on disk and as `kho inspect` shows them.
 
 use kho_storage::{
-    command::{Command, Outcome, ParentCursor},
+    command::{Command, DivergedPlace, EvidenceReview, Outcome, ParentCursor},
     fuzzing::{row_value, stream_record},
+    ids::SiteTime,
     inspect::format_entry,
     keys::{self, Meta, Space},
+    level::Level,
     schema::population,
     stream::SignedHead,
-    warehouse::{AppliedMark, OriginState, RequestRecord, StoredEvidence, Transfer},
+    warehouse::{AppliedMark, OriginState, RequestRecord, SetBack, StoredEvidence, Transfer},
 };
 
 use super::choice;
@@ -70,7 +72,13 @@ fn meta(key: &[u8], value: &[u8]) {
         Meta::Parent(..) => drop(decoded::<ParentCursor>(value)),
         Meta::Evidence(..) => drop(decoded::<StoredEvidence>(value)),
         Meta::Transfer(_) => drop(decoded::<Transfer>(value)),
-        Meta::Identity | Meta::Register | Meta::RequestAge(..) | Meta::Cubes => {}
+        Meta::SetBack(_) => drop(decoded::<SetBack>(value)),
+        Meta::EvidenceReview(_) => drop(decoded::<EvidenceReview>(value)),
+        Meta::TurnedBack(..) => drop(decoded::<SiteTime>(value)),
+        Meta::Diverged(..) => drop(decoded::<(SiteTime, DivergedPlace)>(value)),
+        Meta::Level => drop(decoded::<Level>(value)),
+        Meta::TestNote => drop(decoded::<String>(value)),
+        Meta::Identity | Meta::Register | Meta::RootChange(_) | Meta::TrustedRoots | Meta::RequestAge(..) | Meta::Cubes => {}
     }
 }
 
