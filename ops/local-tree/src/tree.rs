@@ -175,6 +175,18 @@ impl LocalTree {
     /// # Errors
     /// When its nodes or its parents do not answer in time.
     pub async fn bootstrap_site(&mut self, site: SiteId) -> anyhow::Result<()> {
+        self.found(site, false).await
+    }
+
+    /// As [`Self::bootstrap_site`], of a site none of whose parents runs.
+    ///
+    /// # Errors
+    /// When its nodes do not answer in time.
+    pub async fn bootstrap_lone_site(&mut self, site: SiteId) -> anyhow::Result<()> {
+        self.found(site, true).await
+    }
+
+    async fn found(&mut self, site: SiteId, parent_unreachable: bool) -> anyhow::Result<()> {
         for node in self.nodes(site) {
             self.wait_for_answer(site, node).await?;
         }
@@ -182,7 +194,7 @@ impl LocalTree {
         let status = client.status().await?;
         if status.consensus.nodes.is_empty() {
             let nodes = self.nodes(site).into_iter().map(|node| self.node_place(site, node)).collect();
-            client.init_site(&SiteInit { nodes, register: self.register()?, again: false, parent_unreachable: false }).await?;
+            client.init_site(&SiteInit { nodes, register: self.register()?, again: false, parent_unreachable }).await?;
         }
         if status.register_version == 0 {
             client.apply_register(&self.register()?).await?;

@@ -42,7 +42,7 @@ impl Site {
         };
         let mut tree = LocalTree::create(&dir.path().join("tree"), &khod(), plan, None).expect("created");
         tree.start_node(SITE, NodeId(1)).expect("starts");
-        tree.bootstrap_site(SITE).await.expect("created");
+        tree.bootstrap_lone_site(SITE).await.expect("created");
         tree.leader(SITE).await.expect("leads");
         let root = kho_ops::pki::load_root(&tree.dir().join("pki").join("root")).expect("the root");
         Self { tree, root, _dir: dir }

@@ -53,7 +53,7 @@ impl Desk {
         let plan = TreePlan { tree: "test".into(), sites };
         let mut tree = LocalTree::create(&files.path().join("tree"), &program("khod"), plan, None).expect("created");
         tree.start_node(SITE, NODE).expect("starts");
-        tree.bootstrap_site(SITE).await.expect("created");
+        tree.bootstrap_lone_site(SITE).await.expect("created");
         tree.leader(SITE).await.expect("leads");
         Self { tree, files }
     }

@@ -71,7 +71,7 @@ async fn records_of_an_own_schema_are_entered_read_verified_and_inspected_and_wh
     tree.use_schema(SCHEMA).expect("written");
     assert!(check_config(&tree).status.success());
     tree.start_node(SITE, NODE).expect("starts");
-    tree.bootstrap_site(SITE).await.expect("created");
+    tree.bootstrap_lone_site(SITE).await.expect("created");
     tree.leader(SITE).await.expect("leads");
 
     let client = tree.client(&tree.urls(SITE), &format!("client-{SITE}")).expect("an identity");
@@ -120,7 +120,7 @@ async fn a_node_does_not_start_on_a_state_that_counts_other_cubes_and_a_bad_sche
     let dir = tempfile::tempdir().expect("a directory");
     let mut tree = create(dir.path());
     tree.start_node(SITE, NODE).expect("starts");
-    tree.bootstrap_site(SITE).await.expect("created");
+    tree.bootstrap_lone_site(SITE).await.expect("created");
     tree.stop().expect("stops");
 
     tree.use_schema(SCHEMA).expect("written");

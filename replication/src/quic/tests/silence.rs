@@ -61,8 +61,9 @@ async fn a_long_frame_that_waits_behind_others_comes_whole_or_waits_until_the_pe
     // More than the windows take, and nobody reads.
     let endless = Bytes::from(vec![0; 12 << 20]);
     let (mut unread, _none) = dialled.open_bi().await.expect("open");
-    let (_none, not_read) = accepted.accept_bi().await.expect("opened");
     let (sent, ()) = tokio::join!(unread.send_behind_others(endless), async {
+        // The peer learns of the stream by its first byte.
+        let (_none, not_read) = accepted.accept_bi().await.expect("opened");
         tokio::time::sleep(2 * SILENCE_MAX).await;
         drop(not_read);
     });
