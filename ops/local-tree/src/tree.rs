@@ -175,7 +175,7 @@ impl LocalTree {
     /// # Errors
     /// When its nodes or its parents do not answer in time.
     pub async fn bootstrap_site(&mut self, site: SiteId) -> anyhow::Result<()> {
-        self.found(site, false).await
+        self.bootstrap(site, false).await
     }
 
     /// As [`Self::bootstrap_site`], of a site none of whose parents runs.
@@ -183,10 +183,10 @@ impl LocalTree {
     /// # Errors
     /// When its nodes do not answer in time.
     pub async fn bootstrap_lone_site(&mut self, site: SiteId) -> anyhow::Result<()> {
-        self.found(site, true).await
+        self.bootstrap(site, true).await
     }
 
-    async fn found(&mut self, site: SiteId, parent_unreachable: bool) -> anyhow::Result<()> {
+    async fn bootstrap(&mut self, site: SiteId, parent_unreachable: bool) -> anyhow::Result<()> {
         for node in self.nodes(site) {
             self.wait_for_answer(site, node).await?;
         }
