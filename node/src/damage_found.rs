@@ -12,7 +12,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -23,7 +23,7 @@ use kho_storage::{
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::api::Finding;
+use crate::{api::Finding, kept_file};
 
 /// The file in the node's data folder.
 pub const FILE: &str = "damage-found.json";
@@ -67,6 +67,12 @@ struct Found {
     proved: BTreeSet<OriginId>,
 }
 
+impl Found {
+    fn unproved(&self, held: impl Iterator<Item = OriginId>) -> Vec<OriginId> {
+        held.filter(|origin| !self.proved.contains(origin)).collect()
+    }
+}
+
 impl DamageFound {
     /// Reads what is kept in the node's data folder.
     ///
@@ -74,7 +80,7 @@ impl DamageFound {
     /// When the file can't be read, or holds something else.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let first = match fs::read(folder.join(FILE)) {
-            Ok(bytes) => Some(parse(&bytes)?),
+            Ok(bytes) => Some(kept_file::parse::<Kept>(&bytes, FORMAT).map_err(io::Error::other)?.damage),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -91,7 +97,8 @@ impl DamageFound {
         }
         let damage = Damage { found_at: now.to_rfc3339(), what: what.to_string() };
         tracing::error!(?damage, "a read found this node's disk damaged; status says so from now on");
-        if let Err(error) = self.write(&damage) {
+        let kept = Kept { format: FORMAT, damage: damage.clone() };
+        if let Err(error) = kept_file::replace(&self.folder, FILE, &kept) {
             tracing::error!(%error, "the damage that was found could not be kept; it is known until this node stops");
         }
         found.first = Some(damage);
@@ -115,8 +122,7 @@ impl DamageFound {
 
     /// Which of the origins that are `held` were not proved since damage was met last.
     pub fn unproved(&self, held: impl Iterator<Item = OriginId>) -> Vec<OriginId> {
-        let found = self.found.lock();
-        held.filter(|origin| !found.proved.contains(origin)).collect()
+        self.found.lock().unproved(held)
     }
 
     /// An operator has examined the disk: the finding ends, unless some of the origins that are `held` are [unproved](Self::unproved),
@@ -127,7 +133,7 @@ impl DamageFound {
     pub fn end(&self, held: impl Iterator<Item = OriginId>) -> io::Result<Vec<OriginId>> {
         // Under one lock: damage that is met meanwhile is not taken for examined.
         let mut found = self.found.lock();
-        let unproved: Vec<OriginId> = held.filter(|origin| !found.proved.contains(origin)).collect();
+        let unproved = found.unproved(held);
         if !unproved.is_empty() {
             return Ok(unproved);
         }
@@ -147,30 +153,6 @@ impl DamageFound {
     pub fn finding(&self) -> Option<Finding> {
         self.found.lock().first.clone().map(|Damage { found_at, what }| Finding::DamageFound { found_at, what })
     }
-
-    fn write(&self, damage: &Damage) -> io::Result<()> {
-        let (place, fresh) = (self.folder.join(FILE), self.folder.join(format!("{FILE}.new")));
-        let mut file = File::create(&fresh)?;
-        file.write_all(&serde_json::to_vec_pretty(&Kept { format: FORMAT, damage: damage.clone() })?)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &place)?;
-        File::open(&self.folder)?.sync_all()
-    }
-}
-
-/// The format is read first: what else stands in a file of a newer build is not known.
-fn parse(bytes: &[u8]) -> io::Result<Damage> {
-    #[derive(Deserialize)]
-    struct Start {
-        format: u32,
-    }
-    let Start { format } = serde_json::from_slice(bytes)?;
-    if format != FORMAT {
-        return Err(io::Error::other(format!(
-            "it has format {format}, and this build reads format {FORMAT}: a newer Kho wrote it; install that on this node again"
-        )));
-    }
-    Ok(serde_json::from_slice::<Kept>(bytes)?.damage)
 }
 
 #[cfg(test)]

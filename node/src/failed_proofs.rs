@@ -5,8 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +16,7 @@ use kho_storage::{
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::api::Finding;
+use crate::{api::Finding, kept_file};
 
 const FILE: &str = "failed-proofs.json";
 /// The format of the file that this build writes.
@@ -56,7 +55,7 @@ impl FailedProofs {
     /// When the file can't be read, or holds something else.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let kept = match fs::read(folder.join(FILE)) {
-            Ok(bytes) => parse(&bytes)?,
+            Ok(bytes) => kept_file::parse::<Kept>(&bytes, FORMAT).map_err(io::Error::other)?.proofs,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
@@ -87,7 +86,7 @@ impl FailedProofs {
                 kept.insert(origin.0, failed);
             }
         }
-        self.write(&kept)
+        kept_file::replace(&self.folder, FILE, &Kept { format: FORMAT, proofs: kept.clone() })
     }
 
     /// The failed proofs as findings, by origin.
@@ -103,31 +102,6 @@ impl FailedProofs {
         };
         kept.iter().map(finding).collect()
     }
-
-    /// The file changes at once or not at all.
-    fn write(&self, kept: &BTreeMap<u32, FailedProof>) -> io::Result<()> {
-        let new = self.folder.join(format!("{FILE}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(&Kept { format: FORMAT, proofs: kept.clone() })?)?;
-        file.sync_all()?;
-        fs::rename(&new, self.folder.join(FILE))?;
-        File::open(&self.folder)?.sync_all()
-    }
-}
-
-/// The format is read first: what else stands in a file of a newer build is not known.
-fn parse(bytes: &[u8]) -> io::Result<BTreeMap<u32, FailedProof>> {
-    #[derive(Deserialize)]
-    struct Start {
-        format: u32,
-    }
-    let Start { format } = serde_json::from_slice(bytes)?;
-    if format != FORMAT {
-        return Err(io::Error::other(format!(
-            "it has format {format}, and this build reads format {FORMAT}: a newer Kho wrote it; install that on this node again"
-        )));
-    }
-    Ok(serde_json::from_slice::<Kept>(bytes)?.proofs)
 }
 
 #[cfg(test)]

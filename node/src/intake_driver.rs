@@ -217,7 +217,7 @@ impl ChildConnection {
     /// What the clock showed a while ago is of no use: a child that has not taken the last one gets no other.
     fn send_clock(&mut self) {
         if self.intake.phase() == IntakePhase::Open && self.outgoing.frames_waiting() == 0 {
-            self.outgoing.push(ParentFrame::Clock(machine_time()));
+            self.outgoing.push(&ParentFrame::Clock(machine_time()));
         }
     }
 
@@ -229,7 +229,7 @@ impl ChildConnection {
     fn carry_out(&mut self) -> Option<Goodbye> {
         while let Some(action) = self.intake.poll_action() {
             match action {
-                IntakeAction::SendFrame(frame) => self.outgoing.push(frame),
+                IntakeAction::SendFrame(frame) => self.outgoing.push(&frame),
                 IntakeAction::ReadCursors { origins, authored } => {
                     let child = self.connection.peer_node().0;
                     self.start(Box::pin(read_cursors(Arc::clone(&self.node), child, origins, authored)));

@@ -28,6 +28,7 @@ mod heads;
 pub mod health;
 pub mod http;
 mod intake_driver;
+mod kept_file;
 mod link_movement;
 mod maintenance;
 pub mod metering;

@@ -31,8 +31,7 @@ impl OutgoingFrames {
     }
 
     /// Lays a frame down behind those that wait. The caller bounds them by [`Self::frames_waiting`] and [`Self::bytes_waiting`].
-    #[expect(clippy::needless_pass_by_value, reason = "it goes out of the caller's hands")]
-    pub fn push(&mut self, frame: ParentFrame) {
+    pub fn push(&mut self, frame: &ParentFrame) {
         match frame.encode() {
             Ok(bytes) => {
                 self.bytes_waiting += bytes.len();
@@ -146,7 +145,7 @@ mod tests {
         let Link { sender, receiver: _unread, _open } = link().await;
         let mut outgoing = OutgoingFrames::new(sender, Duration::from_millis(500));
         for number in 1..=FRAMES {
-            outgoing.push(busy(number));
+            outgoing.push(&busy(number));
         }
         // What a site decides meanwhile is awaited beside the send, as an intake's driver does.
         let decided = tokio::time::sleep(Duration::from_millis(100));
@@ -166,7 +165,7 @@ mod tests {
         let Link { sender, mut receiver, _open } = link().await;
         let mut outgoing = OutgoingFrames::new(sender, Duration::from_secs(20));
         for number in 1..=FRAMES {
-            outgoing.push(busy(number));
+            outgoing.push(&busy(number));
         }
         // Interrupted in the middle of some frame.
         timeout(Duration::from_millis(200), outgoing.send()).await.expect_err("the child does not read yet");

@@ -6,8 +6,7 @@
 //! this is the node's first start: an empty folder looks the same when a volume is not mounted.
 
 use std::{
-    fs::{self, File},
-    io::Write as _,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -22,6 +21,7 @@ use super::{
     founding::Incarnation,
     types::{DiskId, GroupId},
 };
+use crate::kept_file::{self, Unreadable};
 
 const MARK_FILE: &str = "disk.json";
 const LOG_DIR: &str = "log";
@@ -133,38 +133,22 @@ fn is_unused(log: &LogDb) -> Result<bool, LogDbError> {
 fn read_mark(dir: &Path) -> Result<Option<DiskMark>, StartError> {
     let path = dir.join(MARK_FILE);
     let failed = |reason: String| StartError::Directory { path: path.display().to_string(), reason };
-    match fs::read_to_string(&path) {
-        Ok(text) => parse_mark(&text).map(Some).map_err(failed),
+    match fs::read(&path) {
+        Ok(bytes) => parse_mark(&bytes).map(Some).map_err(failed),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(failed(e.to_string())),
     }
 }
 
-/// The format is read first: what else stands in a mark of a newer build is not known.
-fn parse_mark(text: &str) -> Result<DiskMark, String> {
-    #[derive(Deserialize)]
-    struct Start {
-        format: u32,
-    }
-    let malformed = |e: serde_json::Error| format!("it is not a disk mark ({e})");
-    let Start { format } = serde_json::from_str(text).map_err(malformed)?;
-    if format != FORMAT {
-        return Err(format!(
-            "it has format {format}, and this build reads format {FORMAT}: a newer Kho wrote it; install that on this node again"
-        ));
-    }
-    serde_json::from_str(text).map_err(malformed)
+fn parse_mark(bytes: &[u8]) -> Result<DiskMark, String> {
+    kept_file::parse(bytes, FORMAT).map_err(|unreadable| match unreadable {
+        Unreadable::Malformed(error) => format!("it is not a disk mark ({error})"),
+        newer @ Unreadable::OtherFormat { .. } => newer.to_string(),
+    })
 }
 
 fn write_mark(dir: &Path, mark: &DiskMark) -> std::io::Result<()> {
-    let path = dir.join(MARK_FILE);
-    let text = serde_json::to_string_pretty(mark)?;
-    let fresh = path.with_extension("new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, &path)?;
-    File::open(dir)?.sync_all()
+    kept_file::replace(dir, MARK_FILE, mark)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{
     access::{Right, check},
-    discard::REASON_CHARS_MAX,
+    discard::check_reason,
     fault::RequestFault,
     reply::Reply,
 };
@@ -44,9 +44,7 @@ pub async fn damage_examined(
     Query(ExaminedQuery { reason, dry_run }): Query<ExaminedQuery>,
 ) -> Reply<DamageExamined> {
     check(&node, &who, Right::Operate)?;
-    if reason.trim().is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-        return Err(RequestFault::ReasonMissing { chars_max: REASON_CHARS_MAX }.into());
-    }
+    check_reason(&reason)?;
     let own = node.config.node.0;
     if named != own {
         return Err(RequestFault::OtherNode { node: Ordinal(named), own: Ordinal(own) }.into());

@@ -29,7 +29,18 @@ use crate::{
 };
 
 /// The longest reason that an order gives, in characters.
-pub(super) const REASON_CHARS_MAX: usize = 200;
+const REASON_CHARS_MAX: usize = 200;
+
+/// Whether an order gives a reason that the audit log can hold.
+///
+/// # Errors
+/// [`RequestFault::ReasonMissing`].
+pub(super) fn check_reason(reason: &str) -> Result<(), RequestFault> {
+    if reason.trim().is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+        return Err(RequestFault::ReasonMissing { chars_max: REASON_CHARS_MAX });
+    }
+    Ok(())
+}
 
 /// Query of a discard.
 #[derive(Debug, Deserialize)]
@@ -50,9 +61,7 @@ pub async fn discard(
     Query(DiscardQuery { reason, dry_run }): Query<DiscardQuery>,
 ) -> Reply<OriginDiscarded> {
     check(&node, &who, Right::Operate)?;
-    if reason.trim().is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-        return Err(RequestFault::ReasonMissing { chars_max: REASON_CHARS_MAX }.into());
-    }
+    check_reason(&reason)?;
     node.consensus.read_index().await?;
     let held = held(&node, OriginId(origin), dry_run)?.ok_or(RequestFault::UnknownOrigin { origin: Ordinal(origin.into()) })?;
     let register = node.warehouse.register().ok_or(RequestFault::NoRegister {})?;

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::{
     access::{Right, check},
-    discard::REASON_CHARS_MAX,
+    discard::check_reason,
     fault::RequestFault,
     reply::Reply,
 };
@@ -48,9 +48,7 @@ pub async fn review_evidence(
     Query(ReviewQuery { reason, dry_run }): Query<ReviewQuery>,
 ) -> Reply<EvidenceReviewed> {
     check(&node, &who, Right::Operate)?;
-    if reason.trim().is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-        return Err(RequestFault::ReasonMissing { chars_max: REASON_CHARS_MAX }.into());
-    }
+    check_reason(&reason)?;
     node.consensus.read_index().await?;
     let (pieces, new_pieces) = kept(&node, OriginId(origin))?;
     if pieces.is_empty() {
