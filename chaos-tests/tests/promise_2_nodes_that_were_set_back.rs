@@ -133,7 +133,9 @@ async fn promise_2_a_follower_that_was_set_back_is_named_by_both_others_and_left
         until("two nodes are a majority", async || Ok(enter_at(stage, &two, &people, 4).await.ok())).await?;
         ensure!(stage.tree.leader(id(DISTRICT)).await? != back.1, "a node that was set back leads");
         stage.until_equal(DISTRICT, 5, &[leader, left]).await?;
-        ensure!(stage.stream(back, DISTRICT).await?.rows == 2, "it gets nothing");
+        // The image may lack the commit index of its last entry: then that entry is not applied, and nobody says that it may be.
+        let rows = stage.stream(back, DISTRICT).await?.rows;
+        ensure!(rows <= 2, "it holds {rows} rows: it got more than its image had");
         ensure!(!stage.status(back).await?.health.is_healthy(), "and does not read healthy");
 
         // Removed, it is named no more.
