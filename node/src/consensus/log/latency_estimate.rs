@@ -10,8 +10,9 @@ use std::{
 
 /// Work up to this size is small.
 pub const SMALL_BYTES_MAX: usize = 16 << 10;
-/// Work that lately took longer is done on a thread of its own. Far below every election timeout.
-const QUICK_MAX: Duration = Duration::from_micros(500);
+/// Work that lately took longer is done on a thread of its own. Far below every election timeout, and above what a solid-state disk takes
+/// for a sync: around the bound a node would change from one way to the other, and the slower one would set the latency.
+const QUICK_MAX: Duration = Duration::from_millis(1);
 /// Each time, the estimate decays by this part of itself: some twenty quick times make up for one of 10 ms.
 const DECAY_PART: u64 = 8;
 
