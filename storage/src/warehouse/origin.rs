@@ -145,7 +145,7 @@ pub struct Transfer {
     /// The batch of the first divergent row: one that the replica which is read does not hold alike, though it holds that batch. It
     /// is a row of another history, if the head vouches for it.
     pub divergent_row: Option<StreamSeq>,
-    /// The newest batch that a row of the pieces names, and its time.
+    /// The newest batch that the pieces show, and a time by which it was written.
     pub newest: (StreamSeq, SiteTime),
 }
 

@@ -142,7 +142,7 @@ impl Warehouse {
         transfer.wanted = piece.next.clone();
         transfer.until = transfer.until.max(piece.read_at);
         transfer.last_step = site_time;
-        transfer.newest = piece.rows.iter().map(|row| (row.seq, row.time)).fold(transfer.newest, Ord::max);
+        transfer.newest = newest_shown(transfer.newest, piece, site_time);
         put_meta(set, &Meta::Transfer(origin), &transfer)?;
         Ok(Ok(Outcome::Transfer(transfer.status())))
     }
@@ -306,6 +306,13 @@ impl Warehouse {
 fn is_newer_head(db: &Db, head: &Head) -> Result<bool, StorageError> {
     let held: Option<SignedHead> = read_meta(db, &Meta::Head(head.origin, head.epoch.number, head.seq))?;
     Ok(held.is_some_and(|held| held.head.site_time < head.site_time))
+}
+
+/// The newest batch that this piece or those before show, and a time by which it was written: a row says it of its own batch. Of the batch
+/// at which the piece was read no row may be left; it was written before the piece came.
+fn newest_shown(known: (StreamSeq, SiteTime), piece: &TransferPiece, came_at: SiteTime) -> (StreamSeq, SiteTime) {
+    let rows = piece.rows.iter().map(|row| (row.seq, row.time));
+    rows.chain([(piece.read_at, came_at)]).fold(known, |newest, shown| if shown.0 > newest.0 { shown } else { newest })
 }
 
 /// The batch of the first row of the piece that was last written by a batch held here and is not held here alike.

@@ -193,11 +193,11 @@ fn a_piece_read_before_the_batches_that_follow_it_start_is_refused() {
     assert!(matches!(province.take_piece(piece), Outcome::Refused(Refusal::Transfer { .. })));
 }
 
-#[test]
-fn promise_7_a_transfer_of_what_its_author_has_lost_since_gives_way_to_a_new_one() {
+/// `lost` was all that the ninth batch changed.
+fn author_loses(lost: Change) {
     let tree = Tree::new();
     let (mut whole, mut set_back, mut province) = (trimmed_district(&tree), trimmed_district_called("set back", &tree), tree.node("p", 2));
-    whole.write(50, vec![request("lost", vec![person("lost", 1, 0, "1980")])]);
+    whole.write(50, vec![request("lost", vec![lost])]);
     tree.head(&mut whole, 51);
     begin(&mut province, &whole);
     province.take_piece(piece_of(&whole, &RowPlace::default(), usize::MAX));
@@ -213,6 +213,16 @@ fn promise_7_a_transfer_of_what_its_author_has_lost_since_gives_way_to_a_new_one
     assert!(matches!(transfer_whole(&tree, &set_back, &mut province), Outcome::Adopted(_)));
     assert_eq!((province.replica(), province.evidence()), (set_back.replica(), 0));
     province.prove();
+}
+
+#[test]
+fn promise_7_a_transfer_of_what_its_author_has_lost_since_gives_way_to_a_new_one() {
+    author_loses(person("lost", 1, 0, "1980"));
+}
+
+#[test]
+fn promise_7_a_transfer_of_which_its_author_has_lost_a_batch_that_left_no_row_gives_way_to_a_new_one() {
+    author_loses(gone("p00"));
 }
 
 #[test]
